@@ -1,0 +1,11 @@
+//! Scalar automatic differentiation.
+//!
+//! One derivative formula per operation ([`rules`]), written over [`Scalar`]; every mode, here and in the
+//! tensor crates, is an instantiation of those formulas. Users write their functions over [`Real`].
+
+pub mod op;
+pub mod rules;
+mod scalar;
+
+pub use op::{Binary, Reads, Unary};
+pub use scalar::{Real, Scalar};
