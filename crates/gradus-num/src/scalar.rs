@@ -11,12 +11,7 @@ use crate::{Binary, Unary};
 /// provided method over [`unary`](Scalar::unary) or [`binary`](Scalar::binary), so that a number type states
 /// a handful of methods and the operation enum stays the only list.
 pub trait Scalar:
-    Clone
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
+    Clone + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
 {
     /// The result of a comparison: `bool` for numbers, a boolean tensor for tensors.
     type Mask: Clone;

@@ -1,0 +1,264 @@
+//! Host arrays: a shape and its elements in row-major order, shared until written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::dtype::{Bf16, CastTo};
+use crate::{DType, ErrorKind, Shape};
+
+/// The elements of an [`Array`], by dtype.
+#[derive(Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum Buffer {
+    F32(Arc<Vec<f32>>),
+    F64(Arc<Vec<f64>>),
+    I32(Arc<Vec<i32>>),
+    I64(Arc<Vec<i64>>),
+    Bool(Arc<Vec<bool>>),
+    U8(Arc<Vec<u8>>),
+    Bf16(Arc<Vec<Bf16>>),
+}
+
+/// Runs an expression with the typed elements of a [`Buffer`] bound to a name.
+#[macro_export]
+macro_rules! with_elements {
+    ($buffer:expr, $v:ident => $body:expr) => {
+        match $buffer {
+            $crate::Buffer::F32($v) => $body,
+            $crate::Buffer::F64($v) => $body,
+            $crate::Buffer::I32($v) => $body,
+            $crate::Buffer::I64($v) => $body,
+            $crate::Buffer::Bool($v) => $body,
+            $crate::Buffer::U8($v) => $body,
+            $crate::Buffer::Bf16($v) => $body,
+        }
+    };
+}
+
+/// A Rust type that a tensor can hold.
+pub trait Element: Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'static {
+    /// Its dtype.
+    const DTYPE: DType;
+    /// Wraps elements.
+    fn wrap(elements: Vec<Self>) -> Buffer;
+    /// The elements, if the buffer holds this type.
+    fn slice(buffer: &Buffer) -> Option<&[Self]>;
+    /// The elements for writing, copied first if they are shared.
+    fn slice_mut(buffer: &mut Buffer) -> Option<&mut Vec<Self>>;
+}
+
+macro_rules! elements {
+    ($($t:ty => $v:ident),+) => { $(
+        impl Element for $t {
+            const DTYPE: DType = DType::$v;
+            fn wrap(elements: Vec<Self>) -> Buffer { Buffer::$v(Arc::new(elements)) }
+            fn slice(buffer: &Buffer) -> Option<&[Self]> {
+                if let Buffer::$v(v) = buffer { Some(v) } else { None }
+            }
+            fn slice_mut(buffer: &mut Buffer) -> Option<&mut Vec<Self>> {
+                if let Buffer::$v(v) = buffer { Some(Arc::make_mut(v)) } else { None }
+            }
+        }
+    )+ };
+}
+elements!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, bool => Bool, u8 => U8, Bf16 => Bf16);
+
+/// A row-major array of run-time dtype. Cloning shares the elements.
+#[derive(Clone, PartialEq)]
+pub struct Array {
+    shape: Shape,
+    buffer: Buffer,
+}
+
+impl Array {
+    /// An array from its elements in row-major order.
+    ///
+    /// # Errors
+    /// If the number of elements is not the product of the extents.
+    pub fn new<T: Element>(shape: impl Into<Shape>, elements: Vec<T>) -> Result<Self, ErrorKind> {
+        let shape = shape.into();
+        if shape.size() != elements.len() {
+            return Err(ErrorKind::Argument {
+                op: "array",
+                detail: format!(
+                    "shape {shape} holds {} elements, but {} were given",
+                    shape.size(),
+                    elements.len()
+                ),
+            });
+        }
+        Ok(Array { shape, buffer: T::wrap(elements) })
+    }
+
+    /// An array whose element count the caller has already made to fit.
+    pub(crate) fn of<T: Element>(shape: Shape, elements: Vec<T>) -> Self {
+        debug_assert_eq!(shape.size(), elements.len());
+        Array { shape, buffer: T::wrap(elements) }
+    }
+
+    /// A scalar.
+    pub fn scalar<T: Element>(value: T) -> Self {
+        Array { shape: Shape::scalar(), buffer: T::wrap(vec![value]) }
+    }
+
+    /// An array of one repeated value, converted to `dtype`.
+    pub fn full(shape: impl Into<Shape>, dtype: DType, value: f64) -> Self {
+        let shape = shape.into();
+        let n = shape.size();
+        let buffer = match dtype {
+            DType::F32 => f32::wrap(vec![value as f32; n]),
+            DType::F64 => f64::wrap(vec![value; n]),
+            DType::I32 => i32::wrap(vec![value as i32; n]),
+            DType::I64 => i64::wrap(vec![value as i64; n]),
+            DType::Bool => bool::wrap(vec![value != 0.0; n]),
+            DType::U8 => u8::wrap(vec![value as u8; n]),
+            DType::Bf16 => Bf16::wrap(vec![Bf16::from_f32(value as f32); n]),
+        };
+        Array { shape, buffer }
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+    /// Number of elements.
+    pub fn size(&self) -> usize {
+        self.shape.size()
+    }
+    /// The dtype.
+    pub fn dtype(&self) -> DType {
+        match &self.buffer {
+            Buffer::F32(_) => DType::F32,
+            Buffer::F64(_) => DType::F64,
+            Buffer::I32(_) => DType::I32,
+            Buffer::I64(_) => DType::I64,
+            Buffer::Bool(_) => DType::Bool,
+            Buffer::U8(_) => DType::U8,
+            Buffer::Bf16(_) => DType::Bf16,
+        }
+    }
+    /// Bytes of the elements.
+    pub fn bytes(&self) -> usize {
+        self.size() * self.dtype().size()
+    }
+    /// The elements by dtype.
+    pub fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+    /// The elements by dtype, owned.
+    pub fn into_buffer(self) -> Buffer {
+        self.buffer
+    }
+
+    /// The elements, if they are of type `T`.
+    pub fn elements<T: Element>(&self) -> Option<&[T]> {
+        T::slice(&self.buffer)
+    }
+
+    /// The elements for writing, if they are of type `T`; copied first if another array shares them.
+    pub fn elements_mut<T: Element>(&mut self) -> Option<&mut [T]> {
+        T::slice_mut(&mut self.buffer).map(Vec::as_mut_slice)
+    }
+
+    /// The same elements under another shape of the same size.
+    pub fn reshaped(&self, shape: Shape) -> Self {
+        debug_assert_eq!(shape.size(), self.size());
+        Array { shape, buffer: self.buffer.clone() }
+    }
+
+    /// The elements converted to `dtype`.
+    pub fn cast(&self, dtype: DType) -> Self {
+        fn convert<S: Element + CastTo<T>, T: Element>(v: &[S]) -> Buffer {
+            T::wrap(v.iter().map(|&x| x.cast()).collect())
+        }
+        if self.dtype() == dtype {
+            return self.clone();
+        }
+        let buffer = with_elements!(&self.buffer, v => match dtype {
+            DType::F32 => convert::<_, f32>(v),
+            DType::F64 => convert::<_, f64>(v),
+            DType::I32 => convert::<_, i32>(v),
+            DType::I64 => convert::<_, i64>(v),
+            DType::Bool => convert::<_, bool>(v),
+            DType::U8 => convert::<_, u8>(v),
+            DType::Bf16 => convert::<_, Bf16>(v),
+        });
+        Array { shape: self.shape.clone(), buffer }
+    }
+
+    /// The elements as `f64`, for tests, printing and reading.
+    pub fn to_f64(&self) -> Vec<f64> {
+        with_elements!(&self.buffer, v => v.iter().map(|&x| x.cast()).collect())
+    }
+
+    /// The elements as `i64`.
+    pub fn to_i64(&self) -> Vec<i64> {
+        with_elements!(&self.buffer, v => v.iter().map(|&x| x.cast()).collect())
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Most elements shown along one axis before the middle is left out.
+const SHOWN: usize = 8;
+
+impl fmt::Display for Array {
+    /// Nested brackets, then dtype and shape; long axes are shortened in the middle.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn axis<T>(
+            f: &mut fmt::Formatter<'_>,
+            shape: &[usize],
+            v: &[T],
+            depth: usize,
+            show: &dyn Fn(&T) -> String,
+        ) -> fmt::Result {
+            let Some((&extent, rest)) = shape.split_first() else { return f.write_str(&show(&v[0])) };
+            let step = rest.iter().product::<usize>();
+            f.write_str("[")?;
+            for i in 0..extent {
+                if extent > SHOWN && i == SHOWN / 2 {
+                    f.write_str(", …")?;
+                }
+                if extent > SHOWN && (SHOWN / 2..extent - SHOWN / 2).contains(&i) {
+                    continue;
+                }
+                if i > 0 {
+                    if rest.is_empty() {
+                        f.write_str(", ")?;
+                    } else {
+                        write!(f, ",\n{}", " ".repeat(depth + 1))?;
+                    }
+                }
+                axis(f, rest, &v[i * step..(i + 1) * step], depth + 1, show)?;
+            }
+            f.write_str("]")
+        }
+        match &self.buffer {
+            Buffer::Bf16(v) => axis(f, &self.shape, v, 0, &|x: &Bf16| format!("{}", x.to_f32()))?,
+            Buffer::F32(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
+            Buffer::F64(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
+            Buffer::I32(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,
+            Buffer::I64(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,
+            Buffer::Bool(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,
+            Buffer::U8(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,
+        }
+        write!(f, " {}{}", self.dtype(), self.shape)
+    }
+}
+
+fn float<T: fmt::Display + fmt::LowerExp + Copy + Into<f64>>(
+    precision: Option<usize>,
+) -> impl Fn(&T) -> String {
+    move |&x| {
+        let size = x.into().abs();
+        match precision {
+            Some(p) => format!("{x:.p$}"),
+            None if size != 0.0 && size.is_finite() && !(1e-4..1e7).contains(&size) => format!("{x:e}"),
+            None => format!("{x}"),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The only way to make a [`Graph`]: every equation is type-checked as it is emitted.
+
+use std::collections::HashMap;
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::graph::{Eqn, Graph, Type, Var, Vars};
+use crate::ops::{self, Op};
+use crate::{Array, DType, Error, Result, Shape, Site};
+
+/// A graph under construction.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    graph: Graph,
+    site: Site,
+    fulls: HashMap<(Type, u64), Var>,
+}
+
+impl Builder {
+    /// An empty program.
+    pub fn new() -> Self {
+        Builder::default()
+    }
+
+    /// Adds an input.
+    pub fn input(&mut self, ty: Type) -> Var {
+        let var = self.fresh(ty);
+        self.graph.inputs.push(var);
+        var
+    }
+
+    /// Sets the source line that following equations belong to, and returns the one before.
+    pub fn set_site(&mut self, site: Site) -> Site {
+        std::mem::replace(&mut self.site, site)
+    }
+
+    /// Closes the program.
+    pub fn finish(mut self, outputs: Vec<Var>) -> Graph {
+        self.graph.outputs = outputs;
+        self.graph
+    }
+
+    /// The program so far.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The type of a value.
+    pub fn ty(&self, var: Var) -> &Type {
+        self.graph.ty(var)
+    }
+    /// The shape of a value.
+    pub fn shape(&self, var: Var) -> &Shape {
+        &self.graph.ty(var).shape
+    }
+    /// The dtype of a value.
+    pub fn dtype(&self, var: Var) -> DType {
+        self.graph.ty(var).dtype
+    }
+
+    fn fresh(&mut self, ty: Type) -> Var {
+        self.graph.types.push(ty);
+        Var(self.graph.types.len() as u32 - 1)
+    }
+
+    /// Appends an equation and returns its outputs.
+    ///
+    /// # Errors
+    /// If the operands do not fit the primitive's shape rule.
+    pub fn emit(&mut self, op: impl Into<Op>, inputs: &[Var]) -> Result<Vars> {
+        let op = op.into();
+        let types: SmallVec<[Type; 4]> = inputs.iter().map(|&v| self.ty(v).clone()).collect();
+        let types = op.row().infer(&types).map_err(|kind| Error::new(kind, self.site.clone()))?;
+        let outputs: Vars = types.into_iter().map(|ty| self.fresh(ty)).collect();
+        self.graph.eqns.push(Eqn {
+            op,
+            inputs: inputs.into(),
+            outputs: outputs.clone(),
+            site: self.site.clone(),
+        });
+        Ok(outputs)
+    }
+
+    /// Appends an equation with one output.
+    pub fn emit1(&mut self, op: impl Into<Op>, inputs: &[Var]) -> Result<Var> {
+        Ok(self.emit(op, inputs)?[0])
+    }
+
+    /// The constant `value`, repeated to a type; equal constants are one value.
+    pub fn full(&mut self, ty: &Type, value: f64) -> Var {
+        let key = (ty.clone(), value.to_bits());
+        if let Some(&var) = self.fulls.get(&key) {
+            return var;
+        }
+        let op = ops::Full { value, dtype: ty.dtype, shape: ty.shape.clone() };
+        let outputs: Vars = smallvec![self.fresh(ty.clone())];
+        let var = outputs[0];
+        self.graph.eqns.push(Eqn { op: op.into(), inputs: Vars::new(), outputs, site: self.site.clone() });
+        self.fulls.insert(key, var);
+        var
+    }
+
+    /// Zeros of the type of `like`.
+    pub fn zeros_like(&mut self, like: Var) -> Var {
+        let ty = self.ty(like).clone();
+        self.full(&ty, 0.0)
+    }
+
+    /// `tangent`, or zeros of `ty` where it is a symbolic zero.
+    pub fn instantiate(&mut self, tangent: Option<Var>, ty: &Type) -> Var {
+        tangent.unwrap_or_else(|| self.full(ty, 0.0))
+    }
+
+    /// The sum of two tangents, either of which may be a symbolic zero.
+    pub fn add_tangents(&mut self, a: Option<Var>, b: Option<Var>) -> Result<Option<Var>> {
+        match (a, b) {
+            (Some(a), Some(b)) => self.emit1(gradus_num::Binary::Add, &[a, b]).map(Some),
+            (one, other) => Ok(one.or(other)),
+        }
+    }
+
+    /// Copies the equations of `graph` with `args` for its inputs and returns its outputs.
+    pub fn inline(&mut self, graph: &Graph, args: &[Var]) -> Result<Vec<Var>> {
+        assert_eq!(graph.inputs().len(), args.len(), "inline: a graph takes as many values as it has inputs");
+        let mut map: Vec<Option<Var>> = vec![None; graph.types().len()];
+        for (input, &arg) in graph.inputs().iter().zip(args) {
+            map[input.index()] = Some(arg);
+        }
+        for eqn in graph.eqns() {
+            self.copy_eqn(eqn, &mut map)?;
+        }
+        Ok(graph.outputs().iter().map(|v| map[v.index()].expect("outputs are defined")).collect())
+    }
+
+    /// Copies one equation, renaming its operands by `map` and recording its results there.
+    pub(crate) fn copy_eqn(&mut self, eqn: &Eqn, map: &mut [Option<Var>]) -> Result<()> {
+        if let Op::Full(full) = &eqn.op {
+            let ty = Type::new(full.dtype, full.shape.clone());
+            map[eqn.outputs[0].index()] = Some(self.full(&ty, full.value));
+            return Ok(());
+        }
+        let args: Vars = eqn.inputs.iter().map(|v| map[v.index()].expect("operands come first")).collect();
+        let outer = self.set_site(eqn.site.clone());
+        let outputs = self.emit(eqn.op.clone(), &args);
+        self.set_site(outer);
+        for (old, new) in eqn.outputs.iter().zip(outputs?) {
+            map[old.index()] = Some(new);
+        }
+        Ok(())
+    }
+}
+
+/// Runs a graph on host arrays with the reference implementations, freeing values after their last use.
+///
+/// # Errors
+/// If the arguments do not have the input types, or a primitive fails on its data (an index out of range).
+pub fn interpret(graph: &Graph, args: &[Array]) -> Result<Vec<Array>> {
+    check_arguments(graph, args)?;
+    let mut last_use = vec![usize::MAX; graph.types().len()];
+    for (i, eqn) in graph.eqns().iter().enumerate() {
+        for v in &eqn.inputs {
+            last_use[v.index()] = i;
+        }
+    }
+    for v in graph.outputs() {
+        last_use[v.index()] = usize::MAX;
+    }
+    let mut values: Vec<Option<Array>> = vec![None; graph.types().len()];
+    for (v, a) in graph.inputs().iter().zip(args) {
+        values[v.index()] = Some(a.clone());
+    }
+    for (i, eqn) in graph.eqns().iter().enumerate() {
+        let inputs: SmallVec<[&Array; 4]> =
+            eqn.inputs.iter().map(|v| values[v.index()].as_ref().expect("operands come first")).collect();
+        let outputs = eqn.op.row().eval(&inputs).map_err(|kind| Error::new(kind, eqn.site.clone()))?;
+        drop(inputs);
+        for v in &eqn.inputs {
+            if last_use[v.index()] == i {
+                values[v.index()] = None;
+            }
+        }
+        for (v, out) in eqn.outputs.iter().zip(outputs) {
+            values[v.index()] = Some(out);
+        }
+    }
+    Ok(graph.outputs().iter().map(|v| values[v.index()].clone().expect("outputs are defined")).collect())
+}
+
+/// Checks that the arguments have the types of the graph's inputs.
+pub fn check_arguments(graph: &Graph, args: &[Array]) -> Result<()> {
+    let detail = |detail: String| crate::ErrorKind::Argument { op: "call", detail };
+    if graph.inputs().len() != args.len() {
+        return Err(detail(format!(
+            "the program takes {} arguments, {} were given",
+            graph.inputs().len(),
+            args.len()
+        ))
+        .into());
+    }
+    for (i, (&v, a)) in graph.inputs().iter().zip(args).enumerate() {
+        let ty = graph.ty(v);
+        if ty.dtype != a.dtype() || &ty.shape != a.shape() {
+            return Err(detail(format!(
+                "argument {i} is {}{}, but the program was recorded for {ty}",
+                a.dtype(),
+                a.shape()
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! A program as a value: a flat, typed, shape-checked list of equations in single-assignment form.
+//!
+//! A [`Graph`] is closed: everything it reads is an input, a constant or an earlier equation. Transforms take a
+//! graph and give a graph; [`Builder`](crate::Builder) is the only way to make one, so every graph is well typed.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use crate::{DType, Op, Shape, Site};
+
+/// A value of a graph: an input or an output of an equation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(pub(crate) u32);
+
+impl Var {
+    /// Its position in [`Graph::types`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for Var {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("%{}", self.0))
+    }
+}
+
+/// Dtype and shape of a value.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Type {
+    /// Element type.
+    pub dtype: DType,
+    /// Extents.
+    pub shape: Shape,
+}
+
+impl Type {
+    /// Joins the two.
+    pub fn new(dtype: DType, shape: impl Into<Shape>) -> Self {
+        Type { dtype, shape: shape.into() }
+    }
+    /// Bytes of a value of this type.
+    pub fn bytes(&self) -> usize {
+        self.shape.size() * self.dtype.size()
+    }
+    /// The same dtype with another shape.
+    pub fn with_shape(&self, shape: impl Into<Shape>) -> Self {
+        Type { dtype: self.dtype, shape: shape.into() }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.dtype, self.shape)
+    }
+}
+impl fmt::Debug for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A short list of values.
+pub type Vars = SmallVec<[Var; 4]>;
+
+/// One application of a primitive. Two are equal whatever source lines they come from.
+#[derive(Clone, Debug)]
+pub struct Eqn {
+    /// The primitive.
+    pub op: Op,
+    /// What it reads.
+    pub inputs: Vars,
+    /// What it defines.
+    pub outputs: Vars,
+    /// The user's line that asked for it; equations made by a transform inherit their primal's.
+    pub site: Site,
+}
+
+impl PartialEq for Eqn {
+    fn eq(&self, other: &Self) -> bool {
+        self.op == other.op && self.inputs == other.inputs && self.outputs == other.outputs
+    }
+}
+
+impl std::hash::Hash for Eqn {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (&self.op, &self.inputs, &self.outputs).hash(state);
+    }
+}
+
+/// A closed program.
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
+pub struct Graph {
+    pub(crate) types: Vec<Type>,
+    pub(crate) inputs: Vec<Var>,
+    pub(crate) eqns: Vec<Eqn>,
+    pub(crate) outputs: Vec<Var>,
+}
+
+impl Graph {
+    /// The type of every value, by [`Var::index`].
+    pub fn types(&self) -> &[Type] {
+        &self.types
+    }
+    /// The inputs, in order.
+    pub fn inputs(&self) -> &[Var] {
+        &self.inputs
+    }
+    /// The equations, each after those it reads.
+    pub fn eqns(&self) -> &[Eqn] {
+        &self.eqns
+    }
+    /// The outputs, in order; a value may appear more than once, and an input may be an output.
+    pub fn outputs(&self) -> &[Var] {
+        &self.outputs
+    }
+    /// The type of a value.
+    pub fn ty(&self, var: Var) -> &Type {
+        &self.types[var.index()]
+    }
+    /// The types of the inputs.
+    pub fn input_types(&self) -> Vec<Type> {
+        self.inputs.iter().map(|&v| self.ty(v).clone()).collect()
+    }
+    /// The types of the outputs.
+    pub fn output_types(&self) -> Vec<Type> {
+        self.outputs.iter().map(|&v| self.ty(v).clone()).collect()
+    }
+
+    /// For every value, whether it depends on one of the marked inputs.
+    pub fn depends_on(&self, marked: &[bool]) -> Vec<bool> {
+        let mut depends = vec![false; self.types.len()];
+        for (&v, &m) in self.inputs.iter().zip(marked) {
+            depends[v.index()] = m;
+        }
+        for eqn in &self.eqns {
+            if eqn.inputs.iter().any(|v| depends[v.index()]) {
+                for v in &eqn.outputs {
+                    depends[v.index()] = true;
+                }
+            }
+        }
+        depends
+    }
+
+    /// The number of equations, those of sub-graphs included.
+    pub fn len(&self) -> usize {
+        self.eqns.iter().map(|e| 1 + e.op.graphs().iter().map(|g| g.len()).sum::<usize>()).sum()
+    }
+
+    /// Whether there is no equation.
+    pub fn is_empty(&self) -> bool {
+        self.eqns.is_empty()
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, indent: usize) -> fmt::Result {
+        let pad = " ".repeat(indent);
+        let names = |vars: &[Var]| vars.iter().map(Var::to_string).collect::<Vec<_>>().join(", ");
+        let params: Vec<String> = self.inputs.iter().map(|&v| format!("{v}: {}", self.ty(v))).collect();
+        writeln!(f, "{pad}fn({}) {{", params.join(", "))?;
+        for eqn in &self.eqns {
+            let types: Vec<String> = eqn.outputs.iter().map(|&v| self.ty(v).to_string()).collect();
+            let args = if eqn.inputs.is_empty() { String::new() } else { format!(" {}", names(&eqn.inputs)) };
+            writeln!(f, "{pad}  {}: {} = {}{args}", names(&eqn.outputs), types.join(", "), eqn.op)?;
+            for sub in eqn.op.graphs() {
+                sub.write(f, indent + 4)?;
+            }
+        }
+        writeln!(f, "{pad}  return {}", names(&self.outputs))?;
+        writeln!(f, "{pad}}}")
+    }
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 0)
+    }
+}

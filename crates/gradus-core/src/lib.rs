@@ -1,0 +1,27 @@
+//! Tensor programs as values.
+//!
+//! A [`Graph`] is a closed, typed list of equations over a closed set of primitives ([`ops`]). Each primitive
+//! states its row of the op table ([`Primitive`]); every transform ([`transforms`]) is a function from graph to
+//! graph written over those rows. [`interpret`] runs a graph slowly and plainly, as the oracle for fast back ends.
+
+mod array;
+mod builder;
+pub mod dtype;
+mod error;
+pub mod graph;
+pub mod ops;
+mod primitive;
+pub mod shape;
+mod strided;
+mod sym;
+pub mod transforms;
+
+pub use array::{Array, Buffer, Element};
+pub use builder::{Builder, check_arguments, interpret};
+pub use dtype::{Bf16, CastTo, DType};
+pub use error::{Error, ErrorKind, Result, Site};
+pub use gradus_num::{Binary, Unary};
+pub use graph::{Eqn, Graph, Type, Var};
+pub use ops::Op;
+pub use primitive::{Arrays, Batched, Cost, Doc, Mode, Operand, Primitive, Tangents, Types};
+pub use shape::Shape;

@@ -1,0 +1,243 @@
+//! The closed set of primitives, one file a family. Each file states whole rows of the op table.
+
+mod arrange;
+mod call;
+mod control;
+mod dot;
+mod elementwise;
+mod masks;
+mod movement;
+mod reduce;
+mod source;
+
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
+pub use arrange::{Concat, Pad, Reverse, Slice};
+pub use call::{Call, CallKind};
+pub use control::{Cond, Scan, While};
+pub use dot::Dot;
+pub use masks::{Compare, Logic, Not, Select};
+pub use movement::{Broadcast, Permute, Reshape};
+pub use reduce::{Reduce, ReduceKind};
+pub use source::{Cast, Full, Iota, LinearMul, StopGradient};
+
+use crate::graph::Vars;
+use crate::primitive::Tangents;
+use crate::{Batched, Binary, Builder, Graph, Primitive, Result, Unary, Var};
+
+/// A short list of axes.
+pub type Axes = SmallVec<[usize; 4]>;
+
+/// A primitive with its parameters.
+#[derive(Clone, Debug, PartialEq, Hash)]
+#[allow(missing_docs)] // each variant is documented at the type it holds
+pub enum Op {
+    Full(Full),
+    Iota(Iota),
+    Unary(Unary),
+    Binary(Binary),
+    LinearMul(LinearMul),
+    Compare(Compare),
+    Logic(Logic),
+    Not(Not),
+    Select(Select),
+    Cast(Cast),
+    StopGradient(StopGradient),
+    Reduce(Reduce),
+    Reshape(Reshape),
+    Permute(Permute),
+    Broadcast(Broadcast),
+    Slice(Slice),
+    Pad(Pad),
+    Concat(Concat),
+    Reverse(Reverse),
+    Dot(Dot),
+    Cond(Cond),
+    Scan(Scan),
+    While(While),
+    Call(Call),
+}
+
+impl Op {
+    /// The primitive's row of the op table.
+    pub fn row(&self) -> &dyn Primitive {
+        match self {
+            Op::Full(p) => p,
+            Op::Iota(p) => p,
+            Op::Unary(p) => p,
+            Op::Binary(p) => p,
+            Op::LinearMul(p) => p,
+            Op::Compare(p) => p,
+            Op::Logic(p) => p,
+            Op::Not(p) => p,
+            Op::Select(p) => p,
+            Op::Cast(p) => p,
+            Op::StopGradient(p) => p,
+            Op::Reduce(p) => p,
+            Op::Reshape(p) => p,
+            Op::Permute(p) => p,
+            Op::Broadcast(p) => p,
+            Op::Slice(p) => p,
+            Op::Pad(p) => p,
+            Op::Concat(p) => p,
+            Op::Reverse(p) => p,
+            Op::Dot(p) => p,
+            Op::Cond(p) => p,
+            Op::Scan(p) => p,
+            Op::While(p) => p,
+            Op::Call(p) => p,
+        }
+    }
+
+    /// The name printed in programs.
+    pub fn name(&self) -> &'static str {
+        self.row().doc().name
+    }
+
+    /// The sub-graphs the primitive carries.
+    pub fn graphs(&self) -> SmallVec<[&Arc<Graph>; 2]> {
+        match self {
+            Op::Cond(p) => smallvec![&p.on_true, &p.on_false],
+            Op::Scan(p) => smallvec![&p.body],
+            Op::While(p) => smallvec![&p.cond, &p.body],
+            Op::Call(p) => p.graphs(),
+            Op::Full(_)
+            | Op::Iota(_)
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::LinearMul(_)
+            | Op::Compare(_)
+            | Op::Logic(_)
+            | Op::Not(_)
+            | Op::Select(_)
+            | Op::Cast(_)
+            | Op::StopGradient(_)
+            | Op::Reduce(_)
+            | Op::Reshape(_)
+            | Op::Permute(_)
+            | Op::Broadcast(_)
+            | Op::Slice(_)
+            | Op::Pad(_)
+            | Op::Concat(_)
+            | Op::Reverse(_)
+            | Op::Dot(_) => SmallVec::new(),
+        }
+    }
+}
+
+macro_rules! from_rows {
+    ($($v:ident),+) => { $( impl From<$v> for Op { fn from(p: $v) -> Op { Op::$v(p) } } )+ };
+}
+from_rows!(
+    Full,
+    Iota,
+    Unary,
+    Binary,
+    LinearMul,
+    Compare,
+    Logic,
+    Not,
+    Select,
+    Cast,
+    StopGradient,
+    Reduce,
+    Reshape,
+    Permute,
+    Broadcast,
+    Slice,
+    Pad,
+    Concat,
+    Reverse,
+    Dot,
+    Cond,
+    Scan,
+    While,
+    Call
+);
+
+impl fmt::Display for Op {
+    /// The name and the parameters that its types do not tell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name();
+        match self {
+            Op::Full(p) => write!(f, "{}", p.value),
+            Op::Iota(p) => write!(f, "{name} axis={}", p.axis),
+            Op::Unary(Unary::Powi(n)) => write!(f, "{name} n={n}"),
+            Op::Unary(Unary::Polygamma(n)) => write!(f, "{name} n={n}"),
+            Op::Reduce(p) => write!(f, "{name} axes={:?}", p.axes.as_slice()),
+            Op::Permute(p) => write!(f, "{name} {:?}", p.axes.as_slice()),
+            Op::Broadcast(p) => write!(f, "{name} axes={:?}", p.axes.as_slice()),
+            Op::Slice(p) => write!(f, "{name} {p:?}"),
+            Op::Pad(p) => write!(f, "{name} {p:?}"),
+            Op::Concat(p) => write!(f, "{name} axis={}", p.axis),
+            Op::Reverse(p) => write!(f, "{name} axes={:?}", p.axes.as_slice()),
+            Op::Dot(p) => write!(f, "{name} {p}"),
+            Op::Scan(p) => write!(f, "{name} length={} carry={}", p.length, p.carry),
+            Op::Unary(_)
+            | Op::Binary(_)
+            | Op::LinearMul(_)
+            | Op::Compare(_)
+            | Op::Logic(_)
+            | Op::Not(_)
+            | Op::Select(_)
+            | Op::Cast(_)
+            | Op::StopGradient(_)
+            | Op::Reshape(_)
+            | Op::Cond(_)
+            | Op::While(_)
+            | Op::Call(_) => f.write_str(name),
+        }
+    }
+}
+
+/// The derivative of a primitive that is linear in all its float operands together: the same primitive, applied
+/// to the tangents. Symbolic zeros become zeros.
+pub(crate) fn jvp_linear(
+    op: impl Into<Op>,
+    b: &mut Builder,
+    inputs: &[Var],
+    tangents: &[Option<Var>],
+) -> Result<(Vars, Tangents)> {
+    let op = op.into();
+    let outputs = b.emit(op.clone(), inputs)?;
+    let args: Vars =
+        inputs.iter().zip(tangents).map(|(&v, &t)| t.unwrap_or_else(|| b.zeros_like(v))).collect();
+    let tangents = b.emit(op, &args)?.into_iter().map(Some).collect();
+    Ok((outputs, tangents))
+}
+
+/// The derivative of a primitive that is constant almost everywhere, or whose results are no floats.
+pub(crate) fn jvp_zero(op: impl Into<Op>, b: &mut Builder, inputs: &[Var]) -> Result<(Vars, Tangents)> {
+    let outputs = b.emit(op, inputs)?;
+    let zeros = outputs.iter().map(|_| None).collect();
+    Ok((outputs, zeros))
+}
+
+/// A value with the batch as axis 0, repeated along it if it was not batched.
+pub(crate) fn materialize_batch(b: &mut Builder, (var, batched): Batched, size: usize) -> Result<Var> {
+    if batched {
+        return Ok(var);
+    }
+    let shape = b.shape(var).insert(0, size);
+    let axes = (1..shape.rank()).collect();
+    b.emit1(Broadcast { shape, axes }, &[var])
+}
+
+/// Batching for primitives that treat every axis alike: all operands get the batch, then `op` as it is.
+pub(crate) fn batch_all(
+    op: impl Into<Op>,
+    b: &mut Builder,
+    inputs: &[Batched],
+    size: usize,
+) -> Result<SmallVec<[Batched; 4]>> {
+    let args: Vars = inputs.iter().map(|&i| materialize_batch(b, i, size)).collect::<Result<_>>()?;
+    Ok(b.emit(op, &args)?.into_iter().map(|v| (v, true)).collect())
+}
+
+/// Axes moved one to the right, past a batch axis.
+pub(crate) fn shifted(axes: &[usize]) -> Axes {
+    axes.iter().map(|a| a + 1).collect()
+}

@@ -1,0 +1,62 @@
+//! Forward mode: a program that carries a tangent beside each value.
+
+use crate::graph::Vars;
+use crate::primitive::Tangents;
+use crate::{Builder, Graph, Mode, Result, Var};
+
+/// Emits `graph` and its tangents. `None` is a symbolic zero, which costs nothing to carry.
+pub fn jvp_inline(
+    b: &mut Builder,
+    graph: &Graph,
+    args: &[Var],
+    tangents: &[Option<Var>],
+    mode: Mode,
+) -> Result<(Vec<Var>, Vec<Option<Var>>)> {
+    let n = graph.types().len();
+    let (mut primal, mut tangent) = (vec![None; n], vec![None; n]);
+    for ((input, &arg), &t) in graph.inputs().iter().zip(args).zip(tangents) {
+        primal[input.index()] = Some(arg);
+        tangent[input.index()] = t;
+    }
+    for eqn in graph.eqns() {
+        if eqn.inputs.iter().all(|v| tangent[v.index()].is_none()) {
+            b.copy_eqn(eqn, &mut primal)?;
+            continue;
+        }
+        let inputs: Vars =
+            eqn.inputs.iter().map(|v| primal[v.index()].expect("operands come first")).collect();
+        let dots: Tangents = eqn.inputs.iter().map(|v| tangent[v.index()]).collect();
+        let outer = b.set_site(eqn.site.clone());
+        let emitted = eqn.op.row().jvp(b, mode, &inputs, &dots);
+        b.set_site(outer);
+        let (outputs, dots) = emitted?;
+        for ((v, out), t) in eqn.outputs.iter().zip(outputs).zip(dots) {
+            primal[v.index()] = Some(out);
+            tangent[v.index()] = t;
+        }
+    }
+    let outputs = graph.outputs().iter().map(|v| primal[v.index()].expect("outputs are defined")).collect();
+    Ok((outputs, graph.outputs().iter().map(|v| tangent[v.index()]).collect()))
+}
+
+/// The forward-mode program `(x, dx) -> (f(x), f'(x) dx)`.
+///
+/// Its inputs are those of `graph`, then a tangent for each input marked in `wrt`; its outputs are those of
+/// `graph`, then the tangent of every float output (zeros where it does not depend on a marked input).
+pub fn jvp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
+    let mut b = Builder::new();
+    let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
+    let tangents: Vec<Option<Var>> = marked_inputs(&mut b, graph, wrt);
+    let (mut outputs, tangents) = jvp_inline(&mut b, graph, &args, &tangents, Mode::Forward)?;
+    for (t, ty) in tangents.into_iter().zip(graph.output_types()) {
+        if ty.dtype.is_float() {
+            outputs.push(b.instantiate(t, &ty));
+        }
+    }
+    Ok(b.finish(outputs))
+}
+
+/// A new input of the same type for every marked input of `graph`.
+pub(super) fn marked_inputs(b: &mut Builder, graph: &Graph, marked: &[bool]) -> Vec<Option<Var>> {
+    graph.input_types().into_iter().zip(marked).map(|(ty, &m)| m.then(|| b.input(ty))).collect()
+}

@@ -1,0 +1,19 @@
+//! Functions from graph to graph: [`jvp`], [`linearize`], [`transpose`], [`vmap`], and what is made of them.
+//!
+//! Each transform walks the equations once and asks every primitive for one cell of its row. The `_inline`
+//! forms emit into a builder; control-flow primitives use them on their sub-graphs.
+
+mod derive;
+mod jvp;
+mod linearize;
+mod prune;
+mod transpose;
+mod vmap;
+
+pub use derive::{value_and_grad, vjp};
+pub use jvp::{jvp, jvp_inline};
+pub use linearize::{Linearized, linearize};
+pub(crate) use linearize::{Residual, split};
+pub use prune::prune;
+pub use transpose::{transpose, transpose_inline};
+pub use vmap::{vmap, vmap_inline};

@@ -1,0 +1,63 @@
+//! Transposition: a linear program run backwards, from cotangents of its outputs to cotangents of its inputs.
+
+use crate::graph::Vars;
+use crate::primitive::Tangents;
+use crate::{Builder, Graph, Operand, Result, Var};
+
+/// Emits the transpose of `graph`, linear in the inputs for which `linear` is `None` and with the given residual
+/// values for the others; returns the cotangents of the linear inputs (`None`: zero) in order.
+pub fn transpose_inline(
+    b: &mut Builder,
+    graph: &Graph,
+    residuals: &[Option<Var>],
+    cotangents: &[Option<Var>],
+) -> Result<Vec<Option<Var>>> {
+    let marked: Vec<bool> = residuals.iter().map(Option::is_none).collect();
+    let linear = graph.depends_on(&marked);
+    let mut value = vec![None; graph.types().len()];
+    for (v, &r) in graph.inputs().iter().zip(residuals) {
+        value[v.index()] = r;
+    }
+    for eqn in graph.eqns().iter().filter(|e| !linear[e.outputs[0].index()]) {
+        b.copy_eqn(eqn, &mut value)?;
+    }
+    let mut ct = vec![None; graph.types().len()];
+    for (v, &c) in graph.outputs().iter().zip(cotangents) {
+        if linear[v.index()] {
+            ct[v.index()] = b.add_tangents(ct[v.index()], c)?;
+        }
+    }
+    for eqn in graph.eqns().iter().rev().filter(|e| linear[e.outputs[0].index()]) {
+        let outer = b.set_site(eqn.site.clone());
+        let cts: Tangents = eqn.outputs.iter().map(|v| ct[v.index()].take()).collect();
+        if cts.iter().any(Option::is_some) {
+            let operand = |v: &Var| match value[v.index()] {
+                Some(r) => Operand::Residual(r),
+                None => Operand::Linear(graph.ty(*v).clone()),
+            };
+            let operands: Vec<Operand> = eqn.inputs.iter().map(operand).collect();
+            let back = eqn.op.row().transpose(b, &operands, &cts).map_err(|e| e.or_at(&eqn.site))?;
+            for (v, c) in eqn.inputs.iter().zip(back) {
+                if linear[v.index()] {
+                    ct[v.index()] = b.add_tangents(ct[v.index()], c)?;
+                }
+            }
+        }
+        b.set_site(outer);
+    }
+    let inputs = graph.inputs().iter().zip(residuals).filter(|(_, r)| r.is_none());
+    Ok(inputs.map(|(v, _)| ct[v.index()]).collect())
+}
+
+/// The program `(residuals, cotangents of the outputs) -> cotangents of the linear inputs`.
+pub fn transpose(graph: &Graph, linear: &[bool]) -> Result<Graph> {
+    let mut b = Builder::new();
+    let residuals: Vec<Option<Var>> =
+        graph.input_types().into_iter().zip(linear).map(|(ty, &l)| (!l).then(|| b.input(ty))).collect();
+    let cts: Vars = graph.output_types().into_iter().map(|ty| b.input(ty)).collect();
+    let cts: Vec<Option<Var>> = cts.into_iter().map(Some).collect();
+    let back = transpose_inline(&mut b, graph, &residuals, &cts)?;
+    let types = graph.input_types().into_iter().zip(linear).filter(|(_, l)| **l).map(|(ty, _)| ty);
+    let outputs = back.into_iter().zip(types).map(|(c, ty)| b.instantiate(c, &ty)).collect();
+    Ok(b.finish(outputs))
+}

@@ -1,0 +1,41 @@
+//! Vectorisation: a program for one example turned into one for a whole batch, with the batch as axis 0.
+
+use crate::ops::materialize_batch;
+use crate::{Batched, Builder, Graph, Result, Type, Var};
+
+/// Emits `graph` for a batch of `size`; each argument says whether its axis 0 is the batch.
+pub fn vmap_inline(b: &mut Builder, graph: &Graph, args: &[Batched], size: usize) -> Result<Vec<Batched>> {
+    let mut value: Vec<Option<Batched>> = vec![None; graph.types().len()];
+    for (v, &arg) in graph.inputs().iter().zip(args) {
+        value[v.index()] = Some(arg);
+    }
+    for eqn in graph.eqns() {
+        let inputs: Vec<Batched> =
+            eqn.inputs.iter().map(|v| value[v.index()].expect("operands come first")).collect();
+        let outer = b.set_site(eqn.site.clone());
+        let outputs = if inputs.iter().any(|i| i.1) {
+            eqn.op.row().batch(b, &inputs, size).map(|o| o.to_vec())
+        } else {
+            let args: Vec<Var> = inputs.iter().map(|i| i.0).collect();
+            b.emit(eqn.op.clone(), &args).map(|o| o.into_iter().map(|v| (v, false)).collect())
+        };
+        b.set_site(outer);
+        for (v, out) in eqn.outputs.iter().zip(outputs?) {
+            value[v.index()] = Some(out);
+        }
+    }
+    Ok(graph.outputs().iter().map(|v| value[v.index()].expect("outputs are defined")).collect())
+}
+
+/// The program for a batch: inputs marked in `batched` get a leading axis of `size`, and so do all outputs.
+pub fn vmap(graph: &Graph, batched: &[bool], size: usize) -> Result<Graph> {
+    let mut b = Builder::new();
+    let mut args = Vec::new();
+    for (ty, &m) in graph.input_types().into_iter().zip(batched) {
+        let shape = if m { ty.shape.insert(0, size) } else { ty.shape };
+        args.push((b.input(Type { dtype: ty.dtype, shape }), m));
+    }
+    let outputs = vmap_inline(&mut b, graph, &args, size)?;
+    let outputs = outputs.into_iter().map(|o| materialize_batch(&mut b, o, size)).collect::<Result<_>>()?;
+    Ok(b.finish(outputs))
+}
