@@ -2,10 +2,15 @@
 //!
 //! One derivative formula per operation ([`rules`]), written over [`Scalar`]; every mode, here and in the
 //! tensor crates, is an instantiation of those formulas. Users write their functions over [`Real`].
+#![cfg_attr(not(feature = "std"), no_std)]
 
+mod composed;
+mod float;
+pub mod math;
 pub mod op;
 pub mod rules;
 mod scalar;
+mod table;
 
 pub use op::{Binary, Reads, Unary};
 pub use scalar::{Real, Scalar};

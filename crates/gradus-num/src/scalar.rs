@@ -1,15 +1,48 @@
 //! The two number traits: [`Scalar`], in which rules are written, and [`Real`], in which users write.
 
-use core::ops::{Add, Div, Mul, Neg, Sub};
+use core::fmt::Debug;
+use core::iter::{Product, Sum};
+use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, Sub, SubAssign};
 
-use crate::{Binary, Unary};
+use crate::table::{binary_table, unary_table};
+use crate::{Binary, Unary, composed};
+
+macro_rules! provide_unary {
+    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {$(
+        #[doc = $doc]
+        #[inline]
+        fn $name(&self) -> Self {
+            self.unary(Unary::$op)
+        }
+    )*};
+}
+
+macro_rules! provide_binary {
+    ($($name:ident $op:ident $doc:literal;)*) => {$(
+        #[doc = $doc]
+        #[inline]
+        fn $name(&self, rhs: &Self) -> Self {
+            self.binary(Binary::$op, rhs)
+        }
+    )*};
+}
 
 /// A number that derivative rules can be written in: `f64`, a dual number, a tape variable, a traced tensor.
 ///
 /// There is no `bool` here, because a traced number has no truth value while it is recorded: comparisons
 /// give a [`Mask`](Scalar::Mask) and branches are [`select`](Scalar::select)s. Every elementary function is a
 /// provided method over [`unary`](Scalar::unary) or [`binary`](Scalar::binary), so that a number type states
-/// a handful of methods and the operation enum stays the only list.
+/// a handful of methods and the operation enum stays the only list. (A type for which matching on the enum at
+/// run time would cost, such as a dual number, overrides the provided methods from the same list.)
+///
+/// ```
+/// use gradus_num::Scalar;
+///
+/// fn swish<S: Scalar>(x: &S) -> S {
+///     x.clone() * x.sigmoid()
+/// }
+/// assert_eq!(swish(&0.0_f64), 0.0);
+/// ```
 pub trait Scalar:
     Clone + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
 {
@@ -30,14 +63,187 @@ pub trait Scalar:
     fn eq(&self, rhs: &Self) -> Self::Mask;
     /// `on_true` where the mask holds, else `on_false`; tangents are selected with their primals.
     fn select(mask: &Self::Mask, on_true: &Self, on_false: &Self) -> Self;
+
+    /// `self > rhs`, on primal values.
+    #[inline]
+    fn gt(&self, rhs: &Self) -> Self::Mask {
+        rhs.lt(self)
+    }
+    /// `self >= rhs`, on primal values.
+    #[inline]
+    fn ge(&self, rhs: &Self) -> Self::Mask {
+        rhs.le(self)
+    }
+
+    unary_table!(provide_unary);
+    binary_table!(provide_binary);
+
+    /// `x^n` for an integer `n`; derivative `n x^(n-1)`.
+    #[inline]
+    fn powi(&self, n: i32) -> Self {
+        self.unary(Unary::Powi(n))
+    }
+    /// `ψ⁽ⁿ⁾(x)`, the `n`-th derivative of digamma; derivative `ψ⁽ⁿ⁺¹⁾(x)`.
+    #[inline]
+    fn polygamma(&self, n: u32) -> Self {
+        self.unary(Unary::Polygamma(n))
+    }
+    /// `x - y trunc(x/y)`, the sign of `x`; derivatives `1` and `-trunc(x/y)`.
+    #[inline]
+    fn rem(&self, rhs: &Self) -> Self {
+        self.binary(Binary::Rem, rhs)
+    }
+
+    /// `x²`.
+    #[inline]
+    fn square(&self) -> Self {
+        self.clone() * self.clone()
+    }
+    /// `ψ(x)`, the derivative of `ln |Γ(x)|`.
+    #[inline]
+    fn digamma(&self) -> Self {
+        self.polygamma(0)
+    }
+    /// `x^p` for a constant exponent.
+    #[inline]
+    fn pow_f64(&self, p: f64) -> Self {
+        self.powf(&self.lit(p))
+    }
+    /// `log₁₀ x`.
+    #[inline]
+    fn log10(&self) -> Self {
+        composed::log10(self)
+    }
+    /// `max(x, 0)`; derivative ½ at 0.
+    #[inline]
+    fn relu(&self) -> Self {
+        self.max(&self.lit(0.0))
+    }
+    /// `ln(p/(1 - p))`, the inverse of [`sigmoid`](Scalar::sigmoid).
+    #[inline]
+    fn logit(&self) -> Self {
+        composed::logit(self)
+    }
+    /// `sin(x)/x`, 1 at 0; every derivative is accurate near 0.
+    #[inline]
+    fn sinc(&self) -> Self {
+        composed::sinc(self)
+    }
+    /// `ln(e^x + e^y)` without overflow, smooth at a tie.
+    #[inline]
+    fn log_add_exp(&self, rhs: &Self) -> Self {
+        composed::log_add_exp(self, rhs)
+    }
+    /// `x ln y`, 0 where `x = 0` whatever `y`.
+    #[inline]
+    fn xlogy(&self, y: &Self) -> Self {
+        composed::xlogy(self, y)
+    }
+    /// `x` limited to `[low, high]`; the derivative is 1 inside, 0 outside and ½ on a bound.
+    #[inline]
+    fn clip(&self, low: &Self, high: &Self) -> Self {
+        self.max(low).min(high)
+    }
+    /// `sin x` and `cos x`.
+    #[inline]
+    fn sin_cos(&self) -> (Self, Self) {
+        (self.sin(), self.cos())
+    }
+    /// `ln x`, under the standard library's name.
+    #[inline]
+    fn ln(&self) -> Self {
+        self.log()
+    }
+    /// `ln(1 + x)`, under the standard library's name.
+    #[inline]
+    fn ln_1p(&self) -> Self {
+        self.log1p()
+    }
+    /// `e^x - 1`, under the standard library's name.
+    #[inline]
+    fn exp_m1(&self) -> Self {
+        self.expm1()
+    }
 }
 
 /// A real number that users write functions over: `fn f<R: Real>(x: &[R]) -> R`.
 ///
-/// Comparisons look at the primal value, so ordinary control flow works.
-pub trait Real: Scalar<Mask = bool> + Copy + PartialOrd {
+/// Comparisons look at the primal value, so ordinary control flow works. (Write `a < b` rather than
+/// `a.lt(&b)`: [`PartialOrd`] and [`Scalar`] both have a method of that name.)
+///
+/// ```
+/// use gradus_num::Real;
+///
+/// fn norm<R: Real>(x: &[R]) -> R {
+///     let mut sum = R::zero();
+///     for &xi in x {
+///         sum += xi * xi;
+///     }
+///     sum.sqrt()
+/// }
+/// assert_eq!(norm(&[3.0_f64, 4.0]), 5.0);
+/// ```
+pub trait Real:
+    Scalar<Mask = bool>
+    + Copy
+    + PartialOrd
+    + Debug
+    + Rem<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
+    + Sum
+    + Product
+{
     /// The constant `value`.
     fn from_f64(value: f64) -> Self;
     /// The primal value.
     fn value(&self) -> f64;
+
+    /// The constant 0.
+    #[inline]
+    fn zero() -> Self {
+        Self::from_f64(0.0)
+    }
+    /// The constant 1.
+    #[inline]
+    fn one() -> Self {
+        Self::from_f64(1.0)
+    }
+    /// The constant π.
+    #[inline]
+    fn pi() -> Self {
+        Self::from_f64(core::f64::consts::PI)
+    }
+    /// The constant with the value of an integer.
+    #[inline]
+    fn from_i32(value: i32) -> Self {
+        Self::from_f64(f64::from(value))
+    }
+    /// The constant with the value of a count (rounded above 2⁵³).
+    #[inline]
+    fn from_usize(value: usize) -> Self {
+        Self::from_f64(value as f64)
+    }
+    /// Whether the primal is neither infinite nor NaN.
+    #[inline]
+    fn is_finite(&self) -> bool {
+        self.value().is_finite()
+    }
+    /// Whether the primal is NaN.
+    #[inline]
+    fn is_nan(&self) -> bool {
+        self.value().is_nan()
+    }
+    /// Whether the value and every derivative part it carries are finite.
+    #[inline]
+    fn parts_finite(&self) -> bool {
+        self.value().is_finite()
+    }
+    /// Whether the value and every derivative part it carries are zero.
+    #[inline]
+    fn parts_zero(&self) -> bool {
+        self.value() == 0.0
+    }
 }
