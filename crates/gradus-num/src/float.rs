@@ -83,6 +83,11 @@ macro_rules! float {
             fn polygamma(&self, n: u32) -> Self {
                 math::polygamma(n, *self as f64) as Self
             }
+            #[cfg(feature = "std")]
+            #[inline]
+            fn sin_cos(&self) -> (Self, Self) {
+                (*self).sin_cos()
+            }
             #[inline]
             fn rem(&self, rhs: &Self) -> Self {
                 *self % *rhs

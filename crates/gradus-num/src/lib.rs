@@ -4,13 +4,18 @@
 //! tensor crates, is an instantiation of those formulas. Users write their functions over [`Real`].
 #![cfg_attr(not(feature = "std"), no_std)]
 
+extern crate alloc;
+
 mod composed;
+mod dual;
 mod float;
+pub mod forward;
 pub mod math;
 pub mod op;
 pub mod rules;
 mod scalar;
 mod table;
 
+pub use dual::{Dual, Dual1};
 pub use op::{Binary, Reads, Unary};
 pub use scalar::{Real, Scalar};

@@ -94,6 +94,16 @@ pub trait Scalar:
         self.binary(Binary::Rem, rhs)
     }
 
+    /// `k x` for a constant `k`.
+    #[inline]
+    fn scale(&self, k: f64) -> Self {
+        self.clone() * self.lit(k)
+    }
+    /// `x + k` for a constant `k`.
+    #[inline]
+    fn shift(&self, k: f64) -> Self {
+        self.clone() + self.lit(k)
+    }
     /// `x²`.
     #[inline]
     fn square(&self) -> Self {

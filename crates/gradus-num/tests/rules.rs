@@ -39,7 +39,8 @@ fn binary_rules_match_differences() {
             for y in [-2.3, -0.7, 0.31, 0.9, 1.6, 5.2] {
                 let h = 1e-6;
                 let out = x.binary(op, &y);
-                if out.is_nan() {
+                let jumps = op == Binary::Rem && (x / y - (x / y).round()).abs() < 1e-3;
+                if out.is_nan() || jumps {
                     continue;
                 }
                 let (px, py) = op.partials(&x, &y, &out);

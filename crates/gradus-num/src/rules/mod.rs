@@ -30,7 +30,7 @@ macro_rules! dispatch {
             ///
             /// let x = 20.0_f64;
             /// let slope = Unary::Tanh.derivative(&x, &Scalar::tanh(&x));
-            /// assert!((slope / 1.699341702116995e-17 - 1.0).abs() < 1e-14);
+            /// assert!((slope / 1.6993417021166356e-17 - 1.0).abs() < 1e-14);
             /// ```
             #[inline]
             pub fn derivative<S: Scalar>(self, x: &S, y: &S) -> S {

@@ -1,0 +1,156 @@
+//! [`Scalar`] and [`Real`] for dual numbers: each function is its value and its rule, at the inner type.
+
+use super::Dual;
+use crate::rules::{self, binary, powers, special};
+use crate::table::{binary_table, unary_table};
+use crate::{Binary, Real, Scalar, Unary};
+
+macro_rules! chained_unary {
+    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {
+        #[inline]
+        fn unary(&self, op: Unary) -> Self {
+            match op {
+                Unary::Neg => -*self,
+                Unary::Powi(n) => Scalar::powi(self, n),
+                Unary::Polygamma(n) => Scalar::polygamma(self, n),
+                $(Unary::$op => Scalar::$name(self),)*
+            }
+        }
+        $(
+            #[inline]
+            fn $name(&self) -> Self {
+                let out = self.primal.$name();
+                self.chain(out, rules::$family::$name(&self.primal, &out))
+            }
+        )*
+    };
+}
+
+macro_rules! dispatch_binary {
+    ($($name:ident $op:ident $doc:literal;)*) => {
+        #[inline]
+        fn binary(&self, op: Binary, rhs: &Self) -> Self {
+            match op {
+                Binary::Add => *self + *rhs,
+                Binary::Sub => *self - *rhs,
+                Binary::Mul => *self * *rhs,
+                Binary::Div => *self / *rhs,
+                Binary::Rem => *self % *rhs,
+                $(Binary::$op => Scalar::$name(self, rhs),)*
+            }
+        }
+    };
+}
+
+macro_rules! chained_binary {
+    ($($name:ident)*) => {$(
+        #[inline]
+        fn $name(&self, rhs: &Self) -> Self {
+            let out = self.primal.$name(&rhs.primal);
+            let (px, py) = binary::$name(&self.primal, &rhs.primal, &out);
+            self.chain2(rhs, out, px, py)
+        }
+    )*};
+}
+
+impl<T: Real, const N: usize> Scalar for Dual<T, N> {
+    type Mask = bool;
+
+    #[inline]
+    fn lit(&self, value: f64) -> Self {
+        Self::from_f64(value)
+    }
+    #[inline]
+    fn lt(&self, rhs: &Self) -> bool {
+        self.primal < rhs.primal
+    }
+    #[inline]
+    fn le(&self, rhs: &Self) -> bool {
+        self.primal <= rhs.primal
+    }
+    #[inline]
+    fn eq(&self, rhs: &Self) -> bool {
+        self.primal == rhs.primal
+    }
+    #[inline]
+    fn select(mask: &bool, on_true: &Self, on_false: &Self) -> Self {
+        if *mask { *on_true } else { *on_false }
+    }
+
+    unary_table!(chained_unary);
+    binary_table!(dispatch_binary);
+    chained_binary!(atan2 hypot max min);
+
+    #[inline]
+    fn powi(&self, n: i32) -> Self {
+        let out = self.primal.powi(n);
+        self.chain(out, powers::powi(&self.primal, &out, n))
+    }
+    #[inline]
+    fn polygamma(&self, n: u32) -> Self {
+        let out = self.primal.polygamma(n);
+        self.chain(out, special::polygamma(&self.primal, &out, n))
+    }
+    #[inline]
+    fn rem(&self, rhs: &Self) -> Self {
+        *self % *rhs
+    }
+    /// The partial of an argument without tangents is not computed.
+    #[inline]
+    fn powf(&self, rhs: &Self) -> Self {
+        let (x, y) = (&self.primal, &rhs.primal);
+        let out = x.powf(y);
+        if rhs.is_constant() {
+            self.chain(out, binary::pow_base(x, y, &out))
+        } else if self.is_constant() {
+            rhs.chain(out, binary::pow_exponent(x, y, &out))
+        } else {
+            let (px, py) = binary::powf(x, y, &out);
+            self.chain2(rhs, out, px, py)
+        }
+    }
+    #[inline]
+    fn sin_cos(&self) -> (Self, Self) {
+        let (sin, cos) = self.primal.sin_cos();
+        (self.chain(sin, cos), self.chain(cos, -sin))
+    }
+    #[inline]
+    fn square(&self) -> Self {
+        self.chain(self.primal.square(), self.primal + self.primal)
+    }
+    #[inline]
+    fn scale(&self, k: f64) -> Self {
+        if !k.is_finite() {
+            return *self * self.lit(k);
+        }
+        let mut out = *self;
+        out.primal = out.primal.scale(k);
+        for t in &mut out.tangent {
+            *t = t.scale(k);
+        }
+        out
+    }
+    #[inline]
+    fn shift(&self, k: f64) -> Self {
+        Self { primal: self.primal.shift(k), tangent: self.tangent }
+    }
+}
+
+impl<T: Real, const N: usize> Real for Dual<T, N> {
+    #[inline]
+    fn from_f64(value: f64) -> Self {
+        Self::constant(T::from_f64(value))
+    }
+    #[inline]
+    fn value(&self) -> f64 {
+        self.primal.value()
+    }
+    #[inline]
+    fn parts_finite(&self) -> bool {
+        self.primal.parts_finite() && self.tangent.iter().all(Real::parts_finite)
+    }
+    #[inline]
+    fn parts_zero(&self) -> bool {
+        self.primal.parts_zero() && self.is_constant()
+    }
+}

@@ -1,0 +1,130 @@
+//! Dual numbers: forward mode on one scalar type.
+//!
+//! A [`Dual`] carries a primal and `N` tangents through the same arithmetic. Every elementary function asks
+//! its rule for the local derivative and scales the tangents by it; since the parts may themselves be dual,
+//! nesting gives higher orders with no further formula.
+
+mod convert;
+mod functions;
+mod operators;
+
+#[cfg(feature = "num-traits")]
+mod interop;
+
+use crate::Real;
+
+/// A value and `N` tangents: `primal + Σ tangent[i] εᵢ` with `εᵢ εⱼ = 0`.
+///
+/// Comparisons look at the primal alone. A tangent that is exactly zero stays zero whatever it is multiplied
+/// with, so a constant below `√0` does not turn into NaN.
+///
+/// ```
+/// use gradus_num::{Dual, Scalar};
+///
+/// // f(x, y) = x² sin y at (2, 0): f = 0, ∂f/∂x = 0, ∂f/∂y = 4.
+/// let x = Dual::<f64, 2>::variable(2.0, 0);
+/// let y = Dual::<f64, 2>::variable(0.0, 1);
+/// let f = x * x * y.sin();
+/// assert_eq!(f.tangent, [0.0, 4.0]);
+///
+/// // Nested: d²/dx² x³ at 2 is 12.
+/// let x = Dual::<Dual<f64, 1>, 1>::variable(Dual::variable(2.0, 0), 0);
+/// assert_eq!((x * x * x).tangent[0].tangent[0], 12.0);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Dual<T, const N: usize> {
+    /// The value.
+    pub primal: T,
+    /// The derivatives of the value in `N` directions.
+    pub tangent: [T; N],
+}
+
+/// A dual number with one tangent.
+pub type Dual1<T> = Dual<T, 1>;
+
+impl<T: Real, const N: usize> Dual<T, N> {
+    /// A number with the given tangents.
+    #[inline]
+    pub const fn new(primal: T, tangent: [T; N]) -> Self {
+        Self { primal, tangent }
+    }
+
+    /// A number that does not depend on any direction.
+    #[inline]
+    pub fn constant(primal: T) -> Self {
+        Self { primal, tangent: [T::zero(); N] }
+    }
+
+    /// The independent variable of direction `index`: tangent 1 there and 0 elsewhere.
+    ///
+    /// # Panics
+    /// If `index >= N`.
+    #[inline]
+    pub fn variable(primal: T, index: usize) -> Self {
+        let mut tangent = [T::zero(); N];
+        tangent[index] = T::one();
+        Self { primal, tangent }
+    }
+
+    /// The result `out` of a function whose local derivative is `slope`.
+    #[inline]
+    pub(crate) fn chain(&self, out: T, slope: T) -> Self {
+        let mut tangent = self.tangent;
+        if slope.parts_finite() {
+            for t in &mut tangent {
+                *t *= slope;
+            }
+        } else {
+            guard(&mut tangent, slope);
+        }
+        Self { primal: out, tangent }
+    }
+
+    /// The result `out` of a function of two arguments with the local derivatives `px` and `py`.
+    #[inline]
+    pub(crate) fn chain2(&self, rhs: &Self, out: T, px: T, py: T) -> Self {
+        if px.parts_finite() && py.parts_finite() {
+            self.combine(rhs, out, px, py)
+        } else {
+            self.combine_guarded(rhs, out, px, py)
+        }
+    }
+
+    #[inline]
+    fn combine(&self, rhs: &Self, out: T, px: T, py: T) -> Self {
+        let mut tangent = self.tangent;
+        for i in 0..N {
+            tangent[i] = tangent[i] * px + rhs.tangent[i] * py;
+        }
+        Self { primal: out, tangent }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn combine_guarded(&self, rhs: &Self, out: T, px: T, py: T) -> Self {
+        let (mut a, mut b) = (self.tangent, rhs.tangent);
+        guard(&mut a, px);
+        guard(&mut b, py);
+        for i in 0..N {
+            a[i] += b[i];
+        }
+        Self { primal: out, tangent: a }
+    }
+
+    /// Whether every tangent is exactly zero.
+    #[inline]
+    pub fn is_constant(&self) -> bool {
+        self.tangent.iter().all(Real::parts_zero)
+    }
+}
+
+/// Scales tangents by a slope that is not finite: a zero tangent stays zero.
+#[cold]
+#[inline(never)]
+fn guard<T: Real>(tangent: &mut [T], slope: T) {
+    for t in tangent {
+        if !t.parts_zero() {
+            *t *= slope;
+        }
+    }
+}
