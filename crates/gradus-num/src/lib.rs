@@ -6,16 +6,24 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+pub mod checkpoint;
 mod composed;
 mod dual;
 mod float;
 pub mod forward;
 pub mod math;
 pub mod op;
+#[cfg(feature = "std")]
+pub mod reverse;
 pub mod rules;
 mod scalar;
 mod table;
+#[cfg(feature = "std")]
+pub mod tape;
 
 pub use dual::{Dual, Dual1};
 pub use op::{Binary, Reads, Unary};
 pub use scalar::{Real, Scalar};
+#[cfg(feature = "std")]
+pub use tape::{Tape, Var};

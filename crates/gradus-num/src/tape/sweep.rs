@@ -1,0 +1,277 @@
+//! The reverse sweep: entries backwards, each transposed.
+
+use core::ops::Index;
+use std::vec::Vec;
+
+use crate::Real;
+
+use super::{CONSTANT, Entry, Tape, Var};
+
+/// What a cotangent is while the sweep carries it: one number, or several of them side by side.
+trait Cotangent<T>: Copy {
+    /// `self += cotangent * weight`, where a zero cotangent gives zero whatever the weight.
+    fn accumulate(&mut self, cotangent: &Self, weight: T);
+    /// Whether nothing would be passed on.
+    fn is_zero(&self) -> bool;
+}
+
+/// One cotangent.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct One<T>(T);
+
+impl<T: Real> Cotangent<T> for One<T> {
+    #[inline(always)]
+    fn accumulate(&mut self, cotangent: &Self, weight: T) {
+        // Zero cotangents never get here: the sweep skips them.
+        self.0 += cotangent.0 * weight;
+    }
+    #[inline(always)]
+    fn is_zero(&self) -> bool {
+        self.0.parts_zero()
+    }
+}
+
+impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
+    #[inline(always)]
+    fn accumulate(&mut self, cotangent: &Self, weight: T) {
+        if weight.parts_finite() {
+            for lane in 0..W {
+                self[lane] += cotangent[lane] * weight;
+            }
+        } else {
+            accumulate_nonzero_lanes(self, cotangent, weight);
+        }
+    }
+    #[inline(always)]
+    fn is_zero(&self) -> bool {
+        self.iter().all(T::parts_zero)
+    }
+}
+
+#[cold]
+fn accumulate_nonzero_lanes<T: Real, const W: usize>(into: &mut [T; W], cotangent: &[T; W], weight: T) {
+    for lane in 0..W {
+        if !cotangent[lane].parts_zero() {
+            into[lane] += cotangent[lane] * weight;
+        }
+    }
+}
+
+/// `adjoints[a] += adjoints[node] da`, `adjoints[b] += adjoints[node] db`, from the last node to the first.
+fn sweep<T: Real, C: Cotangent<T>>(tape: &Tape<T>, adjoints: &mut [C]) {
+    assert!(adjoints.len() <= tape.node_count(), "one adjoint for each entry");
+    for node in (1..adjoints.len()).rev() {
+        // SAFETY: `node` is below both lengths (a tape only grows while it is shared); `a` and `b` are below
+        // `node`, because an entry can only name nodes that were written before it.
+        unsafe {
+            let cotangent = *adjoints.get_unchecked(node);
+            if cotangent.is_zero() {
+                continue;
+            }
+            let entry = tape.entry_unchecked(node);
+            adjoints.get_unchecked_mut(entry.a as usize).accumulate(&cotangent, entry.da);
+            adjoints.get_unchecked_mut(entry.b as usize).accumulate(&cotangent, entry.db);
+        }
+    }
+}
+
+impl<T: Real> Tape<T> {
+    /// The adjoints of one output: its derivative with respect to every input, in one sweep.
+    pub fn pullback<'t>(&'t self, output: Var<'t, T>) -> Adjoints<'t, T> {
+        self.pullback_with([(output, T::from_f64(1.0))])
+    }
+
+    /// The adjoints of `Σ cotangent * output` over the given pairs (the VJP), in one sweep.
+    ///
+    /// ```
+    /// use gradus_num::Tape;
+    /// let tape = Tape::new();
+    /// let x = tape.var(3.0);
+    /// let adjoints = tape.pullback_with([(x * x, 1.0), (x * 5.0, 2.0)]);
+    /// assert_eq!(adjoints.wrt(x), 6.0 + 10.0);
+    /// ```
+    pub fn pullback_with<'t>(&'t self, seeds: impl IntoIterator<Item = (Var<'t, T>, T)>) -> Adjoints<'t, T> {
+        let mut values = self.spare_adjoints.take();
+        values.clear();
+        values.resize(self.node_count(), T::from_f64(0.0));
+        for (output, cotangent) in seeds {
+            let (node, weight, tape) = output.parts();
+            if node != CONSTANT && self.owns(tape) && !cotangent.parts_zero() {
+                values[node as usize] += cotangent * weight;
+            }
+        }
+        sweep(self, as_ones(&mut values));
+        Adjoints { tape: self, values }
+    }
+
+    /// The adjoints of up to `W` outputs at once: one pass over the tape for `W` rows of a Jacobian.
+    ///
+    /// # Panics
+    /// If there are more than `W` outputs.
+    pub fn pullback_lanes<'t, const W: usize>(&'t self, outputs: &[Var<'t, T>]) -> LaneAdjoints<'t, T, W> {
+        let mut adjoints = LaneAdjoints { tape: self, values: Vec::new() };
+        self.pullback_lanes_into(outputs, &mut adjoints.values);
+        adjoints
+    }
+
+    /// [`pullback_lanes`](Tape::pullback_lanes) into a buffer indexed by node.
+    pub(crate) fn pullback_lanes_into<'t, const W: usize>(
+        &'t self,
+        outputs: &[Var<'t, T>],
+        values: &mut Vec<[T; W]>,
+    ) {
+        assert!(outputs.len() <= W, "{} outputs do not fit {W} lanes", outputs.len());
+        self.pullback_seeded_lanes_into(outputs.iter().enumerate().map(|(lane, &var)| (lane, var)), values);
+    }
+
+    /// One sweep with a unit cotangent on each listed output, in the listed lane.
+    pub(crate) fn pullback_seeded_lanes_into<'t, const W: usize>(
+        &'t self,
+        seeds: impl IntoIterator<Item = (usize, Var<'t, T>)>,
+        values: &mut Vec<[T; W]>,
+    ) {
+        values.clear();
+        values.resize(self.node_count(), [T::from_f64(0.0); W]);
+        for (lane, output) in seeds {
+            let (node, weight, tape) = output.parts();
+            if node != CONSTANT && self.owns(tape) {
+                values[node as usize][lane] += weight;
+            }
+        }
+        sweep(self, values);
+    }
+
+    /// A copy of entry `node`: no reference into the vector survives, so arithmetic on `T` may record.
+    ///
+    /// # Safety
+    /// `node` is below the node count.
+    #[inline(always)]
+    unsafe fn entry_unchecked(&self, node: usize) -> Entry<T> {
+        // SAFETY: in bounds by the caller; the shared reference ends here, and the tape is not `Sync`.
+        unsafe { *(*self.entries.get()).as_ptr().add(node) }
+    }
+
+    fn owns(&self, tape: Option<&Tape<T>>) -> bool {
+        let own = tape.is_some_and(|tape| core::ptr::eq(tape, self));
+        assert!(own, "this variable was recorded on another tape");
+        own
+    }
+}
+
+fn as_ones<T>(values: &mut [T]) -> &mut [One<T>] {
+    // SAFETY: `One` is a transparent wrapper.
+    unsafe { core::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
+}
+
+/// The result of a reverse sweep: the derivative of the output with respect to each input.
+///
+/// The buffer goes back to the tape when this is dropped, so that the next sweep does not allocate.
+pub struct Adjoints<'t, T: Real = f64> {
+    tape: &'t Tape<T>,
+    values: Vec<T>,
+}
+
+impl<'t, T: Real> Adjoints<'t, T> {
+    /// The derivative with respect to `input`; zero for a constant.
+    ///
+    /// # Panics
+    /// If `input` is not an input, a variable made by [`Tape::var`] or its relatives: intermediates are folded into weights
+    /// and have no adjoint of their own. Wrap one in [`Tape::watch`] to be able to ask for it.
+    pub fn wrt(&self, input: Var<'t, T>) -> T {
+        if input.is_constant() {
+            return T::from_f64(0.0);
+        }
+        self.values[self.tape.leaf(input) as usize]
+    }
+
+    /// The derivatives with respect to `inputs`, into `gradient`.
+    ///
+    /// # Panics
+    /// If the lengths differ, or as [`wrt`](Adjoints::wrt).
+    pub fn wrt_into(&self, inputs: &[Var<'t, T>], gradient: &mut [T]) {
+        assert_eq!(inputs.len(), gradient.len(), "one derivative for each input");
+        for (derivative, &input) in gradient.iter_mut().zip(inputs) {
+            *derivative = self.wrt(input);
+        }
+    }
+
+    /// The first `count` inputs' adjoints: they are the first nodes of a tape whose inputs were made first.
+    pub(crate) fn leading(&self, count: usize) -> &[T] {
+        &self.values[1..=count]
+    }
+}
+
+impl<'t, T: Real> Index<Var<'t, T>> for Adjoints<'t, T> {
+    type Output = T;
+    fn index(&self, input: Var<'t, T>) -> &T {
+        &self.values[self.tape.leaf(input) as usize]
+    }
+}
+
+impl<T: Real> Drop for Adjoints<'_, T> {
+    fn drop(&mut self) {
+        self.tape.spare_adjoints.set(core::mem::take(&mut self.values));
+    }
+}
+
+/// The result of a sweep with `W` cotangents.
+pub struct LaneAdjoints<'t, T: Real, const W: usize> {
+    tape: &'t Tape<T>,
+    values: Vec<[T; W]>,
+}
+
+impl<'t, T: Real, const W: usize> LaneAdjoints<'t, T, W> {
+    /// The derivatives of all `W` outputs with respect to `input`; zeros for a constant.
+    ///
+    /// # Panics
+    /// As [`Adjoints::wrt`].
+    pub fn wrt(&self, input: Var<'t, T>) -> [T; W] {
+        if input.is_constant() {
+            return [T::from_f64(0.0); W];
+        }
+        self.values[self.tape.leaf(input) as usize]
+    }
+}
+
+impl<T: Real> Tape<T> {
+    /// The same variable as an input of its own: its adjoint can be read, and passes on to what it was
+    /// computed from. One entry.
+    ///
+    /// ```
+    /// use gradus_num::{Scalar, Tape};
+    /// let tape = Tape::new();
+    /// let x = tape.var(0.5);
+    /// let y = tape.watch(x.sin());
+    /// let adjoints = tape.pullback(y * y);
+    /// assert_eq!(adjoints.wrt(y), 2.0 * 0.5f64.sin());
+    /// assert_eq!(adjoints.wrt(x), 2.0 * 0.5f64.sin() * 0.5f64.cos());
+    /// ```
+    pub fn watch<'t>(&'t self, var: Var<'t, T>) -> Var<'t, T> {
+        let (node, weight, tape) = var.parts();
+        if node == CONSTANT {
+            return self.var(var.primal());
+        }
+        let _ = self.owns(tape);
+        // Like a leaf, a watched node remembers its value in the weight of the sink.
+        let watched = self.push(Entry { a: node, b: CONSTANT, da: weight, db: var.primal() });
+        Var::node(self, watched, var.primal())
+    }
+
+    /// The node of an input or watched variable.
+    fn leaf(&self, var: Var<'_, T>) -> u32 {
+        let (node, weight, tape) = var.parts();
+        let _ = self.owns(tape);
+        // SAFETY: the variable was recorded on this tape, which only grows while variables exist.
+        let entry = unsafe { self.entry_unchecked(node as usize) };
+        let itself = entry.b == CONSTANT
+            && weight.value() == 1.0
+            && entry.db.value().to_bits() == var.primal().value().to_bits();
+        assert!(
+            itself,
+            "only an input has an adjoint that can be read: this variable is an intermediate, which the tape \
+             folds into the weight of a node; make it readable with `tape.watch(..)` where it is computed"
+        );
+        node
+    }
+}
