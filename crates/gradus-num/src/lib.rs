@@ -12,7 +12,10 @@ mod composed;
 mod dual;
 mod float;
 pub mod forward;
+#[cfg(feature = "num-traits")]
+mod interop;
 pub mod math;
+mod number;
 pub mod op;
 #[cfg(feature = "std")]
 pub mod reverse;
@@ -21,9 +24,11 @@ mod scalar;
 mod table;
 #[cfg(feature = "std")]
 pub mod tape;
+mod taylor;
 
 pub use dual::{Dual, Dual1};
 pub use op::{Binary, Reads, Unary};
 pub use scalar::{Real, Scalar};
 #[cfg(feature = "std")]
 pub use tape::{Tape, Var};
+pub use taylor::Taylor;

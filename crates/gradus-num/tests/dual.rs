@@ -108,13 +108,15 @@ fn zero_tangents_survive_infinite_slopes() {
 #[test]
 fn mixed_operators() {
     let x = D1::variable(4.0, 0);
-    assert_eq!((1.0 + x, x + 1.0, &x + &x).0.tangent, [1.0]);
+    assert_eq!((1.0 + x).tangent, [1.0]);
     assert_eq!((2.0 - x).tangent, [-1.0]);
     assert_eq!((2.0 / x).tangent, [-0.125]);
     assert_eq!((x / 2.0).tangent, [0.5]);
     assert_eq!((3.0 * &x).tangent, [3.0]);
     assert_eq!((x % 3.0).tangent, [1.0]);
     assert_eq!((11.0 % x).tangent, [-2.0]);
+    let (a, b) = (&x, &x);
+    assert_eq!(((a + b).tangent, (a * x).tangent, (x - b).tangent), ([2.0], [8.0], [0.0]));
     let mut y = x;
     y += 1.0;
     y *= x;

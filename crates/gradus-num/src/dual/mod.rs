@@ -8,9 +8,6 @@ mod convert;
 mod functions;
 mod operators;
 
-#[cfg(feature = "num-traits")]
-mod interop;
-
 use crate::Real;
 
 /// A value and `N` tangents: `primal + Σ tangent[i] εᵢ` with `εᵢ εⱼ = 0`.

@@ -1,9 +1,9 @@
 //! Arithmetic operators: by value, by reference, and with an `f64` on either side.
 
-use core::iter::{Product, Sum};
-use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, RemAssign, Sub, SubAssign};
+use core::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
 use super::Dual;
+use crate::number::complete_number;
 use crate::rules::binary;
 use crate::{Real, Scalar};
 
@@ -77,144 +77,24 @@ impl<T: Real, const N: usize> Neg for Dual<T, N> {
     }
 }
 
-impl<T: Real, const N: usize> Neg for &Dual<T, N> {
-    type Output = Dual<T, N>;
+impl<T: Real, const N: usize> Dual<T, N> {
+    /// Each part is divided, so that `x / 3.0` is rounded once and not through `1/3`.
     #[inline]
-    fn neg(self) -> Dual<T, N> {
-        -*self
+    fn divide(mut self, k: f64) -> Self {
+        let k = T::from_f64(k);
+        self.primal /= k;
+        for t in &mut self.tangent {
+            if !t.parts_zero() {
+                *t /= k;
+            }
+        }
+        self
+    }
+
+    #[inline]
+    fn primal(&self) -> T {
+        self.primal
     }
 }
 
-/// The forms of an operator that follow from the one by value.
-macro_rules! forms {
-    ($($Op:ident $op:ident $OpAssign:ident $op_assign:ident;)*) => {$(
-        impl<T: Real, const N: usize> $Op<&Dual<T, N>> for Dual<T, N> {
-            type Output = Dual<T, N>;
-            #[inline]
-            fn $op(self, rhs: &Dual<T, N>) -> Dual<T, N> {
-                $Op::$op(self, *rhs)
-            }
-        }
-        impl<T: Real, const N: usize> $Op<Dual<T, N>> for &Dual<T, N> {
-            type Output = Dual<T, N>;
-            #[inline]
-            fn $op(self, rhs: Dual<T, N>) -> Dual<T, N> {
-                $Op::$op(*self, rhs)
-            }
-        }
-        impl<T: Real, const N: usize> $Op<&Dual<T, N>> for &Dual<T, N> {
-            type Output = Dual<T, N>;
-            #[inline]
-            fn $op(self, rhs: &Dual<T, N>) -> Dual<T, N> {
-                $Op::$op(*self, *rhs)
-            }
-        }
-        impl<T: Real, const N: usize> $Op<f64> for &Dual<T, N> {
-            type Output = Dual<T, N>;
-            #[inline]
-            fn $op(self, rhs: f64) -> Dual<T, N> {
-                $Op::$op(*self, rhs)
-            }
-        }
-        impl<T: Real, const N: usize> $Op<&Dual<T, N>> for f64 {
-            type Output = Dual<T, N>;
-            #[inline]
-            fn $op(self, rhs: &Dual<T, N>) -> Dual<T, N> {
-                $Op::$op(self, *rhs)
-            }
-        }
-        impl<T: Real, const N: usize> $OpAssign for Dual<T, N> {
-            #[inline]
-            fn $op_assign(&mut self, rhs: Self) {
-                *self = $Op::$op(*self, rhs);
-            }
-        }
-        impl<T: Real, const N: usize> $OpAssign<&Dual<T, N>> for Dual<T, N> {
-            #[inline]
-            fn $op_assign(&mut self, rhs: &Self) {
-                *self = $Op::$op(*self, *rhs);
-            }
-        }
-        impl<T: Real, const N: usize> $OpAssign<f64> for Dual<T, N> {
-            #[inline]
-            fn $op_assign(&mut self, rhs: f64) {
-                *self = $Op::$op(*self, rhs);
-            }
-        }
-    )*};
-}
-
-forms! {
-    Add add AddAssign add_assign;
-    Sub sub SubAssign sub_assign;
-    Mul mul MulAssign mul_assign;
-    Div div DivAssign div_assign;
-    Rem rem RemAssign rem_assign;
-}
-
-/// Operators with a constant: `dual ∘ f64` and `f64 ∘ dual`.
-macro_rules! with_constant {
-    ($($Op:ident $op:ident |$x:ident, $k:ident| $right:expr, $left:expr;)*) => {$(
-        impl<T: Real, const N: usize> $Op<f64> for Dual<T, N> {
-            type Output = Self;
-            #[inline]
-            fn $op(self, $k: f64) -> Self {
-                let $x = self;
-                $right
-            }
-        }
-        impl<T: Real, const N: usize> $Op<Dual<T, N>> for f64 {
-            type Output = Dual<T, N>;
-            #[inline]
-            fn $op(self, $x: Dual<T, N>) -> Dual<T, N> {
-                let $k = self;
-                $left
-            }
-        }
-    )*};
-}
-
-with_constant! {
-    Add add |x, k| x.shift(k), x.shift(k);
-    Sub sub |x, k| x.shift(-k), (-x).shift(k);
-    Mul mul |x, k| x.scale(k), x.scale(k);
-    Div div |x, k| divide(x, k), Dual::constant(T::from_f64(k)) / x;
-    Rem rem |x, k| x % Dual::constant(T::from_f64(k)), Dual::constant(T::from_f64(k)) % x;
-}
-
-/// Each part is divided, so that `x / 3.0` is rounded once and not through `1/3`.
-#[inline]
-fn divide<T: Real, const N: usize>(mut x: Dual<T, N>, k: f64) -> Dual<T, N> {
-    let k = T::from_f64(k);
-    x.primal /= k;
-    for t in &mut x.tangent {
-        if !t.parts_zero() {
-            *t /= k;
-        }
-    }
-    x
-}
-
-impl<T: Real, const N: usize> Sum for Dual<T, N> {
-    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
-        iter.fold(Self::constant(T::zero()), Add::add)
-    }
-}
-
-impl<'a, T: Real, const N: usize> Sum<&'a Self> for Dual<T, N> {
-    fn sum<I: Iterator<Item = &'a Self>>(iter: I) -> Self {
-        iter.copied().sum()
-    }
-}
-
-impl<T: Real, const N: usize> Product for Dual<T, N> {
-    fn product<I: Iterator<Item = Self>>(iter: I) -> Self {
-        iter.fold(Self::constant(T::one()), Mul::mul)
-    }
-}
-
-impl<'a, T: Real, const N: usize> Product<&'a Self> for Dual<T, N> {
-    fn product<I: Iterator<Item = &'a Self>>(iter: I) -> Self {
-        iter.copied().product()
-    }
-}
+complete_number!(Dual);

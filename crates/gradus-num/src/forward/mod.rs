@@ -18,6 +18,7 @@
 
 mod first;
 mod second;
+mod series;
 
 pub use first::{
     derivative, directional, gradient, gradient_into, jacobian, jacobian_into, value_and_derivative,
@@ -26,6 +27,8 @@ pub use first::{
 pub use second::{
     hessian, hessian_into, hvp, hvp_into, laplacian, laplacian_into, second_derivative, second_directional,
 };
+
+pub use series::{taylor, taylor_along};
 
 use alloc::vec::Vec;
 

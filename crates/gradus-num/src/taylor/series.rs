@@ -1,0 +1,153 @@
+//! The recurrences that functions of a series are built from.
+
+use super::Taylor;
+use crate::Real;
+
+/// `Σ aⱼ bₖ₋ⱼ` for `j = from..=to`. Should it not be finite, terms with a zero factor are left out: a coefficient that is
+/// exactly zero stays zero whatever it multiplies.
+#[inline]
+pub(super) fn convolve<T: Real>(a: &[T], b: &[T], from: usize, to: usize, k: usize) -> T {
+    let mut sum = T::zero();
+    for j in from..=to {
+        sum += a[j] * b[k - j];
+    }
+    if sum.parts_finite() { sum } else { convolve_guarded(a, b, from, to, k) }
+}
+
+#[cold]
+#[inline(never)]
+fn convolve_guarded<T: Real>(a: &[T], b: &[T], from: usize, to: usize, k: usize) -> T {
+    let mut sum = T::zero();
+    for j in from..=to {
+        if !a[j].parts_zero() && !b[k - j].parts_zero() {
+            sum += a[j] * b[k - j];
+        }
+    }
+    sum
+}
+
+/// `a/b`, 0 where `a` is exactly zero.
+#[inline]
+pub(super) fn quotient<T: Real>(a: T, b: T) -> T {
+    if a.parts_zero() { a } else { a / b }
+}
+
+impl<T: Real, const K: usize> Taylor<T, K> {
+    /// `t x'`: the coefficients `j xⱼ`.
+    #[inline]
+    fn moving(&self) -> [T; K] {
+        let mut moving = self.coefficients;
+        for (j, c) in moving.iter_mut().enumerate() {
+            *c = if j == 0 { T::zero() } else { c.scale(j as f64) };
+        }
+        moving
+    }
+
+    /// The series with value `out` and `y' = d x'`, where `next` extends `d` by its coefficient `k` from `y` up to `k`.
+    #[inline]
+    fn solve(&self, out: T, mut next: impl FnMut(&[T; K], usize) -> T) -> Self {
+        let moving = self.moving();
+        let (mut y, mut d) = (Self::constant(out), [T::zero(); K]);
+        for k in 1..K {
+            d[k - 1] = next(&y.coefficients, k - 1);
+            y.coefficients[k] = convolve(&moving, &d, 1, k, k) / T::from_usize(k);
+        }
+        y
+    }
+
+    /// The series with value `out` and derivative `slope x'`.
+    #[inline]
+    pub(super) fn integrate(&self, out: T, slope: &Self) -> Self {
+        self.solve(out, |_, k| slope.coefficients[k])
+    }
+
+    /// The series with value `out` and derivative `px x' + py y'`.
+    #[inline]
+    pub(super) fn integrate2(&self, rhs: &Self, out: T, px: &Self, py: &Self) -> Self {
+        let first = self.integrate(out, px);
+        first + rhs.integrate(T::zero(), py)
+    }
+
+    /// `y' = y x'`.
+    #[inline]
+    pub(super) fn exp_series(&self, out: T) -> Self {
+        self.solve(out, |y, k| y[k])
+    }
+
+    /// `y' = (1 ± y²) x'`.
+    #[inline]
+    pub(super) fn tan_series(&self, out: T, sign: f64) -> Self {
+        self.solve(out, |y, k| {
+            let square = convolve(y, y, 0, k, k).scale(sign);
+            if k == 0 { square.shift(1.0) } else { square }
+        })
+    }
+
+    /// `s' = c x'`, `c' = ±s x'`: sine and cosine for −, their hyperbolic counterparts for +.
+    #[inline]
+    pub(super) fn wave_series(&self, (s, c): (T, T), sign: f64) -> (Self, Self) {
+        let moving = self.moving();
+        let (mut s, mut c) = (Self::constant(s), Self::constant(c));
+        for k in 1..K {
+            let inverse = T::from_usize(k);
+            s.coefficients[k] = convolve(&moving, &c.coefficients, 1, k, k) / inverse;
+            c.coefficients[k] = convolve(&moving, &s.coefficients, 1, k, k).scale(sign) / inverse;
+        }
+        (s, c)
+    }
+
+    /// `y² = x`.
+    #[inline]
+    pub(super) fn sqrt_series(&self, out: T) -> Self {
+        let mut y = Self::constant(out);
+        for k in 1..K {
+            let known =
+                if k > 1 { convolve(&y.coefficients, &y.coefficients, 1, k - 1, k) } else { T::zero() };
+            y.coefficients[k] = quotient(self.coefficients[k] - known, out + out);
+        }
+        y
+    }
+
+    /// `y = x^(p/q)` from `q x y' = p y x'`: `yₖ = Σⱼ (j (p + q) - k q) xⱼ yₖ₋ⱼ / (k q x₀)`.
+    ///
+    /// A rational exponent is given as two whole numbers so that the factors which should vanish do.
+    #[inline]
+    pub(super) fn power_series(&self, out: T, p: T, q: f64) -> Self {
+        let (x, mut y) = (&self.coefficients, Self::constant(out));
+        for k in 1..K {
+            let mut sum = T::zero();
+            for j in 1..=k {
+                let factor = p.shift(q).scale(j as f64).shift(-q * k as f64);
+                if !factor.parts_zero() && !x[j].parts_zero() {
+                    sum += factor * x[j] * y.coefficients[k - j];
+                }
+            }
+            y.coefficients[k] = quotient(sum, x[0].scale(q * k as f64));
+        }
+        y
+    }
+
+    /// `Σ derivative(j)/j! (x - x₀)ʲ`, by Horner's rule.
+    pub(super) fn compose(&self, mut derivative: impl FnMut(usize) -> T) -> Self {
+        let mut step = *self;
+        step.coefficients[0] = T::zero();
+        let mut scaled = [T::zero(); K];
+        let mut factorial = T::one();
+        for (j, c) in scaled.iter_mut().enumerate() {
+            if j > 1 {
+                factorial *= T::from_usize(j);
+            }
+            *c = quotient(derivative(j), factorial);
+        }
+        let mut out = Self::constant(scaled[K - 1]);
+        for j in (0..K - 1).rev() {
+            let mut next = [T::zero(); K];
+            for k in 1..K {
+                next[k] = convolve(&step.coefficients, &out.coefficients, 1, k, k);
+            }
+            next[0] = scaled[j];
+            out = Self::new(next);
+        }
+        out
+    }
+}
