@@ -2,11 +2,15 @@
 
 mod arrange;
 mod call;
+mod clamp;
 mod control;
+mod cumulative;
 mod dot;
 mod elementwise;
+mod index;
 mod masks;
 mod movement;
+mod order;
 mod reduce;
 mod source;
 
@@ -17,10 +21,14 @@ use smallvec::{SmallVec, smallvec};
 
 pub use arrange::{Concat, Pad, Reverse, Slice};
 pub use call::{Call, CallKind};
+pub use clamp::Clamp;
 pub use control::{Cond, Scan, While};
+pub use cumulative::{Cumulative, CumulativeKind, Recurrence};
 pub use dot::Dot;
+pub use index::{Gather, ScatterAdd};
 pub use masks::{Compare, Logic, Not, Select};
 pub use movement::{Broadcast, Permute, Reshape};
+pub use order::{ArgReduce, Sort};
 pub use reduce::{Reduce, ReduceKind};
 pub use source::{Cast, Full, Iota, LinearMul, StopGradient};
 
@@ -55,6 +63,13 @@ pub enum Op {
     Concat(Concat),
     Reverse(Reverse),
     Dot(Dot),
+    Recurrence(Recurrence),
+    Cumulative(Cumulative),
+    ArgReduce(ArgReduce),
+    Sort(Sort),
+    ScatterAdd(ScatterAdd),
+    Gather(Gather),
+    Clamp(Clamp),
     Cond(Cond),
     Scan(Scan),
     While(While),
@@ -85,6 +100,13 @@ impl Op {
             Op::Concat(p) => p,
             Op::Reverse(p) => p,
             Op::Dot(p) => p,
+            Op::Recurrence(p) => p,
+            Op::Cumulative(p) => p,
+            Op::ArgReduce(p) => p,
+            Op::Sort(p) => p,
+            Op::ScatterAdd(p) => p,
+            Op::Gather(p) => p,
+            Op::Clamp(p) => p,
             Op::Cond(p) => p,
             Op::Scan(p) => p,
             Op::While(p) => p,
@@ -123,6 +145,13 @@ impl Op {
             | Op::Pad(_)
             | Op::Concat(_)
             | Op::Reverse(_)
+            | Op::Clamp(_)
+            | Op::Gather(_)
+            | Op::ScatterAdd(_)
+            | Op::Sort(_)
+            | Op::ArgReduce(_)
+            | Op::Cumulative(_)
+            | Op::Recurrence(_)
             | Op::Dot(_) => SmallVec::new(),
         }
     }
@@ -151,6 +180,13 @@ from_rows!(
     Pad,
     Concat,
     Reverse,
+    Clamp,
+    Gather,
+    ScatterAdd,
+    Sort,
+    ArgReduce,
+    Cumulative,
+    Recurrence,
     Dot,
     Cond,
     Scan,
@@ -175,6 +211,12 @@ impl fmt::Display for Op {
             Op::Concat(p) => write!(f, "{name} axis={}", p.axis),
             Op::Reverse(p) => write!(f, "{name} axes={:?}", p.axes.as_slice()),
             Op::Dot(p) => write!(f, "{name} {p}"),
+            Op::Gather(p) => write!(f, "{name} axis={} batch={}", p.axis, p.batch),
+            Op::ScatterAdd(p) => write!(f, "{name} axis={} batch={}", p.axis, p.batch),
+            Op::Sort(p) => write!(f, "{name} axis={} descending={}", p.axis, p.descending),
+            Op::ArgReduce(p) => write!(f, "{name} axis={}", p.axis),
+            Op::Cumulative(p) => write!(f, "{name} axis={} reverse={}", p.axis, p.reverse),
+            Op::Recurrence(p) => write!(f, "{name} axis={} reverse={}", p.axis, p.reverse),
             Op::Scan(p) => write!(f, "{name} length={} carry={}", p.length, p.carry),
             Op::Unary(_)
             | Op::Binary(_)
@@ -185,6 +227,7 @@ impl fmt::Display for Op {
             | Op::Select(_)
             | Op::Cast(_)
             | Op::StopGradient(_)
+            | Op::Clamp(_)
             | Op::Reshape(_)
             | Op::Cond(_)
             | Op::While(_)

@@ -1,0 +1,87 @@
+//! Limiting to an interval.
+
+use gradus_num::Scalar;
+use smallvec::{SmallVec, smallvec};
+
+use crate::graph::Vars;
+use crate::ops::elementwise::same_types;
+use crate::ops::{LinearMul, batch_all};
+use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::sym::with_syms;
+use crate::{
+    Array, Batched, Binary, Buffer, Builder, Cost, Doc, ErrorKind, Mode, Operand, Primitive, Result, Type,
+    Var,
+};
+
+/// `clamp(x, low, high) = min(max(x, low), high)`, with that function's derivative: on a bound `x` and the bound
+/// share it equally. Where `low > high` the result is `high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Clamp;
+
+impl Primitive for Clamp {
+    fn doc(&self) -> Doc {
+        Doc {
+            name: "clamp",
+            formula: "min(max(x, low), high)",
+            derivative: "1 for the operand that is the result, else 0",
+            domain: "NaN if any is; ½, ½ on a bound",
+        }
+    }
+    fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
+        same_types("clamp", &inputs[..2])?;
+        same_types("clamp", &inputs[1..])?;
+        if !(inputs[0].dtype.is_float() || inputs[0].dtype.is_int()) {
+            let detail = "it takes floats or integers; cast first".into();
+            return Err(ErrorKind::DType { op: "clamp", dtypes: vec![inputs[0].dtype], detail });
+        }
+        Ok(smallvec![inputs[0].clone()])
+    }
+    fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
+        let shape = inputs[0].shape().clone();
+        macro_rules! limited {
+            ($x:expr, $low:expr, $high:expr, $f:expr) => {
+                Array::of(shape, $x.iter().zip($low.iter().zip($high.iter())).map($f).collect())
+            };
+        }
+        Ok(smallvec![match (inputs[0].buffer(), inputs[1].buffer(), inputs[2].buffer()) {
+            (Buffer::F32(x), Buffer::F32(l), Buffer::F32(h)) => {
+                limited!(x, l, h, |(x, (l, h))| x.clip(l, h))
+            }
+            (Buffer::F64(x), Buffer::F64(l), Buffer::F64(h)) => {
+                limited!(x, l, h, |(x, (l, h))| x.clip(l, h))
+            }
+            (Buffer::I32(x), Buffer::I32(l), Buffer::I32(h)) =>
+                limited!(x, l, h, |(&x, (&l, &h))| x.max(l).min(h)),
+            (Buffer::I64(x), Buffer::I64(l), Buffer::I64(h)) =>
+                limited!(x, l, h, |(&x, (&l, &h))| x.max(l).min(h)),
+            (Buffer::U8(x), Buffer::U8(l), Buffer::U8(h)) =>
+                limited!(x, l, h, |(&x, (&l, &h))| x.max(l).min(h)),
+            _ => unreachable!("excluded by the shape rule"),
+        }])
+    }
+    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+        let out = b.emit1(Clamp, inputs)?;
+        // The chain rule over the two steps of the definition, so that every spelling has the same kinks.
+        let partials = with_syms(b, [inputs[0], inputs[1], inputs[2], out], |[x, low, high, out]| {
+            let raised = x.max(&low);
+            let (in_x, in_low) = Binary::Max.partials(&x, &low, &raised);
+            let (in_raised, in_high) = Binary::Min.partials(&raised, &high, &out);
+            [(in_raised * in_x).var, (in_raised * in_low).var, in_high.var]
+        });
+        let mut sum = None;
+        for (&partial, &t) in partials.iter().zip(t) {
+            let term = t.map(|t| b.emit1(LinearMul, &[partial, t])).transpose()?;
+            sum = b.add_tangents(sum, term)?;
+        }
+        Ok((smallvec![out], smallvec![sum]))
+    }
+    fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
+        Err(not_linear("clamp"))
+    }
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Clamp, b, inputs, size)
+    }
+    fn cost(&self, inputs: &[Type], _: &[Type]) -> Cost {
+        Cost { flops: 2.0 * inputs[0].shape.size() as f64, bytes: 4.0 * inputs[0].bytes() as f64 }
+    }
+}

@@ -1,0 +1,245 @@
+//! Running sums and products along an axis, and the linear recurrence that both are cases of.
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::graph::Vars;
+use crate::ops::elementwise::same_types;
+use crate::ops::movement::moved;
+use crate::ops::{Concat, LinearMul, Pad, Slice, batch_all, jvp_linear};
+use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::strided::around;
+use crate::{
+    Array, Batched, Binary, Buffer, Builder, Cost, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Type, Var,
+};
+
+/// What a running reduction combines with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CumulativeKind {
+    /// `yᵢ = x₀ + … + xᵢ`
+    Sum,
+    /// `yᵢ = x₀ ⋯ xᵢ`
+    Prod,
+}
+
+impl CumulativeKind {
+    /// Every kind.
+    pub const ALL: [CumulativeKind; 2] = [CumulativeKind::Sum, CumulativeKind::Prod];
+}
+
+/// Each element combined with all before it along an axis, itself included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cumulative {
+    /// What it combines with.
+    pub kind: CumulativeKind,
+    /// The axis.
+    pub axis: usize,
+    /// Whether it runs from the last element to the first.
+    pub reverse: bool,
+}
+
+/// The linear recurrence `yᵢ = aᵢ yᵢ₋₁ + bᵢ` along an axis, starting from nothing (`y₀ = b₀`); operands `a`, `b`.
+///
+/// It is closed under differentiation and transposition: its tangent is a recurrence over the same `a`, its
+/// transpose one that runs the other way. The running product's derivative is a recurrence, which divides by
+/// nothing and so is exact at zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Recurrence {
+    /// The axis.
+    pub axis: usize,
+    /// Whether it runs from the last element to the first.
+    pub reverse: bool,
+    /// Inside linear programs: a factor that is exactly zero makes the product `aᵢ yᵢ₋₁` zero, whatever the other
+    /// is (see [`LinearMul`]).
+    pub strong: bool,
+}
+
+/// Runs `step(previous result, index)` along an axis of a shape; `previous` is `None` at the start.
+fn run<T: Element>(
+    shape: &[usize],
+    axis: usize,
+    reverse: bool,
+    mut step: impl FnMut(Option<T>, usize) -> T,
+) -> Vec<T> {
+    let (outer, extent, inner) = around(shape, axis);
+    let mut out = vec![T::default(); outer * extent * inner];
+    for o in 0..outer {
+        for i in 0..inner {
+            let mut previous = None;
+            for k in 0..extent {
+                let k = if reverse { extent - 1 - k } else { k };
+                let at = (o * extent + k) * inner + i;
+                out[at] = step(previous, at);
+                previous = Some(out[at]);
+            }
+        }
+    }
+    out
+}
+
+/// `x` moved one place along its axis, in the direction given, with `fill` coming in at the end left free.
+fn shift(b: &mut Builder, x: Var, axis: usize, later: bool, fill: f64) -> Result<Var> {
+    let shape = b.shape(x).clone();
+    let extent = shape[axis];
+    if extent == 0 {
+        return Ok(x);
+    }
+    let range = if later { 0..extent - 1 } else { 1..extent };
+    let kept = b.emit1(Slice::along(&shape, axis, range.start, range.end), &[x])?;
+    if fill == 0.0 {
+        let zeros = || SmallVec::from_elem(0, shape.rank());
+        let mut pad = Pad { low: zeros(), high: zeros(), interior: zeros() };
+        if later {
+            pad.low[axis] = 1
+        } else {
+            pad.high[axis] = 1
+        };
+        return b.emit1(pad, &[kept]);
+    }
+    let mut edge = b.ty(x).clone();
+    edge.shape[axis] = 1;
+    let edge = b.full(&edge, fill);
+    b.emit1(Concat { axis }, &if later { [edge, kept] } else { [kept, edge] })
+}
+
+fn check(op: &'static str, axis: usize, ty: &Type, ints: bool) -> Result<(), ErrorKind> {
+    if axis >= ty.shape.rank() {
+        return Err(ErrorKind::Axis { op, axis: axis as isize, rank: ty.shape.rank() });
+    }
+    if !(ty.dtype.is_float() || (ints && ty.dtype.is_int())) {
+        let detail = if ints { "it takes floats or integers; cast first" } else { "it takes f32 or f64" };
+        return Err(ErrorKind::DType { op, dtypes: vec![ty.dtype], detail: detail.into() });
+    }
+    Ok(())
+}
+
+impl Primitive for Cumulative {
+    fn doc(&self) -> Doc {
+        match self.kind {
+            CumulativeKind::Sum => {
+                Doc {
+                    name: "cumsum", formula: "yᵢ = x₀ + … + xᵢ", derivative: "linear", domain: "all x"
+                }
+            }
+            CumulativeKind::Prod => Doc {
+                name: "cumprod",
+                formula: "yᵢ = x₀ ⋯ xᵢ",
+                derivative: "dyᵢ = xᵢ dyᵢ₋₁ + yᵢ₋₁ dxᵢ",
+                domain: "all x; exact at zeros",
+            },
+        }
+    }
+    fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
+        check(self.doc().name, self.axis, &inputs[0], true)?;
+        Ok(smallvec![inputs[0].clone()])
+    }
+    fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
+        let shape = inputs[0].shape();
+        macro_rules! running {
+            ($v:expr, $add:expr, $mul:expr) => {{
+                let combine = match self.kind {
+                    CumulativeKind::Sum => $add,
+                    CumulativeKind::Prod => $mul,
+                };
+                let step = |previous, at: usize| match previous {
+                    Some(p) => combine(p, $v[at]),
+                    None => $v[at],
+                };
+                Array::of(shape.clone(), run(shape, self.axis, self.reverse, step))
+            }};
+        }
+        Ok(smallvec![match inputs[0].buffer() {
+            Buffer::F32(v) => running!(v, |a: f32, b: f32| a + b, |a: f32, b: f32| a * b),
+            Buffer::F64(v) => running!(v, |a: f64, b: f64| a + b, |a: f64, b: f64| a * b),
+            Buffer::I32(v) => running!(v, i32::wrapping_add, i32::wrapping_mul),
+            Buffer::I64(v) => running!(v, i64::wrapping_add, i64::wrapping_mul),
+            Buffer::U8(v) => running!(v, u8::wrapping_add, u8::wrapping_mul),
+            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+        }])
+    }
+    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+        if self.kind == CumulativeKind::Sum {
+            return jvp_linear(*self, b, inputs, t);
+        }
+        let (x, Some(dx)) = (inputs[0], t[0]) else { unreachable!("some tangent is not zero") };
+        let out = b.emit1(*self, inputs)?;
+        let before = shift(b, out, self.axis, !self.reverse, 1.0)?;
+        let own = b.emit1(LinearMul, &[before, dx])?;
+        let recurrence = Recurrence { axis: self.axis, reverse: self.reverse, strong: true };
+        Ok((smallvec![out], smallvec![Some(b.emit1(recurrence, &[x, own])?)]))
+    }
+    fn transpose(&self, b: &mut Builder, _: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
+        if self.kind != CumulativeKind::Sum {
+            return Err(not_linear(self.doc().name));
+        }
+        let back = Cumulative { reverse: !self.reverse, ..*self };
+        Ok(smallvec![ct[0].map(|ct| b.emit1(back, &[ct])).transpose()?])
+    }
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Cumulative { axis: self.axis + 1, ..*self }, b, inputs, size)
+    }
+    fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
+        Cost { flops: inputs[0].shape.size() as f64, bytes: moved(inputs, outputs).bytes }
+    }
+}
+
+impl Primitive for Recurrence {
+    fn doc(&self) -> Doc {
+        Doc {
+            name: "recurrence",
+            formula: "yᵢ = aᵢ yᵢ₋₁ + bᵢ, y₀ = b₀",
+            derivative: "dyᵢ = aᵢ dyᵢ₋₁ + (daᵢ yᵢ₋₁ + dbᵢ)",
+            domain: "all a, b",
+        }
+    }
+    fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
+        same_types("recurrence", inputs)?;
+        check("recurrence", self.axis, &inputs[0], false)?;
+        Ok(smallvec![inputs[0].clone()])
+    }
+    fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
+        let shape = inputs[0].shape();
+        macro_rules! running {
+            ($a:expr, $b:expr) => {{
+                let step = |previous, at: usize| match previous {
+                    Some(p) if !(self.strong && (p == 0.0 || $a[at] == 0.0)) => $a[at] * p + $b[at],
+                    _ => $b[at],
+                };
+                Array::of(shape.clone(), run(shape, self.axis, self.reverse, step))
+            }};
+        }
+        Ok(smallvec![match (inputs[0].buffer(), inputs[1].buffer()) {
+            (Buffer::F32(a), Buffer::F32(b)) => running!(a, b),
+            (Buffer::F64(a), Buffer::F64(b)) => running!(a, b),
+            _ => unreachable!("excluded by the shape rule"),
+        }])
+    }
+    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+        let out = b.emit1(*self, inputs)?;
+        let mut driven = t[1];
+        if let Some(da) = t[0] {
+            let before = shift(b, out, self.axis, !self.reverse, 0.0)?;
+            let term = b.emit1(LinearMul, &[before, da])?;
+            driven = b.add_tangents(driven, Some(term))?;
+        }
+        let tangent = Recurrence { strong: true, ..*self };
+        let tangent = driven.map(|d| b.emit1(tangent, &[inputs[0], d])).transpose()?;
+        Ok((smallvec![out], smallvec![tangent]))
+    }
+    fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
+        let Some(ct) = ct[0] else { return Ok(smallvec![None, None]) };
+        let Some(a) = inputs[0].residual() else { return Err(not_linear("recurrence")) };
+        // yᵢ reaches yᵢ₊₁ with the factor aᵢ₊₁.
+        let next = shift(b, a, self.axis, self.reverse, 0.0)?;
+        let back = Recurrence { axis: self.axis, reverse: !self.reverse, strong: true };
+        Ok(smallvec![None, Some(b.emit1(back, &[next, ct])?)])
+    }
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Recurrence { axis: self.axis + 1, ..*self }, b, inputs, size)
+    }
+    fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
+        let mut cost = Binary::Mul.cost(inputs, outputs);
+        cost.flops *= 2.0;
+        cost
+    }
+}
