@@ -14,6 +14,7 @@ mod primitive;
 pub mod shape;
 mod strided;
 mod sym;
+pub mod table;
 pub mod transforms;
 
 pub use array::{Array, Buffer, Element};
