@@ -1,0 +1,52 @@
+//! How many threads a pool gets: the environment's word, or the machine's.
+
+use thiserror::Error;
+
+/// More threads than this are never started.
+pub(super) const MAX_THREADS: usize = 1024;
+
+/// `GRADUS_THREADS` holds something that is not a thread count.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("GRADUS_THREADS is `{value}`, which is not a thread count from 1 to {MAX_THREADS}")]
+pub struct ThreadsError {
+    /// What the variable holds.
+    pub value: String,
+}
+
+/// Reads a thread count; an empty text means "not set".
+///
+/// # Errors
+/// When the text is not a whole number from 1 to 1024.
+///
+/// ```
+/// use gradus_cpu::pool::parse_threads;
+/// assert_eq!(parse_threads(" 4 "), Ok(Some(4)));
+/// assert_eq!(parse_threads(""), Ok(None));
+/// assert!(parse_threads("many").is_err());
+/// ```
+pub fn parse_threads(text: &str) -> Result<Option<usize>, ThreadsError> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Ok(None);
+    }
+    match trimmed.parse::<usize>() {
+        Ok(count) if (1..=MAX_THREADS).contains(&count) => Ok(Some(count)),
+        _ => Err(ThreadsError { value: text.to_owned() }),
+    }
+}
+
+/// The thread count that `GRADUS_THREADS` asks for, if it is set.
+///
+/// # Errors
+/// When the variable is set to something that [`parse_threads`] does not take.
+pub fn threads_from_env() -> Result<Option<usize>, ThreadsError> {
+    match std::env::var_os("GRADUS_THREADS") {
+        None => Ok(None),
+        Some(value) => parse_threads(&value.to_string_lossy()),
+    }
+}
+
+/// The processors this process may use.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get())
+}
