@@ -1,0 +1,238 @@
+//! Instruction sets, and the few primitives that the functions are written in.
+//!
+//! A function is ordinary code generic over an [`Isa`]; inlined into a loop inside a `#[target_feature]` function it
+//! is vectorised for that instruction set. [`Isa::FMA`] says whether a fused multiply-add is one instruction there:
+//! where it is not, `mul_add` would be a call into the C library for every element, so product and sum are rounded
+//! apart instead. Every element goes through the same arithmetic wherever it stands in a slice.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::sync::OnceLock;
+
+/// An instruction set, as far as the functions care.
+pub trait Isa {
+    /// Whether a fused multiply-add is one instruction.
+    const FMA: bool;
+}
+
+/// What every processor of the architecture has, where that has no fused multiply-add.
+pub struct Baseline;
+impl Isa for Baseline {
+    const FMA: bool = cfg!(target_arch = "aarch64");
+}
+
+/// x86-64 with 256-bit vectors and fused multiply-add.
+#[cfg(target_arch = "x86_64")]
+pub struct Avx2;
+#[cfg(target_arch = "x86_64")]
+impl Isa for Avx2 {
+    const FMA: bool = true;
+}
+
+/// x86-64 with 512-bit vectors.
+#[cfg(target_arch = "x86_64")]
+pub struct Avx512;
+#[cfg(target_arch = "x86_64")]
+impl Isa for Avx512 {
+    const FMA: bool = true;
+}
+
+/// The instruction sets that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The architecture's baseline: SSE2 on x86-64, NEON on aarch64.
+    Baseline,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+}
+
+impl Level {
+    /// The best level of this machine, or the one named by `GRADUS_ISA` (`baseline`, `avx2`, `avx512`) when the
+    /// machine has it. Read once; a result's bits may differ between levels.
+    pub fn current() -> Level {
+        static LEVEL: OnceLock<Level> = OnceLock::new();
+        *LEVEL.get_or_init(|| {
+            let best = *Level::available().last().unwrap_or(&Level::Baseline);
+            match std::env::var("GRADUS_ISA").as_deref() {
+                Ok("baseline") => Level::Baseline,
+                Ok("avx2") => best.min(Level::Avx2),
+                _ => best,
+            }
+        })
+    }
+
+    /// The levels of this machine, worst first.
+    pub fn available() -> &'static [Level] {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            match (avx2, avx512) {
+                (true, true) => &[Level::Baseline, Level::Avx2, Level::Avx512],
+                (true, false) => &[Level::Baseline, Level::Avx2],
+                _ => &[Level::Baseline],
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        &[Level::Baseline]
+    }
+}
+
+/// Defines `$name(...)`, which runs `$generic::<T, I>(...)` compiled for the level in use, and `$at(level, ...)`, which
+/// runs it for a given level. The copies for `f32` and `f64` are methods of `$kernel`, so that they are compiled once,
+/// here, and not in every crate that calls them.
+macro_rules! dispatch {
+    ($(#[$doc:meta])* pub unsafe fn $name:ident / $at:ident <$T:ident: $bound:path>
+        ($($arg:ident: $type:ty),* $(,)?) = $generic:ident in $kernel:ident) => {
+        $(#[$doc])*
+        #[inline]
+        pub unsafe fn $name<$T: $bound>($($arg: $type),*) {
+            // SAFETY: the caller's promise; `current` is a level of this machine.
+            unsafe { <$T as $kernel<$T>>::call($crate::vmath::Level::current() $(, $arg)*) }
+        }
+
+        /// The same, for a level of this machine.
+        ///
+        /// # Safety
+        /// As for the function without a level; the level has to be [available]($crate::vmath::Level::available).
+        #[inline]
+        pub unsafe fn $at<$T: $bound>(level: $crate::vmath::Level $(, $arg: $type)*) {
+            // SAFETY: the caller's promise.
+            unsafe { <$T as $kernel<$T>>::call(level $(, $arg)*) }
+        }
+
+        /// The compiled copies of a kernel.
+        #[doc(hidden)]
+        pub trait $kernel<$T> {
+            /// Runs the copy for a level.
+            ///
+            /// # Safety
+            /// As for the function that calls it.
+            unsafe fn call(level: $crate::vmath::Level $(, $arg: $type)*);
+        }
+
+        $crate::vmath::isa::dispatch!(@for f32, $T, ($($arg: $type),*), $generic, $kernel);
+        $crate::vmath::isa::dispatch!(@for f64, $T, ($($arg: $type),*), $generic, $kernel);
+    };
+    (@for $float:ident, $T:ident, ($($arg:ident: $type:ty),*), $generic:ident, $kernel:ident) => {
+        const _: () = {
+            type $T = $float;
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2($($arg: $type),*) {
+                // SAFETY: the caller's promise.
+                unsafe { $generic::<$T, $crate::vmath::isa::Avx2>($($arg),*) }
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+            unsafe fn avx512($($arg: $type),*) {
+                // SAFETY: the caller's promise.
+                unsafe { $generic::<$T, $crate::vmath::isa::Avx512>($($arg),*) }
+            }
+
+            impl $kernel<$T> for $T {
+                unsafe fn call(level: $crate::vmath::Level $(, $arg: $type)*) {
+                    // SAFETY: the caller's promise; the machine has the features of the level.
+                    unsafe {
+                        match level {
+                            #[cfg(target_arch = "x86_64")]
+                            $crate::vmath::Level::Avx512 => avx512($($arg),*),
+                            #[cfg(target_arch = "x86_64")]
+                            $crate::vmath::Level::Avx2 => avx2($($arg),*),
+                            _ => $generic::<$T, $crate::vmath::isa::Baseline>($($arg),*),
+                        }
+                    }
+                }
+            }
+        };
+    };
+}
+pub(crate) use dispatch;
+
+/// The arithmetic that functions of either width share.
+pub trait Num:
+    Copy
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// `self · b + c`, rounded once.
+    fn fused(self, b: Self, c: Self) -> Self;
+}
+
+impl Num for f32 {
+    #[inline(always)]
+    fn fused(self, b: f32, c: f32) -> f32 {
+        self.mul_add(b, c)
+    }
+}
+
+impl Num for f64 {
+    #[inline(always)]
+    fn fused(self, b: f64, c: f64) -> f64 {
+        self.mul_add(b, c)
+    }
+}
+
+/// `a · b + c`, rounded once where that is one instruction and twice where it is not.
+#[inline(always)]
+pub fn fma<I: Isa, T: Num>(a: T, b: T, c: T) -> T {
+    if I::FMA { a.fused(b, c) } else { a * b + c }
+}
+
+/// `c[0] + c[1] x + c[2] x² + ...`
+#[inline(always)]
+pub fn horner<I: Isa, T: Num, const N: usize>(x: T, c: &[T; N]) -> T {
+    let mut sum = c[N - 1];
+    let mut k = N - 1;
+    while k > 0 {
+        k -= 1;
+        sum = fma::<I, T>(sum, x, c[k]);
+    }
+    sum
+}
+
+/// `x` kept between `low` and `high`; NaN stays NaN, which is why the comparisons are written this way round.
+#[inline(always)]
+pub fn clamp<T: Num>(x: T, low: T, high: T) -> T {
+    let x = if low > x { low } else { x };
+    if high < x { high } else { x }
+}
+
+/// A product and its rounding error: `a · b = hi + lo` exactly, barring overflow and underflow.
+#[inline(always)]
+pub fn two_product<I: Isa>(a: f64, b: f64) -> (f64, f64) {
+    let hi = a * b;
+    if I::FMA {
+        return (hi, a.mul_add(b, -hi));
+    }
+    // Dekker: halves of 26 bits have exact products.
+    let head = |x: f64| f64::from_bits(x.to_bits() & 0xFFFF_FFFF_F800_0000);
+    let (ah, bh) = (head(a), head(b));
+    let (al, bl) = (a - ah, b - bh);
+    (hi, ((ah * bh - hi) + ah * bl + al * bh) + al * bl)
+}
+
+/// A sum and its rounding error, for `|a| >= |b|` or `a` zero.
+#[inline(always)]
+pub fn fast_two_sum<T: Num>(a: T, b: T) -> (T, T) {
+    let sum = a + b;
+    (sum, b - (sum - a))
+}
+
+/// A sum and its rounding error.
+#[inline(always)]
+pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let shadow = sum - a;
+    (sum, (a - (sum - shadow)) + (b - shadow))
+}

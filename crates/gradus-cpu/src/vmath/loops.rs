@@ -1,0 +1,102 @@
+//! The loops: blocks of a fixed number of elements, read, computed and written.
+//!
+//! A block is computed into a local array, so the output may be the input, and the compiler vectorises without
+//! asking whether they overlap. The last block is filled up: its elements go through the same instructions as all
+//! others, so a result never depends on where an element stands.
+
+/// Elements in a block: one or two vectors, several blocks being in flight at once.
+pub(super) const WIDTH: usize = 16;
+
+/// A source of elements: a place to read from, or one element for all.
+pub(super) trait Source<T>: Copy {
+    /// The elements from `start`, `len` of them in a whole or partial block.
+    ///
+    /// # Safety
+    /// The elements are valid for reads.
+    unsafe fn block(self, start: usize, len: usize) -> [T; WIDTH];
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Many<T>(pub *const T);
+
+#[derive(Clone, Copy)]
+pub(super) struct One<T>(pub T);
+
+impl<T: Copy + Default> Source<T> for Many<T> {
+    #[inline(always)]
+    unsafe fn block(self, start: usize, len: usize) -> [T; WIDTH] {
+        let mut block = [T::default(); WIDTH];
+        // SAFETY: the caller's promise; `len <= WIDTH`.
+        unsafe {
+            if len == WIDTH {
+                std::ptr::copy_nonoverlapping(self.0.add(start), block.as_mut_ptr(), WIDTH);
+            } else {
+                for j in 0..len {
+                    block[j] = *self.0.add(start + j);
+                }
+            }
+        }
+        block
+    }
+}
+
+impl<T: Copy> Source<T> for One<T> {
+    #[inline(always)]
+    unsafe fn block(self, _: usize, _: usize) -> [T; WIDTH] {
+        [self.0; WIDTH]
+    }
+}
+
+/// Writes the first `len` elements of a block.
+///
+/// # Safety
+/// They are valid for writes.
+#[inline(always)]
+pub(super) unsafe fn store<T: Copy>(out: *mut T, block: &[T; WIDTH], len: usize) {
+    // SAFETY: the caller's promise; `len <= WIDTH`.
+    unsafe {
+        if len == WIDTH {
+            std::ptr::copy_nonoverlapping(block.as_ptr(), out, WIDTH);
+        } else {
+            for j in 0..len {
+                *out.add(j) = block[j];
+            }
+        }
+    }
+}
+
+/// `out[i] = expr(sources[i])`, block by block; with `else`, elements for which the condition holds are computed
+/// again one by one.
+macro_rules! each {
+    ($n:expr, $out:expr, |$($v:ident: $source:ident),+| $body:expr $(, far $far:ident => $again:expr)?) => {{
+        let mut start = 0;
+        while start < $n {
+            let len = ($n - start).min(WIDTH);
+            // SAFETY: `start + len <= n`, and the caller vouches for `n` elements.
+            $(let $v = unsafe { Source::block($source, start, len) };)+
+            let mut block = [Default::default(); WIDTH];
+            for j in 0..WIDTH {
+                $(let $v = $v[j];)+
+                block[j] = $body;
+            }
+            $(
+                let mut any = false;
+                for j in 0..WIDTH {
+                    any |= $far[j].far();
+                }
+                if any {
+                    for j in 0..len {
+                        let $far = $far[j];
+                        if $far.far() {
+                            block[j] = $again;
+                        }
+                    }
+                }
+            )?
+            // SAFETY: as above.
+            unsafe { store($out.add(start), &block, len) };
+            start += len;
+        }
+    }};
+}
+pub(super) use each;
