@@ -35,7 +35,7 @@ pub const CASES: [Case; 32] = [
         let e = libm::exp(-x.abs());
         if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
     }),
-    ("softplus", Unary::Softplus, |x| x.max(0.0) + libm::log1p(libm::exp(-x.abs())) + (x - x).min(0.0)),
+    ("softplus", Unary::Softplus, |x| (if x > 0.0 { x } else { 0.0 }) + libm::log1p(libm::exp(-x.abs()))),
     ("erf", Unary::Erf, libm::erf),
     ("erfc", Unary::Erfc, libm::erfc),
     ("powi 2", Unary::Powi(2), |x| x * x),
