@@ -1,0 +1,126 @@
+//! `#[derive(Tree)]`: a struct or enum of tensors as a tree, so that transforms take it and give it back.
+
+use proc_macro::TokenStream;
+use proc_macro2::TokenStream as Tokens;
+use quote::{format_ident, quote};
+use syn::{Data, DeriveInput, Fields, parse_macro_input};
+
+/// Makes a struct or enum a tree of its fields.
+///
+/// Every field must be a tree itself: tensors are leaves; numbers, strings and booleans are static, part of the
+/// structure. A field of any other type is marked `#[tree(skip)]`: it is cloned and otherwise ignored.
+#[proc_macro_derive(Tree, attributes(tree))]
+pub fn derive_tree(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    expand(&input).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// One field as the three generated methods see it.
+struct Field {
+    binding: syn::Ident,
+    /// The name shown in paths.
+    name: String,
+    /// How it is named in a constructor: `name:` or nothing.
+    label: Tokens,
+    skip: bool,
+}
+
+fn fields(fields: &Fields) -> syn::Result<Vec<Field>> {
+    let mut out = Vec::new();
+    for (i, field) in fields.iter().enumerate() {
+        let mut skip = false;
+        for attr in field.attrs.iter().filter(|a| a.path().is_ident("tree")) {
+            attr.parse_nested_meta(|meta| {
+                if meta.path.is_ident("skip") {
+                    skip = true;
+                    return Ok(());
+                }
+                Err(meta.error("unknown option; the only one is `skip`"))
+            })?;
+        }
+        let (name, label) = match &field.ident {
+            Some(ident) => (ident.to_string().trim_start_matches("r#").to_string(), quote!(#ident:)),
+            None => (i.to_string(), quote!()),
+        };
+        out.push(Field { binding: format_ident!("field_{i}"), name, label, skip });
+    }
+    Ok(out)
+}
+
+fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
+    let variants: Vec<(Tokens, &Fields)> = match &input.data {
+        Data::Struct(s) => vec![(quote!(Self), &s.fields)],
+        Data::Enum(e) => e
+            .variants
+            .iter()
+            .map(|v| {
+                let ident = &v.ident;
+                (quote!(Self::#ident), &v.fields)
+            })
+            .collect(),
+        Data::Union(_) => return Err(syn::Error::new_spanned(&input.ident, "a union cannot be a tree")),
+    };
+    let (mut visit, mut map, mut structure) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, (path, shape)) in variants.iter().enumerate() {
+        let fields = fields(shape)?;
+        let bindings: Vec<_> = fields.iter().map(|f| &f.binding).collect();
+        let labelled: Vec<_> =
+            fields.iter().map(|Field { binding, label, .. }| quote!(#label #binding)).collect();
+        let pattern = match shape {
+            Fields::Named(_) => quote!(#path { #(#labelled),* }),
+            Fields::Unnamed(_) => quote!(#path(#(#bindings),*)),
+            Fields::Unit => quote!(#path),
+        };
+        let each =
+            |f: &dyn Fn(&Field) -> Tokens| fields.iter().filter(|f| !f.skip).map(f).collect::<Vec<_>>();
+        let visits = each(
+            &|Field { binding, name, .. }| quote!(path.within(#name, |path| ::gradus::Tree::visit(#binding, path, f));),
+        );
+        let hashes = each(&|Field { binding, .. }| quote!(::gradus::Tree::structure(#binding, state);));
+        let built: Vec<_> = fields
+            .iter()
+            .map(|Field { binding, label, skip, .. }| {
+                if *skip {
+                    quote!(#label ::core::clone::Clone::clone(#binding))
+                } else {
+                    quote!(#label ::gradus::Tree::map(#binding, f))
+                }
+            })
+            .collect();
+        let rebuilt = match shape {
+            Fields::Named(_) => quote!(#path { #(#built),* }),
+            Fields::Unnamed(_) => quote!(#path(#(#built),*)),
+            Fields::Unit => quote!(#path),
+        };
+        visit.push(quote!(#[allow(unused_variables)] #pattern => { #(#visits)* }));
+        map.push(quote!(#[allow(unused_variables)] #pattern => #rebuilt,));
+        structure.push(quote!(#[allow(unused_variables)] #pattern => {
+            ::core::hash::Hash::hash(&#index, &mut state);
+            #(#hashes)*
+        }));
+    }
+    let name = &input.ident;
+    let (impl_generics, ty_generics, where_clause) = input.generics.split_for_impl();
+    let bounds = input.generics.type_params().map(|p| {
+        let ident = &p.ident;
+        quote!(#ident: ::gradus::Tree,)
+    });
+    let where_clause = match where_clause {
+        Some(w) => quote!(#w, #(#bounds)*),
+        None => quote!(where #(#bounds)*),
+    };
+    Ok(quote! {
+        #[automatically_derived]
+        impl #impl_generics ::gradus::Tree for #name #ty_generics #where_clause {
+            fn visit(&self, path: &mut ::gradus::TreePath, f: &mut dyn FnMut(&::gradus::TreePath, &::gradus::Tensor)) {
+                match self { #(#visit)* }
+            }
+            fn map(&self, f: &mut dyn FnMut(&::gradus::Tensor) -> ::gradus::Tensor) -> Self {
+                match self { #(#map)* }
+            }
+            fn structure(&self, mut state: &mut dyn ::core::hash::Hasher) {
+                match self { #(#structure)* }
+            }
+        }
+    })
+}

@@ -1,0 +1,42 @@
+//! Automatic differentiation for tensors and scalars.
+//!
+//! Write an ordinary function of tensors; [`grad`], [`jvp`], [`vjp`], [`jacobian`], [`hessian`], [`vmap`] and [`jit`]
+//! take it and give a function back. They nest in any order and to any depth.
+//!
+//! ```
+//! use gradus::{Tensor, grad, jit};
+//!
+//! let loss = |w: &Tensor| (w.sin() * w).sum(());
+//! let w = Tensor::from([0.5, 1.0, 2.0]);
+//! let slope = grad(loss)(&w);              // reverse mode
+//! let curve = grad(|w: &Tensor| grad(loss)(w).sum(()))(&w); // nested
+//! let fast = jit(grad(loss));
+//! assert_eq!(fast.call(&w), slope);
+//! assert!((curve.to_vec::<f64>()[0] - (2.0 * 0.5f64.cos() - 0.5 * 0.5f64.sin())).abs() < 1e-15);
+//! ```
+
+extern crate self as gradus;
+
+mod device;
+mod literal;
+mod tensor;
+mod trace;
+pub mod transform;
+mod tree;
+
+pub use device::Device;
+pub use gradus_core::{Array, DType, Element, Error, ErrorKind, Result, Shape};
+pub use gradus_derive::Tree;
+/// Scalar automatic differentiation: dual numbers, Taylor series, tapes, drivers.
+pub use gradus_num as num;
+pub use literal::{Literal, Scalar};
+pub use tensor::{Axes, Tensor};
+pub use trace::scope;
+pub use transform::*;
+pub use tree::{Tree, TreePath};
+
+/// What most programs need: `use gradus::prelude::*;`.
+pub mod prelude {
+    pub use crate::{DType, Device, Element, Shape, Tensor, Tree};
+    pub use crate::{grad, hessian, jacobian, jit, jvp, value_and_grad, vjp, vmap};
+}

@@ -1,0 +1,112 @@
+//! Rust numbers beside tensors.
+
+use gradus_core::{Array, DType, ErrorKind, Type};
+
+use crate::Tensor;
+use crate::tensor::Repr;
+use crate::trace::{constant_in_trace_of, fail, here};
+
+/// A Rust number used as an operand. It takes the dtype of the tensor beside it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar {
+    /// A float.
+    Float(f64),
+    /// An integer.
+    Int(i64),
+    /// A boolean.
+    Bool(bool),
+}
+
+impl Scalar {
+    fn to_f64(self) -> f64 {
+        match self {
+            Scalar::Float(x) => x,
+            Scalar::Int(x) => x as f64,
+            Scalar::Bool(x) => f64::from(u8::from(x)),
+        }
+    }
+}
+
+/// What can stand beside a tensor in an operation: another tensor, or a Rust number.
+///
+/// A number takes the tensor's dtype. While a program is recorded, a number other than 0, ±1 and 2 becomes an input
+/// of the program, not a constant in it: a learning rate that changes does not make a new program.
+pub trait Literal {
+    /// The operand as a tensor that fits beside `like`.
+    fn beside(&self, like: &Tensor) -> Tensor;
+}
+
+impl Literal for Tensor {
+    fn beside(&self, _: &Tensor) -> Tensor {
+        self.clone()
+    }
+}
+impl Literal for &Tensor {
+    fn beside(&self, _: &Tensor) -> Tensor {
+        (*self).clone()
+    }
+}
+
+macro_rules! literals {
+    ($($t:ty => $v:ident as $as:ty),+) => { $(
+        impl From<$t> for Scalar { fn from(x: $t) -> Scalar { Scalar::$v(x as $as) } }
+        impl Literal for $t {
+            #[track_caller]
+            fn beside(&self, like: &Tensor) -> Tensor { Scalar::from(*self).beside(like) }
+        }
+    )+ };
+}
+literals!(f64 => Float as f64, f32 => Float as f64, i32 => Int as i64, i64 => Int as i64, usize => Int as i64,
+    u8 => Int as i64, bool => Bool as bool);
+
+impl Literal for Scalar {
+    #[track_caller]
+    fn beside(&self, like: &Tensor) -> Tensor {
+        let value = self.to_f64();
+        if like.is_traced()
+            && [0.0, 1.0, -1.0, 2.0].contains(&value)
+            && !(value == 0.0 && value.is_sign_negative())
+        {
+            return self.constant(like);
+        }
+        Tensor(Repr::Concrete(self.array(like.dtype()), like.device()))
+    }
+}
+
+impl Scalar {
+    /// The number as a constant of the program being recorded: for the library's own constants, which never change.
+    #[track_caller]
+    pub(crate) fn constant(self, like: &Tensor) -> Tensor {
+        self.array(like.dtype());
+        let ty = Type::new(like.dtype(), []);
+        constant_in_trace_of(like, &ty, self.to_f64())
+            .unwrap_or_else(|| Tensor(Repr::Concrete(self.array(like.dtype()), like.device())))
+    }
+
+    /// The number as a scalar array of `dtype`.
+    #[track_caller]
+    fn array(self, dtype: DType) -> Array {
+        let refuse = |detail: String| -> ! {
+            fail(gradus_core::Error::new(
+                ErrorKind::DType { op: "literal", dtypes: vec![dtype], detail },
+                here(),
+            ))
+        };
+        match (self, dtype) {
+            (Scalar::Int(x), DType::I64) => Array::scalar(x),
+            (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if x.fract() != 0.0 || !x.is_finite() => {
+                refuse(format!("the number {x} is no integer; cast the tensor to f32 or f64 first"))
+            }
+            (Scalar::Float(_) | Scalar::Int(_), DType::Bool) => {
+                refuse("a boolean tensor has no arithmetic with numbers; cast it first".into())
+            }
+            (Scalar::Int(x), DType::I32) if i32::try_from(x).is_err() => {
+                refuse(format!("{x} does not fit into i32"))
+            }
+            (Scalar::Int(x), DType::U8) if u8::try_from(x).is_err() => {
+                refuse(format!("{x} does not fit into u8"))
+            }
+            _ => Array::full([], dtype, self.to_f64()),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Making tensors.
+
+use gradus_core::ops::Iota;
+use gradus_core::{Array, DType, Element, ErrorKind, Shape};
+
+use crate::tensor::Repr;
+use crate::trace::OrFail;
+use crate::{Device, Result, Tensor};
+
+impl From<Array> for Tensor {
+    fn from(array: Array) -> Self {
+        Tensor(Repr::Concrete(array, Device::cpu()))
+    }
+}
+
+macro_rules! from_elements {
+    ($($t:ty),+) => { $(
+        impl From<$t> for Tensor {
+            /// A scalar.
+            fn from(value: $t) -> Self { Array::scalar(value).into() }
+        }
+        impl From<Vec<$t>> for Tensor {
+            /// One axis.
+            fn from(elements: Vec<$t>) -> Self { Array::new([elements.len()], elements).or_fail().into() }
+        }
+        impl From<&[$t]> for Tensor {
+            /// One axis.
+            fn from(elements: &[$t]) -> Self { elements.to_vec().into() }
+        }
+        impl<const A: usize> From<[$t; A]> for Tensor {
+            fn from(elements: [$t; A]) -> Self { elements.to_vec().into() }
+        }
+        impl<const A: usize, const B: usize> From<[[$t; B]; A]> for Tensor {
+            fn from(rows: [[$t; B]; A]) -> Self { Array::new([A, B], rows.concat()).or_fail().into() }
+        }
+        impl<const A: usize, const B: usize, const C: usize> From<[[[$t; C]; B]; A]> for Tensor {
+            fn from(planes: [[[$t; C]; B]; A]) -> Self {
+                Array::new([A, B, C], planes.concat().concat()).or_fail().into()
+            }
+        }
+    )+ };
+}
+from_elements!(f32, f64, i32, i64, bool, u8);
+
+impl Tensor {
+    /// A tensor of `shape` from its elements in row-major order.
+    ///
+    /// # Errors
+    /// If the number of elements is not the product of the extents.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let x = Tensor::new([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+    /// assert_eq!(x.sum(0), Tensor::from([5.0, 7.0, 9.0]));
+    /// assert!(Tensor::new([2, 3], vec![1.0]).is_err());
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn new<T: Element>(shape: impl Into<Shape>, elements: Vec<T>) -> Result<Self> {
+        Ok(Array::new(shape, elements)?.into())
+    }
+
+    /// Zeros.
+    pub fn zeros(shape: impl Into<Shape>, dtype: DType) -> Self {
+        Self::full(shape, dtype, 0.0)
+    }
+    /// Ones.
+    pub fn ones(shape: impl Into<Shape>, dtype: DType) -> Self {
+        Self::full(shape, dtype, 1.0)
+    }
+    /// One value repeated, converted to `dtype`.
+    pub fn full(shape: impl Into<Shape>, dtype: DType, value: f64) -> Self {
+        Array::full(shape, dtype, value).into()
+    }
+    /// Zeros of the shape and dtype of `self`.
+    pub fn zeros_like(&self) -> Self {
+        Self::zeros(self.shape(), self.dtype())
+    }
+    /// Ones of the shape and dtype of `self`.
+    pub fn ones_like(&self) -> Self {
+        Self::ones(self.shape(), self.dtype())
+    }
+    /// `0, 1, …, n - 1`.
+    #[track_caller]
+    pub fn arange(n: usize, dtype: DType) -> Self {
+        Self::iota([n], 0, dtype)
+    }
+    /// The index along `axis`.
+    #[track_caller]
+    pub fn iota(shape: impl Into<Shape>, axis: usize, dtype: DType) -> Self {
+        Self::apply(Iota { dtype, shape: shape.into(), axis }, &[])
+    }
+    /// `n` evenly spaced values from `start` to `stop`, both included.
+    ///
+    /// # Panics
+    /// If `n` is 0 or 1 while the ends differ.
+    #[track_caller]
+    pub fn linspace(start: f64, stop: f64, n: usize, dtype: DType) -> Self {
+        if n < 2 && start != stop {
+            let detail = format!("{n} points cannot reach from {start} to {stop}; ask for at least 2");
+            crate::trace::fail(ErrorKind::Argument { op: "linspace", detail }.into());
+        }
+        let step = if n > 1 { (stop - start) / (n - 1) as f64 } else { 0.0 };
+        let points =
+            (0..n).map(|i| if i + 1 == n { stop } else { start + step * i as f64 }).collect::<Vec<f64>>();
+        Tensor::from(points).cast(dtype)
+    }
+    /// The identity matrix.
+    #[track_caller]
+    pub fn eye(n: usize, dtype: DType) -> Self {
+        let (rows, columns) = (Self::iota([n, n], 0, DType::I64), Self::iota([n, n], 1, DType::I64));
+        rows.equal(&columns).cast(dtype)
+    }
+}

@@ -1,0 +1,182 @@
+//! Reductions over axes.
+
+use gradus_core::Shape;
+use gradus_core::ops::{Reduce, ReduceKind, Reshape};
+use gradus_core::shape::resolve_axis;
+
+use crate::trace::OrFail;
+use crate::{DType, Tensor};
+
+/// Which axes an operation goes over: `()` for all, `1`, `-1`, `[0, 2]`; [`Axes::keep`] leaves them in the result with
+/// extent 1.
+///
+/// ```
+/// use gradus::{Axes, Tensor};
+/// let x = Tensor::from([[1.0, 2.0], [3.0, 4.0]]);
+/// assert_eq!(x.sum(()), Tensor::from(10.0));
+/// assert_eq!(x.sum(-1), Tensor::from([3.0, 7.0]));
+/// assert_eq!(x.sum(Axes::keep(-1)), Tensor::from([[3.0], [7.0]]));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Axes {
+    /// `None` for all.
+    axes: Option<Vec<isize>>,
+    keep: bool,
+}
+
+impl Axes {
+    /// The same axes, left in the result with extent 1.
+    pub fn keep(axes: impl Into<Axes>) -> Self {
+        Axes { keep: true, ..axes.into() }
+    }
+
+    /// The axes of a tensor of `rank` axes, increasing.
+    #[track_caller]
+    pub(crate) fn resolve(&self, op: &'static str, rank: usize) -> Vec<usize> {
+        let Some(axes) = &self.axes else { return (0..rank).collect() };
+        let mut out: Vec<usize> = Vec::new();
+        for &axis in axes {
+            out.push(resolve_axis(op, axis, rank).or_fail());
+        }
+        out.sort_unstable();
+        out
+    }
+}
+
+impl From<()> for Axes {
+    fn from((): ()) -> Self {
+        Axes { axes: None, keep: false }
+    }
+}
+impl From<i32> for Axes {
+    fn from(axis: i32) -> Self {
+        Axes::from([axis])
+    }
+}
+impl From<isize> for Axes {
+    fn from(axis: isize) -> Self {
+        Axes { axes: Some(vec![axis]), keep: false }
+    }
+}
+impl From<usize> for Axes {
+    fn from(axis: usize) -> Self {
+        Axes::from(axis as isize)
+    }
+}
+impl<const N: usize> From<[i32; N]> for Axes {
+    fn from(axes: [i32; N]) -> Self {
+        Axes { axes: Some(axes.iter().map(|&a| a as isize).collect()), keep: false }
+    }
+}
+impl From<&[usize]> for Axes {
+    fn from(axes: &[usize]) -> Self {
+        Axes { axes: Some(axes.iter().map(|&a| a as isize).collect()), keep: false }
+    }
+}
+impl From<Vec<usize>> for Axes {
+    fn from(axes: Vec<usize>) -> Self {
+        Axes::from(axes.as_slice())
+    }
+}
+
+impl Tensor {
+    #[track_caller]
+    fn reduce(&self, op: &'static str, kind: ReduceKind, axes: Axes) -> Tensor {
+        let resolved = axes.resolve(op, self.rank());
+        let out = Tensor::apply(Reduce { kind, axes: resolved.iter().copied().collect() }, &[self]);
+        if !axes.keep {
+            return out;
+        }
+        let kept: Shape = self
+            .shape()
+            .iter()
+            .enumerate()
+            .map(|(a, &d)| if resolved.contains(&a) { 1 } else { d })
+            .collect();
+        Tensor::apply(Reshape(kept), &[&out])
+    }
+
+    /// `Σ x`; 0 of nothing.
+    #[track_caller]
+    pub fn sum(&self, axes: impl Into<Axes>) -> Tensor {
+        self.reduce("sum", ReduceKind::Sum, axes.into())
+    }
+
+    /// `Π x`; 1 of nothing. The derivative is exact where elements are zero.
+    #[track_caller]
+    pub fn prod(&self, axes: impl Into<Axes>) -> Tensor {
+        self.reduce("prod", ReduceKind::Prod, axes.into())
+    }
+
+    /// The largest element, NaN if any is. Equal largest elements share the derivative.
+    #[track_caller]
+    pub fn max(&self, axes: impl Into<Axes>) -> Tensor {
+        self.reduce("max", ReduceKind::Max, axes.into())
+    }
+
+    /// The smallest element, NaN if any is. Equal smallest elements share the derivative.
+    #[track_caller]
+    pub fn min(&self, axes: impl Into<Axes>) -> Tensor {
+        self.reduce("min", ReduceKind::Min, axes.into())
+    }
+
+    /// Number of elements that go into one result.
+    #[track_caller]
+    fn count(&self, axes: &Axes) -> f64 {
+        axes.resolve("mean", self.rank()).iter().map(|&a| self.shape()[a]).product::<usize>() as f64
+    }
+
+    /// `Σ x / n`; NaN of nothing.
+    #[track_caller]
+    pub fn mean(&self, axes: impl Into<Axes>) -> Tensor {
+        let axes = axes.into();
+        let n = self.count(&axes);
+        self.sum(axes).with_constant(gradus_core::Binary::Mul, 1.0 / n)
+    }
+
+    /// `Σ (x - x̄)² / (n - correction)`: correction 0 for the population, 1 for a sample.
+    #[track_caller]
+    pub fn var(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
+        let axes = axes.into();
+        let n = self.count(&axes) - correction as f64;
+        let centred = self - self.mean(Axes::keep(axes.clone()));
+        centred.square().sum(axes).with_constant(gradus_core::Binary::Mul, 1.0 / n)
+    }
+
+    /// The square root of [`var`](Tensor::var).
+    #[track_caller]
+    pub fn std(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
+        self.var(axes, correction).sqrt()
+    }
+
+    /// The Euclidean norm `√Σ x²`; derivative 0 at the origin.
+    #[track_caller]
+    pub fn norm(&self, axes: impl Into<Axes>) -> Tensor {
+        self.square().sum(axes).sqrt()
+    }
+
+    /// `ln Σ eˣ` without overflow; -∞ of nothing but -∞.
+    #[track_caller]
+    pub fn logsumexp(&self, axes: impl Into<Axes>) -> Tensor {
+        let axes = axes.into();
+        let top = self.max(Axes::keep(axes.clone())).stop_gradient();
+        // Rows of -∞ (or with ∞) must not subtract ∞ from itself.
+        let top = top.is_finite().select(&top, 0.0);
+        let sum = (self - &top).exp().sum(axes.clone()).log();
+        let top = if axes.keep { top } else { top.reshape(sum.shape()) };
+        sum + top
+    }
+
+    /// Whether all elements are true.
+    #[track_caller]
+    pub fn all(&self, axes: impl Into<Axes>) -> Tensor {
+        let x = (!self.cast(DType::Bool)).cast(DType::I64);
+        x.sum(axes).equal(0)
+    }
+
+    /// Whether any element is true.
+    #[track_caller]
+    pub fn any(&self, axes: impl Into<Axes>) -> Tensor {
+        self.cast(DType::Bool).cast(DType::I64).sum(axes).not_equal(0)
+    }
+}

@@ -1,0 +1,328 @@
+//! Recording: what happens to tensors while a transform runs the user's function.
+//!
+//! A trace owns a [`Builder`]. An operation is recorded in the newest trace among its operands; operands of other
+//! traces, and concrete tensors, become inputs of the program (captures). When the function has returned, the trace
+//! gives a closed graph and the list of its captures.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use gradus_core::{Array, Builder, Error, ErrorKind, Graph, Op, Result, Site, Type, Var};
+
+use crate::tensor::Repr;
+use crate::{Device, Tensor};
+
+/// A recording in progress, or one that has ended.
+#[derive(Clone)]
+pub(crate) struct Trace(Arc<Inner>);
+
+struct Inner {
+    /// Later traces have larger numbers: the innermost one of several is the newest.
+    id: u64,
+    transform: &'static str,
+    /// The arguments themselves, where the transform runs the function at a point (so values can be read).
+    point: Option<Vec<Tensor>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` once the trace has ended.
+    builder: Option<Builder>,
+    captures: Vec<Tensor>,
+    captured: HashMap<Identity, Var>,
+}
+
+/// What makes two captured tensors the same input.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity {
+    Concrete(usize, Type),
+    Traced(u64, Var),
+}
+
+/// A recorded tensor.
+#[derive(Clone)]
+pub(crate) struct Traced {
+    pub(crate) trace: Trace,
+    pub(crate) var: Var,
+    pub(crate) ty: Type,
+}
+
+impl Trace {
+    /// Starts recording a function of arguments of these types. With `point`, the values of the arguments are
+    /// known and recorded values can be read.
+    pub(crate) fn start(
+        transform: &'static str,
+        types: &[Type],
+        point: Option<Vec<Tensor>>,
+    ) -> (Self, Vec<Tensor>) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut builder = Builder::new();
+        let vars: Vec<Var> = types.iter().map(|ty| builder.input(ty.clone())).collect();
+        let state = Mutex::new(State { builder: Some(builder), ..State::default() });
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let trace = Trace(Arc::new(Inner { id, transform, point, state }));
+        let tensors = vars.into_iter().zip(types).map(|(v, ty)| trace.wrap(v, ty.clone())).collect();
+        (trace, tensors)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn wrap(&self, var: Var, ty: Type) -> Tensor {
+        Tensor(Repr::Traced(Traced { trace: self.clone(), var, ty }))
+    }
+
+    pub(crate) fn transform(&self) -> &'static str {
+        self.0.transform
+    }
+
+    /// Records an operation on tensors, at least one of which belongs to this trace.
+    pub(crate) fn emit(&self, op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {
+        let mut state = self.state();
+        let vars = inputs.iter().map(|t| self.lift(&mut state, t, op.name())).collect::<Result<Vec<_>>>()?;
+        let builder = state.builder.as_mut().ok_or_else(|| self.escaped(op.name()))?;
+        builder.set_site(site.clone());
+        let outputs = builder.emit(op.clone(), &vars).map_err(|e| e.or_at(site))?;
+        let types: Vec<Type> = outputs.iter().map(|&v| builder.ty(v).clone()).collect();
+        drop(state);
+        Ok(outputs.into_iter().zip(types).map(|(v, ty)| self.wrap(v, ty)).collect())
+    }
+
+    /// Copies a whole program into this trace.
+    pub(crate) fn inline(&self, graph: &Graph, args: &[Tensor]) -> Result<Vec<Tensor>> {
+        let mut state = self.state();
+        let vars = args.iter().map(|t| self.lift(&mut state, t, "call")).collect::<Result<Vec<_>>>()?;
+        let builder = state.builder.as_mut().ok_or_else(|| self.escaped("call"))?;
+        let outputs = builder.inline(graph, &vars)?;
+        drop(state);
+        Ok(outputs.into_iter().zip(graph.output_types()).map(|(v, ty)| self.wrap(v, ty)).collect())
+    }
+
+    fn escaped(&self, op: &'static str) -> Error {
+        ErrorKind::EscapedTracer { op, transform: self.0.transform }.into()
+    }
+
+    /// The value of a tensor in this trace: its own, or an input that captures it.
+    fn lift(&self, state: &mut State, tensor: &Tensor, op: &'static str) -> Result<Var> {
+        let identity = match &tensor.0 {
+            Repr::Traced(t) if t.trace.0.id == self.0.id => return Ok(t.var),
+            Repr::Traced(t) => {
+                if t.trace.state().builder.is_none() {
+                    return Err(t.trace.escaped(op));
+                }
+                Identity::Traced(t.trace.0.id, t.var)
+            }
+            Repr::Concrete(a, _) => Identity::Concrete(address(a), Type::new(a.dtype(), a.shape().clone())),
+        };
+        if let Some(&var) = state.captured.get(&identity) {
+            return Ok(var);
+        }
+        let ty = tensor.ty();
+        let builder = state.builder.as_mut().ok_or_else(|| self.escaped(op))?;
+        let var = builder.input(ty);
+        state.captured.insert(identity, var);
+        state.captures.push(tensor.clone());
+        Ok(var)
+    }
+
+    /// Ends the recording: the closed program over the arguments and captures, and the captures.
+    pub(crate) fn finish(&self, outputs: &[Tensor]) -> Result<(Graph, Vec<Tensor>)> {
+        let mut state = self.state();
+        let vars = outputs.iter().map(|t| self.lift(&mut state, t, "return")).collect::<Result<Vec<_>>>()?;
+        let builder = state.builder.take().ok_or_else(|| self.escaped("return"))?;
+        let captures = std::mem::take(&mut state.captures);
+        state.captured.clear();
+        Ok((builder.finish(vars), captures))
+    }
+
+    /// Computes a recorded value from the known arguments: the trace is evaluated up to it.
+    fn evaluate(&self, var: Var, op: &'static str) -> Result<Tensor> {
+        let Some(point) = &self.0.point else {
+            return Err(ErrorKind::ReadInTrace { op, transform: self.0.transform }.into());
+        };
+        let state = self.state();
+        let builder = state.builder.as_ref().ok_or_else(|| self.escaped(op))?;
+        let graph = gradus_core::transforms::prune(&builder.clone().finish(vec![var]));
+        let args: Vec<Tensor> = point.iter().chain(&state.captures).cloned().collect();
+        drop(state);
+        Ok(apply(graph, "value", |g| Ok(g.clone()), args)?.remove(0))
+    }
+}
+
+fn address(array: &Array) -> usize {
+    gradus_core::with_elements!(array.buffer(), v => v.as_ptr() as usize)
+}
+
+/// The newest trace among some tensors.
+fn newest<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<&'a Trace> {
+    let traced = tensors.into_iter().filter_map(|t| match &t.0 {
+        Repr::Traced(t) => Some(&t.trace),
+        Repr::Concrete(..) => None,
+    });
+    traced.max_by_key(|t| t.0.id)
+}
+
+/// Applies a primitive: at once to concrete tensors, recorded otherwise.
+pub(crate) fn emit(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {
+    if let Some(trace) = newest(inputs.iter().copied()) {
+        return trace.emit(op, inputs, site);
+    }
+    let device = inputs.first().map_or_else(Device::cpu, |t| t.device());
+    let arrays: Vec<&Array> = inputs.iter().filter_map(|t| t.array()).collect();
+    let outputs = device.eval(op, &arrays, site)?;
+    Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
+}
+
+/// Applies what `transform` makes of a program: runs it on concrete tensors (planned at most once for the program
+/// and transform), records it otherwise.
+pub(crate) fn apply(
+    source: Graph,
+    transform: &str,
+    make: impl FnOnce(&Graph) -> Result<Graph>,
+    args: Vec<Tensor>,
+) -> Result<Vec<Tensor>> {
+    if let Some(trace) = newest(&args) {
+        return trace.inline(&make(&source)?, &args);
+    }
+    let device = args.first().map_or_else(Device::cpu, |t| t.device());
+    let program = device.program(source, transform, make)?;
+    run(&program, &device, &args)
+}
+
+/// Runs a planned program on tensors, or records it if one of them is recorded.
+pub(crate) fn run(program: &crate::device::Program, device: &Device, args: &[Tensor]) -> Result<Vec<Tensor>> {
+    if let Some(trace) = newest(args) {
+        return trace.inline(program.graph(), args);
+    }
+    let arrays: Vec<Array> = args.iter().filter_map(|t| t.array().cloned()).collect();
+    let outputs = program.run(&arrays)?;
+    Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
+}
+
+impl Tensor {
+    /// The elements, computed if the tensor is recorded at a known point.
+    pub(crate) fn read(&self, op: &'static str) -> Result<Array> {
+        match &self.0 {
+            Repr::Concrete(a, _) => Ok(a.clone()),
+            Repr::Traced(t) => t.trace.evaluate(t.var, op)?.read(op),
+        }
+    }
+
+    /// Whether the tensor is being recorded by a transform.
+    pub fn is_traced(&self) -> bool {
+        matches!(self.0, Repr::Traced(_))
+    }
+
+    pub(crate) fn array(&self) -> Option<&Array> {
+        match &self.0 {
+            Repr::Concrete(a, _) => Some(a),
+            Repr::Traced(_) => None,
+        }
+    }
+}
+
+thread_local! {
+    static SCOPES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// How many `try_call`s are on the stack: an error then unwinds silently, with its type.
+    static CATCHING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Runs `f` with `name` added to the scope path that errors and explanations show (`layers.0`).
+///
+/// ```
+/// let y = gradus::scope("encoder", || gradus::Tensor::from([1.0, 2.0]).exp());
+/// # assert_eq!(y.shape(), &[2].into());
+/// ```
+pub fn scope<R>(name: impl Into<String>, f: impl FnOnce() -> R) -> R {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            SCOPES.with_borrow_mut(|s| s.pop());
+        }
+    }
+    SCOPES.with_borrow_mut(|s| s.push(name.into()));
+    let _leave = Leave;
+    f()
+}
+
+/// The caller's source line and the scopes that are open.
+#[track_caller]
+pub(crate) fn here() -> Site {
+    let mut site = Site::caller();
+    SCOPES.with_borrow(|s| {
+        if !s.is_empty() {
+            site.scope = Some(s.join(".").into());
+        }
+    });
+    site
+}
+
+/// Ends an operator expression that cannot go on: unwinds to the next `try_call`, or panics with the message.
+#[track_caller]
+pub(crate) fn fail(error: Error) -> ! {
+    if CATCHING.get() > 0 {
+        std::panic::resume_unwind(Box::new(error));
+    }
+    panic!("{error}")
+}
+
+/// The value, or [`fail`].
+pub(crate) trait OrFail<T> {
+    #[track_caller]
+    fn or_fail(self) -> T;
+}
+
+impl<T> OrFail<T> for Result<T> {
+    #[track_caller]
+    fn or_fail(self) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => fail(error),
+        }
+    }
+}
+
+impl<T> OrFail<T> for Result<T, ErrorKind> {
+    #[track_caller]
+    fn or_fail(self) -> T {
+        match self {
+            Ok(value) => value,
+            Err(kind) => fail(Error::new(kind, here())),
+        }
+    }
+}
+
+/// Runs `f`, giving the typed error of an operation that failed in it. Other panics go on.
+pub(crate) fn catch<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            CATCHING.set(CATCHING.get() - 1);
+        }
+    }
+    CATCHING.set(CATCHING.get() + 1);
+    let leave = Leave;
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    drop(leave);
+    match result {
+        Ok(result) => result,
+        Err(payload) => match payload.downcast::<Error>() {
+            Ok(error) => Err(*error),
+            Err(other) => std::panic::resume_unwind(other),
+        },
+    }
+}
+
+/// A constant of the program that `like` is recorded in; `None` if `like` is concrete.
+pub(crate) fn constant_in_trace_of(like: &Tensor, ty: &Type, value: f64) -> Option<Tensor> {
+    let Repr::Traced(t) = &like.0 else { return None };
+    let mut state = t.trace.state();
+    let builder = state.builder.as_mut()?;
+    let var = builder.full(ty, value);
+    drop(state);
+    Some(t.trace.wrap(var, ty.clone()))
+}

@@ -1,0 +1,185 @@
+//! Control flow that is part of the program: `cond`, `scan`, `while_loop`.
+
+use std::sync::Arc;
+
+use gradus_core::ops::{Cond, Scan, While};
+use gradus_core::{Builder, Error, ErrorKind, Graph, Result, Site, Type, Var};
+
+use super::{Recorded, record};
+use crate::trace::{OrFail, emit, here};
+use crate::{Tensor, Tree};
+
+fn types<A: Tree>(tree: &A) -> Vec<Type> {
+    tree.tensors().iter().map(Tensor::ty).collect()
+}
+
+/// A recorded program `(arguments, own captures) -> results` as `(all captures, arguments) -> results`, its own
+/// captures being those from `first` on.
+fn captures_first(
+    graph: &Graph,
+    all: &[Tensor],
+    first: usize,
+    own: usize,
+    arguments: &[Type],
+) -> Result<Graph> {
+    let mut b = Builder::new();
+    let captures: Vec<Var> = all.iter().map(|t| b.input(t.ty())).collect();
+    let mut args: Vec<Var> = arguments.iter().map(|ty| b.input(ty.clone())).collect();
+    args.extend(&captures[first..first + own]);
+    let out = b.inline(graph, &args)?;
+    Ok(b.finish(out))
+}
+
+fn wrong(op: &'static str, detail: String, site: &Site) -> Error {
+    Error::new(ErrorKind::Argument { op, detail }, site.clone())
+}
+
+/// `on_true(x)` where the boolean scalar holds, else `on_false(x)`. Only the branch taken runs; under
+/// [`vmap`](crate::vmap) with a condition for each example both run and the results are selected.
+///
+/// ```
+/// use gradus::{Tensor, cond, grad};
+/// let f = |x: &Tensor| cond(&x.greater(0.0), x, |x| x.square(), |x| -x);
+/// assert_eq!(grad(f)(&Tensor::from(3.0)), Tensor::from(6.0));
+/// assert_eq!(grad(f)(&Tensor::from(-3.0)), Tensor::from(-1.0));
+/// ```
+#[track_caller]
+pub fn cond<A: Tree, B: Tree>(
+    condition: &Tensor,
+    x: &A,
+    on_true: impl Fn(&A) -> B,
+    on_false: impl Fn(&A) -> B,
+) -> B {
+    let site = here();
+    cond_at(condition, x, on_true, on_false, &site).or_fail()
+}
+
+fn cond_at<A: Tree, B: Tree>(
+    condition: &Tensor,
+    x: &A,
+    on_true: impl Fn(&A) -> B,
+    on_false: impl Fn(&A) -> B,
+    site: &Site,
+) -> Result<B> {
+    let argument_types = types(x);
+    let Recorded { graph: t, captures: tc, result } = record("cond", &argument_types, None, x, on_true)?;
+    let Recorded { graph: f, captures: fc, result: other } =
+        record("cond", &argument_types, None, x, on_false)?;
+    if types(&result) != types(&other) {
+        let detail = format!(
+            "both branches must return the same types, found {:?} and {:?}",
+            types(&result),
+            types(&other)
+        );
+        return Err(wrong("cond", detail, site));
+    }
+    let (nt, nf) = (tc.len(), fc.len());
+    let captures: Vec<Tensor> = tc.into_iter().chain(fc).collect();
+    let on_true = Arc::new(captures_first(&t, &captures, 0, nt, &argument_types)?);
+    let on_false = Arc::new(captures_first(&f, &captures, nt, nf, &argument_types)?);
+    let leaves = x.tensors();
+    let operands: Vec<&Tensor> = std::iter::once(condition).chain(&captures).chain(&leaves).collect();
+    Ok(result.with_tensors(emit(&Cond { on_true, on_false }.into(), &operands, site)?))
+}
+
+/// `for x in xs { (carry, y) = f(carry, x) }`: a loop over axis 0 of every tensor of `xs`. Returns the final carry and
+/// the `y` stacked along axis 0.
+///
+/// Forward mode through it needs no memory that grows with its length; reverse mode stores what each step's derivative
+/// reads.
+///
+/// ```
+/// use gradus::{Tensor, grad, scan};
+/// let last = |x: &Tensor| scan(&Tensor::from(1.0), x, |c, x| (c * x, c.clone())).0;
+/// assert_eq!(grad(last)(&Tensor::from([2.0, 3.0, 4.0])), Tensor::from([12.0, 8.0, 6.0]));
+/// ```
+#[track_caller]
+pub fn scan<C: Tree, X: Tree, Y: Tree>(init: &C, xs: &X, f: impl Fn(&C, &X) -> (C, Y)) -> (C, Y) {
+    let site = here();
+    scan_at(init, xs, f, &site).or_fail()
+}
+
+fn scan_at<C: Tree, X: Tree, Y: Tree>(
+    init: &C,
+    xs: &X,
+    f: impl Fn(&C, &X) -> (C, Y),
+    site: &Site,
+) -> Result<(C, Y)> {
+    let mut length = None;
+    let mut row_types = types(init);
+    let carried = row_types.len();
+    for (path, x) in xs.leaves() {
+        let extent = *x.shape().first().ok_or_else(|| {
+            wrong("scan", format!("the stacked tensor {path} is a scalar; it needs an axis of steps"), site)
+        })?;
+        if *length.get_or_insert(extent) != extent {
+            return Err(wrong(
+                "scan",
+                format!("stacked tensors have {extent} and {} steps", length.unwrap_or(0)),
+                site,
+            ));
+        }
+        row_types.push(Type::new(x.dtype(), x.shape().remove(0)));
+    }
+    let Some(length) = length else {
+        return Err(wrong(
+            "scan",
+            "there must be a tensor to go over; use `Tensor::arange(n)` to count steps".into(),
+            site,
+        ));
+    };
+    let pair = (init.map(&mut Tensor::clone), xs.map(&mut Tensor::clone));
+    let Recorded { graph, captures, result } = record("scan", &row_types, None, &pair, |(c, x)| f(c, x))?;
+    if types(&result.0) != row_types[..carried] {
+        let detail = format!(
+            "the step must return a carry like the one it got {:?}, found {:?}",
+            &row_types[..carried],
+            types(&result.0)
+        );
+        return Err(wrong("scan", detail, site));
+    }
+    let body = Arc::new(captures_first(&graph, &captures, 0, captures.len(), &row_types)?);
+    let op = Scan { constants: captures.len(), carry: carried, length, reverse: false, body };
+    let (init, xs) = (init.tensors(), xs.tensors());
+    let operands: Vec<&Tensor> = captures.iter().chain(&init).chain(&xs).collect();
+    Ok(result.with_tensors(emit(&op.into(), &operands, site)?))
+}
+
+/// `while condition(x) { x = f(x) }`. Forward mode goes through it; reverse mode does not yet, and says so.
+///
+/// ```
+/// use gradus::{Tensor, jvp, while_loop};
+/// // Newton's iteration for √a.
+/// let root = |a: &Tensor| {
+///     while_loop(a, |x| (x * x - a).abs().greater(1e-12), |x| (x + a / x) * 0.5)
+/// };
+/// let (y, dy) = jvp(root, &Tensor::from(2.0), &Tensor::from(1.0));
+/// assert!((y.item::<f64>() - 2f64.sqrt()).abs() < 1e-12);
+/// assert!((dy.item::<f64>() - 0.5 / 2f64.sqrt()).abs() < 1e-6);
+/// ```
+#[track_caller]
+pub fn while_loop<C: Tree>(init: &C, condition: impl Fn(&C) -> Tensor, f: impl Fn(&C) -> C) -> C {
+    let site = here();
+    while_at(init, condition, f, &site).or_fail()
+}
+
+fn while_at<C: Tree>(
+    init: &C,
+    condition: impl Fn(&C) -> Tensor,
+    f: impl Fn(&C) -> C,
+    site: &Site,
+) -> Result<C> {
+    let carry = types(init);
+    let Recorded { graph: cond, captures: cc, .. } = record("while_loop", &carry, None, init, condition)?;
+    let Recorded { graph: body, captures: bc, result } = record("while_loop", &carry, None, init, f)?;
+    let (nc, nb) = (cc.len(), bc.len());
+    let captures: Vec<Tensor> = cc.into_iter().chain(bc).collect();
+    let op = While {
+        constants: captures.len(),
+        cond: Arc::new(captures_first(&cond, &captures, 0, nc, &carry)?),
+        body: Arc::new(captures_first(&body, &captures, nc, nb, &carry)?),
+    };
+    let init = init.tensors();
+    let operands: Vec<&Tensor> = captures.iter().chain(&init).collect();
+    Ok(result.with_tensors(emit(&op.into(), &operands, site)?))
+}

@@ -1,0 +1,117 @@
+//! Recording once and running many times.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
+
+use gradus_core::Type;
+
+use super::{Recorded, record};
+use crate::device::Program;
+use crate::trace::{OrFail, catch, run};
+use crate::{Device, Result, Tensor, Tree};
+
+/// Compiles a function: it is recorded and planned at the first call for each structure, shapes and dtypes of its
+/// argument, and only run after that.
+///
+/// The function must compute its result from its argument and from values that stay the same: values it captures are
+/// read at the first call. What it prints or reads happens while recording, not at later calls.
+///
+/// ```
+/// use gradus::{Tensor, grad, jit};
+/// let step = jit(|(w, rate): &(Tensor, Tensor)| w - rate * grad(|w: &Tensor| w.square().sum(()))(w));
+/// let mut w = Tensor::from([1.0, -2.0]);
+/// for _ in 0..50 {
+///     w = step.call(&(w, 0.1.into()));
+/// }
+/// assert!(w.norm(()).item::<f64>() < 1e-4);
+/// assert_eq!(step.programs(), 1);
+/// ```
+pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
+    Jit { f, programs: Mutex::default(), argument: PhantomData }
+}
+
+/// A compiled function: see [`jit`].
+pub struct Jit<A, B, F> {
+    f: F,
+    programs: Mutex<HashMap<Key, Arc<Compiled<B>>>>,
+    argument: PhantomData<fn(&A)>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    types: Vec<Type>,
+    structure: u64,
+}
+
+struct Compiled<B> {
+    program: Program,
+    captures: Vec<Tensor>,
+    result: B,
+}
+
+impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
+    /// Runs the function.
+    ///
+    /// # Panics
+    /// Where the function would: on shapes that do not fit, or data out of range.
+    #[track_caller]
+    pub fn call(&self, x: &A) -> B {
+        self.run(x).or_fail()
+    }
+
+    /// Runs the function, giving shape errors, dtype errors and data errors of its operations as a typed error.
+    ///
+    /// ```
+    /// use gradus::{ErrorKind, Tensor, jit};
+    /// let f = jit(|x: &Tensor| x.matmul(&Tensor::from([[1.0, 2.0]])));
+    /// let error = f.try_call(&Tensor::from([[1.0, 2.0]])).unwrap_err();
+    /// assert!(matches!(error.kind(), ErrorKind::Shape { op: "matmul", .. }));
+    /// ```
+    pub fn try_call(&self, x: &A) -> Result<B> {
+        catch(|| self.run(x))
+    }
+
+    /// How many programs have been compiled: one for each structure, shapes and dtypes met.
+    pub fn programs(&self) -> usize {
+        self.programs.lock().unwrap_or_else(|e| e.into_inner()).len()
+    }
+
+    /// The program recorded for an argument like `x`, as text that reads like the maths.
+    #[track_caller]
+    pub fn program(&self, x: &A) -> String {
+        self.compiled(x).or_fail().program.graph().to_string()
+    }
+
+    fn run(&self, x: &A) -> Result<B> {
+        let compiled = self.compiled(x)?;
+        let mut args = x.tensors();
+        let device = args.first().map_or_else(Device::cpu, Tensor::device);
+        args.extend(compiled.captures.iter().cloned());
+        let results = run(&compiled.program, &device, &args)?;
+        Ok(compiled.result.with_tensors(results))
+    }
+
+    fn compiled(&self, x: &A) -> Result<Arc<Compiled<B>>> {
+        let mut hasher = DefaultHasher::new();
+        x.structure(&mut hasher);
+        let key = Key { types: x.tensors().iter().map(Tensor::ty).collect(), structure: hasher.finish() };
+        let lock = || self.programs.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(compiled) = lock().get(&key) {
+            return Ok(compiled.clone());
+        }
+        let Recorded { graph, captures, result } = record("jit", &key.types, None, x, &self.f)?;
+        let kept = captures.iter().all(|t| !t.is_traced());
+        let compiled = Arc::new(Compiled {
+            program: Program::new(gradus_core::transforms::prune(&graph))?,
+            captures,
+            result,
+        });
+        // A program that captures tensors of an outer transform belongs to this run of that transform alone.
+        if kept {
+            lock().insert(key, compiled.clone());
+        }
+        Ok(compiled)
+    }
+}

@@ -1,0 +1,97 @@
+//! Functions that take a function of trees and give one back.
+
+mod check;
+mod control;
+mod custom;
+mod forward;
+mod jacobian;
+mod jit;
+mod reverse;
+mod vmap;
+
+pub use check::{CheckError, check_grads};
+pub use control::{cond, scan, while_loop};
+pub use custom::{checkpoint, custom_jvp};
+pub use forward::{jvp, linearize};
+pub use jacobian::{hessian, hvp, jacfwd, jacobian, jacrev};
+pub use jit::{Jit, jit};
+pub use reverse::{grad, value_and_grad, value_and_grad_aux, vjp};
+pub use vmap::{vmap, vmap_axes};
+
+use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type};
+
+use crate::trace::Trace;
+use crate::{Tensor, Tree};
+
+/// A function recorded at arguments of given types.
+pub(crate) struct Recorded<B> {
+    /// `(arguments, captures) -> results`.
+    pub(crate) graph: Graph,
+    pub(crate) captures: Vec<Tensor>,
+    /// The result tree, its leaves recorded.
+    pub(crate) result: B,
+}
+
+/// Records `f` at arguments of these types. With `point` the values of the arguments can be read inside.
+pub(crate) fn record<A: Tree, B: Tree>(
+    transform: &'static str,
+    types: &[Type],
+    point: Option<Vec<Tensor>>,
+    arguments: &A,
+    f: impl FnOnce(&A) -> B,
+) -> Result<Recorded<B>> {
+    let (trace, leaves) = Trace::start(transform, types, point);
+    let result = f(&arguments.with_tensors(leaves));
+    let (graph, captures) = trace.finish(&result.tensors())?;
+    Ok(Recorded { graph, captures, result })
+}
+
+/// Records `f` at a point that is known to the transform.
+pub(crate) fn record_at<A: Tree, B: Tree>(
+    transform: &'static str,
+    point: &A,
+    f: impl FnOnce(&A) -> B,
+) -> Result<Recorded<B>> {
+    let leaves = point.tensors();
+    let types: Vec<Type> = leaves.iter().map(Tensor::ty).collect();
+    record(transform, &types, Some(leaves), point, f)
+}
+
+/// Marks for the inputs of a recorded program: all arguments, no captures.
+pub(crate) fn wrt_arguments(arguments: usize, recorded: &Graph) -> Vec<bool> {
+    (0..recorded.inputs().len()).map(|i| i < arguments).collect()
+}
+
+/// All leaves must be floats.
+pub(crate) fn differentiable<A: Tree>(transform: &'static str, tree: &A, site: &Site) -> Result<()> {
+    for (path, leaf) in tree.leaves() {
+        if !leaf.dtype().is_float() {
+            let path = if path.is_empty() { "the argument".to_string() } else { format!("argument {path}") };
+            let kind = ErrorKind::NotDifferentiable { transform, dtype: leaf.dtype(), path };
+            return Err(Error::new(kind, site.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// A tangent or cotangent must have the structure and types of what it belongs to.
+pub(crate) fn same_structure<A: Tree>(op: &'static str, want: &A, got: &A, site: &Site) -> Result<()> {
+    let (want, got) = (want.leaves(), got.leaves());
+    let fits = want.len() == got.len() && want.iter().zip(&got).all(|(w, g)| w.1.ty() == g.1.ty());
+    if fits {
+        return Ok(());
+    }
+    let show = |leaves: &[(String, Tensor)]| {
+        leaves
+            .iter()
+            .map(|(p, t)| format!("{p}{}{}", if p.is_empty() { "" } else { ": " }, t.ty()))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let detail = format!(
+        "tangents and cotangents have the types of their values: expected ({}), found ({})",
+        show(&want),
+        show(&got)
+    );
+    Err(Error::new(ErrorKind::Argument { op, detail }, site.clone()))
+}
