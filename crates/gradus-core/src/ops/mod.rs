@@ -4,6 +4,7 @@ mod arrange;
 mod call;
 mod clamp;
 mod control;
+mod conv;
 mod cumulative;
 mod dot;
 mod elementwise;
@@ -11,8 +12,10 @@ mod index;
 mod masks;
 mod movement;
 mod order;
+mod random;
 mod reduce;
 mod source;
+mod window;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,14 +26,17 @@ pub use arrange::{Concat, Pad, Reverse, Slice};
 pub use call::{Call, CallKind};
 pub use clamp::Clamp;
 pub use control::{Cond, Scan, While};
+pub use conv::{Conv, Padding};
 pub use cumulative::{Cumulative, CumulativeKind, Recurrence};
 pub use dot::Dot;
 pub use index::{Gather, ScatterAdd};
 pub use masks::{Compare, Logic, Not, Select};
 pub use movement::{Broadcast, Permute, Reshape};
 pub use order::{ArgReduce, Sort};
+pub use random::{FoldIn, RandomBits, philox4x32};
 pub use reduce::{Reduce, ReduceKind};
 pub use source::{Cast, Full, Iota, LinearMul, StopGradient};
+pub use window::{MaxPool, SumPool, Window};
 
 use crate::graph::Vars;
 use crate::primitive::Tangents;
@@ -63,6 +69,11 @@ pub enum Op {
     Concat(Concat),
     Reverse(Reverse),
     Dot(Dot),
+    SumPool(SumPool),
+    MaxPool(MaxPool),
+    Conv(Conv),
+    FoldIn(FoldIn),
+    RandomBits(RandomBits),
     Recurrence(Recurrence),
     Cumulative(Cumulative),
     ArgReduce(ArgReduce),
@@ -100,6 +111,11 @@ impl Op {
             Op::Concat(p) => p,
             Op::Reverse(p) => p,
             Op::Dot(p) => p,
+            Op::SumPool(p) => p,
+            Op::MaxPool(p) => p,
+            Op::Conv(p) => p,
+            Op::FoldIn(p) => p,
+            Op::RandomBits(p) => p,
             Op::Recurrence(p) => p,
             Op::Cumulative(p) => p,
             Op::ArgReduce(p) => p,
@@ -152,6 +168,11 @@ impl Op {
             | Op::ArgReduce(_)
             | Op::Cumulative(_)
             | Op::Recurrence(_)
+            | Op::RandomBits(_)
+            | Op::FoldIn(_)
+            | Op::Conv(_)
+            | Op::MaxPool(_)
+            | Op::SumPool(_)
             | Op::Dot(_) => SmallVec::new(),
         }
     }
@@ -187,6 +208,11 @@ from_rows!(
     ArgReduce,
     Cumulative,
     Recurrence,
+    RandomBits,
+    FoldIn,
+    Conv,
+    MaxPool,
+    SumPool,
     Dot,
     Cond,
     Scan,
@@ -217,6 +243,12 @@ impl fmt::Display for Op {
             Op::ArgReduce(p) => write!(f, "{name} axis={}", p.axis),
             Op::Cumulative(p) => write!(f, "{name} axis={} reverse={}", p.axis, p.reverse),
             Op::Recurrence(p) => write!(f, "{name} axis={} reverse={}", p.axis, p.reverse),
+            Op::RandomBits(p) => write!(f, "{name} bits={}", p.bits),
+            Op::FoldIn(p) => write!(f, "{name} stream={}", p.stream),
+            Op::Conv(p) => write!(f, "{name} {p}"),
+            Op::MaxPool(MaxPool { window }) | Op::SumPool(SumPool { window }) => {
+                write!(f, "{name} window={:?} stride={:?}", &window.size[..], &window.stride[..])
+            }
             Op::Scan(p) => write!(f, "{name} length={} carry={}", p.length, p.carry),
             Op::Unary(_)
             | Op::Binary(_)

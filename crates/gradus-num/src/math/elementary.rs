@@ -36,8 +36,6 @@ platform! {
     cosh cosh cosh "`cosh x`.";
     tanh tanh tanh "`tanh x`.";
     asinh asinh asinh "`arsinh x`.";
-    acosh acosh acosh "`arcosh x`.";
-    atanh atanh atanh "`artanh x`.";
 }
 
 /// `|x|`.
@@ -82,6 +80,18 @@ pub fn sigmoid(x: f64) -> f64 {
 pub fn softplus(x: f64) -> f64 {
     let tail = log1p(exp(-x.abs()));
     if x > 0.0 { x + tail } else { tail }
+}
+
+/// `arcosh x`.
+#[inline]
+pub fn acosh(x: f64) -> f64 {
+    libm::acosh(x)
+}
+
+/// `artanh x`.
+#[inline]
+pub fn atanh(x: f64) -> f64 {
+    libm::atanh(x)
 }
 
 /// The error function.

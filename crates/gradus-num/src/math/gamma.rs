@@ -2,38 +2,63 @@
 
 use core::f64::consts::PI;
 
-use super::{log, powf, powi, recip, tan};
+use super::{abs, exp, floor, log, powf, powi, recip, round, tan};
 
-/// `ln |Γ(x)|`.
+/// `ln |Γ(x)|`. On the negative axis, near the function's zeros there, only the absolute error is small.
 #[inline]
 pub fn lgamma(x: f64) -> f64 {
     libm::lgamma(x)
 }
 
-/// `ψ⁽ⁿ⁾(x)`, NaN at the poles `0, -1, -2, …` for even `n` and infinite there for odd `n`.
+/// `ψ⁽ⁿ⁾(x)`. At the poles `0, -1, -2, …` infinite for odd `n`, NaN for even `n`, where the sides differ.
+///
+/// ```
+/// use gradus_num::math::polygamma;
+///
+/// assert!((polygamma(1, 1.0) - core::f64::consts::PI.powi(2) / 6.0).abs() < 1e-15);
+/// ```
 pub fn polygamma(n: u32, x: f64) -> f64 {
-    if n == 0 { digamma(x) } else { higher(n, x) }
+    if x <= 0.0 && x == floor(x) {
+        return if n % 2 == 1 { f64::INFINITY } else { f64::NAN };
+    }
+    match n {
+        0 => digamma(x),
+        1..=LAST_FACTORIAL => higher(n, x),
+        _ => extreme(n, x),
+    }
 }
 
-/// Below this the recurrence `ψ(x) = ψ(x + 1) - 1/x` is used, above it the asymptotic series.
+/// The positive zero of digamma, in two parts.
+const ROOT: (f64, f64) = (1.4616321449683622, 9.549995429965697e-17);
+
+/// `ψ(x)/(x - x₀)` on `[1, 2]` in powers of `x - 3/2`, from `bench/golden/digamma.py`.
+const AROUND_ROOT: [f64; 22] = [
+    0.951055876031833,
+    -0.4236274212814605,
+    0.2405424842407742,
+    -0.14840492305390884,
+    0.09498872445494122,
+    -0.061922133273064534,
+    0.04076083381242074,
+    -0.02697579675613825,
+    0.0179072524394512,
+    -0.011908218001568644,
+    0.007926944646403797,
+    -0.005279964873257405,
+    0.003519006401502276,
+    -0.002345267632540769,
+    0.0015566317474486838,
+    -0.0010376374098418604,
+    0.0007233266279287554,
+    -0.0004821990530566789,
+    0.0002272331660987376,
+    -0.00015148586836773365,
+    0.00025968482126430747,
+    -0.00017312261802727394,
+];
+
+/// Where the asymptotic series of digamma begins.
 const ASYMPTOTIC_FROM: f64 = 10.0;
-
-fn digamma(x: f64) -> f64 {
-    if x <= 0.0 {
-        if x == super::floor(x) {
-            return f64::NAN;
-        }
-        return digamma(1.0 - x) - PI / tan(PI * x);
-    }
-    let (mut x, mut sum) = (x, 0.0);
-    while x < ASYMPTOTIC_FROM {
-        sum -= recip(x);
-        x += 1.0;
-    }
-    let w = recip(x * x);
-    let tail = BERNOULLI_OVER_2K.iter().rev().fold(0.0, |acc, b| acc * w + b) * w;
-    log(x) - 0.5 / x - tail + sum
-}
 
 /// `B₂ₖ/(2k)` for `k = 1, 2, …`.
 const BERNOULLI_OVER_2K: [f64; 8] = [
@@ -47,30 +72,120 @@ const BERNOULLI_OVER_2K: [f64; 8] = [
     -3617.0 / 8160.0,
 ];
 
-/// `(-1)ⁿ⁺¹ n! ζ(n + 1, x)`.
-fn higher(n: u32, x: f64) -> f64 {
-    let sign = if n.is_multiple_of(2) { -1.0 } else { 1.0 };
-    let mut factorial = 1.0;
-    for k in 2..=n {
-        factorial *= f64::from(k);
+/// Reflection below 0, `ψ(x) = ψ(x + 1) - 1/x` towards `[1, 2]`, the asymptotic series from 10 on.
+fn digamma(x: f64) -> f64 {
+    if x < 0.0 {
+        // The tangent has period 1 in x: reducing first keeps its argument exact.
+        return digamma(1.0 - x) - PI / tan(PI * (x - round(x)));
     }
-    let s = f64::from(n) + 1.0;
-    let (mut x, mut sum) = (x, 0.0);
-    while x < ASYMPTOTIC_FROM + s {
-        sum += powf(x, -s);
-        x += 1.0;
+    if x < 1.0 {
+        return near_root(x + 1.0) - recip(x);
     }
-    let power = powf(x, -s);
-    let mut term = s / x * power;
-    let mut total = x * power / (s - 1.0) + 0.5 * power;
-    for (k, b) in BERNOULLI_OVER_2K.iter().enumerate() {
-        let k2 = 2.0 * (k as f64 + 1.0);
-        total += b * term * k2 / factorial_of(2 * k + 2);
-        term *= (s + k2 - 1.0) * (s + k2) * powi(x, -2);
+    if x >= ASYMPTOTIC_FROM {
+        let w = recip(x * x);
+        let tail = BERNOULLI_OVER_2K.iter().rev().fold(0.0, |acc, b| acc * w + b) * w;
+        return log(x) - (0.5 / x + tail);
     }
-    sign * factorial * (sum + total)
+    let steps = floor(x) - 1.0;
+    let mut sum = 0.0;
+    let mut k = 1.0;
+    while k <= steps {
+        sum += recip(x - k);
+        k += 1.0;
+    }
+    near_root(x - steps) + sum
 }
 
-fn factorial_of(n: usize) -> f64 {
-    (2..=n).map(|k| k as f64).product()
+fn near_root(x: f64) -> f64 {
+    let u = x - 1.5;
+    ((x - ROOT.0) - ROOT.1) * AROUND_ROOT.iter().rev().fold(0.0, |acc, c| acc * u + c)
+}
+
+/// The last order whose factorial, and that of the next, are finite.
+const LAST_FACTORIAL: u32 = 150;
+
+fn factorial(n: u32) -> f64 {
+    (2..=n).fold(1.0, |product, k| product * f64::from(k))
+}
+
+/// `B₂ₖ/(2k)!` for `k = 1, 2, …`.
+const BERNOULLI_OVER_FACTORIAL: [f64; 8] = [
+    1.0 / 12.0,
+    -1.0 / 720.0,
+    1.0 / 30240.0,
+    -1.0 / 1209600.0,
+    1.0 / 47900160.0,
+    -691.0 / 1307674368000.0,
+    1.0 / 74724249600.0,
+    -3617.0 / 10670622842880000.0,
+];
+
+/// Euler and Maclaurin's `Σ (1 + k/x)⁻ˢ` from `k = 0`, for `x` above about `s`.
+fn scaled_zeta_tail(s: f64, x: f64) -> f64 {
+    let mut term = s / x;
+    let mut total = 0.5;
+    for (k, b) in BERNOULLI_OVER_FACTORIAL.iter().enumerate() {
+        total += b * term;
+        let order = s + 2.0 * k as f64;
+        term *= (order + 1.0) / x * ((order + 2.0) / x);
+    }
+    total + x / (s - 1.0)
+}
+
+/// `ζ(s, x) = Σ (x + k)⁻ˢ` for `x > 0`: terms one by one up to where the tail's series holds.
+fn hurwitz(s: f64, x: f64) -> f64 {
+    let mut k = 0.0;
+    let mut sum = 0.0;
+    while x + k < ASYMPTOTIC_FROM + s {
+        sum += powf(x + k, -s);
+        k += 1.0;
+    }
+    let start = x + k;
+    sum + powf(start, -s) * scaled_zeta_tail(s, start)
+}
+
+/// `(-1)ⁿ⁺¹ n! Σ (x + k)⁻⁽ⁿ⁺¹⁾`. Below 0 the poles lie on both sides of `x`: with `d` the distance to the nearest,
+/// those at `d, d + 1, …` and the `m` at `d - 1, …, d - m` are two sums over positive numbers.
+fn higher(n: u32, x: f64) -> f64 {
+    let s = f64::from(n) + 1.0;
+    let total = if x > 0.0 {
+        hurwitz(s, x)
+    } else {
+        let m = -round(x);
+        let d = x + m;
+        let above = if d < 0.0 { powi(d, -(n as i32) - 1) + hurwitz(s, 1.0 + d) } else { hurwitz(s, d) };
+        let below = hurwitz(s, 1.0 - d) - hurwitz(s, 1.0 - d + m);
+        above + alternating(n) * below
+    };
+    alternating(n) * factorial(n) * total
+}
+
+fn alternating(n: u32) -> f64 {
+    if n % 2 == 1 { 1.0 } else { -1.0 }
+}
+
+/// Orders whose factorial overflows: everything relative to the nearest pole's term, in logarithms.
+fn extreme(n: u32, x: f64) -> f64 {
+    let s = f64::from(n) + 1.0;
+    // The poles are at 0, -1, -2, …; from the nearest outwards the terms fall like a power of order s.
+    let nearest = if x > 0.0 { x } else { x - round(x) };
+    let power = |d: f64| {
+        let size = exp(-s * log(abs(d / nearest)));
+        if d < 0.0 && n.is_multiple_of(2) { -size } else { size }
+    };
+    let mut sum = power(nearest);
+    let mut k = 1.0;
+    while nearest + k < ASYMPTOTIC_FROM + s && k < 64.0 {
+        sum += power(nearest + k);
+        // Below 0 there are poles on both sides, as many above as the distance to 0 allows.
+        if x < 0.0 && k <= -round(x) {
+            sum += power(nearest - k);
+        }
+        k += 1.0;
+    }
+    let start = nearest + k;
+    if start >= ASYMPTOTIC_FROM + s {
+        sum += power(start) * scaled_zeta_tail(s, start);
+    }
+    alternating(n) * sum * exp(lgamma(s) - s * log(abs(nearest)))
 }

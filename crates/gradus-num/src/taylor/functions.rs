@@ -3,7 +3,7 @@
 use super::Taylor;
 use crate::rules::{binary, exponential, hyperbolic, kinks, special, trig};
 use crate::table::{binary_table, unary_table};
-use crate::{Binary, Real, Scalar, Unary};
+use crate::{Binary, Real, Scalar, Unary, math};
 
 macro_rules! dispatch_unary {
     ($($name:ident $op:ident $family:ident $doc:literal;)*) => {
@@ -136,8 +136,11 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
     fn powi(&self, n: i32) -> Self {
         let x = self.primal();
         let out = x.powi(n);
-        if x.value() != 0.0 {
+        if out.value().is_normal() {
             return self.power_series(out, T::from_i32(n), 1.0);
+        }
+        if x.value() != 0.0 {
+            return self.power_terms(T::from_i32(n));
         }
         let (mut power, mut base, mut left) = (Self::constant(T::one()), *self, n.unsigned_abs());
         while left > 0 {
@@ -161,21 +164,16 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
     fn powf(&self, rhs: &Self) -> Self {
         let (x, p) = (self.primal(), rhs.primal());
         let out = x.powf(&p);
-        if x.value() == 0.0 {
-            let mut binomial = T::one();
-            return self.compose(|j| {
-                if j > 0 {
-                    binomial *= p.shift(1.0 - j as f64);
-                }
-                if binomial.parts_zero() { T::zero() } else { binomial * x.powf(&p.shift(-(j as f64))) }
-            });
+        if x.value() == 0.0 || (rhs.is_constant() && !out.value().is_normal()) {
+            return self.power_terms(p);
         }
         if rhs.is_constant() {
             return self.power_series(out, p, 1.0);
         }
         (*rhs * self.log()).exp_series(out)
     }
-    /// `h = |larger| √(1 + ratio²)`.
+    /// `h = |larger| √(1 + ratio²)`, in steps of the order of the larger, so that its high coefficients do not underflow on
+    /// the way.
     fn hypot(&self, rhs: &Self) -> Self {
         let out = self.primal().hypot(&rhs.primal());
         if out.value() == 0.0 {
@@ -184,8 +182,15 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         let swap = self.primal().abs() < rhs.primal().abs();
         let (large, small) = if swap { (rhs, self) } else { (self, rhs) };
         let large = if large.primal() < T::zero() { -*large } else { *large };
-        let mut h = large * (*small / large).square().shift(1.0).sqrt();
-        h.coefficients[0] = out;
+        let exponent = math::floor(math::log2(out.value())).clamp(-1000.0 / K as f64, 1000.0 / K as f64);
+        let step = math::exp2(math::floor(exponent));
+        let (large, small) = (large.stretched(step), small.stretched(step));
+        let mut h = (large * (small / large).square().shift(1.0).sqrt()).stretched(1.0 / step);
+        // Far from the exponent's middle the square underflows before the slope does.
+        let (px, py) = binary::hypot(&self.primal(), &rhs.primal(), &out);
+        let linear = self.combine(rhs, out, px, py);
+        let given = K.min(2);
+        h.coefficients[..given].copy_from_slice(&linear.coefficients[..given]);
         h
     }
     fn atan2(&self, rhs: &Self) -> Self {

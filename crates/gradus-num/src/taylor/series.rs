@@ -108,7 +108,7 @@ impl<T: Real, const K: usize> Taylor<T, K> {
         y
     }
 
-    /// `y = x^(p/q)` from `q x y' = p y x'`: `yₖ = Σⱼ (j (p + q) - k q) xⱼ yₖ₋ⱼ / (k q x₀)`.
+    /// `y = x^(p/q)` from `q x y' = p y x'`: `yₖ = Σⱼ (j p - (k - j) q) xⱼ yₖ₋ⱼ / (k q x₀)`.
     ///
     /// A rational exponent is given as two whole numbers so that the factors which should vanish do.
     #[inline]
@@ -117,7 +117,7 @@ impl<T: Real, const K: usize> Taylor<T, K> {
         for k in 1..K {
             let mut sum = T::zero();
             for j in 1..=k {
-                let factor = p.shift(q).scale(j as f64).shift(-q * k as f64);
+                let factor = p.scale(j as f64).shift(q * (j as f64 - k as f64));
                 if !factor.parts_zero() && !x[j].parts_zero() {
                     sum += factor * x[j] * y.coefficients[k - j];
                 }
@@ -125,6 +125,31 @@ impl<T: Real, const K: usize> Taylor<T, K> {
             y.coefficients[k] = quotient(sum, x[0].scale(q * k as f64));
         }
         y
+    }
+
+    /// The series in `t/step`: coefficient `k` times `stepᵏ`.
+    pub(super) fn stretched(&self, step: f64) -> Self {
+        let (mut out, mut factor) = (*self, 1.0);
+        for c in &mut out.coefficients {
+            if !c.parts_zero() {
+                *c = c.scale(factor);
+            }
+            factor *= step;
+        }
+        out
+    }
+
+    /// `x^p` with each derivative a power of its own, for where the value has left the exponent range (or is 0) and the
+    /// recurrence, which starts from it, says nothing.
+    pub(super) fn power_terms(&self, p: T) -> Self {
+        let x = self.primal();
+        let mut falling = T::one();
+        self.compose(|j| {
+            if j > 0 {
+                falling *= p.shift(1.0 - j as f64);
+            }
+            if falling.parts_zero() { T::zero() } else { falling * x.powf(&p.shift(-(j as f64))) }
+        })
     }
 
     /// `Σ derivative(j)/j! (x - x₀)ʲ`, by Horner's rule.

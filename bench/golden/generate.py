@@ -1,0 +1,309 @@
+"""Writes the high-precision tables that the accuracy tests read (needs `mpmath`).
+
+    python bench/golden/generate.py
+
+One row a point: the operation, its arguments as the bits of an f64, the direction differentiated in, and for the
+orders 0 to 3 a group `bits:fraction:condition` where `bits` is the f64 nearest to the exact derivative,
+`fraction` the exact one's distance from it in units in the last place, and `condition` the larger of 1 and the relative
+change of that derivative over the relative change of the arguments.
+"""
+
+import math
+import random
+import struct
+from pathlib import Path
+
+from mpmath import mp, mpf
+
+HERE = Path(__file__).parent
+ORDERS = 4
+
+
+# ---- power series in t, the argument being x + t ---------------------------------------------------------------
+
+def times(a, b):
+    return [sum(a[j] * b[k - j] for j in range(k + 1)) for k in range(ORDERS)]
+
+
+def over(a, b):
+    out = []
+    for k in range(ORDERS):
+        out.append((a[k] - sum(b[j] * out[k - j] for j in range(1, k + 1))) / b[0])
+    return out
+
+
+def constant(c):
+    return [mpf(c)] + [mpf(0)] * (ORDERS - 1)
+
+
+def plus(a, b):
+    return [p + q for p, q in zip(a, b)]
+
+
+def integral(value, x, slope):
+    """The series with y' = slope * x'."""
+    return [value] + [sum(j * x[j] * slope[k - j] for j in range(1, k + 1)) / k for k in range(1, ORDERS)]
+
+
+def compose(x, derivatives):
+    """The series of f(x) from f's derivatives at x[0]."""
+    step, power, out = [mpf(0)] + x[1:], constant(1), constant(0)
+    for j, d in enumerate(derivatives):
+        out = plus(out, [d / mp.factorial(j) * p for p in power])
+        power = times(power, step)
+    return out
+
+
+def power(x, p):
+    """x^p for a fixed p."""
+    if x[0] == 0:
+        rows = []
+        for j in range(ORDERS):
+            falling = mp.fprod(p - i for i in range(j))
+            rows.append(falling * mpf(0) ** (p - j) if falling != 0 else mpf(0))
+        return compose(x, rows)
+    value = mp.power(x[0], p) if x[0] > 0 or p == int(p) else mp.nan
+    return compose(x, [mp.fprod(p - i for i in range(j)) * value / x[0] ** j for j in range(ORDERS)])
+
+
+def exponential(x):
+    e = mp.exp(x[0])
+    return compose(x, [e] * ORDERS)
+
+
+def log(x):
+    return integral(mp.log(x[0]) if x[0] > 0 else mp.nan, x, over(constant(1), x))
+
+
+def one_plus(x, sign=1):
+    return plus(constant(1), [sign * c for c in x])
+
+
+def root(x):
+    return power(x, mpf(1) / 2)
+
+
+def tanh(x):
+    e = exponential([-2 * abs(c) if k == 0 else -2 * c * mp.sign(x[0] or 1) for k, c in enumerate(x)])
+    t = over(one_plus(e, -1), one_plus(e))
+    return t if x[0] >= 0 else [-c for c in t]
+
+
+def sigmoid(x):
+    if x[0] >= 0:
+        return over(constant(1), one_plus(exponential([-c for c in x])))
+    e = exponential(x)
+    return over(e, one_plus(e))
+
+
+def gauss(x, factor):
+    return [factor * 2 / mp.sqrt(mp.pi) * c for c in exponential([-c for c in times(x, x)])]
+
+
+def waves(x, s, c, sign):
+    cycle = [s, c, sign * s, sign * c]
+    return compose(x, cycle[:ORDERS])
+
+
+def lgamma(x):
+    return compose(x, [mp.log(abs(mp.gamma(x[0])))] + [mp.psi(k, x[0]) for k in range(ORDERS - 1)])
+
+
+UNARY = {
+    "abs": lambda x: compose(x, [abs(x[0]), mp.sign(x[0]), mpf(0), mpf(0)]),
+    "recip": lambda x: over(constant(1), x),
+    "sqrt": root,
+    "rsqrt": lambda x: power(x, mpf(-1) / 2),
+    "cbrt": lambda x: power(x, mpf(1) / 3) if x[0] >= 0 else [-c for c in power([-c for c in x], mpf(1) / 3)],
+    "exp": exponential,
+    "exp2": lambda x: exponential([mp.log(2) * c for c in x]),
+    "expm1": lambda x: [mp.expm1(x[0])] + exponential(x)[1:],
+    "log": log,
+    "log2": lambda x: [c / mp.log(2) for c in log(x)],
+    "log1p": lambda x: log(one_plus(x)),
+    "sin": lambda x: waves(x, mp.sin(x[0]), mp.cos(x[0]), -1),
+    "cos": lambda x: waves(x, mp.cos(x[0]), -mp.sin(x[0]), -1),
+    "tan": lambda x: over(waves(x, mp.sin(x[0]), mp.cos(x[0]), -1), waves(x, mp.cos(x[0]), -mp.sin(x[0]), -1)),
+    "asin": lambda x: integral(mp.asin(x[0]), x, power(one_plus(times(x, x), -1), mpf(-1) / 2)),
+    "acos": lambda x: integral(mp.acos(x[0]), x, [-c for c in power(one_plus(times(x, x), -1), mpf(-1) / 2)]),
+    "atan": lambda x: integral(mp.atan(x[0]), x, over(constant(1), one_plus(times(x, x)))),
+    "sinh": lambda x: waves(x, mp.sinh(x[0]), mp.cosh(x[0]), 1),
+    "cosh": lambda x: waves(x, mp.cosh(x[0]), mp.sinh(x[0]), 1),
+    "tanh": tanh,
+    "asinh": lambda x: integral(mp.asinh(x[0]), x, power(one_plus(times(x, x)), mpf(-1) / 2)),
+    "acosh": lambda x: integral(mp.acosh(x[0]), x, power(plus(times(x, x), constant(-1)), mpf(-1) / 2)),
+    "atanh": lambda x: integral(mp.atanh(x[0]), x, over(constant(1), one_plus(times(x, x), -1))),
+    "sigmoid": sigmoid,
+    "softplus": lambda x: integral(mp.log1p(mp.exp(x[0])), x, sigmoid(x)),
+    "erf": lambda x: integral(mp.erf(x[0]), x, gauss(x, 1)),
+    "erfc": lambda x: integral(mp.erfc(x[0]), x, gauss(x, -1)),
+    "lgamma": lgamma,
+    "sinc": lambda x: over(waves(x, mp.sin(x[0]), mp.cos(x[0]), -1), x),
+}
+for n in (-2, 3, 5, 17):
+    UNARY[f"powi({n})"] = lambda x, n=n: power(x, mpf(n))
+for n in range(4):
+    UNARY[f"polygamma({n})"] = lambda x, n=n: compose(x, [mp.psi(n + k, x[0]) for k in range(ORDERS)])
+
+
+def hypot(x, y):
+    return root(plus(times(x, x), times(y, y)))
+
+
+def atan2(y, x):
+    square = plus(times(x, x), times(y, y))
+    dt = lambda s: [(k + 1) * s[k + 1] for k in range(ORDERS - 1)] + [mpf(0)]
+    slope = over(plus(times(dt(y), x), [-c for c in times(dt(x), y)]), square)
+    return [mp.atan2(y[0], x[0])] + [slope[k - 1] / k for k in range(1, ORDERS)]
+
+
+def powf(x, y):
+    if all(c == 0 for c in y[1:]):
+        return power(x, y[0])
+    return exponential(times(y, log(x)))
+
+
+BINARY = {
+    "div": over,
+    "mul": times,
+    "powf": powf,
+    "atan2": atan2,
+    "hypot": hypot,
+}
+
+# ---- where each function is sampled -----------------------------------------------------------------------------
+
+TINY = [1e-300, 1e-200, 1e-100, 1e-30, 1e-17, 1e-9, 1e-6, 1e-4]
+LARGE = [60.0, 110.0, 340.0, 690.0, 1e3, 1e5, 1e9, 1e17, 1e30, 1e100, 1e150, 1e200, 1e300]
+NEAR = [2.0**-k for k in (53, 50, 40, 30, 20, 10, 5, 3)]
+
+
+def spread(low, high, count, rng):
+    return [rng.uniform(low, high) for _ in range(count)]
+
+
+def signed(points):
+    return points + [-p for p in points]
+
+
+def points(name, rng):
+    tiny = [p * rng.uniform(1, 2) for p in TINY]
+    large = [p * rng.uniform(1, 1.05) for p in LARGE]
+    middle = spread(0.001, 0.6, 6, rng) + spread(0.6, 2, 6, rng) + spread(2, 10, 4, rng) + spread(10, 45, 4, rng)
+    positive = tiny + middle + large
+    unit = tiny + spread(0.001, 0.5, 6, rng) + spread(0.5, 1, 8, rng) + [1 - e for e in NEAR]
+    if name in ("sqrt", "rsqrt", "log", "log2"):
+        return positive + [1 - e for e in NEAR] + [1 + e for e in NEAR[1:]]
+    if name == "log1p":
+        return signed(tiny) + middle + large + [-p for p in unit]
+    if name in ("asin", "acos", "atanh"):
+        return signed(unit)
+    if name == "acosh":
+        return [1 + p for p in NEAR[1:]] + [1 + p for p in middle] + large
+    if name in ("erf", "erfc"):
+        return signed(tiny + middle + [26.2, 5.9]) + [60.0]
+    if name in ("sigmoid", "softplus", "tanh", "exp", "expm1", "exp2", "sinh", "cosh"):
+        return signed(tiny + middle + large[:6]) + [20.0, 40.0, -40.0, 0.0]
+    if name.startswith("polygamma") or name == "lgamma":
+        near_root = [1.4616321449683622, 1.46, 1.47, 1.0, 2.0, 1.0 + 2.0**-40, 2.0 - 2.0**-30, 0.999, 2.001]
+        if name == "lgamma" or name == "polygamma(0)":
+            near_root = near_root + [1 + e for e in NEAR[1:]]
+        positive = tiny[2:] + middle + [p for p in large if p < 1e40] + near_root
+        return positive + [-p for p in spread(0.001, 1, 4, rng) + spread(1, 30, 8, rng)]
+    if name in ("sin", "cos", "tan", "sinc"):
+        return signed(tiny + middle) + large + [math.pi / 2, math.pi, 22.0, 1.5, 1.4999, -1.5]
+    if name in ("atan", "asinh", "abs", "cbrt", "recip"):
+        return signed(positive)
+    return signed(tiny + middle) + large
+
+
+def pairs(name, rng):
+    sizes = [1e-250, 1e-200, 1e-90, 1e-8, 0.3, 1.0, 2.7, 40.0, 1e9, 1e90, 1e200, 1e250]
+    out = []
+    if name == "powf":
+        bases = [1e-300, 1e-100, 1e-9, 0.02, 0.4, 0.97, 1.0 + 2.0**-30, 1.3, 2.0, 9.0, 77.0, 1e9, 1e100, 1e300]
+        powers = [1e-20, 1e-3, 0.1, 0.3, 0.5, 0.8, 1.0, 1.7, 2.0, 2.5, 3.0, 7.3, 20.0, 60.0]
+        for x in bases:
+            for y in rng.sample(powers, 7):
+                out += [(x * rng.uniform(1, 1.5) if x != 2.0 else x, y), (x, -y)]
+        return out + [(-2.0, 3.0), (-0.3, 2.0), (-7.0, -2.0)]
+    for x in sizes:
+        for y in rng.sample(sizes, 5):
+            a, b = x * rng.uniform(1, 3), y * rng.uniform(1, 3)
+            out.append((a * rng.choice([-1, 1]), b * rng.choice([-1, 1])))
+        out.append((x * rng.uniform(1, 3), x * rng.uniform(1, 3)))
+        out.append((x * rng.uniform(1, 3), x * rng.uniform(30, 3000)))
+    return out
+
+
+# ---- writing ------------------------------------------------------------------------------------------------------
+
+def bits(x):
+    return f"{struct.unpack('<Q', struct.pack('<d', x))[0]:016x}"
+
+
+def group(exact, condition):
+    """`bits:fraction:condition` of one derivative."""
+    if mp.isnan(exact):
+        return f"{bits(math.nan)}:0:1"
+    biggest = mpf(2) ** 1024 - mpf(2) ** 970
+    if abs(exact) >= biggest:
+        return f"{bits(math.copysign(math.inf, exact))}:0:1"
+    # The nearest f64 of a value of any exponent, subnormal ones included.
+    if abs(exact) < mpf(2) ** -1100:
+        near = 0.0
+    else:
+        spacing = mpf(2) ** max(int(mp.floor(mp.log(abs(exact), 2))) - 52, -1074)
+        near = float(mp.nint(exact / spacing) * spacing)
+    fraction = (exact - mpf(near)) / mpf(math.ulp(near))
+    return f"{bits(near)}:{float(fraction):.3f}:{float(max(condition, mpf(1))):.3g}"
+
+
+def derivatives(series):
+    return [mp.factorial(k) * c for k, c in enumerate(series)]
+
+
+def row(name, f, args, direction):
+    exponent = max(abs(mp.log10(abs(mpf(a)))) if a else 0 for a in args)
+    gamma = "gamma" in name
+    mp.dps = 60 if gamma else int(120 + 9 * exponent)
+    small = mpf(10) ** (-15 if gamma else -40)
+
+    def at(values):
+        series = [constant(v) for v in values]
+        series[direction][1] = mpf(1)
+        return derivatives(f(*series))
+
+    here = at([mpf(a) for a in args])
+    conditions = [mpf(0)] * ORDERS
+    for i, a in enumerate(args):
+        if a:
+            moved = at([mpf(b) * (1 + small) if i == j else mpf(b) for j, b in enumerate(args)])
+            for k in range(ORDERS):
+                if here[k] != 0 and not mp.isinf(here[k]):
+                    conditions[k] += abs((moved[k] - here[k]) / (small * here[k]))
+    groups = [group(d, c) for d, c in zip(here, conditions)]
+    shown = ",".join(repr(a) for a in args)
+    return " ".join([name, str(direction), *[bits(a) for a in args], *groups, "#", shown])
+
+
+def main():
+    with open(HERE / "unary.txt", "w") as out:
+        for name, f in UNARY.items():
+            rng = random.Random(name)
+            for x in points(name, rng):
+                if x == 0.0 and name == "sinc":
+                    continue
+                out.write(row(name, f, [x], 0) + "\n")
+    with open(HERE / "binary.txt", "w") as out:
+        for name, f in BINARY.items():
+            rng = random.Random(name)
+            for args in pairs(name, rng):
+                for direction in (0, 1):
+                    if direction == 1 and name == "powf" and args[0] < 0:
+                        continue
+                    out.write(row(name, f, list(args), direction) + "\n")
+
+
+if __name__ == "__main__":
+    main()

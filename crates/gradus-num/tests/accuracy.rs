@@ -1,0 +1,135 @@
+//! Values and derivatives against the high-precision tables in `bench/golden`.
+//!
+//! A value may be off by 2 units in the last place (4 for the gamma family), derivatives of order 1, 2 and 3 by 4, 16
+//! and 64 units times the condition number. Where the exact derivative exceeds the largest number, the result must not
+//! be finite either; where an argument's `k`-th power leaves the exponent range, order `k` of a function of two arguments is
+//! not asked for, since the order before it is a quotient by that power. `cargo test -p gradus-num --test accuracy -- --nocapture` prints the worst
+//! of each.
+
+use std::collections::BTreeMap;
+
+use gradus_num::{Binary, Dual, Real, Scalar, Taylor, Unary};
+
+type D1 = Dual<f64, 1>;
+type D2 = Dual<D1, 1>;
+type D3 = Dual<D2, 1>;
+
+const UNARY: &str = include_str!("../../../bench/golden/unary.txt");
+const BINARY: &str = include_str!("../../../bench/golden/binary.txt");
+
+struct Exact {
+    near: f64,
+    fraction: f64,
+    condition: f64,
+}
+
+impl Exact {
+    fn parse(group: &str) -> Self {
+        let mut parts = group.split(':');
+        let near = f64::from_bits(u64::from_str_radix(parts.next().unwrap(), 16).unwrap());
+        let mut number = || parts.next().unwrap().parse().unwrap();
+        Self { near, fraction: number(), condition: number() }
+    }
+
+    /// The error of `got` in units in the last place.
+    fn units(&self, got: f64) -> f64 {
+        if self.near.is_nan() || self.near == got && self.fraction == 0.0 {
+            return 0.0;
+        }
+        if !self.near.is_finite() || !got.is_finite() {
+            return if self.near.is_finite() == got.is_finite() { 0.0 } else { f64::INFINITY };
+        }
+        let magnitude = self.near.abs();
+        let ulp = f64::from_bits(magnitude.to_bits() + 1) - magnitude;
+        // Differences of far-apart numbers are taken in units to stay in range.
+        (got / ulp - self.near / ulp - self.fraction)
+            .abs()
+            .min(((got - self.near) / ulp - self.fraction).abs())
+    }
+}
+
+fn apply<R: Real>(name: &str, x: &R) -> R {
+    let argument = name.split(['(', ')']).nth(1);
+    match name.split('(').next().unwrap() {
+        "powi" => x.powi(argument.unwrap().parse().unwrap()),
+        "polygamma" => x.polygamma(argument.unwrap().parse().unwrap()),
+        "sinc" => x.sinc(),
+        plain => x.unary(*Unary::ALL.iter().find(|op| op.name() == plain).unwrap()),
+    }
+}
+
+fn nested(x: f64, moves: bool) -> D3 {
+    let v = if moves { 1.0 } else { 0.0 };
+    D3::new(D2::new(D1::new(x, [v]), [D1::from_f64(v)]), [D2::from_f64(v)])
+}
+
+fn orders(d: D3) -> [f64; 4] {
+    let second = d.primal.tangent[0].tangent[0];
+    [d.value(), d.primal.primal.tangent[0], second, d.tangent[0].tangent[0].tangent[0]]
+}
+
+/// The largest error of each order, and where it was.
+#[derive(Default)]
+struct Worst([(f64, String); 4]);
+
+impl Worst {
+    fn note(&mut self, got: [f64; 4], exact: &[Exact], orders: usize, place: &str) {
+        for k in 0..=orders {
+            let scale = if k == 0 { 1.0 } else { exact[k].condition };
+            let units = exact[k].units(got[k]) / scale;
+            if units > self.0[k].0 {
+                self.0[k] = (units, format!("at {place}: {:e} for {:e}", got[k], exact[k].near));
+            }
+        }
+    }
+}
+
+fn measure() -> BTreeMap<(String, &'static str), Worst> {
+    let mut worst = BTreeMap::<_, Worst>::new();
+    for (table, arity) in [(UNARY, 1), (BINARY, 2)] {
+        for line in table.lines() {
+            let fields: Vec<_> = line.split(' ').collect();
+            let (name, direction) = (fields[0], fields[1].parse::<usize>().unwrap());
+            let args: Vec<_> = fields[2..2 + arity]
+                .iter()
+                .map(|b| f64::from_bits(u64::from_str_radix(b, 16).unwrap()))
+                .collect();
+            let exact: Vec<_> = fields[2 + arity..6 + arity].iter().map(|g| Exact::parse(g)).collect();
+            let place = fields.last().unwrap();
+            let extent = args.iter().map(|a| a.abs().log10().abs()).fold(0.0, f64::max);
+            let asked = if arity == 1 { 3 } else { (300.0 / extent).clamp(1.0, 3.0) as usize };
+            let (dual, series) = if arity == 1 {
+                (apply(name, &nested(args[0], true)), apply(name, &Taylor::<f64, 4>::variable(args[0])))
+            } else {
+                let op = *Binary::ALL.iter().find(|op| op.name() == name).unwrap();
+                let d = |i: usize| nested(args[i], i == direction);
+                let t = |i: usize| Taylor::<f64, 4>::along(args[i], if i == direction { 1.0 } else { 0.0 });
+                (d(0).binary(op, &d(1)), t(0).binary(op, &t(1)))
+            };
+            let name = if arity == 1 { name.to_string() } else { format!("{name}/{direction}") };
+            worst.entry((name.clone(), "dual")).or_default().note(orders(dual), &exact, asked, place);
+            let series = [0, 1, 2, 3].map(|k| series.derivative(k));
+            worst.entry((name, "taylor")).or_default().note(series, &exact, asked, place);
+        }
+    }
+    worst
+}
+
+#[test]
+fn units_in_the_last_place() {
+    let mut failures = Vec::new();
+    println!("{:<16}{:<8}{:>10}{:>10}{:>10}{:>10}", "function", "type", "value", "first", "second", "third");
+    for ((name, kind), worst) in measure() {
+        let gamma = name.contains("gamma");
+        let limits = [if gamma { 4.0 } else { 2.0 }, 4.0, 16.0, 64.0];
+        let [a, b, c, d] = [0, 1, 2, 3].map(|k| worst.0[k].0);
+        println!("{name:<16}{kind:<8}{a:>10.2}{b:>10.2}{c:>10.2}{d:>10.2}");
+        for k in 0..4 {
+            if worst.0[k].0 > limits[k] {
+                failures
+                    .push(format!("{name} as {kind}, order {k}: {:.1} units {}", worst.0[k].0, worst.0[k].1));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
