@@ -133,3 +133,20 @@ fn units_in_the_last_place() {
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
+
+/// Orders beyond the table: a factorial that overflows, both sides of the poles (reference values from mpmath).
+#[test]
+fn high_order_polygamma() {
+    let close = |n: u32, x: f64, exact: f64| {
+        let got = gradus_num::math::polygamma(n, x);
+        assert!((got / exact - 1.0).abs() < 1e-12, "order {n} at {x}: {got:e} for {exact:e}");
+    };
+    close(20, 0.5, -5.1021653127394299e+24);
+    close(20, -3.3, 2.3258315617067719e+29);
+    close(21, -40.25, 8.9880135989785359e+32);
+    close(151, 2.5, 2.8118298696796208e+204);
+    close(200, 500.0, -7.688625513306424e-168);
+    close(160, 30.0, -7.2302854876017442e+46);
+    assert_eq!(gradus_num::math::polygamma(1, -3.0), f64::INFINITY);
+    assert!(gradus_num::math::polygamma(2, -3.0).is_nan());
+}

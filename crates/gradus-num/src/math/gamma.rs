@@ -93,7 +93,7 @@ fn digamma(x: f64) -> f64 {
         sum += recip(x - k);
         k += 1.0;
     }
-    near_root(x - steps) + sum
+    sum + near_root(x - steps)
 }
 
 fn near_root(x: f64) -> f64 {
@@ -132,16 +132,19 @@ fn scaled_zeta_tail(s: f64, x: f64) -> f64 {
     total + x / (s - 1.0)
 }
 
-/// `ζ(s, x) = Σ (x + k)⁻ˢ` for `x > 0`: terms one by one up to where the tail's series holds.
+/// `ζ(s, x) = Σ (x + k)⁻ˢ` for `x > 0`: the tail's series from where it holds, and the terms before, smallest first.
 fn hurwitz(s: f64, x: f64) -> f64 {
-    let mut k = 0.0;
-    let mut sum = 0.0;
-    while x + k < ASYMPTOTIC_FROM + s {
-        sum += powf(x + k, -s);
-        k += 1.0;
+    let mut count = 0.0;
+    while x + count < ASYMPTOTIC_FROM + s {
+        count += 1.0;
     }
-    let start = x + k;
-    sum + powf(start, -s) * scaled_zeta_tail(s, start)
+    let start = x + count;
+    let mut sum = powf(start, -s) * scaled_zeta_tail(s, start);
+    while count > 0.0 {
+        count -= 1.0;
+        sum += powf(x + count, -s);
+    }
+    sum
 }
 
 /// `(-1)ⁿ⁺¹ n! Σ (x + k)⁻⁽ⁿ⁺¹⁾`. Below 0 the poles lie on both sides of `x`: with `d` the distance to the nearest,
