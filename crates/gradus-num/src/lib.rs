@@ -9,6 +9,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 pub mod checkpoint;
 mod composed;
+#[cfg(feature = "std")]
+pub mod drivers;
 mod dual;
 mod float;
 pub mod forward;
@@ -18,14 +20,23 @@ pub mod math;
 mod number;
 pub mod op;
 #[cfg(feature = "std")]
+mod operators;
+#[cfg(feature = "std")]
 pub mod reverse;
 pub mod rules;
 mod scalar;
+#[cfg(feature = "std")]
+pub mod sparse;
 mod table;
 #[cfg(feature = "std")]
 pub mod tape;
 mod taylor;
 
+#[cfg(feature = "std")]
+pub use drivers::{
+    Mode, Plan, ScalarDriver, ScalarFn, VectorDriver, VectorFn, derivative, directional, gradient, hessian,
+    hvp, jacobian, jvp, laplacian, value_and_gradient, vjp,
+};
 pub use dual::{Dual, Dual1};
 pub use op::{Binary, Reads, Unary};
 pub use scalar::{Real, Scalar};

@@ -80,26 +80,24 @@ pub fn vjp<T: Real>(
     (outputs.iter().map(Var::primal).collect(), adjoints.leading(x.len()).to_vec())
 }
 
-/// `f(x)` and the Jacobian `∂f_i/∂x_j`, one row for each output, by one recording and one sweep for every four rows.
+/// The Jacobian of `f: ℝⁿ → ℝᵐ` by rows: entry `i n + j` is `∂fᵢ/∂xⱼ`. One recording, and one sweep for every
+/// four rows.
 ///
 /// ```
 /// use gradus_num::reverse;
-/// let (_, j) = reverse::jacobian(|x| vec![x[0] * x[1], x[0] + x[1]], &[2.0, 3.0]);
-/// assert_eq!(j, [[3.0, 2.0], [1.0, 1.0]]);
+/// let j = reverse::jacobian(|x| vec![x[0] * x[1], x[0] + x[1]], &[2.0, 3.0]);
+/// assert_eq!(j, [3.0, 2.0, 1.0, 1.0]);
 /// ```
-pub fn jacobian<T: Real>(
-    f: impl for<'t> FnOnce(&[Var<'t, T>]) -> Vec<Var<'t, T>>,
-    x: &[T],
-) -> (Vec<T>, Vec<Vec<T>>) {
+pub fn jacobian<T: Real>(f: impl for<'t> FnOnce(&[Var<'t, T>]) -> Vec<Var<'t, T>>, x: &[T]) -> Vec<T> {
     let tape = Tape::new();
     let outputs = f(&tape.vars(x));
-    let mut rows = Vec::with_capacity(outputs.len());
+    let mut jacobian = Vec::with_capacity(outputs.len() * x.len());
     let mut adjoints = Vec::new();
     for chunk in outputs.chunks(LANES) {
         tape.pullback_lanes_into::<LANES>(chunk, &mut adjoints);
         for lane in 0..chunk.len() {
-            rows.push(adjoints[1..=x.len()].iter().map(|lanes| lanes[lane]).collect());
+            jacobian.extend(adjoints[1..=x.len()].iter().map(|lanes| lanes[lane]));
         }
     }
-    (outputs.iter().map(Var::primal).collect(), rows)
+    jacobian
 }

@@ -136,15 +136,15 @@ fn a_zero_cotangent_meets_no_infinity() {
     let g = reverse::gradient(|v| (v[0] + v[1]).sqrt() * 0.0 + v[1], &[0.0, 0.0]);
     assert_eq!(g, [0.0, 1.0]);
     // In lanes, each on its own.
-    let (_, j) = reverse::jacobian(
+    let j = reverse::jacobian(
         |v| {
             let s = (v[0] * v[1]).sqrt() + v[1];
             vec![s, v[0]]
         },
         &[0.0, 1.0],
     );
-    assert_eq!(j[1], [1.0, 0.0]);
-    assert_eq!(j[0][0], f64::INFINITY);
+    assert_eq!(j[2..], [1.0, 0.0]);
+    assert_eq!(j[0], f64::INFINITY);
     // A NaN of the primal stays visible.
     assert!(reverse::gradient(|v| v[0].log() * v[0], &[-1.0])[0].is_nan());
 }
@@ -248,14 +248,14 @@ fn memory_is_kept_by_reset_and_reported() {
 #[test]
 fn jacobians_by_lanes_agree_with_single_sweeps() {
     let x = [0.3, 1.2, -0.7];
-    let (y, j) = reverse::jacobian(
+    let j = reverse::jacobian(
         |v| (0..7).map(|i| (v[i % 3] * (i as f64)).sin() * v[(i + 1) % 3] + v[2]).collect(),
         &x,
     );
-    assert_eq!((y.len(), j.len()), (7, 7));
+    assert_eq!(j.len(), 21);
     for i in 0..7 {
         let row = reverse::gradient(|v| (v[i % 3] * (i as f64)).sin() * v[(i + 1) % 3] + v[2], &x);
-        for (a, b) in j[i].iter().zip(row) {
+        for (a, b) in j[3 * i..].iter().zip(row) {
             close(*a, b);
         }
     }

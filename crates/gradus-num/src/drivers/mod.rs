@@ -1,0 +1,27 @@
+//! Drivers: derivatives of functions written over [`Real`](crate::Real), in whichever mode costs least.
+//!
+//! A function comes as a [`ScalarFn`] or a [`VectorFn`], traits with one generic method, so that one function can be called with
+//! plain numbers, dual numbers, tape variables and counting numbers. [`ScalarDriver`] and [`VectorDriver`]
+//! count its operations once, choose mode and chunk width by a cost model ([`Plan`]), and keep every buffer
+//! between calls. The free functions ([`gradient`], [`jacobian`], ...) make a driver for one call.
+//!
+//! Each mode compiles the function anew; only the drivers' methods that are called are compiled. A gradient
+//! compiles it for eight number types: `f64`'s counting twin, five dual widths, the tape, and `f64` where
+//! the value alone is asked for. `forward::*` and `reverse::*` compile one.
+
+mod count;
+mod function;
+pub(crate) mod plan;
+pub(crate) mod scalar;
+pub(crate) mod vector;
+mod width;
+
+pub use count::OpCounts;
+pub(crate) use function::OneOutput;
+pub use function::{ScalarFn, VectorFn};
+pub use plan::{Candidate, Mode, Plan};
+pub use scalar::{
+    ScalarDriver, derivative, directional, gradient, hessian, hvp, laplacian, value_and_gradient,
+};
+pub use vector::{VectorDriver, jacobian, jvp, vjp};
+pub(crate) use width::{Lanes, Slot, at_second_order_width, at_width};

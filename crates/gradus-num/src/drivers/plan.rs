@@ -1,0 +1,308 @@
+//! The cost model, the choice it makes, and the words for it.
+//!
+//! The unit costs below were measured (by the scalar benchmark's `--calibrate`, nanoseconds on one AVX2 core at the
+//! default target) and rounded. They are constants and not timed anew on each run: the choice, and with it the last bit of
+//! the result, then depends on the function alone. A choice between two modes that cost nearly the same may be
+//! wrong on another machine, where it costs little.
+
+use core::fmt;
+use std::string::String;
+use std::vec::Vec;
+
+use super::count::OpCounts;
+use super::width::{SECOND_ORDER_WIDTHS, WIDTHS};
+
+/// Forward or reverse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Dual numbers, a chunk of directions a pass. For a Hessian: a dual number within a dual number.
+    Forward,
+    /// A tape and one sweep back for each chunk of outputs. For a Hessian: dual numbers on a tape.
+    Reverse,
+}
+
+/// One way to compute the derivative, and what the model says of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Forward or reverse.
+    pub mode: Mode,
+    /// Directions (forward), rows (reverse) or Hessian columns (both) carried by one pass.
+    pub width: usize,
+    /// The number of passes.
+    pub passes: usize,
+    /// The cost of all passes, as a multiple of the plain function's.
+    pub ratio: f64,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Jacobian,
+    Hessian,
+}
+
+/// A mode and a chunk width, chosen from the shapes and the operation counts, with the alternative it beat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    task: Task,
+    inputs: usize,
+    outputs: usize,
+    counts: OpCounts,
+    chosen: Candidate,
+    other: Candidate,
+    forced: bool,
+}
+
+/// Nanoseconds.
+mod unit {
+    /// A call, and the loads and stores around it.
+    pub const CALL: f64 = 1.5;
+    pub const SUM: f64 = 0.45;
+    pub const PRODUCT: f64 = 0.45;
+    pub const DIVISION: f64 = 2.2;
+    pub const ELEMENTARY: f64 = 9.0;
+    pub const SPECIAL: f64 = 25.0;
+    /// The extra cost of the local derivative.
+    pub const DIVISION_SLOPE: f64 = 1.6;
+    pub const ELEMENTARY_SLOPE: f64 = 6.0;
+    pub const SPECIAL_SLOPE: f64 = 30.0;
+    /// A tangent more through one operation: a sum adds, a product multiplies twice and adds.
+    pub const SUM_LANE: f64 = 0.18;
+    pub const PRODUCT_LANE: f64 = 0.35;
+    pub const CHAIN_LANE: f64 = 0.25;
+    /// Setting one input's tangents.
+    pub const SEED_LANE: f64 = 0.12;
+    /// Multiplying a weight, per operation on a tape variable.
+    pub const WEIGHT: f64 = 0.5;
+    /// Writing an entry and sweeping it back.
+    pub const ENTRY: f64 = 2.3;
+    pub const SWEEP: f64 = 1.2;
+    /// Sweeping a row more at the same time.
+    pub const SWEEP_LANE: f64 = 0.5;
+    /// Resetting a tape, making its inputs, reading the adjoints.
+    pub const TAPE: f64 = 25.0;
+}
+
+fn plain(c: &OpCounts) -> f64 {
+    unit::CALL
+        + c.sums as f64 * unit::SUM
+        + c.products as f64 * unit::PRODUCT
+        + c.divisions as f64 * unit::DIVISION
+        + c.elementary as f64 * unit::ELEMENTARY
+        + c.special as f64 * unit::SPECIAL
+}
+
+/// The local derivatives, in either mode.
+fn slopes(c: &OpCounts) -> f64 {
+    c.divisions as f64 * unit::DIVISION_SLOPE
+        + c.elementary as f64 * unit::ELEMENTARY_SLOPE
+        + c.special as f64 * unit::SPECIAL_SLOPE
+}
+
+fn tangents(c: &OpCounts, n: usize, width: usize) -> f64 {
+    let chained = (c.divisions + c.elementary + c.special) as f64;
+    width as f64
+        * (c.sums as f64 * unit::SUM_LANE
+            + c.products as f64 * unit::PRODUCT_LANE
+            + chained * unit::CHAIN_LANE
+            + n as f64 * unit::SEED_LANE)
+}
+
+fn forward_pass(c: &OpCounts, n: usize, width: usize) -> f64 {
+    plain(c) + slopes(c) + tangents(c, n, width)
+}
+
+fn record(c: &OpCounts) -> f64 {
+    unit::TAPE + plain(c) + slopes(c) + c.total() as f64 * unit::WEIGHT + c.entries as f64 * unit::ENTRY
+}
+
+fn sweep(c: &OpCounts, width: usize) -> f64 {
+    c.entries as f64 * (unit::SWEEP + (width - 1) as f64 * unit::SWEEP_LANE)
+}
+
+/// Dual numbers on a tape: the arithmetic twice (values and weights), larger entries.
+fn forward_over_reverse(c: &OpCounts, n: usize, width: usize) -> f64 {
+    let second_slopes = slopes(c) + plain(c);
+    let entries = c.entries as f64 * (unit::ENTRY + unit::SWEEP) * (1.0 + 0.6 * width as f64);
+    unit::TAPE + 2.0 * forward_pass(c, n, width) + second_slopes + entries
+}
+
+/// A dual number of one inner direction and `width` outer ones.
+fn forward_over_forward(c: &OpCounts, n: usize, width: usize) -> f64 {
+    plain(c) * 2.0 + slopes(c) * 2.0 + 2.2 * tangents(c, n, width)
+}
+
+impl Plan {
+    pub(crate) fn new(
+        task: Task,
+        inputs: usize,
+        outputs: usize,
+        counts: OpCounts,
+        forced: Option<Mode>,
+    ) -> Plan {
+        let (forward, reverse) = match task {
+            Task::Jacobian => (
+                best(Mode::Forward, &WIDTHS, |w| {
+                    let passes = inputs.div_ceil(w).max(1);
+                    (passes, passes as f64 * forward_pass(&counts, inputs, w))
+                }),
+                best(Mode::Reverse, &WIDTHS, |w| {
+                    let passes = outputs.div_ceil(w).max(1);
+                    (passes, record(&counts) + passes as f64 * sweep(&counts, w))
+                }),
+            ),
+            Task::Hessian => (
+                best(Mode::Forward, &SECOND_ORDER_WIDTHS, |w| {
+                    // Row i takes the columns from i on.
+                    let passes: usize = (0..inputs).map(|i| (inputs - i).div_ceil(w)).sum();
+                    (passes, passes as f64 * forward_over_forward(&counts, inputs, w))
+                }),
+                best(Mode::Reverse, &SECOND_ORDER_WIDTHS, |w| {
+                    let passes = inputs.div_ceil(w).max(1);
+                    (passes, passes as f64 * forward_over_reverse(&counts, inputs, w))
+                }),
+            ),
+        };
+        let relative = |mut candidate: Candidate| {
+            candidate.ratio /= plain(&counts);
+            candidate
+        };
+        let (forward, reverse) = (relative(forward), relative(reverse));
+        let take_forward = match forced {
+            Some(mode) => mode == Mode::Forward,
+            None => forward.ratio <= reverse.ratio,
+        };
+        let (chosen, other) = if take_forward { (forward, reverse) } else { (reverse, forward) };
+        Plan { task, inputs, outputs, counts, chosen, other, forced: forced.is_some() }
+    }
+
+    /// The mode that is used.
+    pub fn mode(&self) -> Mode {
+        self.chosen.mode
+    }
+
+    /// The chosen way.
+    pub fn chosen(&self) -> Candidate {
+        self.chosen
+    }
+
+    /// The best way in the other mode.
+    pub fn other(&self) -> Candidate {
+        self.other
+    }
+
+    /// The operation counts that the costs follow from.
+    pub fn counts(&self) -> OpCounts {
+        self.counts
+    }
+
+    /// What was chosen and why, in two lines.
+    ///
+    /// ```
+    /// use gradus_num::{Real, ScalarDriver, scalar_fn};
+    /// fn f<R: Real>(x: &[R]) -> R {
+    ///     x.iter().map(|&x| x * x).sum()
+    /// }
+    /// let plan = ScalarDriver::new(scalar_fn!(f), &[1.0; 12]).gradient_plan();
+    /// assert!(plan.explain().starts_with("12 inputs, 1 output: "));
+    /// println!("{}", plan.explain());
+    /// ```
+    pub fn explain(&self) -> String {
+        let Plan { inputs, outputs, counts, .. } = self;
+        let (reverse, forward) = match self.chosen.mode {
+            Mode::Forward => (&self.other, &self.chosen),
+            Mode::Reverse => (&self.chosen, &self.other),
+        };
+        let (reverse_words, forward_words) = match self.task {
+            Task::Jacobian => (sweeps(reverse, *outputs), chunks(forward, "chunk")),
+            Task::Hessian => (chunks(reverse, "reverse sweep"), chunks(forward, "nested chunk")),
+        };
+        let name = match self.chosen.mode {
+            Mode::Forward => "forward",
+            Mode::Reverse => "reverse",
+        };
+        let verb = if self.forced { "forced" } else { "chosen" };
+        let task = match self.task {
+            Task::Jacobian => "",
+            Task::Hessian => ", Hessian",
+        };
+        format!(
+            "{inputs} {}, {outputs} {}{task}: {reverse_words} {:.1}x the function; forward would be \
+             {forward_words}, {:.1}x: {name} {verb}\n{} operations ({} sums, {} products, {} divisions and roots, \
+             {} elementary, {} special), {} tape entries of 24 bytes",
+            plural(*inputs, "input"),
+            plural(*outputs, "output"),
+            reverse.ratio,
+            forward.ratio,
+            counts.total(),
+            counts.sums,
+            counts.products,
+            counts.divisions,
+            counts.elementary,
+            counts.special,
+            counts.entries,
+        )
+    }
+}
+
+fn best(mode: Mode, widths: &[usize], cost: impl Fn(usize) -> (usize, f64)) -> Candidate {
+    let candidates: Vec<Candidate> = widths
+        .iter()
+        .map(|&width| {
+            let (passes, ratio) = cost(width);
+            Candidate { mode, width, passes, ratio }
+        })
+        .collect();
+    candidates
+        .iter()
+        .skip(1)
+        .fold(candidates[0], |best, &next| if next.ratio < best.ratio { next } else { best })
+}
+
+fn sweeps(c: &Candidate, outputs: usize) -> String {
+    let rows = if outputs > 1 && c.width > 1 { format!(" of {} rows", c.width) } else { String::new() };
+    format!("{} reverse {}{rows}", c.passes, plural(c.passes, "sweep"))
+}
+
+fn chunks(c: &Candidate, word: &str) -> String {
+    format!("{} {} of {}", c.passes, plural(c.passes, word), c.width)
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { String::from(word) } else { format!("{word}s") }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.explain())
+    }
+}
+
+/// The cheapest way to push `directions` tangents through a function, in nanoseconds instead of ratios.
+pub(crate) fn forward_cost(counts: &OpCounts, inputs: usize, directions: usize) -> Candidate {
+    best(Mode::Forward, &WIDTHS, |w| {
+        let passes = directions.div_ceil(w);
+        (passes, passes as f64 * forward_pass(counts, inputs, w))
+    })
+}
+
+/// The cheapest way to pull `rows` cotangents back, in nanoseconds instead of ratios.
+pub(crate) fn reverse_cost(counts: &OpCounts, rows: usize) -> Candidate {
+    best(Mode::Reverse, &WIDTHS, |w| {
+        let passes = rows.div_ceil(w);
+        (passes, if passes == 0 { 0.0 } else { record(counts) + passes as f64 * sweep(counts, w) })
+    })
+}
+
+/// The cheapest way to take `directions` combinations of Hessian columns, in nanoseconds instead of ratios.
+pub(crate) fn second_order_cost(counts: &OpCounts, inputs: usize, directions: usize) -> Candidate {
+    best(Mode::Reverse, &SECOND_ORDER_WIDTHS, |w| {
+        let passes = directions.div_ceil(w);
+        (passes, passes as f64 * forward_over_reverse(counts, inputs, w))
+    })
+}
+
+/// The model's cost of the plain function.
+pub(crate) fn plain_cost(counts: &OpCounts) -> f64 {
+    plain(counts)
+}

@@ -1,0 +1,259 @@
+//! Derivatives of a function of several numbers to one.
+
+use std::vec::Vec;
+
+use super::count::OpCounts;
+use super::plan::{Mode, Plan, Task};
+use super::{Lanes, OneOutput, ScalarFn, Slot, at_second_order_width, at_width};
+use crate::{Dual, Tape, forward, reverse};
+
+/// The derivatives of one scalar function, with the choices made and the buffers kept.
+///
+/// Made once for a function and a number of inputs; after the first call of each kind no method allocates.
+///
+/// ```
+/// use gradus_num::{Real, Scalar, ScalarDriver, scalar_fn};
+///
+/// fn f<R: Real>(x: &[R]) -> R {
+///     (x[0] * x[1]).sin() + x[1]
+/// }
+/// let mut driver = ScalarDriver::new(scalar_fn!(f), &[0.0, 1.0]);
+/// let mut gradient = [0.0; 2];
+/// let value = driver.value_and_gradient_into(&[0.0, 2.0], &mut gradient);
+/// assert_eq!((value, gradient), (2.0, [2.0, 1.0]));
+/// println!("{}", driver.gradient_plan());
+/// ```
+pub struct ScalarDriver<F> {
+    f: F,
+    n: usize,
+    counts: OpCounts,
+    gradient: Plan,
+    hessian: Plan,
+    lanes: Lanes,
+    tape: Tape,
+}
+
+impl<F: ScalarFn> ScalarDriver<F> {
+    /// A driver for as many inputs as `x` has. The operations are counted at `x`, so take a typical point.
+    pub fn new(f: F, x: &[f64]) -> Self {
+        let counts = OpCounts::of(&OneOutput(&f), x);
+        let n = x.len();
+        ScalarDriver {
+            gradient: Plan::new(Task::Jacobian, n, 1, counts, None),
+            hessian: Plan::new(Task::Hessian, n, 1, counts, None),
+            f,
+            n,
+            counts,
+            lanes: Lanes::default(),
+            tape: Tape::new(),
+        }
+    }
+
+    /// Forces a mode for gradients and Hessians.
+    pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.gradient = Plan::new(Task::Jacobian, self.n, 1, self.counts, Some(mode));
+        self.hessian = Plan::new(Task::Hessian, self.n, 1, self.counts, Some(mode));
+        self
+    }
+
+    /// How gradients are computed.
+    pub fn gradient_plan(&self) -> Plan {
+        self.gradient.clone()
+    }
+
+    /// How Hessians are computed.
+    pub fn hessian_plan(&self) -> Plan {
+        self.hessian.clone()
+    }
+
+    /// `f(x)`.
+    pub fn value(&self, x: &[f64]) -> f64 {
+        self.check(x);
+        self.f.call(x)
+    }
+
+    /// Writes `∇f(x)` into `gradient` and returns `f(x)`.
+    ///
+    /// # Panics
+    /// If a length is not the driver's number of inputs; so do all methods.
+    #[inline]
+    pub fn value_and_gradient_into(&mut self, x: &[f64], gradient: &mut [f64]) -> f64 {
+        self.check(x);
+        let f = &self.f;
+        match self.gradient.mode() {
+            Mode::Reverse => reverse::value_and_gradient_into(&mut self.tape, |v| f.call(v), x, gradient),
+            Mode::Forward => at_width!(self.gradient.chosen().width, W, {
+                let work = &mut Slot::<W>::slot(&mut self.lanes).first;
+                forward::gradient_into(|v: &[Dual<f64, W>]| f.call(v), x, work, gradient)
+            }),
+        }
+    }
+
+    /// `f(x)` and `∇f(x)·v`: one forward pass.
+    pub fn directional(&mut self, x: &[f64], v: &[f64]) -> (f64, f64) {
+        self.check(x);
+        self.check(v);
+        let work = &mut Slot::<1>::slot(&mut self.lanes).first;
+        work.clear();
+        work.extend(x.iter().zip(v).map(|(&x, &v)| Dual::new(x, [v])));
+        let y = self.f.call(work);
+        (y.primal, y.tangent[0])
+    }
+
+    /// Writes `∇²f(x) v` into `product` and `∇f(x)` into `gradient`, and returns `f(x)` and `∇f(x)·v`: one
+    /// recording of dual numbers and one sweep.
+    pub fn hvp_into(
+        &mut self,
+        x: &[f64],
+        v: &[f64],
+        gradient: &mut [f64],
+        product: &mut [f64],
+    ) -> (f64, f64) {
+        self.check(x);
+        self.check(v);
+        self.check(gradient);
+        self.check(product);
+        let buffers = Slot::<1>::slot(&mut self.lanes);
+        buffers.first.clear();
+        buffers.first.extend(x.iter().zip(v).map(|(&x, &v)| Dual::new(x, [v])));
+        let y = second_order_sweep(&self.f, &mut buffers.tape, &buffers.first, |j, adjoint| {
+            gradient[j] = adjoint.primal;
+            product[j] = adjoint.tangent[0];
+        });
+        (y.primal, y.tangent[0])
+    }
+
+    /// Writes `∇f(x)` and the Hessian, a full symmetric matrix by rows, and returns `f(x)`.
+    pub fn hessian_into(&mut self, x: &[f64], gradient: &mut [f64], hessian: &mut [f64]) -> f64 {
+        self.check(x);
+        self.check(gradient);
+        let (n, f) = (self.n, &self.f);
+        assert_eq!(hessian.len(), n * n, "the Hessian of {n} inputs has {} entries", n * n);
+        let width = self.hessian.chosen().width;
+        match self.hessian.mode() {
+            Mode::Forward => at_second_order_width!(width, W, {
+                let work = &mut Slot::<W>::slot(&mut self.lanes).second;
+                forward::hessian_into(|v: &[forward::Dual2<f64, W>]| f.call(v), x, work, gradient, hessian)
+            }),
+            Mode::Reverse => at_second_order_width!(width, W, {
+                let buffers = Slot::<W>::slot(&mut self.lanes);
+                let mut value = 0.0;
+                for start in (0..n.max(1)).step_by(W) {
+                    let lanes = W.min(n - start);
+                    buffers.first.clear();
+                    buffers.first.extend(x.iter().map(|&x| Dual::constant(x)));
+                    for lane in 0..lanes {
+                        buffers.first[start + lane].tangent[lane] = 1.0;
+                    }
+                    let y = second_order_sweep(f, &mut buffers.tape, &buffers.first, |j, adjoint| {
+                        gradient[j] = adjoint.primal;
+                        hessian[j * n + start..j * n + start + lanes]
+                            .copy_from_slice(&adjoint.tangent[..lanes]);
+                    });
+                    value = y.primal;
+                }
+                value
+            }),
+        }
+    }
+
+    /// `Σ ∂²f/∂xᵢ²`: one second-order pass for each input.
+    pub fn laplacian(&mut self, x: &[f64]) -> f64 {
+        self.check(x);
+        let f = &self.f;
+        let work = &mut Slot::<1>::slot(&mut self.lanes).second;
+        forward::laplacian_into(|v: &[forward::Dual2<f64, 1>]| f.call(v), x, work)
+    }
+
+    /// The bytes of the tapes that the driver keeps.
+    pub fn tape_bytes(&mut self) -> usize {
+        let second = at_second_order_width!(
+            self.hessian.chosen().width,
+            W,
+            Slot::<W>::slot(&mut self.lanes).tape.bytes()
+        );
+        self.tape.bytes() + second
+    }
+
+    #[track_caller]
+    fn check(&self, x: &[f64]) {
+        assert_eq!(x.len(), self.n, "this driver was made for {} inputs", self.n);
+    }
+}
+
+/// Records `f` on a tape of dual numbers, sweeps back once, and shows each input's adjoint.
+pub(crate) fn second_order_sweep<F: ScalarFn, const W: usize>(
+    f: &F,
+    tape: &mut Tape<Dual<f64, W>>,
+    x: &[Dual<f64, W>],
+    mut show: impl FnMut(usize, &Dual<f64, W>),
+) -> Dual<f64, W> {
+    tape.reset();
+    let mut inputs = tape.take_vars();
+    tape.vars_into(x, &mut inputs);
+    let output = f.call(&inputs);
+    let adjoints = tape.pullback(output);
+    for (j, adjoint) in adjoints.leading(x.len()).iter().enumerate() {
+        show(j, adjoint);
+    }
+    let value = output.primal();
+    tape.give_vars(inputs);
+    value
+}
+
+/// `f'(x)` of a function of one number.
+///
+/// ```
+/// use gradus_num::{Real, Scalar, derivative, scalar_fn};
+/// fn f<R: Real>(x: &[R]) -> R {
+///     x[0].tanh()
+/// }
+/// assert_eq!(derivative(&scalar_fn!(f), 0.0), 1.0);
+/// ```
+pub fn derivative(f: &impl ScalarFn, x: f64) -> f64 {
+    f.call(&[Dual::new(x, [1.0])]).tangent[0]
+}
+
+/// `∇f(x)`, in the mode that costs least.
+pub fn gradient(f: &impl ScalarFn, x: &[f64]) -> Vec<f64> {
+    value_and_gradient(f, x).1
+}
+
+/// `f(x)` and `∇f(x)`, in the mode that costs least.
+pub fn value_and_gradient(f: &impl ScalarFn, x: &[f64]) -> (f64, Vec<f64>) {
+    let mut gradient = vec![0.0; x.len()];
+    let value = ScalarDriver::new(f, x).value_and_gradient_into(x, &mut gradient);
+    (value, gradient)
+}
+
+/// `f(x)` and `∇f(x)·v` (JVP).
+pub fn directional(f: &impl ScalarFn, x: &[f64], v: &[f64]) -> (f64, f64) {
+    forward::directional(|x| f.call(x), x, v)
+}
+
+/// The Hessian, a full symmetric matrix by rows.
+///
+/// ```
+/// use gradus_num::{Real, hessian, scalar_fn};
+/// fn f<R: Real>(x: &[R]) -> R {
+///     x[0] * x[0] * x[1]
+/// }
+/// assert_eq!(hessian(&scalar_fn!(f), &[3.0, 5.0]), [10.0, 6.0, 6.0, 0.0]);
+/// ```
+pub fn hessian(f: &impl ScalarFn, x: &[f64]) -> Vec<f64> {
+    let (mut gradient, mut hessian) = (vec![0.0; x.len()], vec![0.0; x.len() * x.len()]);
+    ScalarDriver::new(f, x).hessian_into(x, &mut gradient, &mut hessian);
+    hessian
+}
+
+/// `∇²f(x) v`.
+pub fn hvp(f: &impl ScalarFn, x: &[f64], v: &[f64]) -> Vec<f64> {
+    let (mut gradient, mut product) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+    ScalarDriver::new(f, x).hvp_into(x, v, &mut gradient, &mut product);
+    product
+}
+
+/// `Σ ∂²f/∂xᵢ²`.
+pub fn laplacian(f: &impl ScalarFn, x: &[f64]) -> f64 {
+    ScalarDriver::new(f, x).laplacian(x)
+}

@@ -1,0 +1,17 @@
+//! Sparse Jacobians and Hessians: detect the pattern, colour it, push or pull a few compressed passes, read the
+//! entries off.
+//!
+//! The first three steps are done once, by [`SparseJacobian::new`] and [`SparseHessian::new`]; evaluating at another point
+//! is the passes alone. Results are [`Csr`] or [`Csc`] matrices, which the feature `sprs` converts for that crate.
+
+mod color;
+mod detect;
+mod hessian;
+mod jacobian;
+mod pattern;
+
+pub use color::{Coloring, NONE, color_acyclic, color_columns, color_rows, color_star};
+pub use detect::{hessian_pattern, jacobian_pattern};
+pub use hessian::SparseHessian;
+pub use jacobian::SparseJacobian;
+pub use pattern::{Csc, Csr, Pattern};

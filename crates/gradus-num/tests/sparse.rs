@@ -1,0 +1,189 @@
+//! Sparse drivers: patterns, and agreement with dense derivatives on matrices of many shapes.
+
+use gradus_num::sparse::{Pattern, SparseHessian, SparseJacobian, hessian_pattern, jacobian_pattern};
+use gradus_num::{Mode, Real, ScalarFn, VectorFn, hessian, jacobian, scalar_fn, vector_fn};
+
+fn point(n: usize) -> Vec<f64> {
+    (0..n).map(|i| 0.4 + 0.5 * ((i * 29 % 13) as f64) / 13.0).collect()
+}
+
+fn agrees(sparse: &gradus_num::sparse::Csr, dense: &[f64], n: usize) {
+    for i in 0..sparse.pattern.rows() {
+        for j in 0..n {
+            let (a, b) = (sparse.get(i, j), dense[i * n + j]);
+            assert!((a - b).abs() <= 1e-11 * (1.0 + b.abs()), "({i}, {j}): {a} is not {b}");
+        }
+    }
+}
+
+fn check_jacobian<'f, F: VectorFn>(f: &'f F, x: &[f64]) -> SparseJacobian<&'f F> {
+    let mut sparse = SparseJacobian::new(f, x);
+    agrees(&sparse.evaluate(x), &jacobian(f, x), x.len());
+    let other: Vec<f64> = x.iter().map(|x| x + 0.125).collect();
+    agrees(&sparse.evaluate(&other), &jacobian(f, &other), x.len());
+    sparse
+}
+
+fn check_hessian<'f, F: ScalarFn>(f: &'f F, x: &[f64]) -> SparseHessian<&'f F> {
+    let mut sparse = SparseHessian::new(f, x);
+    agrees(&sparse.evaluate(x), &hessian(f, x), x.len());
+    let other: Vec<f64> = x.iter().map(|x| x + 0.125).collect();
+    agrees(&sparse.evaluate(&other), &hessian(f, &other), x.len());
+    sparse
+}
+
+fn band<R: Real>(x: &[R], y: &mut [R]) {
+    let n = x.len();
+    for i in 0..n {
+        y[i] = x[i].sin() * x[(i + 1).min(n - 1)] - x[i.saturating_sub(1)].exp();
+    }
+}
+
+/// A dense first row and a dense first column.
+fn arrow<R: Real>(x: &[R], y: &mut [R]) {
+    y[0] = x.iter().map(|&x| x * x).sum();
+    for i in 1..x.len() {
+        y[i] = x[0] * x[i];
+    }
+}
+
+fn wide<R: Real>(x: &[R], y: &mut [R]) {
+    y[0] = x.iter().copied().sum::<R>().exp();
+    y[1] = x.iter().map(|&x| x.sin()).sum();
+}
+
+#[test]
+fn jacobian_patterns() {
+    let p = jacobian_pattern(&vector_fn!(band, |n| n), &point(5));
+    assert_eq!(
+        p,
+        Pattern::from_rows(5, [vec![0, 1], vec![0, 1, 2], vec![1, 2, 3], vec![2, 3, 4], vec![3, 4]])
+    );
+    fn odd<R: Real>(x: &[R], y: &mut [R]) {
+        y[0] = R::from_f64(3.0);
+        y[1] = x[0].floor() + x[1];
+        y[2] = x[2].max(&x[0]);
+    }
+    let p = jacobian_pattern(&vector_fn!(odd, 4), &point(3));
+    assert_eq!(p, Pattern::from_rows(3, [vec![], vec![1], vec![0, 2], vec![]]));
+    // A long sum is one set, not one for each partial sum.
+    let p = jacobian_pattern(&vector_fn!(wide, 2), &point(20_000));
+    assert_eq!((p.row(0).len(), p.row(1).len()), (20_000, 20_000));
+}
+
+#[test]
+fn hessian_patterns() {
+    fn f<R: Real>(x: &[R]) -> R {
+        x[0] * x[1] + x[2].sin() + (x[3] + x[4]).exp() + x[5] * R::from_f64(2.0) + x[6] / x[7]
+    }
+    let p = hessian_pattern(&scalar_fn!(f), &point(8));
+    let want = [vec![1], vec![0], vec![2], vec![3, 4], vec![3, 4], vec![], vec![7], vec![6, 7]];
+    assert_eq!(p, Pattern::from_rows(8, want));
+}
+
+#[test]
+fn jacobians_of_many_shapes() {
+    let banded = check_jacobian(&vector_fn!(band, |n| n), &point(50));
+    assert_eq!(banded.colors(), (3, 0));
+    assert_eq!(banded.modes(), [Mode::Forward]);
+    let wide = check_jacobian(&vector_fn!(wide, 2), &point(300));
+    assert_eq!(wide.colors(), (0, 2));
+    // Forward alone needs 300 colours, reverse alone 300; together two and one.
+    let arrow_x = point(300);
+    let arrow = check_jacobian(&vector_fn!(arrow, |n| n), &arrow_x);
+    assert_eq!(arrow.modes(), [Mode::Forward, Mode::Reverse], "{}", arrow.explain());
+    assert_eq!(arrow.colors(), (2, 1));
+    assert!(arrow.explain().starts_with("300 x 300 Jacobian, 898 nonzeros: 2 column colours"));
+    fn nothing<R: Real>(_x: &[R], _y: &mut [R]) {}
+    let none = check_jacobian(&vector_fn!(nothing, 4), &point(3));
+    assert_eq!((none.colors(), none.modes().len()), ((0, 0), 0));
+    // More colours than one chunk holds.
+    fn dense<R: Real>(x: &[R], y: &mut [R]) {
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = x.iter().enumerate().map(|(j, &x)| x * R::from_usize(1 + i * j)).product();
+        }
+    }
+    check_jacobian(&vector_fn!(dense, 37), &point(23));
+}
+
+#[test]
+fn hessians_of_many_shapes() {
+    fn rosenbrock<R: Real>(x: &[R]) -> R {
+        x.windows(2)
+            .map(|w| {
+                let (a, b) = (R::one() - w[0], w[1] - w[0] * w[0]);
+                a * a + R::from_f64(100.0) * b * b
+            })
+            .sum()
+    }
+    assert!(check_hessian(&scalar_fn!(rosenbrock), &point(60)).colors() <= 3);
+    fn arrow<R: Real>(x: &[R]) -> R {
+        x[1..].iter().map(|&t| x[0] * t * t).sum()
+    }
+    assert_eq!(check_hessian(&scalar_fn!(arrow), &point(80)).colors(), 2);
+    /// A 9 x 9 grid, each point coupled to the next in both directions.
+    fn grid<R: Real>(x: &[R]) -> R {
+        let at = |i: usize, j: usize| x[9 * i + j];
+        let mut sum = R::zero();
+        for i in 0..9 {
+            for j in 0..9 {
+                if i < 8 {
+                    sum += (at(i, j) * at(i + 1, j)).sin();
+                }
+                if j < 8 {
+                    sum += at(i, j).exp() * at(i, j + 1);
+                }
+            }
+        }
+        sum
+    }
+    let sparse = check_hessian(&scalar_fn!(grid), &point(81));
+    assert!(sparse.colors() < 16 && sparse.explain().contains("81 x 81"));
+    fn dense<R: Real>(x: &[R]) -> R {
+        x.iter().copied().sum::<R>().exp()
+    }
+    assert_eq!(check_hessian(&scalar_fn!(dense), &point(21)).colors(), 21);
+    fn linear<R: Real>(x: &[R]) -> R {
+        x[0] + x[1]
+    }
+    let f = scalar_fn!(linear);
+    let mut flat = SparseHessian::new(f, &[1.0, 2.0]);
+    let mut gradient = [0.0; 2];
+    assert_eq!(flat.evaluate_into(&[1.0, 2.0], &mut gradient, &mut []), 3.0);
+    assert_eq!((flat.colors(), gradient), (0, [1.0, 1.0]));
+}
+
+/// Random sparse quadratic-and-more functions, so that star and acyclic recovery meet irregular graphs.
+#[test]
+fn random_hessians() {
+    struct Random(Vec<(usize, usize)>);
+    impl ScalarFn for Random {
+        fn call<R: Real>(&self, x: &[R]) -> R {
+            self.0.iter().map(|&(i, j)| (x[i] * x[j]).sin() + x[i]).sum()
+        }
+    }
+    let mut seed = 1u64;
+    let mut next = |n: usize| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (seed >> 33) as usize % n
+    };
+    for size in 0..30 {
+        let n = 5 + size;
+        let f = Random((0..2 * n).map(|_| (next(n), next(n))).collect());
+        check_hessian(&f, &point(n));
+    }
+}
+
+#[cfg(feature = "sprs")]
+#[test]
+fn sprs_gets_the_same_matrix() {
+    let x = point(12);
+    let j = SparseJacobian::new(vector_fn!(band, |n| n), &x).evaluate(&x);
+    let (rows, columns) = (j.to_sprs(), j.to_csc().to_sprs());
+    for i in 0..12 {
+        for k in 0..12 {
+            assert_eq!(rows.get(i, k).copied().unwrap_or(0.0), j.get(i, k));
+            assert_eq!(columns.get(i, k).copied().unwrap_or(0.0), j.get(i, k));
+        }
+    }
+}
