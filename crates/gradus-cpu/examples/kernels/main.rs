@@ -1,11 +1,12 @@
 //! Times the kernels: `cargo run -p gradus-cpu --release --example kernels [section...]`.
 //!
-//! Sections: `peak`, `pool`, `matmul`. Each line names the kernel and its size, and gives the time, the rate, and
+//! Sections: `peak`, `pool`, `matmul`, `vmath`. Each line names the kernel and its size, and gives the time, the rate, and
 //! what that is of the peak measured in the same run. Threads: `GRADUS_THREADS`, else all.
 
 mod matmul;
 mod peak;
 mod timing;
+mod vmath;
 
 use gradus_cpu::Pool;
 
@@ -22,5 +23,8 @@ fn main() {
     }
     if wants("matmul") {
         matmul::report(pool);
+    }
+    if wants("vmath") {
+        vmath::report();
     }
 }

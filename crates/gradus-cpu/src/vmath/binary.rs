@@ -4,7 +4,7 @@ use gradus_num::Binary;
 
 use super::float::Float;
 use super::isa::{Isa, dispatch};
-use super::loops::{Many, One, Source, WIDTH, each, store};
+use super::loops::{Many, One, Source, WIDTH, each, keep_blocks, store};
 
 /// An operand: elements side by side, or one that stands for all.
 #[derive(Clone, Copy, Debug)]

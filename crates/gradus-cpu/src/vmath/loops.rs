@@ -65,38 +65,58 @@ pub(super) unsafe fn store<T: Copy>(out: *mut T, block: &[T; WIDTH], len: usize)
     }
 }
 
-/// `out[i] = expr(sources[i])`, block by block; with `else`, elements for which the condition holds are computed
+/// Keeps the compiler from vectorising across blocks: it would gather the first elements of sixteen blocks, then the
+/// second ones, at many times the cost.
+#[inline(always)]
+pub(super) fn keep_blocks() {
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+    // SAFETY: no instructions at all.
+    unsafe {
+        std::arch::asm!("", options(nomem, nostack, preserves_flags))
+    }
+}
+
+/// `out[i] = expr(sources[i])`, block by block; with `far`, elements for which the condition holds are computed
 /// again one by one.
 macro_rules! each {
     ($n:expr, $out:expr, |$($v:ident: $source:ident),+| $body:expr $(, far $far:ident => $again:expr)?) => {{
+        let whole = $n / WIDTH * WIDTH;
         let mut start = 0;
-        while start < $n {
-            let len = ($n - start).min(WIDTH);
-            // SAFETY: `start + len <= n`, and the caller vouches for `n` elements.
-            $(let $v = unsafe { Source::block($source, start, len) };)+
-            let mut block = [Default::default(); WIDTH];
+        while start < whole {
+            each!(@block start, WIDTH, $out, ($($v: $source),+), $body $(, $far, $again)?);
+            keep_blocks();
+            start += WIDTH;
+        }
+        if start < $n {
+            let len = $n - start;
+            each!(@block start, len, $out, ($($v: $source),+), $body $(, $far, $again)?);
+        }
+    }};
+    (@block $start:expr, $len:expr, $out:expr, ($($v:ident: $source:ident),+), $body:expr
+        $(, $far:ident, $again:expr)?) => {{
+        // SAFETY: `start + len <= n`, and the caller vouches for `n` elements.
+        $(let $v = unsafe { Source::block($source, $start, $len) };)+
+        let mut block = [Default::default(); WIDTH];
+        for j in 0..WIDTH {
+            $(let $v = $v[j];)+
+            block[j] = $body;
+        }
+        $(
+            let mut any = false;
             for j in 0..WIDTH {
-                $(let $v = $v[j];)+
-                block[j] = $body;
+                any |= $far[j].far();
             }
-            $(
-                let mut any = false;
-                for j in 0..WIDTH {
-                    any |= $far[j].far();
-                }
-                if any {
-                    for j in 0..len {
-                        let $far = $far[j];
-                        if $far.far() {
-                            block[j] = $again;
-                        }
+            if any {
+                for j in 0..$len {
+                    let $far = $far[j];
+                    if $far.far() {
+                        block[j] = $again;
                     }
                 }
-            )?
-            // SAFETY: as above.
-            unsafe { store($out.add(start), &block, len) };
-            start += len;
-        }
+            }
+        )?
+        // SAFETY: as above.
+        unsafe { store($out.add($start), &block, $len) };
     }};
 }
 pub(super) use each;

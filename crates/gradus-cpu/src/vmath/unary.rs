@@ -4,7 +4,7 @@ use gradus_num::Unary;
 
 use super::float::Float;
 use super::isa::{Isa, dispatch};
-use super::loops::{Many, Source, WIDTH, each, store};
+use super::loops::{Many, Source, WIDTH, each, keep_blocks, store};
 
 /// `out[i] = op(x[i])`.
 ///
