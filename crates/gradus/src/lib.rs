@@ -19,6 +19,7 @@ extern crate self as gradus;
 
 mod device;
 mod literal;
+mod random;
 mod tensor;
 mod trace;
 pub mod transform;
@@ -30,13 +31,14 @@ pub use gradus_derive::Tree;
 /// Scalar automatic differentiation: dual numbers, Taylor series, tapes, drivers.
 pub use gradus_num as num;
 pub use literal::{Literal, Scalar};
-pub use tensor::{Axes, Tensor};
+pub use random::Key;
+pub use tensor::{Axes, Stencil, Tensor};
 pub use trace::scope;
 pub use transform::*;
 pub use tree::{Tree, TreePath};
 
 /// What most programs need: `use gradus::prelude::*;`.
 pub mod prelude {
-    pub use crate::{DType, Device, Element, Shape, Tensor, Tree};
+    pub use crate::{Axes, DType, Device, Element, Key, Shape, Stencil, Tensor, Tree};
     pub use crate::{grad, hessian, jacobian, jit, jvp, value_and_grad, vjp, vmap};
 }

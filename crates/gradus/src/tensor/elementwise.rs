@@ -1,9 +1,11 @@
 //! Functions of one tensor, element by element.
 
-use gradus_core::ops::{Cast, StopGradient};
+use gradus_core::ops::{Cast, Clamp, StopGradient};
 use gradus_core::{Binary, Unary};
 
 use crate::literal::Literal;
+use crate::tensor::arith::broadcasting;
+use crate::trace::{OrFail, here};
 use crate::{DType, Tensor};
 
 macro_rules! functions {
@@ -111,7 +113,8 @@ impl Tensor {
     /// `x` limited to `[low, high]`. At a bound the derivative is ½, as for [`maximum`](Tensor::maximum).
     #[track_caller]
     pub fn clamp(&self, low: impl Literal, high: impl Literal) -> Tensor {
-        self.maximum(low).minimum(high)
+        let (low, high) = (low.beside(self), high.beside(self));
+        broadcasting(Clamp, &[self, &low, &high], &here()).or_fail()
     }
 
     /// Converted to another dtype as Rust's `as` does it. Differentiable between floats.
@@ -135,6 +138,6 @@ impl Tensor {
     /// Whether each element is neither NaN nor infinite.
     #[track_caller]
     pub fn is_finite(&self) -> Tensor {
-        (self - self).equal(self - self)
+        self.abs().less(f64::INFINITY)
     }
 }

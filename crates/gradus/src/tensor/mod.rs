@@ -3,7 +3,9 @@
 mod activation;
 mod arith;
 mod construct;
+mod convolution;
 mod elementwise;
+mod indexing;
 mod linalg;
 mod movement;
 mod read;
@@ -16,6 +18,7 @@ use gradus_core::{Array, DType, Op, Result, Shape, Site, Type};
 use crate::Device;
 use crate::trace::{OrFail, Traced, emit};
 
+pub use convolution::Stencil;
 pub use reduce::Axes;
 
 /// An n-dimensional array that can be differentiated.
