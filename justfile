@@ -1,0 +1,33 @@
+# The recipes are what continuous integration runs. `just` lists them.
+
+default:
+    @just --list
+
+# Formatting, lints, documentation and dependencies.
+check:
+    tools/check
+
+# Every test and every example of the documentation.
+test *args:
+    tools/test {{args}}
+
+# All that must pass before a merge.
+ci:
+    .ci/run
+
+# Times of the CPU kernels.
+bench:
+    cargo run --release -p gradus-cpu --example kernels
+
+# The documentation of the crates, and the book where mdBook is installed.
+docs:
+    cargo doc --workspace --no-deps
+    if command -v mdbook >/dev/null; then mdbook build docs; fi
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# The examples, one after the other.
+examples:
+    tools/examples
