@@ -1,0 +1,130 @@
+//! Each mistake has its own message, with the source line and what to try.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use gradus::{DType, ErrorKind, Tensor, custom_jvp, grad, jit, jvp, scan, vmap, while_loop};
+
+/// The message that `f` panics with.
+fn message<R>(f: impl FnOnce() -> R) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(f)).err().expect("it must fail");
+    payload.downcast_ref::<String>().expect("a message").clone()
+}
+
+fn says<R>(parts: &[&str], f: impl FnOnce() -> R) {
+    let text = message(f);
+    for part in parts {
+        assert!(text.contains(part), "no \"{part}\" in: {text}");
+    }
+}
+
+#[test]
+fn shapes_name_both_the_line_and_a_remedy() {
+    let (a, b) = (Tensor::zeros([2, 3], DType::F64), Tensor::zeros([4], DType::F64));
+    says(&["add", "[2, 3] and [4]", "errors.rs:", "reshape"], || &a + &b);
+    says(&["matmul", "[2, 3]", "[4]", "transpose", "errors.rs:"], || a.matmul(&b));
+    says(&["reshape", "6 elements cannot be arranged as 5"], || a.reshape([5]));
+    says(&["concat", "all axes but axis 0"], || Tensor::concat(&[&a, &Tensor::zeros([1, 2], DType::F64)], 0));
+    says(&["stack", "use `concat`"], || Tensor::stack(&[&a, &b], 0));
+    says(&["einsum", "'j'"], || Tensor::einsum("ij,j->i", &[&a, &b]));
+    says(&["broadcast_to", "[4] and [3]"], || b.broadcast_to([3]));
+}
+
+#[test]
+fn dtypes_never_promote() {
+    let (x, y) = (Tensor::from([1.0f64]), Tensor::from([1.0f32]));
+    says(&["mul", "f64 and f32", "cast", "errors.rs:"], || &x * &y);
+    says(&["literal", "0.5 is no integer", "cast"], || Tensor::from([1i64]) * 0.5);
+    says(&["exp", "i64", "cast"], || Tensor::from([1i64]).exp());
+    says(&["and", "f64", "compare"], || &x & &x);
+    says(&["select", "boolean"], || x.select(1.0, 2.0));
+}
+
+#[test]
+fn axes_and_indices_out_of_range() {
+    let x = Tensor::zeros([2, 3], DType::F64);
+    says(&["sum", "axis 2", "-2..2", "errors.rs:"], || x.sum(2));
+    says(&["index", "index 5", "3 elements", "-3..3"], || x.index(1, 5));
+    says(&["slice", "axis 1", "[2, 3]"], || x.slice(1, 0..9));
+    says(&["gather", "7", "errors.rs:"], || x.take(&Tensor::from([7i64]), 0));
+    says(&["max", "nothing"], || Tensor::zeros([0], DType::F64).max(()));
+}
+
+#[test]
+fn gradients_of_the_wrong_thing() {
+    let x = Tensor::from([1.0, 2.0]);
+    says(&["grad", "f64[2]", "scalar", "vjp", "errors.rs:"], || grad(|x: &Tensor| x.sin())(&x));
+    says(&["grad", "i64", "argument 1", "cast"], || {
+        grad(|(x, _): &(Tensor, Tensor)| x.sum(()))(&(x.clone(), Tensor::from([1i64])))
+    });
+    says(&["jvp", "expected (f64[2])", "found (f64[1])"], || {
+        jvp(|x: &Tensor| x.sin(), &x, &Tensor::from([1.0]))
+    });
+    says(&["while_loop", "scan", "jvp"], || {
+        grad(|x: &Tensor| while_loop(x, |x| x.less(10.0), |x| x * 2.0))(&Tensor::from(1.0))
+    });
+    says(&["custom_jvp", "linear"], || {
+        let f = custom_jvp(|x: &Tensor| x.sin(), |_: &Tensor, dx: &Tensor| dx * dx);
+        grad(|x: &Tensor| f(x).sum(()))(&x)
+    });
+    says(&["scan", "carry like the one it got"], || {
+        scan(&Tensor::from(0.0), &x, |c, x| ((c + x).expand_dims(0), ()))
+    });
+    says(&["vmap", "3 examples", "2"], || {
+        vmap(|(a, b): &(Tensor, Tensor)| a + b)(&(x.clone(), Tensor::from([1.0, 2.0, 3.0])))
+    });
+}
+
+#[test]
+fn reading_while_recording() {
+    let x = Tensor::from([1.0, 2.0]);
+    says(&["item", "jit", "cond", "select"], || jit(|x: &Tensor| x * x.sum(()).item::<f64>()).call(&x));
+    says(&["item", "vmap"], || vmap(|x: &Tensor| x * x.item::<f64>())(&x));
+    // A gradient under jit is recorded, too.
+    says(&["item", "jit"], || jit(grad(|x: &Tensor| x.sum(()) * x.sum(()).item::<f64>())).call(&x));
+    says(&["item", "[2]", "to_vec"], || x.item::<f64>());
+}
+
+#[test]
+fn escaped_tracers() {
+    let kept = Mutex::new(None);
+    let x = Tensor::from([1.0, 2.0]);
+    grad(|x: &Tensor| {
+        *kept.lock().unwrap() = Some(x.exp());
+        x.sum(())
+    })(&x);
+    let escaped = kept.into_inner().unwrap().unwrap();
+    assert!(escaped.to_string().contains("traced f64[2] in grad"));
+    says(&["add", "`grad` that has ended", "return it"], || &escaped + &x);
+    says(&["to_vec", "ended"], || escaped.to_vec::<f64>());
+    says(&["ended"], || grad(|x: &Tensor| (x * &escaped).sum(()))(&x));
+}
+
+#[test]
+fn try_call_gives_the_error_as_a_value() {
+    let f = jit(|(a, b): &(Tensor, Tensor)| a + b);
+    let bad = (Tensor::zeros([2], DType::F64), Tensor::zeros([3], DType::F64));
+    let error = f.try_call(&bad).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Shape { op: "add", .. }));
+    assert!(error.site().location.unwrap().file().ends_with("errors.rs"));
+    let index = jit(|(x, i): &(Tensor, Tensor)| x.take(i, 0));
+    let args = (Tensor::from([1.0, 2.0]), Tensor::from([5i64]));
+    assert!(matches!(
+        index.try_call(&args).unwrap_err().kind(),
+        ErrorKind::Index { index: 5, extent: 2, .. }
+    ));
+    // A panic of the user's own goes on as it is.
+    let own =
+        catch_unwind(AssertUnwindSafe(|| jit(|_: &Tensor| -> Tensor { panic!("mine") }).try_call(&bad.0)));
+    assert_eq!(own.err().unwrap().downcast_ref::<&str>(), Some(&"mine"));
+}
+
+#[test]
+fn scopes_are_named() {
+    let text = message(|| {
+        gradus::scope("layers", || {
+            gradus::scope("0", || Tensor::zeros([2], DType::F64) + Tensor::zeros([3], DType::F64))
+        })
+    });
+    assert!(text.contains("in layers.0"), "{text}");
+}

@@ -1,0 +1,90 @@
+//! A branch that is not taken never disturbs a derivative, in either mode.
+
+use gradus::{Tensor, grad, jvp};
+
+/// Gradient by reverse mode, which must equal forward mode's along every coordinate.
+fn gradient(f: impl Fn(&Tensor) -> Tensor, x: &Tensor) -> Vec<f64> {
+    let g = grad(&f)(x).to_vec::<f64>();
+    for (i, &r) in g.iter().enumerate() {
+        let mut e = vec![0.0; x.size()];
+        e[i] = 1.0;
+        let d = jvp(&f, x, &Tensor::from(e).reshape(x.shape())).1.item::<f64>();
+        assert!(d == r || (d - r).abs() < 1e-14, "forward {d}, reverse {r} at {i}");
+    }
+    g
+}
+
+#[test]
+fn where_beside_a_singularity() {
+    let x = Tensor::from([0.0, 4.0]);
+    assert_eq!(gradient(|x| x.greater(0.0).select(x.sqrt(), 0.0).sum(()), &x), [0.0, 0.25]);
+    assert_eq!(gradient(|x| x.greater(0.0).select(x.log(), 0.0).sum(()), &x), [0.0, 0.25]);
+    assert_eq!(gradient(|x| x.less(1.0).select(x, x.sqrt()).sum(()), &x), [1.0, 0.25]);
+    let m = Tensor::from(false);
+    assert_eq!(gradient(|x| m.select(x.sum(()).log(), 0.0), &Tensor::from([0.0, 0.0])), [0.0, 0.0]);
+    assert_eq!(gradient(|x| x.greater(0.0).select(x.recip(), 7.0).sum(()), &x), [0.0, -1.0 / 16.0]);
+}
+
+#[test]
+fn with_an_operation_between() {
+    let x = Tensor::from([0.0, 4.0]);
+    // A reduction between the branch and the singularity.
+    let mask = x.greater(0.0);
+    assert_eq!(gradient(|x| Tensor::from(false).select(x.sqrt().sum(()), 1.0), &x), [0.0, 0.0]);
+    // A matrix product.
+    let a = Tensor::from([[1.0, 0.0], [0.0, 1.0]]);
+    assert_eq!(gradient(|x| mask.select(a.matmul(&x.sqrt()), 0.0).sum(()), &x), [0.0, 0.25]);
+    assert_eq!(
+        gradient(|x| mask.select(a.matmul(&x.log()), 0.0).sum(()), &Tensor::from([0.0, 4.0])),
+        [0.0, 0.25]
+    );
+    // The infinite factor belongs to the other operand.
+    let inf = Tensor::from([[f64::INFINITY, 0.0], [0.0, 1.0]]);
+    assert_eq!(gradient(|x| mask.select(inf.matmul(x), 0.0).sum(()), &x), [0.0, 1.0]);
+    // A gather.
+    let i = Tensor::from([0i64, 1]);
+    assert_eq!(gradient(|x| mask.select(x.sqrt().take(&i, 0), 0.0).sum(()), &x), [0.0, 0.25]);
+}
+
+#[test]
+fn norms_at_zero() {
+    let x = Tensor::from([0.0, 0.0]);
+    assert_eq!(gradient(|x| x.norm(()), &x), [0.0, 0.0]);
+    assert_eq!(gradient(|x| x.index(0, 0).hypot(x.index(0, 1)), &x), [0.0, 0.0]);
+}
+
+#[test]
+fn primal_nans_show() {
+    let x = Tensor::from([-1.0, 4.0]);
+    assert!(gradient_value(&x).is_nan());
+    assert!((x.sqrt() * 0.0).sum(()).item::<f64>().is_nan());
+}
+
+fn gradient_value(x: &Tensor) -> f64 {
+    gradus::value_and_grad(|x: &Tensor| x.sqrt().sum(()))(x).0.item::<f64>()
+}
+
+/// One convention at kinks, whatever the spelling.
+#[test]
+fn kinks_agree_between_spellings() {
+    let at = |f: fn(&Tensor) -> Tensor| gradient(f, &Tensor::from(0.0))[0];
+    for f in [
+        |x: &Tensor| x.relu(),
+        |x: &Tensor| x.maximum(0.0),
+        |x: &Tensor| Tensor::from(0.0).maximum(x),
+        |x: &Tensor| x.clamp(0.0, 9.0),
+        |x: &Tensor| -((-x).minimum(0.0)),
+        |x: &Tensor| (x + x.abs()) * 0.5,
+        |x: &Tensor| Tensor::stack(&[x, &Tensor::from(0.0)], 0).max(()),
+    ] {
+        assert_eq!(at(f), 0.5);
+    }
+    assert_eq!(at(|x| x.abs()), 0.0);
+    assert_eq!(at(|x| x.maximum(-x)), 0.0);
+    let ties = Tensor::from([2.0, 1.0, 2.0]);
+    assert_eq!(gradient(|x| x.max(()), &ties), [0.5, 0.0, 0.5]);
+    assert_eq!(
+        gradient(|x| x.reshape([1, 1, 3]).max_pool(&[3], &gradus::Stencil::new(1)).sum(()), &ties),
+        [1.0, 0.0, 0.0]
+    );
+}
