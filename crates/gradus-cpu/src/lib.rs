@@ -2,12 +2,14 @@
 //!
 //! * [`pool`]: the threads, and how work is handed to them;
 //! * [`matmul`]: batched matrix products on any strides;
-//! * [`vmath`]: element-wise functions, vectorised for the machine.
+//! * [`vmath`]: element-wise functions, vectorised for the machine;
+//! * [`reduce`]: sums, products, extremes and running sums along an axis.
 //!
 //! Every kernel cuts its work from shapes alone, so the same inputs give the same bits on any number of threads.
 
 pub mod matmul;
 pub mod pool;
+pub mod reduce;
 pub mod vmath;
 
 pub use pool::Pool;

@@ -4,6 +4,7 @@ use super::binary::{BinaryKernel, CompareKernel, SelectKernel};
 use super::isa::{Isa, Num};
 use super::unary::UnaryKernel;
 use super::{erf, exp, hyperbolic, inverse, log, power, trig};
+use crate::reduce::{ColumnsKernel, RowsKernel};
 
 /// `f32` or `f64`: a type that every element-wise function is compiled for.
 pub trait Float:
@@ -21,7 +22,10 @@ pub trait Float:
 
 /// The kernels compiled for a type.
 #[doc(hidden)]
-pub trait Kernels<T>: UnaryKernel<T> + BinaryKernel<T> + CompareKernel<T> + SelectKernel<T> {}
+pub trait Kernels<T>:
+    UnaryKernel<T> + BinaryKernel<T> + CompareKernel<T> + SelectKernel<T> + RowsKernel<T> + ColumnsKernel<T>
+{
+}
 impl Kernels<f32> for f32 {}
 impl Kernels<f64> for f64 {}
 

@@ -86,7 +86,7 @@ impl Level {
 /// runs it for a given level. The copies for `f32` and `f64` are methods of `$kernel`, so that they are compiled once,
 /// here, and not in every crate that calls them.
 macro_rules! dispatch {
-    ($(#[$doc:meta])* pub unsafe fn $name:ident / $at:ident <$T:ident: $bound:path>
+    ($(#[$doc:meta])* pub unsafe fn $name:ident $(/ $at:ident)? <$T:ident: $bound:path>
         ($($arg:ident: $type:ty),* $(,)?) = $generic:ident in $kernel:ident) => {
         $(#[$doc])*
         #[inline]
@@ -95,15 +95,7 @@ macro_rules! dispatch {
             unsafe { <$T as $kernel<$T>>::call($crate::vmath::Level::current() $(, $arg)*) }
         }
 
-        /// The same, for a level of this machine.
-        ///
-        /// # Safety
-        /// As for the function without a level; the level has to be [available]($crate::vmath::Level::available).
-        #[inline]
-        pub unsafe fn $at<$T: $bound>(level: $crate::vmath::Level $(, $arg: $type)*) {
-            // SAFETY: the caller's promise.
-            unsafe { <$T as $kernel<$T>>::call(level $(, $arg)*) }
-        }
+        $crate::vmath::isa::dispatch!(@at $($at,)? <$T: $bound> ($($arg: $type),*) $kernel);
 
         /// The compiled copies of a kernel.
         #[doc(hidden)]
@@ -117,6 +109,18 @@ macro_rules! dispatch {
 
         $crate::vmath::isa::dispatch!(@for f32, $T, ($($arg: $type),*), $generic, $kernel);
         $crate::vmath::isa::dispatch!(@for f64, $T, ($($arg: $type),*), $generic, $kernel);
+    };
+    (@at <$T:ident: $bound:path> ($($arg:ident: $type:ty),*) $kernel:ident) => {};
+    (@at $at:ident, <$T:ident: $bound:path> ($($arg:ident: $type:ty),*) $kernel:ident) => {
+        /// The same, for a level of this machine.
+        ///
+        /// # Safety
+        /// As for the function without a level; the level has to be [available]($crate::vmath::Level::available).
+        #[inline]
+        pub unsafe fn $at<$T: $bound>(level: $crate::vmath::Level $(, $arg: $type)*) {
+            // SAFETY: the caller's promise.
+            unsafe { <$T as $kernel<$T>>::call(level $(, $arg)*) }
+        }
     };
     (@for $float:ident, $T:ident, ($($arg:ident: $type:ty),*), $generic:ident, $kernel:ident) => {
         const _: () = {

@@ -1,0 +1,70 @@
+//! Running sums and products along an axis.
+
+use super::{Extents, GRAIN, LengthError, Shared, expect_len};
+use crate::Pool;
+use crate::vmath::Float;
+
+/// What runs, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Running {
+    /// Products instead of sums.
+    pub product: bool,
+    /// From the end of the axis to its beginning.
+    pub reverse: bool,
+    /// Each result leaves its own element out; the first is 0 (or 1).
+    pub exclusive: bool,
+}
+
+/// Columns that run together.
+const STRIPE: usize = 128;
+
+/// `out[a]` = the sum (or product) of `x[0..=a]`, in the order of the axis, for every outer and inner position.
+///
+/// ```
+/// use gradus_cpu::{Pool, reduce::{Extents, Running, running}};
+/// let sums = Running { product: false, reverse: false, exclusive: false };
+/// let mut out = [0.0f64; 4];
+/// running(Pool::global(), sums, Extents { outer: 1, axis: 4, inner: 1 }, &[1.0, 2.0, 3.0, 4.0], &mut out)?;
+/// assert_eq!(out, [1.0, 3.0, 6.0, 10.0]);
+/// # Ok::<(), gradus_cpu::reduce::LengthError>(())
+/// ```
+///
+/// # Errors
+/// When a slice does not have the shape's number of elements.
+pub fn running<T: Float>(
+    pool: &Pool,
+    how: Running,
+    extents: Extents,
+    x: &[T],
+    out: &mut [T],
+) -> Result<(), LengthError> {
+    expect_len("the input of a running sum", x.len(), extents.len())?;
+    expect_len("the output of a running sum", out.len(), extents.len())?;
+    let Extents { outer, axis, inner } = extents;
+    if extents.is_empty() {
+        return Ok(());
+    }
+    let out = Shared(out.as_mut_ptr());
+    let stripes = inner.div_ceil(STRIPE);
+    let group = (GRAIN / (axis * inner.min(STRIPE))).max(1);
+    pool.run_ranges(outer * stripes, group, &|tasks| {
+        for task in tasks {
+            let (o, from) = (task / stripes, task % stripes * STRIPE);
+            let width = (inner - from).min(STRIPE);
+            let mut total = [if how.product { T::ONE } else { T::ZERO }; STRIPE];
+            for step in 0..axis {
+                let a = if how.reverse { axis - 1 - step } else { step };
+                let place = (o * axis + a) * inner + from;
+                let row = &x[place..][..width];
+                // SAFETY: this stretch of the output belongs to this task alone.
+                let to = unsafe { std::slice::from_raw_parts_mut(out.at(place), width) };
+                for c in 0..width {
+                    let next = if how.product { total[c] * row[c] } else { total[c] + row[c] };
+                    to[c] = if how.exclusive { total[c] } else { next };
+                    total[c] = next;
+                }
+            }
+        }
+    });
+    Ok(())
+}
