@@ -194,7 +194,7 @@ pub trait Scalar:
 /// assert_eq!(norm(&[3.0_f64, 4.0]), 5.0);
 /// ```
 pub trait Real:
-    Scalar<Mask = bool>
+    Scalar
     + Copy
     + PartialOrd
     + Debug

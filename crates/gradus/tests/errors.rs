@@ -128,3 +128,22 @@ fn scopes_are_named() {
     });
     assert!(text.contains("in layers.0"), "{text}");
 }
+
+#[test]
+fn scalar_functions_that_branch() {
+    use gradus::num::{Real, Scalar, scalar_fn};
+    fn branching<R: Real>(x: &[R]) -> R {
+        if x[0] > x[1] { x[0] } else { x[1] }
+    }
+    fn reading<R: Real>(x: &[R]) -> R {
+        R::from_f64(x[0].value())
+    }
+    fn selecting<R: Real>(x: &[R]) -> R {
+        R::select(&Scalar::gt(&x[0], &x[1]), &x[0], &x[1])
+    }
+    let x = Tensor::from([[1.0, 2.0], [4.0, 3.0]]);
+    says(&["comparing", "R::select", "errors.rs"], || gradus::tensor_fn(scalar_fn!(branching))(&x));
+    says(&["reading", "R::select"], || gradus::tensor_fn(scalar_fn!(reading))(&x));
+    assert_eq!(gradus::tensor_fn(scalar_fn!(selecting))(&x), Tensor::from([2.0, 4.0]));
+    says(&["last axis"], || gradus::tensor_fn(scalar_fn!(selecting))(&Tensor::from(1.0)));
+}

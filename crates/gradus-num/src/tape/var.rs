@@ -215,17 +215,17 @@ impl<'t, T: Real> Scalar for Var<'t, T> {
 
     #[inline(always)]
     fn lt(&self, rhs: &Self) -> bool {
-        Scalar::lt(&self.value, &rhs.value)
+        self.value < rhs.value
     }
 
     #[inline(always)]
     fn le(&self, rhs: &Self) -> bool {
-        Scalar::le(&self.value, &rhs.value)
+        self.value <= rhs.value
     }
 
     #[inline(always)]
     fn eq(&self, rhs: &Self) -> bool {
-        Scalar::eq(&self.value, &rhs.value)
+        self.value == rhs.value
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ mod forward;
 mod jacobian;
 mod jit;
 mod reverse;
+mod scalar;
 mod vmap;
 
 pub use check::{CheckError, check_grads};
@@ -16,6 +17,7 @@ pub use forward::{jvp, linearize};
 pub use jacobian::{hessian, hvp, jacfwd, jacobian, jacrev};
 pub use jit::{Jit, jit};
 pub use reverse::{grad, value_and_grad, value_and_grad_aux, vjp};
+pub use scalar::{tensor_fn, tensor_fn_many};
 pub use vmap::{vmap, vmap_axes};
 
 use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type};
