@@ -118,3 +118,14 @@ fn keys_are_trees() {
     ));
     assert_eq!(draws.size(), 3);
 }
+
+#[test]
+fn tensors_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    crosses::<Tensor>();
+    crosses::<Key>();
+    let x = Tensor::from([1.0, 2.0]);
+    let there = x.clone();
+    let g = std::thread::spawn(move || grad(|x: &Tensor| x.square().sum(()))(&there)).join().unwrap();
+    assert_eq!(g, x * 2.0);
+}

@@ -155,6 +155,17 @@ impl Tensor {
         self.square().sum(axes).sqrt()
     }
 
+    /// The norm `(Σ |x|ᵖ)^(1/p)` for `p ≥ 1`; the largest `|x|` for `p = ∞`.
+    #[track_caller]
+    pub fn norm_p(&self, p: f64, axes: impl Into<Axes>) -> Tensor {
+        match p {
+            1.0 => self.abs().sum(axes),
+            2.0 => self.norm(axes),
+            f64::INFINITY => self.abs().max(axes),
+            _ => self.abs().powf(p).sum(axes).powf(1.0 / p),
+        }
+    }
+
     /// `ln Σ eˣ` without overflow; -∞ of nothing but -∞.
     #[track_caller]
     pub fn logsumexp(&self, axes: impl Into<Axes>) -> Tensor {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gradus_core::ops::{Call, CallKind};
 use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type};
 
-use super::{Recorded, differentiable, record};
+use super::{CheckError, Recorded, check_grads, differentiable, record};
 use crate::trace::{OrFail, emit, here};
 use crate::{Tensor, Tree};
 
@@ -54,6 +54,31 @@ pub fn checkpoint<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> impl Fn(&A) -> B {
 pub fn custom_jvp<A: Tree, B: Tree, F: Fn(&A) -> B, R: Fn(&A, &A) -> B>(f: F, rule: R) -> impl Fn(&A) -> B {
     let site = here();
     move |x| custom(&f, &rule, x, &site).or_fail()
+}
+
+/// [`custom_jvp`] with the rule checked at registration: at `x` the tangents are compared with finite differences of `f`,
+/// and the transpose with the tangents by the dot-product test, both along random directions. For rules that are meant
+/// to be the derivative of `f`; use `f64`.
+///
+/// # Errors
+/// The first disagreement.
+///
+/// ```
+/// use gradus::{Tensor, custom_jvp_checked};
+/// let x = Tensor::from([0.3, 0.7]);
+/// assert!(custom_jvp_checked(|x: &Tensor| x.sin(), |x, dx| dx * x.cos(), &x).is_ok());
+/// let error = custom_jvp_checked(|x: &Tensor| x.sin(), |x, dx| dx * x.sin(), &x).err().unwrap();
+/// assert!(error.to_string().contains("finite differences"));
+/// ```
+#[track_caller]
+pub fn custom_jvp_checked<A: Tree + 'static, B: Tree + 'static, F: Fn(&A) -> B, R: Fn(&A, &A) -> B>(
+    f: F,
+    rule: R,
+    x: &A,
+) -> std::result::Result<impl Fn(&A) -> B, CheckError> {
+    let g = custom_jvp(f, rule);
+    check_grads(&g, x, 1)?;
+    Ok(g)
 }
 
 fn custom<A: Tree, B: Tree>(

@@ -12,7 +12,7 @@ mod vmap;
 
 pub use check::{CheckError, check_grads};
 pub use control::{cond, scan, while_loop};
-pub use custom::{checkpoint, custom_jvp};
+pub use custom::{checkpoint, custom_jvp, custom_jvp_checked};
 pub use forward::{jvp, linearize};
 pub use jacobian::{hessian, hvp, jacfwd, jacobian, jacrev};
 pub use jit::{Jit, jit};
