@@ -1,0 +1,155 @@
+//! Derivatives at kinks and ties, as documented, for every spelling of a function.
+
+use crate::graph::Vars;
+use crate::ops::{Clamp, Compare, MaxPool, Reduce, ReduceKind, Select, Sort, StopGradient, Window};
+use crate::{Array, Binary, Builder, DType, Graph, Op, Result, Type, Unary, Var};
+
+/// A function at a point where its derivative is a convention.
+pub(super) struct Convention {
+    /// The rows it belongs to.
+    pub rows: &'static [&'static str],
+    /// What the function is.
+    pub spelling: &'static str,
+    /// The function; its first result is the one differentiated.
+    pub graph: Graph,
+    /// The point.
+    pub args: Vec<Array>,
+    /// The gradient of the sum of the first result, an entry for each argument.
+    pub gradient: Vec<Vec<f64>>,
+}
+
+type Body<'a> = &'a dyn Fn(&mut Builder, &[Var]) -> Result<Vars>;
+
+fn at(
+    rows: &'static [&'static str],
+    spelling: &'static str,
+    points: &[&[f64]],
+    gradient: &[&[f64]],
+    body: Body<'_>,
+) -> Result<Convention> {
+    let mut b = Builder::new();
+    let vars: Vec<Var> = points.iter().map(|p| b.input(Type::new(DType::F64, [p.len()]))).collect();
+    let outputs = body(&mut b, &vars)?;
+    Ok(Convention {
+        rows,
+        spelling,
+        graph: b.finish(outputs[..1].to_vec()),
+        args: points.iter().map(|p| Array::of([p.len()].into(), p.to_vec())).collect(),
+        gradient: gradient.iter().map(|g| g.to_vec()).collect(),
+    })
+}
+
+fn single(op: impl Into<Op>) -> impl Fn(&mut Builder, &[Var]) -> Result<Vars> {
+    let op = op.into();
+    move |b, x| b.emit(op.clone(), x)
+}
+
+/// `max(x, 0)` and its like: the second operand is a constant.
+fn beside(op: Binary, value: f64) -> impl Fn(&mut Builder, &[Var]) -> Result<Vars> {
+    move |b, x| {
+        let ty = b.ty(x[0]).clone();
+        let constant = b.full(&ty, value);
+        b.emit(op, &[x[0], constant])
+    }
+}
+
+fn reduce(kind: ReduceKind) -> Reduce {
+    Reduce { kind, axes: [0].into_iter().collect() }
+}
+
+/// The conventions, in the order of the table in `docs/kinks.md`.
+pub(super) fn conventions() -> Result<Vec<Convention>> {
+    let inf = f64::INFINITY;
+    let steps: &[f64] = &[0.0, 1.0, -2.0, 0.5];
+    let relu_as_select = |b: &mut Builder, x: &[Var]| {
+        let zero = b.zeros_like(x[0]);
+        let positive = b.emit1(Compare::Gt, &[x[0], zero])?;
+        b.emit(Select, &[positive, x[0], zero])
+    };
+    let clamp_as_composed = |b: &mut Builder, x: &[Var]| {
+        let raised = b.emit1(Binary::Max, &[x[0], x[1]])?;
+        b.emit(Binary::Min, &[raised, x[2]])
+    };
+    let greatest_by_sorting = |b: &mut Builder, x: &[Var]| b.emit(Sort { axis: 0, descending: true }, x);
+    let pooled = MaxPool { window: Window::tiles(&[3]) };
+    let bounds: &[&[f64]] = &[&[0.0, 1.0, 0.5, 2.0], &[0.0; 4], &[1.0; 4]];
+    let shares: &[&[f64]] = &[&[0.5, 0.5, 1.0, 0.0], &[0.5, 0.0, 0.0, 0.0], &[0.0, 0.5, 0.0, 1.0]];
+    Ok(vec![
+        at(&["abs"], "abs(x) at 0", &[&[0.0, -0.0, 2.0]], &[&[0.0, 0.0, 1.0]], &single(Unary::Abs))?,
+        at(&["sign"], "sign(x) at 0", &[&[0.0, 3.0]], &[&[0.0, 0.0]], &single(Unary::Sign))?,
+        at(&["floor"], "floor(x) at a step", &[steps], &[&[0.0; 4]], &single(Unary::Floor))?,
+        at(&["ceil"], "ceil(x) at a step", &[steps], &[&[0.0; 4]], &single(Unary::Ceil))?,
+        at(&["round"], "round(x) at a step", &[steps], &[&[0.0; 4]], &single(Unary::Round))?,
+        at(
+            &["max"],
+            "max(x, y) at a tie",
+            &[&[1.0, 2.0], &[1.0, 0.0]],
+            &[&[0.5, 1.0], &[0.5, 0.0]],
+            &single(Binary::Max),
+        )?,
+        at(
+            &["min"],
+            "min(x, y) at a tie",
+            &[&[1.0, 2.0], &[1.0, 0.0]],
+            &[&[0.5, 0.0], &[0.5, 1.0]],
+            &single(Binary::Min),
+        )?,
+        at(
+            &["max"],
+            "relu as max(x, 0)",
+            &[&[0.0, 1.0, -1.0]],
+            &[&[0.5, 1.0, 0.0]],
+            &beside(Binary::Max, 0.0),
+        )?,
+        at(
+            &["select"],
+            "relu as select(x > 0, x, 0)",
+            &[&[0.0, 1.0, -1.0]],
+            &[&[0.0, 1.0, 0.0]],
+            &relu_as_select,
+        )?,
+        at(&["clamp"], "clamp(x, low, high) on a bound", bounds, shares, &single(Clamp))?,
+        at(&["clamp", "max", "min"], "min(max(x, low), high)", bounds, shares, &clamp_as_composed)?,
+        at(
+            &["reduce_max"],
+            "the largest of ties",
+            &[&[2.0, 1.0, 2.0, 2.0]],
+            &[&[1.0 / 3.0, 0.0, 1.0 / 3.0, 1.0 / 3.0]],
+            &single(reduce(ReduceKind::Max)),
+        )?,
+        at(
+            &["reduce_min"],
+            "the smallest of ties",
+            &[&[1.0, 1.0, 2.0]],
+            &[&[0.5, 0.5, 0.0]],
+            &single(reduce(ReduceKind::Min)),
+        )?,
+        at(
+            &["reduce_prod"],
+            "a product with one zero",
+            &[&[2.0, 0.0, 3.0]],
+            &[&[0.0, 6.0, 0.0]],
+            &single(reduce(ReduceKind::Prod)),
+        )?,
+        at(&["sort"], "sort of ties", &[&[2.0, 2.0, 1.0]], &[&[1.0, 1.0, 1.0]], &greatest_by_sorting)?,
+        at(&["max_pool"], "the first of ties", &[&[1.0, 3.0, 3.0]], &[&[0.0, 1.0, 0.0]], &single(pooled))?,
+        at(&["stop_gradient"], "stop_gradient(x)", &[&[1.0, -2.0]], &[&[0.0, 0.0]], &single(StopGradient))?,
+        at(&["sqrt"], "√x at 0", &[&[0.0]], &[&[inf]], &single(Unary::Sqrt))?,
+        at(&["cbrt"], "∛x at 0", &[&[0.0]], &[&[inf]], &single(Unary::Cbrt))?,
+        at(
+            &["hypot"],
+            "hypot(x, y) at the origin",
+            &[&[0.0], &[0.0]],
+            &[&[0.0], &[0.0]],
+            &single(Binary::Hypot),
+        )?,
+        at(
+            &["powf"],
+            "xʸ at x = 0",
+            &[&[0.0, 0.0], &[2.0, 1.0]],
+            &[&[0.0, 1.0], &[0.0, 0.0]],
+            &single(Binary::Pow),
+        )?,
+        at(&["rem"], "x mod y at a multiple", &[&[4.0], &[2.0]], &[&[1.0], &[-2.0]], &single(Binary::Rem))?,
+    ])
+}

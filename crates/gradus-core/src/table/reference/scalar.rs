@@ -1,0 +1,188 @@
+//! Element-wise functions from the standard library, or from a series where it has none.
+
+use crate::ops::{Compare, Logic};
+use crate::{Binary, DType, Unary};
+
+/// The larger, or NaN if either is.
+pub(super) fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+pub(super) fn unary(op: Unary, x: f64) -> f64 {
+    match op {
+        Unary::Neg => -x,
+        Unary::Abs => x.abs(),
+        Unary::Sign if x == 0.0 || x.is_nan() => x.abs(),
+        Unary::Sign => x.signum(),
+        Unary::Floor => x.floor(),
+        Unary::Ceil => x.ceil(),
+        Unary::Round => x.round_ties_even(),
+        Unary::Recip => 1.0 / x,
+        Unary::Powi(n) => x.powf(f64::from(n)),
+        Unary::Sqrt => x.sqrt(),
+        Unary::Rsqrt => 1.0 / x.sqrt(),
+        Unary::Cbrt => x.cbrt(),
+        Unary::Exp => x.exp(),
+        Unary::Exp2 => x.exp2(),
+        Unary::Expm1 => x.exp_m1(),
+        Unary::Log => x.ln(),
+        Unary::Log2 => x.log2(),
+        Unary::Log1p => x.ln_1p(),
+        Unary::Sin => x.sin(),
+        Unary::Cos => x.cos(),
+        Unary::Tan => x.tan(),
+        Unary::Asin => x.asin(),
+        Unary::Acos => x.acos(),
+        Unary::Atan => x.atan(),
+        Unary::Sinh => x.sinh(),
+        Unary::Cosh => x.cosh(),
+        Unary::Tanh => x.tanh(),
+        Unary::Asinh => x.asinh(),
+        Unary::Acosh => x.acosh(),
+        Unary::Atanh => x.atanh(),
+        Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        Unary::Softplus => larger(x, 0.0) + (-x.abs()).exp().ln_1p(),
+        Unary::Erf if x.abs() < 2.0 => erf_series(x),
+        Unary::Erf => 1.0 - erfc(x),
+        Unary::Erfc => erfc(x),
+        Unary::Lgamma => lgamma(x),
+        Unary::Polygamma(n) => polygamma(n, x),
+    }
+}
+
+/// `2/√π Σ (-1)ᵏ x²ᵏ⁺¹/(k! (2k+1))`, for small `|x|`.
+fn erf_series(x: f64) -> f64 {
+    let (mut term, mut sum) = (x, x);
+    for k in 1..80 {
+        let k = f64::from(k);
+        term *= -x * x / k;
+        sum += term / (2.0 * k + 1.0);
+    }
+    sum * std::f64::consts::FRAC_2_SQRT_PI
+}
+
+/// From the series for small `x`, by a continued fraction beyond.
+fn erfc(x: f64) -> f64 {
+    if x.is_nan() {
+        return x;
+    }
+    if x < 0.0 {
+        return 2.0 - erfc(-x);
+    }
+    if x < 2.0 {
+        return 1.0 - erf_series(x);
+    }
+    // e^(-x²)/√π · 1/(x + (1/2)/(x + 1/(x + (3/2)/(x + …))))
+    let tail = (1..200).rev().fold(x, |tail, k| x + f64::from(k) / 2.0 / tail);
+    (-x * x).exp() / tail / std::f64::consts::PI.sqrt()
+}
+
+/// Stirling's series after shifting the argument up; reflection below ½.
+fn lgamma(x: f64) -> f64 {
+    if x.is_infinite() {
+        return f64::INFINITY;
+    }
+    if x < 0.5 {
+        return (std::f64::consts::PI / (std::f64::consts::PI * x).sin().abs()).ln() - lgamma(1.0 - x);
+    }
+    let (mut x, mut shift) = (x, 0.0);
+    while x < 15.0 {
+        shift += x.ln();
+        x += 1.0;
+    }
+    let i = 1.0 / (x * x);
+    let series = (1.0 / 12.0 - i * (1.0 / 360.0 - i * (1.0 / 1260.0 - i / 1680.0))) / x;
+    (x - 0.5) * x.ln() - x + 0.5 * std::f64::consts::TAU.ln() + series - shift
+}
+
+/// The asymptotic series after shifting the argument up; positive arguments.
+fn polygamma(n: u32, x: f64) -> f64 {
+    const BERNOULLI: [f64; 8] = [
+        1.0 / 6.0,
+        -1.0 / 30.0,
+        1.0 / 42.0,
+        -1.0 / 30.0,
+        5.0 / 66.0,
+        -691.0 / 2730.0,
+        7.0 / 6.0,
+        -3617.0 / 510.0,
+    ];
+    let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
+    let power = n as i32 + 1;
+    let (mut y, mut sum) = (x, 0.0);
+    while y < 20.0 {
+        sum += y.powi(-power);
+        y += 1.0;
+    }
+    let tail: f64 = BERNOULLI
+        .iter()
+        .enumerate()
+        .map(|(i, b)| {
+            let k = 2 * (i as u32 + 1);
+            b * factorial(k + n - 1) / factorial(k) * y.powi(-((k + n) as i32))
+        })
+        .sum();
+    if n == 0 {
+        return y.ln() - 0.5 / y - tail - sum;
+    }
+    let lead = factorial(n - 1) * y.powi(-(n as i32)) + factorial(n) / 2.0 * y.powi(-power);
+    let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
+    sign * (lead + tail + factorial(n) * sum)
+}
+
+pub(super) fn binary(op: Binary, x: f64, y: f64, dtype: DType) -> f64 {
+    match op {
+        Binary::Add => x + y,
+        Binary::Sub => x - y,
+        Binary::Mul => x * y,
+        Binary::Div if dtype.is_int() => (x / y).trunc(),
+        Binary::Div => x / y,
+        Binary::Rem => x % y,
+        Binary::Pow => x.powf(y),
+        Binary::Atan2 => x.atan2(y),
+        Binary::Hypot => x.hypot(y),
+        Binary::Max => larger(x, y),
+        Binary::Min => -larger(-x, -y),
+    }
+}
+
+pub(super) fn compare(op: Compare, x: f64, y: f64) -> bool {
+    let order = x.partial_cmp(&y);
+    match op {
+        Compare::Eq => order.is_some_and(|o| o.is_eq()),
+        Compare::Ne => order.is_none_or(|o| o.is_ne()),
+        Compare::Lt => order.is_some_and(|o| o.is_lt()),
+        Compare::Le => order.is_some_and(|o| o.is_le()),
+        Compare::Gt => order.is_some_and(|o| o.is_gt()),
+        Compare::Ge => order.is_some_and(|o| o.is_ge()),
+    }
+}
+
+pub(super) fn logic(op: Logic, x: i64, y: i64) -> i64 {
+    match op {
+        Logic::And => x & y,
+        Logic::Or => x + y - (x & y),
+        Logic::Xor => x + y - 2 * (x & y),
+    }
+}
+
+/// To another dtype: truncated and saturated, NaN to 0; bf16 keeps eight bits of the significand, ties to even.
+pub(super) fn cast(to: DType, x: f64) -> f64 {
+    let whole = |low: f64, high: f64| if x.is_nan() { 0.0 } else { x.trunc().clamp(low, high) };
+    match to {
+        DType::F64 => x,
+        DType::F32 => f64::from(x as f32),
+        DType::I32 => whole(-2147483648.0, 2147483647.0),
+        DType::I64 => whole(i64::MIN as f64, i64::MAX as f64),
+        DType::U8 => whole(0.0, 255.0),
+        DType::Bool => f64::from(x != 0.0),
+        DType::Bf16 => {
+            let x = f64::from(x as f32);
+            if x == 0.0 || !x.is_finite() {
+                return x;
+            }
+            let unit = 2f64.powi(x.abs().log2().floor() as i32 - 7);
+            (x / unit).round_ties_even() * unit
+        }
+    }
+}
