@@ -15,6 +15,9 @@ pub fn argmin<M: Mode, T: Real, const N: usize>(f: &impl Function<T, N>, start: 
     let (mut fx, mut g) = M::gradient(f, x)?;
     let (mut rate, mut successes) = (1e-5, 0);
     for _ in 0..MAX_ROUNDS {
+        if !(fx.value().is_finite() && norm(g).is_finite()) {
+            return Err(Error::NotFinite(": gradient descent met a value or a slope that overflows".into()));
+        }
         if norm(g) <= TOLERANCE {
             return Ok(x);
         }
