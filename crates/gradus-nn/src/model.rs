@@ -1,0 +1,44 @@
+//! What a model is, and what can be said of any tree of parameters.
+
+use gradus::{DType, Key, Tensor, Tree};
+
+/// A tree of parameters that maps a batch to predictions.
+pub trait Model: Tree + Clone {
+    /// The predictions for a batch of inputs (axis 0). With a key the model is being trained, and draws what is random
+    /// from it (dropout); without one the result depends on the input alone.
+    fn forward(&self, x: &Tensor, training: Option<&Key>) -> Tensor;
+}
+
+/// `√Σ x²` over all float tensors of a tree.
+///
+/// ```
+/// use gradus::Tensor;
+/// let norm = gradus_nn::global_norm(&(Tensor::from([3.0]), Tensor::from([[4.0]])));
+/// assert_eq!(norm.item::<f64>(), 5.0);
+/// ```
+#[track_caller]
+pub fn global_norm<T: Tree>(tree: &T) -> Tensor {
+    let floats = tree.tensors().into_iter().filter(|t| t.dtype().is_float());
+    let sums = floats.map(|t| t.square().sum(()));
+    match sums.reduce(|total, sum| total + sum) {
+        Some(total) => total.sqrt(),
+        None => Tensor::zeros([], DType::F32),
+    }
+}
+
+/// The number of elements of all float tensors of a tree.
+pub fn count_parameters<T: Tree>(tree: &T) -> usize {
+    tree.tensors().iter().filter(|t| t.dtype().is_float()).map(Tensor::size).sum()
+}
+
+/// The share of examples whose largest prediction is that of their label; NaN of none.
+///
+/// ```
+/// use gradus::Tensor;
+/// let logits = Tensor::from([[2f32, 1.0], [0.0, 5.0]]);
+/// assert_eq!(gradus_nn::accuracy(&logits, &Tensor::from([0i64, 0])).item::<f64>(), 0.5);
+/// ```
+#[track_caller]
+pub fn accuracy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    logits.argmax(-1).equal(labels).cast(DType::F32).mean(())
+}
