@@ -35,7 +35,7 @@ mod taylor;
 #[cfg(feature = "std")]
 pub use drivers::{
     Mode, Plan, ScalarDriver, ScalarFn, VectorDriver, VectorFn, derivative, directional, gradient, hessian,
-    hvp, jacobian, jvp, laplacian, value_and_gradient, vjp,
+    hvp, jacobian, jvp, laplacian, value_and_gradient, value_and_gradient_array, vjp,
 };
 pub use dual::{Dual, Dual1};
 pub use op::{Binary, Reads, Unary};

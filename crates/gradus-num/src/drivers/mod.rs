@@ -22,6 +22,7 @@ pub use function::{ScalarFn, VectorFn};
 pub use plan::{Candidate, Mode, Plan};
 pub use scalar::{
     ScalarDriver, derivative, directional, gradient, hessian, hvp, laplacian, value_and_gradient,
+    value_and_gradient_array,
 };
 pub use vector::{VectorDriver, jacobian, jvp, vjp};
 pub(crate) use width::{Lanes, Slot, at_second_order_width, at_width};

@@ -65,6 +65,8 @@ pub(crate) use at_second_order_width;
 /// What a driver keeps for one width.
 #[derive(Default)]
 pub(crate) struct Buffers<const W: usize> {
+    /// Inputs with their unit tangents set, where one pass takes all of them.
+    pub seeded: Vec<Dual<f64, W>>,
     /// First order: inputs, and outputs behind them.
     pub first: Vec<Dual<f64, W>>,
     /// Second order, forward over forward.

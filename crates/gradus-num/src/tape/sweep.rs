@@ -9,8 +9,10 @@ use super::{CONSTANT, Entry, Tape, Var};
 
 /// What a cotangent is while the sweep carries it: one number, or several of them side by side.
 trait Cotangent<T>: Copy {
-    /// `self += cotangent * weight`, where a zero cotangent gives zero whatever the weight.
-    fn accumulate(&mut self, cotangent: &Self, weight: T);
+    fn zero() -> Self;
+    /// `self * weight`, where a zero cotangent gives zero whatever the weight.
+    fn scaled(&self, weight: T) -> Self;
+    fn plus(&self, other: &Self) -> Self;
     /// Whether nothing would be passed on.
     fn is_zero(&self) -> bool;
 }
@@ -22,9 +24,17 @@ struct One<T>(T);
 
 impl<T: Real> Cotangent<T> for One<T> {
     #[inline(always)]
-    fn accumulate(&mut self, cotangent: &Self, weight: T) {
-        // Zero cotangents never get here: the sweep skips them.
-        self.0 += cotangent.0 * weight;
+    fn zero() -> Self {
+        One(T::from_f64(0.0))
+    }
+    #[inline(always)]
+    fn scaled(&self, weight: T) -> Self {
+        // A zero cotangent never gets here: the sweep skips it.
+        One(self.0 * weight)
+    }
+    #[inline(always)]
+    fn plus(&self, other: &Self) -> Self {
+        One(self.0 + other.0)
     }
     #[inline(always)]
     fn is_zero(&self) -> bool {
@@ -34,14 +44,24 @@ impl<T: Real> Cotangent<T> for One<T> {
 
 impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
     #[inline(always)]
-    fn accumulate(&mut self, cotangent: &Self, weight: T) {
+    fn zero() -> Self {
+        [T::from_f64(0.0); W]
+    }
+    #[inline(always)]
+    fn scaled(&self, weight: T) -> Self {
         if weight.parts_finite() {
-            for lane in 0..W {
-                self[lane] += cotangent[lane] * weight;
-            }
+            self.map(|lane| lane * weight)
         } else {
-            accumulate_nonzero_lanes(self, cotangent, weight);
+            scaled_where_nonzero(*self, weight)
         }
+    }
+    #[inline(always)]
+    fn plus(&self, other: &Self) -> Self {
+        let mut sum = *self;
+        for lane in 0..W {
+            sum[lane] += other[lane];
+        }
+        sum
     }
     #[inline(always)]
     fn is_zero(&self) -> bool {
@@ -50,28 +70,46 @@ impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
 }
 
 #[cold]
-fn accumulate_nonzero_lanes<T: Real, const W: usize>(into: &mut [T; W], cotangent: &[T; W], weight: T) {
-    for lane in 0..W {
-        if !cotangent[lane].parts_zero() {
-            into[lane] += cotangent[lane] * weight;
-        }
-    }
+fn scaled_where_nonzero<T: Real, const W: usize>(cotangent: [T; W], weight: T) -> [T; W] {
+    cotangent.map(|lane| if lane.parts_zero() { lane } else { lane * weight })
 }
 
 /// `adjoints[a] += adjoints[node] da`, `adjoints[b] += adjoints[node] db`, from the last node to the first.
+///
+/// What goes to the very next node is carried in a register: programs are full of chains, and through memory each link
+/// would wait for the store before it.
 fn sweep<T: Real, C: Cotangent<T>>(tape: &Tape<T>, adjoints: &mut [C]) {
     assert!(adjoints.len() <= tape.node_count(), "one adjoint for each entry");
+    let mut carried = C::zero();
     for node in (1..adjoints.len()).rev() {
         // SAFETY: `node` is below both lengths (a tape only grows while it is shared); `a` and `b` are below
         // `node`, because an entry can only name nodes that were written before it.
         unsafe {
-            let cotangent = *adjoints.get_unchecked(node);
+            let cotangent = adjoints.get_unchecked(node).plus(&carried);
+            carried = C::zero();
             if cotangent.is_zero() {
                 continue;
             }
             let entry = tape.entry_unchecked(node);
-            adjoints.get_unchecked_mut(entry.a as usize).accumulate(&cotangent, entry.da);
-            adjoints.get_unchecked_mut(entry.b as usize).accumulate(&cotangent, entry.db);
+            let mut pass_on = |to: u32, weight: T| {
+                let part = cotangent.scaled(weight);
+                if to as usize + 1 == node {
+                    carried = part;
+                } else {
+                    let sum = adjoints.get_unchecked(to as usize).plus(&part);
+                    *adjoints.get_unchecked_mut(to as usize) = sum;
+                }
+            };
+            if entry.b != CONSTANT {
+                pass_on(entry.a, entry.da);
+                pass_on(entry.b, entry.db);
+                continue;
+            }
+            // An input, or a watched node: its adjoint will be read, so the carried part has to be stored.
+            if entry.a != CONSTANT {
+                pass_on(entry.a, entry.da);
+            }
+            *adjoints.get_unchecked_mut(node) = cotangent;
         }
     }
 }
