@@ -246,6 +246,17 @@ pub trait Real:
     fn is_nan(&self) -> bool {
         self.value().is_nan()
     }
+    /// The product without the rule that a part which is exactly zero stays zero under an infinite factor: for number
+    /// types that have made sure, once for a whole operation, that the factors are finite.
+    #[inline]
+    fn mul_finite(self, rhs: Self) -> Self {
+        self * rhs
+    }
+    /// The tangent `self` times the local derivative `slope`: 0 where the tangent is exactly zero, whatever the slope.
+    #[inline]
+    fn mul_guarded(self, slope: Self) -> Self {
+        if self.parts_zero() { self } else { self * slope }
+    }
     /// Whether the value and every derivative part it carries are finite.
     #[inline]
     fn parts_finite(&self) -> bool {

@@ -146,8 +146,19 @@ impl<T: Real, const N: usize> Real for Dual<T, N> {
         self.primal.value()
     }
     #[inline]
+    fn mul_finite(self, rhs: Self) -> Self {
+        self.combine(&rhs, self.primal.mul_finite(rhs.primal), rhs.primal, self.primal)
+    }
+    /// Out of line: this is the rare path of a nested number.
+    #[cold]
+    #[inline(never)]
+    fn mul_guarded(self, slope: Self) -> Self {
+        if self.parts_zero() { self } else { self * slope }
+    }
+    /// Without short circuits: one branch serves all parts.
+    #[inline]
     fn parts_finite(&self) -> bool {
-        self.primal.parts_finite() && self.tangent.iter().all(Real::parts_finite)
+        self.tangent.iter().fold(self.primal.parts_finite(), |finite, t| finite & t.parts_finite())
     }
     #[inline]
     fn parts_zero(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Arithmetic operators: by value, by reference, and with an `f64` on either side.
 
+use core::hint::black_box;
 use core::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
 use super::Dual;
@@ -35,13 +36,12 @@ impl<T: Real, const N: usize> Mul for Dual<T, N> {
     type Output = Self;
     #[inline]
     fn mul(self, rhs: Self) -> Self {
-        let out = self.primal * rhs.primal;
+        let out = self.primal.mul_finite(rhs.primal);
         // A finite product has finite factors, so one test covers both partials.
-        if out.parts_finite() {
-            self.combine(&rhs, out, rhs.primal, self.primal)
-        } else {
-            self.combine_guarded(&rhs, out, rhs.primal, self.primal)
+        if !out.parts_finite() {
+            return self.combine_guarded(&rhs, black_box(self.primal) * rhs.primal, rhs.primal, self.primal);
         }
+        self.combine(&rhs, out, rhs.primal, self.primal)
     }
 }
 
