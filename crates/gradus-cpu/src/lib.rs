@@ -1,5 +1,7 @@
-//! CPU kernels for Gradus: plain functions on slices and strided views, with no notion of a graph.
+//! CPU kernels for Gradus: plain functions on slices and strided views, with no notion of a graph, and the executor
+//! that runs a plan with them.
 //!
+//! * [`exec`]: plans run, the only part that knows them;
 //! * [`pool`]: the threads, and how work is handed to them;
 //! * [`matmul`]: batched matrix products on any strides;
 //! * [`vmath`]: element-wise functions, vectorised for the machine;
@@ -7,6 +9,7 @@
 //!
 //! Every kernel cuts its work from shapes alone, so the same inputs give the same bits on any number of threads.
 
+pub mod exec;
 pub mod matmul;
 pub mod pool;
 pub mod reduce;

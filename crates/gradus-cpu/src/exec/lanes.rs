@@ -1,0 +1,453 @@
+//! Step functions: one operation over the elements of a tile, for every dtype.
+//!
+//! Floats go through [`crate::vmath`]; integers, booleans and conversions are plain loops that the compiler
+//! vectorises. An output may be the same memory as an operand of its width: every element is read before it is
+//! written.
+
+use gradus_core::dtype::{Bf16, CastTo};
+use gradus_core::ops::{Compare, Logic, ReduceKind};
+use gradus_core::{Binary, DType, Unary};
+use gradus_plan::kernel::StepOp;
+
+use crate::vmath::{self, RawOperand};
+
+/// Pointers of one step: operands, result, number of elements.
+#[derive(Clone, Copy)]
+pub(super) struct Operands {
+    pub(super) args: [*const u8; 3],
+    pub(super) out: *mut u8,
+    pub(super) n: usize,
+}
+
+impl Operands {
+    fn arg<T>(&self, i: usize) -> *const T {
+        self.args[i].cast()
+    }
+    fn out<T>(&self) -> *mut T {
+        self.out.cast()
+    }
+
+    /// `out[i] = f(a[i])`
+    ///
+    /// # Safety
+    /// Operand and result hold `n` elements of these types.
+    #[inline(always)]
+    unsafe fn map<A: Copy, R>(&self, f: impl Fn(A) -> R) {
+        let (a, out) = (self.arg::<A>(0), self.out::<R>());
+        for i in 0..self.n {
+            // SAFETY: the caller's promise.
+            unsafe { out.add(i).write(f(*a.add(i))) };
+        }
+    }
+
+    /// `out[i] = f(a[i], b[i])`
+    ///
+    /// # Safety
+    /// Operands and result hold `n` elements of these types.
+    #[inline(always)]
+    unsafe fn zip<A: Copy, R>(&self, f: impl Fn(A, A) -> R) {
+        let (a, b, out) = (self.arg::<A>(0), self.arg::<A>(1), self.out::<R>());
+        for i in 0..self.n {
+            // SAFETY: the caller's promise.
+            unsafe { out.add(i).write(f(*a.add(i), *b.add(i))) };
+        }
+    }
+}
+
+/// Runs a step that is computed element by element.
+///
+/// # Safety
+/// Operands and result hold `n` elements of the types that the step states.
+pub(super) unsafe fn run(op: StepOp, dtype: DType, out: DType, x: Operands) {
+    // SAFETY: the caller's promise, for each dtype.
+    unsafe {
+        match dtype {
+            DType::F32 => float::<f32>(op, out, x),
+            DType::F64 => float::<f64>(op, out, x),
+            DType::I32 => int::<i32>(op, out, x),
+            DType::I64 => int::<i64>(op, out, x),
+            DType::U8 => int::<u8>(op, out, x),
+            DType::Bool => boolean(op, out, x),
+            DType::Bf16 => match op {
+                StepOp::Cast => cast::<Bf16>(out, x),
+                _ => copy_or_select::<u16>(op, x),
+            },
+        }
+    }
+}
+
+/// Conversions from `T` to every dtype.
+trait Converts:
+    Copy + CastTo<f32> + CastTo<f64> + CastTo<i32> + CastTo<i64> + CastTo<u8> + CastTo<bool> + CastTo<Bf16>
+{
+}
+impl Converts for f32 {}
+impl Converts for f64 {}
+impl Converts for i32 {}
+impl Converts for i64 {}
+impl Converts for u8 {}
+impl Converts for bool {}
+impl Converts for Bf16 {}
+
+/// # Safety
+/// As for [`run`].
+unsafe fn cast<T: Converts>(out: DType, x: Operands) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match out {
+            DType::F32 => x.map(|v: T| CastTo::<f32>::cast(v)),
+            DType::F64 => x.map(|v: T| CastTo::<f64>::cast(v)),
+            DType::I32 => x.map(|v: T| CastTo::<i32>::cast(v)),
+            DType::I64 => x.map(|v: T| CastTo::<i64>::cast(v)),
+            DType::U8 => x.map(|v: T| CastTo::<u8>::cast(v)),
+            DType::Bool => x.map(|v: T| CastTo::<bool>::cast(v)),
+            DType::Bf16 => x.map(|v: T| CastTo::<Bf16>::cast(v)),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`run`].
+unsafe fn copy_or_select<T: Copy>(op: StepOp, x: Operands) {
+    // SAFETY: the caller's promise; a mask is one byte an element.
+    unsafe {
+        match op {
+            StepOp::Copy => x.map(|v: T| v),
+            StepOp::Select => {
+                let (m, a, b, out) = (x.arg::<u8>(0), x.arg::<T>(1), x.arg::<T>(2), x.out::<T>());
+                for i in 0..x.n {
+                    out.add(i).write(if *m.add(i) != 0 { *a.add(i) } else { *b.add(i) });
+                }
+            }
+            _ => unreachable!("excluded by the shape rules"),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`run`].
+unsafe fn float<T: vmath::Float + Converts>(op: StepOp, out: DType, x: Operands) {
+    let many = |i: usize| RawOperand::Many(x.arg::<T>(i));
+    // SAFETY: the caller's promise; a mask is one byte an element.
+    unsafe {
+        match op {
+            StepOp::Unary(u) => vmath::unary_raw::<T>(u, x.arg(0), x.out(), x.n),
+            StepOp::Binary(f) => vmath::binary_raw::<T>(f, many(0), many(1), x.out(), x.n),
+            StepOp::LinearMul => {
+                x.zip(|a: T, b: T| if (a == T::ZERO) | (b == T::ZERO) { T::ZERO } else { a * b })
+            }
+            StepOp::Compare(c) => vmath::compare_raw::<T>(comparison(c), many(0), many(1), x.out(), x.n),
+            StepOp::Select => vmath::select_raw::<T>(x.arg(0), many(1), many(2), x.out(), x.n),
+            StepOp::Cast => cast::<T>(out, x),
+            _ => copy_or_select::<T>(op, x),
+        }
+    }
+}
+
+fn comparison(c: Compare) -> vmath::Compare {
+    match c {
+        Compare::Eq => vmath::Compare::Eq,
+        Compare::Ne => vmath::Compare::Ne,
+        Compare::Lt => vmath::Compare::Lt,
+        Compare::Le => vmath::Compare::Le,
+        Compare::Gt => vmath::Compare::Gt,
+        Compare::Ge => vmath::Compare::Ge,
+    }
+}
+
+/// # Safety
+/// As for [`run`].
+unsafe fn compare<T: PartialOrd + Copy>(op: Compare, x: Operands) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match op {
+            Compare::Eq => x.zip(|a: T, b: T| a == b),
+            Compare::Ne => x.zip(|a: T, b: T| a != b),
+            Compare::Lt => x.zip(|a: T, b: T| a < b),
+            Compare::Le => x.zip(|a: T, b: T| a <= b),
+            Compare::Gt => x.zip(|a: T, b: T| a > b),
+            Compare::Ge => x.zip(|a: T, b: T| a >= b),
+        }
+    }
+}
+
+/// The wrapping arithmetic of integers.
+trait Int: Converts + Copy + Ord + Default {
+    fn add(self, rhs: Self) -> Self;
+    fn sub(self, rhs: Self) -> Self;
+    fn mul(self, rhs: Self) -> Self;
+    fn neg(self) -> Self;
+    fn power(self, n: u32) -> Self;
+    fn and(self, rhs: Self) -> Self;
+    fn or(self, rhs: Self) -> Self;
+    fn xor(self, rhs: Self) -> Self;
+    fn not(self) -> Self;
+    fn from_index(i: usize) -> Self;
+}
+
+macro_rules! ints {
+    ($($t:ty),+) => { $(
+        impl Int for $t {
+            #[inline(always)] fn add(self, rhs: Self) -> Self { self.wrapping_add(rhs) }
+            #[inline(always)] fn sub(self, rhs: Self) -> Self { self.wrapping_sub(rhs) }
+            #[inline(always)] fn mul(self, rhs: Self) -> Self { self.wrapping_mul(rhs) }
+            #[inline(always)] fn neg(self) -> Self { self.wrapping_neg() }
+            #[inline(always)] fn power(self, n: u32) -> Self { self.wrapping_pow(n) }
+            #[inline(always)] fn and(self, rhs: Self) -> Self { self & rhs }
+            #[inline(always)] fn or(self, rhs: Self) -> Self { self | rhs }
+            #[inline(always)] fn xor(self, rhs: Self) -> Self { self ^ rhs }
+            #[inline(always)] fn not(self) -> Self { !self }
+            #[inline(always)] fn from_index(i: usize) -> Self { i as $t }
+        }
+    )+ };
+}
+ints!(i32, i64, u8);
+
+/// # Safety
+/// As for [`run`].
+unsafe fn int<T: Int>(op: StepOp, out: DType, x: Operands) {
+    let zero = T::default();
+    let one = T::from_index(1);
+    // SAFETY: the caller's promise.
+    unsafe {
+        match op {
+            StepOp::Unary(Unary::Neg) => x.map(|v: T| v.neg()),
+            StepOp::Unary(Unary::Abs) => x.map(|v: T| if v < zero { v.neg() } else { v }),
+            StepOp::Unary(Unary::Sign) => x.map(|v: T| match v.cmp(&zero) {
+                std::cmp::Ordering::Less => one.neg(),
+                std::cmp::Ordering::Equal => zero,
+                std::cmp::Ordering::Greater => one,
+            }),
+            StepOp::Unary(Unary::Powi(n)) => x.map(|v: T| v.power(n as u32)),
+            StepOp::Binary(Binary::Add) => x.zip(|a: T, b: T| a.add(b)),
+            StepOp::Binary(Binary::Sub) => x.zip(|a: T, b: T| a.sub(b)),
+            StepOp::Binary(Binary::Mul) => x.zip(|a: T, b: T| a.mul(b)),
+            StepOp::Binary(Binary::Max) => x.zip(|a: T, b: T| a.max(b)),
+            StepOp::Binary(Binary::Min) => x.zip(|a: T, b: T| a.min(b)),
+            StepOp::Compare(c) => compare::<T>(c, x),
+            StepOp::Logic(Logic::And) => x.zip(|a: T, b: T| a.and(b)),
+            StepOp::Logic(Logic::Or) => x.zip(|a: T, b: T| a.or(b)),
+            StepOp::Logic(Logic::Xor) => x.zip(|a: T, b: T| a.xor(b)),
+            StepOp::Not => x.map(|v: T| v.not()),
+            StepOp::Cast => cast::<T>(out, x),
+            _ => copy_or_select::<T>(op, x),
+        }
+    }
+}
+
+/// Booleans are bytes that are 0 or 1.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn boolean(op: StepOp, out: DType, x: Operands) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match op {
+            StepOp::Compare(c) => compare::<u8>(c, x),
+            StepOp::Logic(Logic::And) => x.zip(|a: u8, b: u8| a & b),
+            StepOp::Logic(Logic::Or) => x.zip(|a: u8, b: u8| a | b),
+            StepOp::Logic(Logic::Xor) => x.zip(|a: u8, b: u8| a ^ b),
+            StepOp::Not => x.map(|v: u8| v ^ 1),
+            StepOp::Cast => match out {
+                DType::F32 => x.map(|v: u8| f32::from(v)),
+                DType::F64 => x.map(|v: u8| f64::from(v)),
+                DType::I32 => x.map(|v: u8| i32::from(v)),
+                DType::I64 => x.map(|v: u8| i64::from(v)),
+                DType::U8 | DType::Bool => x.map(|v: u8| v),
+                DType::Bf16 => x.map(|v: u8| Bf16::from_f32(f32::from(v))),
+            },
+            _ => copy_or_select::<u8>(op, x),
+        }
+    }
+}
+
+/// `out[i] = ((start + i) / inner) % extent`
+///
+/// # Safety
+/// `out` holds `n` elements of `dtype`.
+pub(super) unsafe fn iota(dtype: DType, start: usize, inner: usize, extent: usize, out: *mut u8, n: usize) {
+    let index = |i: usize| (start + i) / inner % extent;
+    for i in 0..n {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match dtype {
+                DType::F32 => out.cast::<f32>().add(i).write(index(i) as f32),
+                DType::F64 => out.cast::<f64>().add(i).write(index(i) as f64),
+                DType::I32 => out.cast::<i32>().add(i).write(index(i) as i32),
+                DType::I64 => out.cast::<i64>().add(i).write(index(i) as i64),
+                DType::U8 => out.cast::<u8>().add(i).write((index(i) as i64) as u8),
+                DType::Bool | DType::Bf16 => unreachable!("an index is a number"),
+            }
+        }
+    }
+}
+
+/// What a reduction starts from and how it combines.
+pub(super) trait Combine: Copy {
+    fn start(kind: ReduceKind) -> Self;
+    fn combine(kind: ReduceKind, a: Self, b: Self) -> Self;
+}
+
+macro_rules! float_combine {
+    ($($t:ty),+) => { $(
+        impl Combine for $t {
+            #[inline(always)]
+            fn start(kind: ReduceKind) -> Self {
+                match kind {
+                    ReduceKind::Sum => 0.0,
+                    ReduceKind::Prod => 1.0,
+                    ReduceKind::Max => <$t>::NEG_INFINITY,
+                    ReduceKind::Min => <$t>::INFINITY,
+                }
+            }
+            #[inline(always)]
+            fn combine(kind: ReduceKind, a: Self, b: Self) -> Self {
+                match kind {
+                    ReduceKind::Sum => a + b,
+                    ReduceKind::Prod => a * b,
+                    ReduceKind::Max => if (a > b) | (a != a) { a } else { b },
+                    ReduceKind::Min => if (a < b) | (a != a) { a } else { b },
+                }
+            }
+        }
+    )+ };
+}
+float_combine!(f32, f64);
+
+macro_rules! int_combine {
+    ($($t:ty),+) => { $(
+        impl Combine for $t {
+            #[inline(always)]
+            fn start(kind: ReduceKind) -> Self {
+                match kind {
+                    ReduceKind::Sum => 0,
+                    ReduceKind::Prod => 1,
+                    ReduceKind::Max => <$t>::MIN,
+                    ReduceKind::Min => <$t>::MAX,
+                }
+            }
+            #[inline(always)]
+            fn combine(kind: ReduceKind, a: Self, b: Self) -> Self {
+                match kind {
+                    ReduceKind::Sum => a.wrapping_add(b),
+                    ReduceKind::Prod => a.wrapping_mul(b),
+                    ReduceKind::Max => a.max(b),
+                    ReduceKind::Min => a.min(b),
+                }
+            }
+        }
+    )+ };
+}
+int_combine!(i32, i64, u8);
+
+/// Runs an expression with the Rust type of a dtype that reductions take.
+macro_rules! with_number {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::Bool | DType::Bf16 => unreachable!("reductions take numbers"),
+        }
+    };
+}
+pub(super) use with_number;
+
+/// Partial results kept side by side, so that a reduction vectorises; the order is fixed.
+const LANES: usize = 32;
+/// Elements reduced at once, before the lanes are folded.
+pub(super) const LEAF: usize = 512;
+
+/// Combines `total` with `n` neighbours in an order that depends on `n` alone. A row may be handed over in parts of
+/// whole [`LEAF`]s: the order stays the same.
+///
+/// # Safety
+/// `x` holds `n` elements.
+pub(super) unsafe fn reduce_row<T: Combine>(kind: ReduceKind, total: T, x: *const T, n: usize) -> T {
+    // SAFETY: the caller's promise; one copy of the loop for each kind.
+    unsafe {
+        let start = T::start(kind);
+        match kind {
+            ReduceKind::Sum => row(x, n, start, total, |a, b| T::combine(ReduceKind::Sum, a, b)),
+            ReduceKind::Prod => row(x, n, start, total, |a, b| T::combine(ReduceKind::Prod, a, b)),
+            ReduceKind::Max => row(x, n, start, total, |a, b| T::combine(ReduceKind::Max, a, b)),
+            ReduceKind::Min => row(x, n, start, total, |a, b| T::combine(ReduceKind::Min, a, b)),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn row<T: Copy>(x: *const T, n: usize, start: T, mut total: T, f: impl Fn(T, T) -> T + Copy) -> T {
+    let mut at = 0;
+    while at < n {
+        let len = (n - at).min(LEAF);
+        // SAFETY: `at + len <= n`.
+        total = f(total, unsafe { leaf(x.add(at), len, start, f) });
+        at += len;
+    }
+    total
+}
+
+#[inline(always)]
+unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T) -> T {
+    let mut lanes = [start; LANES];
+    let whole = n / LANES * LANES;
+    let mut at = 0;
+    while at < whole {
+        for j in 0..LANES {
+            // SAFETY: `at + LANES <= n`.
+            lanes[j] = f(lanes[j], unsafe { *x.add(at + j) });
+        }
+        at += LANES;
+    }
+    for j in 0..n - whole {
+        // SAFETY: `whole + j < n`.
+        lanes[j] = f(lanes[j], unsafe { *x.add(whole + j) });
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for j in 0..width {
+            lanes[j] = f(lanes[j], lanes[j + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// `acc[i] = f(acc[i], x[i])`
+///
+/// # Safety
+/// Both hold `n` elements and are apart.
+pub(super) unsafe fn accumulate<T: Combine>(kind: ReduceKind, acc: *mut T, x: *const T, n: usize) {
+    macro_rules! each {
+        ($k:expr) => {
+            for i in 0..n {
+                // SAFETY: the caller's promise.
+                unsafe { *acc.add(i) = T::combine($k, *acc.add(i), *x.add(i)) };
+            }
+        };
+    }
+    match kind {
+        ReduceKind::Sum => each!(ReduceKind::Sum),
+        ReduceKind::Prod => each!(ReduceKind::Prod),
+        ReduceKind::Max => each!(ReduceKind::Max),
+        ReduceKind::Min => each!(ReduceKind::Min),
+    }
+}

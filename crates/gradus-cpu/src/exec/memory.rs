@@ -1,0 +1,64 @@
+//! The memory that kernels see: arguments, results and the arena, by place.
+
+use gradus_plan::{ALIGN, Place};
+
+/// Pointers to everything a running plan reads and writes.
+#[derive(Clone, Copy)]
+pub(super) struct Memory<'a> {
+    pub(super) arguments: &'a [*const u8],
+    pub(super) results: &'a [*mut u8],
+    pub(super) arena: *mut u8,
+}
+
+// SAFETY: kernels hand disjoint parts to different threads; whoever runs a plan promises exclusive use meanwhile.
+unsafe impl Sync for Memory<'_> {}
+// SAFETY: as above.
+unsafe impl Send for Memory<'_> {}
+
+impl Memory<'_> {
+    /// Where a value begins, for reading.
+    pub(super) fn at(&self, place: Place) -> *const u8 {
+        match place {
+            Place::Argument(i) => self.arguments[i],
+            Place::Result(i) => self.results[i].cast_const(),
+            Place::Arena(offset) => self.arena.wrapping_add(offset).cast_const(),
+        }
+    }
+
+    /// Where a value begins, for writing; arguments are never written through their own place.
+    pub(super) fn at_mut(&self, place: Place) -> *mut u8 {
+        self.at(place).cast_mut()
+    }
+
+    /// A place in the arena.
+    pub(super) fn workspace(&self, offset: usize) -> *mut u8 {
+        self.arena.wrapping_add(offset)
+    }
+}
+
+/// A block of aligned memory that grows and keeps its size.
+pub(super) struct Scratch {
+    blocks: Vec<Line>,
+}
+
+/// A cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code)] [u8; ALIGN]);
+
+impl Scratch {
+    pub(super) const fn new() -> Self {
+        Scratch { blocks: Vec::new() }
+    }
+
+    /// At least `bytes` of memory with any content.
+    pub(super) fn get(&mut self, bytes: usize) -> *mut u8 {
+        let lines = bytes.div_ceil(ALIGN);
+        if self.blocks.len() < lines {
+            // The old content is of no use: give it back before asking for more.
+            self.blocks = Vec::new();
+            self.blocks = vec![Line([0; ALIGN]); lines];
+        }
+        self.blocks.as_mut_ptr().cast()
+    }
+}

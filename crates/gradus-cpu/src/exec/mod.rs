@@ -1,0 +1,194 @@
+//! Runs a [`Plan`]: an arena, kernels in order, results.
+//!
+//! [`Executable::new`] makes every kernel of a plan ready; [`Executable::run`] gives it arguments. Between the two
+//! nothing is decided: a run takes an arena, calls the kernels, and hands back the results. Kernels see memory
+//! through [places](gradus_plan::Place) only:
+//!
+//! * `tile`: fused regions, tile by tile;
+//! * `product`: matrix products;
+//! * `strided`: movement;
+//! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
+//! * `primitive`: every other primitive, by its reference evaluation.
+
+mod control;
+mod lanes;
+mod memory;
+mod primitive;
+mod product;
+mod program;
+mod region;
+mod results;
+mod strided;
+mod tile;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gradus_core::{Array, ErrorKind, Result};
+use gradus_plan::{Plan, Return};
+use smallvec::SmallVec;
+
+use crate::Pool;
+use memory::{Memory, Scratch};
+use program::Program;
+use results::Held;
+
+/// A plan made ready to run on this machine; cheap to clone, and may be run from several threads at once.
+///
+/// ```
+/// use gradus_core::{Array, Builder, DType, Type, Unary};
+/// use gradus_cpu::exec::Executable;
+///
+/// let mut b = Builder::new();
+/// let x = b.input(Type::new(DType::F64, [2]));
+/// let y = b.emit1(Unary::Neg, &[x])?;
+/// let plan = gradus_plan::plan(&b.finish(vec![y]), &Default::default())?;
+/// let out = Executable::new(plan).run(&[Array::new([2], vec![1.0, -2.0])?])?;
+/// assert_eq!(out[0].to_f64(), [-1.0, 2.0]);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Executable {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    program: Program,
+    /// Arenas that no run is using.
+    arenas: Mutex<Vec<Scratch>>,
+    /// The pool asked for; the process's own if none.
+    pool: Option<Arc<Pool>>,
+}
+
+/// How many idle arenas are kept for runs to come.
+const IDLE: usize = 2;
+
+impl Executable {
+    /// Makes a plan ready, to run on the pool of the process.
+    pub fn new(plan: Plan) -> Self {
+        Executable::build(plan, None)
+    }
+
+    /// Makes a plan ready, to run on a pool of its own.
+    pub fn with_pool(plan: Plan, pool: Arc<Pool>) -> Self {
+        Executable::build(plan, Some(pool))
+    }
+
+    fn build(plan: Plan, pool: Option<Arc<Pool>>) -> Self {
+        let program = Program::new(Arc::new(plan));
+        Executable { inner: Arc::new(Inner { program, arenas: Mutex::new(Vec::new()), pool }) }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.inner.program.plan
+    }
+
+    /// Runs the program.
+    ///
+    /// # Errors
+    /// If the arguments do not have the types of the program's inputs, or a primitive fails on its data.
+    pub fn run(&self, args: &[Array]) -> Result<Vec<Array>> {
+        self.check(args)?;
+        let types = self.plan().output_types();
+        let mut held: SmallVec<[Option<Held>; 8]> = SmallVec::new();
+        for (ty, how) in types.iter().zip(self.plan().returns()) {
+            held.push((*how == Return::Written).then(|| Held::new(ty)));
+        }
+        let pointers: SmallVec<[*const u8; 16]> = args.iter().map(results::start).collect();
+        self.launch(&pointers, &mut held)?;
+        Ok(self.collect(held, |i| args[i].clone()))
+    }
+
+    /// Runs the program on arguments given away: where nobody else holds one, a result may be written into its
+    /// buffer, as [`Plan::donations`] says. Parameters and optimiser states are updated in place this way.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn run_owned(&self, args: Vec<Array>) -> Result<Vec<Array>> {
+        self.check(&args)?;
+        let plan = self.plan();
+        let mut held: SmallVec<[Option<Held>; 8]> = SmallVec::new();
+        held.resize_with(plan.returns().len(), || None);
+        let mut args: Vec<Option<Array>> = args.into_iter().map(Some).collect();
+        let mut pointers: SmallVec<[*const u8; 16]> = SmallVec::from_elem(std::ptr::null(), args.len());
+        for &(a, r) in plan.donations() {
+            let (given, wanted) = (&plan.input_types()[a], &plan.output_types()[r]);
+            if given.dtype != wanted.dtype || given.shape.size() != wanted.shape.size() {
+                continue;
+            }
+            if let Some(array) = args[a].take() {
+                match Held::take(array) {
+                    Ok(mut buffer) => {
+                        pointers[a] = buffer.pointer();
+                        held[r] = Some(buffer);
+                    }
+                    Err(array) => args[a] = Some(array),
+                }
+            }
+        }
+        for ((held, ty), how) in held.iter_mut().zip(plan.output_types()).zip(plan.returns()) {
+            if held.is_none() && *how == Return::Written {
+                *held = Some(Held::new(ty));
+            }
+        }
+        for (pointer, arg) in pointers.iter_mut().zip(&args) {
+            if let Some(array) = arg {
+                *pointer = results::start(array);
+            }
+        }
+        self.launch(&pointers, &mut held)?;
+        Ok(self.collect(held, |i| args[i].clone().expect("a returned argument is never given away")))
+    }
+
+    fn check(&self, args: &[Array]) -> Result<()> {
+        let types = self.plan().input_types();
+        let fits = args.len() == types.len()
+            && args.iter().zip(types).all(|(a, ty)| a.dtype() == ty.dtype && *a.shape() == ty.shape);
+        if fits {
+            return Ok(());
+        }
+        // The slow path finds the words.
+        gradus_core::check_arguments(self.plan().graph(), args)?;
+        Err(ErrorKind::Argument { op: "call", detail: "the arguments do not fit the program".into() }.into())
+    }
+
+    fn launch(&self, arguments: &[*const u8], held: &mut [Option<Held>]) -> Result<()> {
+        let inner = &*self.inner;
+        let results: SmallVec<[*mut u8; 8]> =
+            held.iter_mut().map(|h| h.as_mut().map_or(std::ptr::null_mut(), Held::pointer)).collect();
+        let lock = || inner.arenas.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut arena = lock().pop().unwrap_or_else(Scratch::new);
+        let memory =
+            Memory { arguments, results: &results, arena: arena.get(inner.program.plan.arena_bytes()) };
+        let pool = inner.pool.as_deref().unwrap_or_else(|| Pool::global());
+        // SAFETY: arguments have been checked against the program's types and outlive the run; results and arena are
+        // this run's own and as large as the plan says.
+        let done = unsafe { inner.program.run(&memory, pool) };
+        let mut idle = lock();
+        if idle.len() < IDLE {
+            idle.push(arena);
+        }
+        done
+    }
+
+    fn collect(&self, held: SmallVec<[Option<Held>; 8]>, argument: impl Fn(usize) -> Array) -> Vec<Array> {
+        let plan = self.plan();
+        let mut out: Vec<Array> = Vec::with_capacity(held.len());
+        for ((held, ty), how) in held.into_iter().zip(plan.output_types()).zip(plan.returns()) {
+            out.push(match (how, held) {
+                // SAFETY: the run has written every element.
+                (_, Some(held)) => unsafe { held.finish(ty) },
+                (Return::Argument(i), None) => argument(*i).reshaped(ty.shape.clone()),
+                (Return::Same(i), None) => out[*i].reshaped(ty.shape.clone()),
+                (Return::Written, None) => unreachable!("a buffer was made for every written result"),
+            });
+        }
+        out
+    }
+}
+
+impl std::fmt::Debug for Executable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executable").field("kernels", &self.plan().kernels().len()).finish()
+    }
+}

@@ -1,0 +1,143 @@
+//! A plan's kernels made ready, and the loop that runs them.
+
+use std::sync::Arc;
+
+use gradus_core::{Error, Op, Result, Site, Type};
+use gradus_plan::kernel::{Assemble, Work};
+use gradus_plan::{Place, Plan, Return};
+use smallvec::SmallVec;
+
+use super::control::Control;
+use super::memory::Memory;
+use super::{primitive, product, region, strided, tile};
+use crate::Pool;
+
+/// A plan ready to run.
+pub(super) struct Program {
+    pub(super) plan: Arc<Plan>,
+    kernels: Vec<Ready>,
+    /// Results that are arguments or other results, for runs inside another plan.
+    passed: Vec<(usize, Return, usize)>,
+}
+
+/// A kernel ready to run.
+enum Ready {
+    Region(region::Compiled),
+    Product(product::Ready),
+    Assemble(Assemble, Vec<Place>, Place, usize),
+    Primitive(Op, Operands, Site),
+    Control(Control, Operands, Site),
+}
+
+/// Places and types of operands and results.
+pub(super) struct Operands {
+    pub(super) inputs: SmallVec<[(Place, Type); 4]>,
+    pub(super) outputs: SmallVec<[(Place, Type); 2]>,
+}
+
+impl Program {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        let kernels = (0..plan.kernels().len()).map(|k| Ready::new(&plan, k)).collect();
+        let passed = plan.returns().iter().zip(plan.output_types()).enumerate();
+        let passed = passed
+            .filter(|(_, (how, _))| **how != Return::Written)
+            .map(|(i, (how, ty))| (i, *how, ty.bytes()))
+            .collect();
+        Program { kernels, passed, plan }
+    }
+
+    /// Runs the kernels in order.
+    ///
+    /// # Safety
+    /// `memory` holds arguments of the program's types and has room for the written results and the arena; all of it
+    /// outlives the call, and nobody else writes arguments or touches the rest meanwhile.
+    pub(super) unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
+        for kernel in &self.kernels {
+            // SAFETY: the caller's promise; the plan keeps values that are alive together apart.
+            unsafe { kernel.run(memory, pool)? };
+        }
+        Ok(())
+    }
+
+    /// Runs the kernels and copies results that no kernel writes: for a program inside another.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run), with room for all results.
+    pub(super) unsafe fn run_inside(&self, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.run(memory, pool)?;
+            for &(to, how, bytes) in &self.passed {
+                let from = match how {
+                    Return::Argument(i) => memory.arguments[i],
+                    Return::Same(i) => memory.results[i].cast_const(),
+                    Return::Written => continue,
+                };
+                std::ptr::copy_nonoverlapping(from, memory.results[to], bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Ready {
+    fn new(plan: &Plan, k: usize) -> Self {
+        let kernel = &plan.kernels()[k];
+        let place = |v| plan.place(v).expect("values that kernels touch have a place");
+        let operands = || {
+            let eqn = &plan.graph().eqns()[kernel.eqns[0]];
+            let types = |vars: &[gradus_core::Var]| {
+                vars.iter().map(|&v| plan.graph().ty(v).clone()).collect::<Vec<Type>>()
+            };
+            Operands {
+                inputs: kernel.reads.iter().map(|&v| place(v)).zip(types(&eqn.inputs)).collect(),
+                outputs: kernel.writes.iter().map(|&v| place(v)).zip(types(&eqn.outputs)).collect(),
+            }
+        };
+        match &kernel.work {
+            Work::Region(region) => Ready::Region(region::Compiled::new(region, plan, k)),
+            Work::Product(p) => Ready::Product(product::Ready::new(p, plan)),
+            Work::Assemble(a) => {
+                let parts = a.parts.iter().map(|p| place(p.value)).collect();
+                Ready::Assemble(a.clone(), parts, place(a.out), plan.graph().ty(a.out).bytes())
+            }
+            Work::Primitive(op) => Ready::Primitive(op.clone(), operands(), kernel.site.clone()),
+            Work::Control(op, plans) => {
+                let control = Control::new(op, plans, kernel.workspace_at);
+                Ready::Control(control, operands(), kernel.site.clone())
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Program::run`].
+    unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
+        // SAFETY: the caller's promise, for each kind of kernel.
+        unsafe {
+            match self {
+                Ready::Region(region) => tile::run(region, memory, pool),
+                Ready::Product(product) => product.run(memory, pool),
+                Ready::Assemble(a, parts, out, bytes) => {
+                    let to = memory.at_mut(*out);
+                    if a.zeroed {
+                        std::ptr::write_bytes(to, 0, *bytes);
+                    }
+                    for (part, &place) in a.parts.iter().zip(parts) {
+                        strided::copy(memory.at(place), &part.from, to, &part.to, a.width);
+                    }
+                }
+                Ready::Primitive(op, operands, site) => {
+                    let inputs: SmallVec<[_; 4]> =
+                        operands.inputs.iter().map(|(p, ty)| (memory.at(*p), ty.clone())).collect();
+                    let outputs: SmallVec<[_; 2]> =
+                        operands.outputs.iter().map(|(p, ty)| (memory.at_mut(*p), ty.clone())).collect();
+                    primitive::run(op, &inputs, &outputs).map_err(|kind| Error::new(kind, site.clone()))?;
+                }
+                Ready::Control(control, operands, site) => {
+                    control.run(operands, memory, pool).map_err(|e| e.or_at(site))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

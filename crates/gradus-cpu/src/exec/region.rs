@@ -1,0 +1,292 @@
+//! A region made ready to run: slots become pointers, values get tiles of scratch memory.
+//!
+//! Operands that lie in order in memory are read in place and results written in place; everything else passes
+//! through tiles small enough to stay in the first-level cache. A tile that nobody will read again is used for the
+//! next value.
+
+use gradus_core::ops::ReduceKind;
+use gradus_core::{DType, Var};
+use gradus_plan::kernel::{Domain, Level, Region, StepOp};
+use gradus_plan::{Place, Plan, View, chunks};
+use smallvec::SmallVec;
+
+use super::lanes::LEAF;
+
+/// How an operand gets into a tile.
+#[derive(Clone, Debug)]
+pub(super) enum Mode {
+    /// It lies in order: the pointer alone moves.
+    Direct,
+    /// One element for all: filled in once.
+    Splat,
+    /// Copied through strides.
+    Strided(View),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    pub(super) place: Place,
+    pub(super) width: usize,
+    pub(super) level: Level,
+    pub(super) mode: Mode,
+    /// Offset of the first element, in bytes.
+    pub(super) offset: isize,
+    pub(super) slot: usize,
+    /// Offset of its tile in the scratch memory.
+    pub(super) tile: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Constant {
+    pub(super) value: f64,
+    pub(super) dtype: DType,
+    pub(super) slot: usize,
+    pub(super) tile: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) op: StepOp,
+    pub(super) dtype: DType,
+    pub(super) out_dtype: DType,
+    pub(super) level: Level,
+    pub(super) args: [u16; 3],
+    pub(super) out: u16,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    pub(super) place: Place,
+    pub(super) width: usize,
+    pub(super) dtype: DType,
+    pub(super) level: Level,
+    pub(super) slot: usize,
+    /// Whether the value is computed in a tile and copied at the end, because its place is still being read.
+    pub(super) copied: bool,
+    pub(super) reduce: Option<ReduceKind>,
+    /// Where its partial results begin in the kernel's workspace.
+    pub(super) partials: usize,
+}
+
+/// A region ready to run.
+#[derive(Clone, Debug)]
+pub(super) struct Compiled {
+    pub(super) domain: Domain,
+    /// Points in a tile; for rows, rows in a tile.
+    pub(super) tile: usize,
+    /// Elements that a tile buffer holds.
+    pub(super) capacity: usize,
+    pub(super) slots: usize,
+    pub(super) scratch: usize,
+    /// Slots that stay in scratch memory, with their offsets.
+    pub(super) temps: Vec<(usize, usize)>,
+    pub(super) loads: Vec<Load>,
+    pub(super) constants: Vec<Constant>,
+    pub(super) steps: Vec<Step>,
+    pub(super) stores: Vec<Store>,
+    pub(super) workspace: usize,
+    /// Estimated nanoseconds on one thread.
+    pub(super) nanos: f64,
+}
+
+/// Bytes of tiles that a region may keep busy.
+const CACHE: usize = 24 * 1024;
+
+impl Compiled {
+    pub(super) fn new(region: &Region, plan: &Plan, k: usize) -> Self {
+        let place = |v: Var| plan.place(v).expect("values that kernels touch have a place");
+        let kernel = &plan.kernels()[k];
+        let first = region.first_step();
+        let slots = first + region.steps.len();
+        let last_use = last_uses(region, slots);
+        let in_place = plan.in_place(k);
+
+        let mut tiles = Tiles::default();
+        // What each slot's tile holds; a slot without a tile points outside.
+        let mut tile_of: Vec<Option<usize>> = vec![None; slots];
+        let mut loads = Vec::new();
+        for (slot, load) in region.loads.iter().enumerate() {
+            let width = load.dtype.size();
+            let mode = if load.view.is_scalar() {
+                Mode::Splat
+            } else if load.view.dims.len() == 1 && load.view.dims[0].1 == 1 {
+                Mode::Direct
+            } else {
+                Mode::Strided(View { offset: 0, dims: load.view.dims.clone() })
+            };
+            if !matches!(mode, Mode::Direct) {
+                tile_of[slot] = Some(tiles.take());
+            }
+            let offset = load.view.offset * width as isize;
+            loads.push(Load {
+                place: place(load.value),
+                width,
+                level: load.level,
+                mode,
+                offset,
+                slot,
+                tile: 0,
+            });
+        }
+        let mut constants = Vec::new();
+        for (i, &(value, dtype)) in region.constants.iter().enumerate() {
+            let slot = region.loads.len() + i;
+            tile_of[slot] = Some(tiles.take());
+            constants.push(Constant { value, dtype, slot, tile: 0 });
+        }
+
+        // Results written straight to memory, unless an operand in that memory is read later than the result is made.
+        let mut stores = Vec::new();
+        let mut outside = vec![false; slots];
+        let mut partials = 0;
+        for store in &region.stores {
+            let slot = store.slot as usize;
+            let (dtype, level) = region.slot(store.slot);
+            let source = in_place.iter().find(|p| p.0 == store.value).map(|p| p.1);
+            let hazard = source.is_some_and(|read| {
+                let of = |l: &gradus_plan::kernel::Load| l.value == read;
+                let load = region.loads.iter().position(of).expect("a buffer taken over is read");
+                slot < first || last_use[load] > slot - first
+            });
+            if store.reduce.is_none() && !hazard && slot >= first && !outside[slot] {
+                outside[slot] = true;
+            }
+            let copied = store.reduce.is_none() && (hazard || slot < first);
+            stores.push(Store {
+                place: place(store.value),
+                width: dtype.size(),
+                dtype,
+                level,
+                slot,
+                copied,
+                reduce: store.reduce,
+                partials,
+            });
+            if store.reduce.is_some() {
+                partials += partial_bytes(region.domain, dtype.size());
+            }
+        }
+
+        let mut dies: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); region.steps.len()];
+        for slot in first..slots {
+            if last_use[slot] < region.steps.len() {
+                dies[last_use[slot]].push(slot);
+            }
+        }
+        let mut steps = Vec::new();
+        for (i, step) in region.steps.iter().enumerate() {
+            let slot = first + i;
+            if !outside[slot] {
+                tile_of[slot] = Some(tiles.take());
+            }
+            let mut args = [0u16; 3];
+            args[..step.args.len()].copy_from_slice(&step.args);
+            steps.push(Step {
+                op: step.op,
+                dtype: step.dtype,
+                out_dtype: step.out,
+                level: step.level,
+                args,
+                out: slot as u16,
+            });
+            for &dead in &dies[i] {
+                if let Some(tile) = tile_of[dead] {
+                    tiles.give(tile);
+                }
+            }
+        }
+
+        // All tiles have room for the widest element.
+        let width = (0..slots).map(|s| region.slot(s as u16).0.size()).max().unwrap_or(4);
+        let busy =
+            tiles.count + loads.iter().filter(|l| matches!(l.mode, Mode::Direct)).count() + stores.len();
+        let (tile, capacity) = tile_size(region.domain, busy.max(1) * width);
+        let bytes = (capacity * width).next_multiple_of(64);
+        for load in &mut loads {
+            load.tile = tile_of[load.slot].map_or(0, |t| t * bytes);
+        }
+        for constant in &mut constants {
+            constant.tile = tile_of[constant.slot].map_or(0, |t| t * bytes);
+        }
+        let temps = (0..slots).filter_map(|s| tile_of[s].map(|t| (s, t * bytes))).collect();
+        let points = region.domain.points() as f64;
+        let nanos = kernel.flops * 0.06 + points * (region.steps.len() + region.stores.len()) as f64 * 0.1;
+        Compiled {
+            domain: region.domain,
+            tile,
+            capacity,
+            slots,
+            scratch: tiles.count * bytes,
+            temps,
+            loads,
+            constants,
+            steps,
+            stores,
+            workspace: kernel.workspace_at,
+            nanos,
+        }
+    }
+}
+
+/// The step that reads each slot last; what is stored by copying or reduction is read after all steps.
+fn last_uses(region: &Region, slots: usize) -> Vec<usize> {
+    let mut last = vec![0; slots];
+    for (i, step) in region.steps.iter().enumerate() {
+        for &a in &step.args {
+            last[a as usize] = i;
+        }
+        // A value nobody reads is alive while it is made.
+        let own = region.first_step() + i;
+        last[own] = last[own].max(i);
+    }
+    for store in &region.stores {
+        last[store.slot as usize] = usize::MAX;
+    }
+    last
+}
+
+/// Bytes of the partial results of one reduction.
+fn partial_bytes(domain: Domain, width: usize) -> usize {
+    let count = match domain {
+        Domain::Flat { .. } | Domain::Rows { .. } => 0,
+        Domain::LongRows { rows, cols } => rows * cols.div_ceil(chunks::ROW_CHUNK),
+        Domain::Columns { outer, reduced, inner } => {
+            outer * reduced.div_ceil(chunks::column_chunk(reduced, inner)) * inner
+        }
+    };
+    (count * width).next_multiple_of(64)
+}
+
+/// Points (or rows) in a tile, and elements that its buffers hold.
+fn tile_size(domain: Domain, bytes_per_point: usize) -> (usize, usize) {
+    let fits = (CACHE / bytes_per_point).clamp(LEAF / 2, 4 * LEAF);
+    let even = if fits >= LEAF { fits / LEAF * LEAF } else { LEAF / 2 };
+    match domain {
+        Domain::Flat { n } => (even, even.min(n)),
+        Domain::Rows { rows, cols } => {
+            let tile = (even / cols.max(1)).clamp(1, rows.max(1));
+            (tile, (tile * cols).max(tile))
+        }
+        Domain::LongRows { .. } => (even.max(LEAF), even.max(LEAF)),
+        Domain::Columns { outer, reduced, inner } => (even, even.min(outer * reduced * inner)),
+    }
+}
+
+/// Tiles handed out and given back.
+#[derive(Default)]
+struct Tiles {
+    count: usize,
+    free: Vec<usize>,
+}
+
+impl Tiles {
+    fn take(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.count += 1;
+            self.count - 1
+        })
+    }
+    fn give(&mut self, tile: usize) {
+        self.free.push(tile);
+    }
+}

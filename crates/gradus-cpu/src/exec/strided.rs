@@ -1,0 +1,249 @@
+//! Copying elements of any width through strides.
+
+use gradus_plan::View;
+use smallvec::SmallVec;
+
+/// Runs an expression with an unsigned type of the given width.
+macro_rules! with_width {
+    ($width:expr, $T:ident => $body:expr) => {
+        match $width {
+            1 => {
+                type $T = u8;
+                $body
+            }
+            2 => {
+                type $T = u16;
+                $body
+            }
+            4 => {
+                type $T = u32;
+                $body
+            }
+            8 => {
+                type $T = u64;
+                $body
+            }
+            other => unreachable!("no dtype has {other} bytes"),
+        }
+    };
+}
+
+/// `n` copies of one element.
+///
+/// # Safety
+/// `from` holds one element of `width` bytes, `out` holds `n`.
+pub(super) unsafe fn fill(from: *const u8, width: usize, out: *mut u8, n: usize) {
+    with_width!(width, T => {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let value = *from.cast::<T>();
+            std::slice::from_raw_parts_mut(out.cast::<T>(), n).fill(value);
+        }
+    });
+}
+
+/// Each of `rows` elements, `cols` times.
+///
+/// # Safety
+/// `from` holds `rows` elements of `width` bytes, `out` holds `rows * cols`.
+pub(super) unsafe fn expand(from: *const u8, width: usize, out: *mut u8, rows: usize, cols: usize) {
+    for r in 0..rows {
+        // SAFETY: the caller's promise.
+        unsafe { fill(from.add(r * width), width, out.add(r * cols * width), cols) };
+    }
+}
+
+/// Where points `start..start + n` of a collapsed view begin, if they lie side by side.
+pub(super) fn inside_one_run(view: &View, start: usize, n: usize) -> Option<isize> {
+    let &(extent, stride) = view.dims.last()?;
+    if stride != 1 || start % extent + n > extent {
+        return None;
+    }
+    let mut rest = start / extent;
+    let mut offset = (start % extent) as isize;
+    for &(extent, stride) in view.dims[..view.dims.len() - 1].iter().rev() {
+        offset += (rest % extent) as isize * stride;
+        rest /= extent;
+    }
+    Some(view.offset + offset)
+}
+
+/// Calls `run(offset, stride, length, linear)` for each run along the last dim of points `start..start + n`.
+fn runs(view: &View, start: usize, n: usize, mut run: impl FnMut(isize, isize, usize, usize)) {
+    let Some((&(extent, stride), outer)) = view.dims.split_last() else {
+        if n > 0 {
+            run(view.offset, 0, n, 0);
+        }
+        return;
+    };
+    let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer.len());
+    let mut rest = start / extent;
+    let mut base = view.offset;
+    for axis in (0..outer.len()).rev() {
+        index[axis] = rest % outer[axis].0;
+        base += index[axis] as isize * outer[axis].1;
+        rest /= outer[axis].0;
+    }
+    let mut inner = start % extent;
+    let mut done = 0;
+    while done < n {
+        let length = (extent - inner).min(n - done);
+        run(base + inner as isize * stride, stride, length, done);
+        done += length;
+        inner = 0;
+        for axis in (0..outer.len()).rev() {
+            index[axis] += 1;
+            base += outer[axis].1;
+            if index[axis] < outer[axis].0 {
+                break;
+            }
+            base -= outer[axis].1 * outer[axis].0 as isize;
+            index[axis] = 0;
+        }
+    }
+}
+
+/// Points `start..start + n` of a view, side by side.
+///
+/// # Safety
+/// The view of `base` stays inside its buffer; `out` holds `n` elements of `width` bytes and lies apart.
+pub(super) unsafe fn gather(
+    base: *const u8,
+    view: &View,
+    width: usize,
+    start: usize,
+    n: usize,
+    out: *mut u8,
+) {
+    with_width!(width, T => {
+        let (base, out) = (base.cast::<T>(), out.cast::<T>());
+        // SAFETY: the caller's promise.
+        runs(view, start, n, |offset, stride, length, at| unsafe {
+            let (from, to) = (base.offset(offset), out.add(at));
+            match stride {
+                1 if length > 8 => std::ptr::copy_nonoverlapping(from, to, length),
+                0 => std::slice::from_raw_parts_mut(to, length).fill(*from),
+                _ => {
+                    for i in 0..length {
+                        to.add(i).write(*from.offset(i as isize * stride));
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// The points of one view written to those of another of the same extents.
+///
+/// # Safety
+/// Both views stay inside their buffers, which lie apart; the elements of `to` are distinct.
+pub(super) unsafe fn copy(from: *const u8, source: &View, to: *mut u8, target: &View, width: usize) {
+    let (source, target) = together(source, target);
+    if source.size() == 0 {
+        return;
+    }
+    with_width!(width, T => {
+        // SAFETY: the caller's promise.
+        unsafe { copy_typed::<T>(from.cast(), &source, to.cast(), &target) }
+    });
+}
+
+/// Drops dims of extent 1 and merges dims that both views step through evenly.
+fn together(a: &View, b: &View) -> (View, View) {
+    let mut out =
+        (View { offset: a.offset, dims: SmallVec::new() }, View { offset: b.offset, dims: SmallVec::new() });
+    for (&(extent, x), &(_, y)) in a.dims.iter().zip(&b.dims).filter(|(d, _)| d.0 != 1) {
+        match (out.0.dims.last_mut(), out.1.dims.last_mut()) {
+            (Some(p), Some(q)) if p.1 == x * extent as isize && q.1 == y * extent as isize => {
+                (*p, *q) = ((p.0 * extent, x), (q.0 * extent, y));
+            }
+            _ => {
+                out.0.dims.push((extent, x));
+                out.1.dims.push((extent, y));
+            }
+        }
+    }
+    out
+}
+
+/// Side of the squares in which a transposition goes through memory.
+const SQUARE: usize = 16;
+
+/// # Safety
+/// As for [`copy`].
+unsafe fn copy_typed<T: Copy>(from: *const T, source: &View, to: *mut T, target: &View) {
+    let rank = source.dims.len();
+    let (s, t) = (source.offset, target.offset);
+    // SAFETY: the caller's promise; every index lies inside the extents.
+    unsafe {
+        if rank == 0 {
+            to.offset(t).write(*from.offset(s));
+            return;
+        }
+        if rank == 1 {
+            line(from.offset(s), source.dims[0].1, to.offset(t), target.dims[0].1, source.dims[0].0);
+            return;
+        }
+        // The two innermost dims together; the one with the smallest source stride may be the outer of them.
+        let (rows, cols) = (source.dims[rank - 2].0, source.dims[rank - 1].0);
+        let outer: usize = source.dims[..rank - 2].iter().map(|d| d.0).product();
+        for o in 0..outer {
+            let (mut a, mut b, mut rest) = (s, t, o);
+            for axis in (0..rank - 2).rev() {
+                let i = (rest % source.dims[axis].0) as isize;
+                rest /= source.dims[axis].0;
+                a += i * source.dims[axis].1;
+                b += i * target.dims[axis].1;
+            }
+            let strides = [
+                source.dims[rank - 2].1,
+                source.dims[rank - 1].1,
+                target.dims[rank - 2].1,
+                target.dims[rank - 1].1,
+            ];
+            plane(from.offset(a), to.offset(b), rows, cols, strides);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`copy`].
+unsafe fn plane<T: Copy>(from: *const T, to: *mut T, rows: usize, cols: usize, [sr, sc, tr, tc]: [isize; 4]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if sc.unsigned_abs() <= sr.unsigned_abs() || rows < 4 {
+            for r in 0..rows as isize {
+                line(from.offset(r * sr), sc, to.offset(r * tr), tc, cols);
+            }
+            return;
+        }
+        // A transposition: squares keep both sides in cache.
+        for r0 in (0..rows).step_by(SQUARE) {
+            for c0 in (0..cols).step_by(SQUARE) {
+                for r in r0..(r0 + SQUARE).min(rows) {
+                    for c in c0..(c0 + SQUARE).min(cols) {
+                        let (r, c) = (r as isize, c as isize);
+                        to.offset(r * tr + c * tc).write(*from.offset(r * sr + c * sc));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`copy`].
+unsafe fn line<T: Copy>(from: *const T, s: isize, to: *mut T, t: isize, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (s, t) {
+            (1, 1) => std::ptr::copy_nonoverlapping(from, to, n),
+            (0, 1) => std::slice::from_raw_parts_mut(to, n).fill(*from),
+            _ => {
+                for i in 0..n as isize {
+                    to.offset(i * t).write(*from.offset(i * s));
+                }
+            }
+        }
+    }
+}

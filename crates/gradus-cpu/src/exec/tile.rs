@@ -1,0 +1,383 @@
+//! The tile machine: runs a region tile by tile, on one thread or several.
+//!
+//! Work is cut into tasks by the shape of the region; a task goes through its tiles in order. Reductions that cross
+//! tiles leave partial results, one a task, which are combined in a fixed order: the bits do not depend on who ran
+//! what.
+
+use std::cell::RefCell;
+
+use gradus_core::DType;
+use gradus_core::ops::ReduceKind;
+use gradus_plan::chunks;
+use gradus_plan::kernel::{Domain, Level, StepOp};
+use smallvec::SmallVec;
+
+use super::lanes::{self, Combine, Operands, with_number};
+use super::memory::{Memory, Scratch};
+use super::region::{Compiled, Load, Mode, Store};
+use super::strided;
+use crate::Pool;
+
+/// Serial work below this never goes to the pool.
+const WORTH_SHARING: f64 = 30_000.0;
+/// Work that a task should have.
+const TASK: f64 = 15_000.0;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+}
+
+type Pointers = SmallVec<[*mut u8; 48]>;
+
+/// A tile: its first point and row, and how many of each.
+#[derive(Clone, Copy)]
+struct Tile {
+    point: usize,
+    points: usize,
+    row: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Tile {
+    fn count(&self, level: Level) -> usize {
+        match level {
+            Level::Full => self.points,
+            Level::Row => self.rows,
+        }
+    }
+    fn start(&self, level: Level) -> usize {
+        match level {
+            Level::Full => self.point,
+            Level::Row => self.row,
+        }
+    }
+}
+
+/// Runs a region.
+///
+/// # Safety
+/// `memory` holds every value of the plan that the region was compiled for, and nobody else uses the parts that this
+/// kernel reads and writes.
+pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
+    let (tasks, per_task) = tasks(region);
+    let work = |task: usize| {
+        SCRATCH.with(|scratch| {
+            let mut own;
+            // A task inside a task (never today) would find the scratch in use and bring its own.
+            let mut borrowed = scratch.try_borrow_mut();
+            let scratch = match &mut borrowed {
+                Ok(scratch) => &mut **scratch,
+                Err(_) => {
+                    own = Scratch::new();
+                    &mut own
+                }
+            };
+            // SAFETY: the caller's promise; tasks write disjoint parts.
+            unsafe { Runner::new(region, memory, scratch.get(region.scratch)).task(task, per_task) }
+        });
+    };
+    if region.nanos < WORTH_SHARING || tasks == 1 {
+        for task in 0..tasks {
+            work(task);
+        }
+    } else {
+        pool.run(tasks, &work);
+    }
+    for store in region.stores.iter().filter(|s| s.reduce.is_some()) {
+        // SAFETY: the partial results are complete, and the caller's promise covers the result.
+        unsafe { combine_partials(region, memory, store) };
+    }
+}
+
+/// Number of tasks, and tiles (or rows) in each.
+fn tasks(region: &Compiled) -> (usize, usize) {
+    match region.domain {
+        Domain::LongRows { rows, cols } => (rows * cols.div_ceil(chunks::ROW_CHUNK), 1),
+        Domain::Columns { outer, reduced, inner } => {
+            (outer * reduced.div_ceil(chunks::column_chunk(reduced, inner)), 1)
+        }
+        Domain::Flat { n: units } | Domain::Rows { rows: units, .. } => {
+            let tiles = units.div_ceil(region.tile).max(1);
+            let tasks = ((region.nanos / TASK) as usize).clamp(1, 256).min(tiles);
+            let per_task = tiles.div_ceil(tasks);
+            (tiles.div_ceil(per_task), per_task)
+        }
+    }
+}
+
+struct Runner<'a> {
+    region: &'a Compiled,
+    memory: &'a Memory<'a>,
+    scratch: *mut u8,
+    pointers: Pointers,
+}
+
+impl<'a> Runner<'a> {
+    /// # Safety
+    /// `scratch` holds the region's scratch bytes.
+    unsafe fn new(region: &'a Compiled, memory: &'a Memory<'a>, scratch: *mut u8) -> Self {
+        let mut pointers = Pointers::from_elem(std::ptr::null_mut(), region.slots);
+        for &(slot, offset) in &region.temps {
+            // SAFETY: offsets of tiles lie inside the scratch memory.
+            pointers[slot] = unsafe { scratch.add(offset) };
+        }
+        for constant in &region.constants {
+            // SAFETY: a tile holds `capacity` elements of any dtype in the region.
+            unsafe { splat(constant.dtype, constant.value, pointers[constant.slot], region.capacity) };
+        }
+        for load in region.loads.iter().filter(|l| matches!(l.mode, Mode::Splat)) {
+            // SAFETY: as above; the one element is inside its buffer.
+            unsafe {
+                let from = memory.at(load.place).offset(load.offset);
+                strided::fill(from, load.width, pointers[load.slot], region.capacity);
+            }
+        }
+        Runner { region, memory, scratch, pointers }
+    }
+
+    /// # Safety
+    /// As for [`run`]; every task is run once.
+    unsafe fn task(&mut self, task: usize, per_task: usize) {
+        let region = self.region;
+        // SAFETY: tiles lie inside the domain.
+        unsafe {
+            match region.domain {
+                Domain::Flat { n } => {
+                    let end = ((task + 1) * per_task * region.tile).min(n);
+                    let mut point = task * per_task * region.tile;
+                    while point < end {
+                        let points = (end - point).min(region.tile);
+                        self.tile(Tile { point, points, row: 0, rows: 0, cols: 0 });
+                        point += points;
+                    }
+                }
+                Domain::Rows { rows: all, cols } => {
+                    let end = ((task + 1) * per_task * region.tile).min(all);
+                    let mut row = task * per_task * region.tile;
+                    while row < end {
+                        let rows = (end - row).min(region.tile);
+                        self.tile(Tile { point: row * cols, points: rows * cols, row, rows, cols });
+                        row += rows;
+                    }
+                }
+                Domain::LongRows { cols, .. } => self.long_row(task, cols),
+                Domain::Columns { reduced, inner, .. } => self.columns(task, reduced, inner),
+            }
+        }
+    }
+
+    /// One chunk of a long row.
+    unsafe fn long_row(&mut self, task: usize, cols: usize) {
+        let region = self.region;
+        let per_row = cols.div_ceil(chunks::ROW_CHUNK);
+        let (row, chunk) = (task / per_row, task % per_row);
+        let begin = chunk * chunks::ROW_CHUNK;
+        let end = (begin + chunks::ROW_CHUNK).min(cols);
+        let mut first = true;
+        let mut col = begin;
+        while col < end {
+            let points = (end - col).min(region.tile);
+            // SAFETY: the tile lies inside the row; partial results lie in the workspace.
+            unsafe {
+                self.tile(Tile { point: row * cols + col, points, row: 0, rows: 0, cols: 0 });
+                for store in &region.stores {
+                    let Some(kind) = store.reduce else { continue };
+                    let partial = self.memory.workspace(region.workspace + store.partials);
+                    let x = self.pointers[store.slot];
+                    with_number!(store.dtype, T => {
+                        let at = partial.cast::<T>().add(task);
+                        let total = if first { T::start(kind) } else { *at };
+                        at.write(lanes::reduce_row::<T>(kind, total, x.cast(), points));
+                    });
+                }
+            }
+            first = false;
+            col += points;
+        }
+    }
+
+    /// One chunk of rows, each added to the sums of its columns.
+    unsafe fn columns(&mut self, task: usize, reduced: usize, inner: usize) {
+        let region = self.region;
+        let chunk = chunks::column_chunk(reduced, inner);
+        let per_outer = reduced.div_ceil(chunk);
+        let (outer, part) = (task / per_outer, task % per_outer);
+        let begin = (outer * reduced + part * chunk) * inner;
+        let rows = chunk.min(reduced - part * chunk);
+        let end = begin + rows * inner;
+        // SAFETY: the range lies inside the domain; each task has its own row of partial results.
+        unsafe {
+            for store in &region.stores {
+                let Some(kind) = store.reduce else { continue };
+                let acc = self.memory.workspace(region.workspace + store.partials);
+                with_number!(store.dtype, T => {
+                    let acc = acc.cast::<T>().add(task * inner);
+                    for j in 0..inner {
+                        acc.add(j).write(T::start(kind));
+                    }
+                });
+            }
+            let mut point = begin;
+            while point < end {
+                let points = (end - point).min(region.tile);
+                self.tile(Tile { point, points, row: 0, rows: 0, cols: 0 });
+                for store in &region.stores {
+                    let Some(kind) = store.reduce else { continue };
+                    let acc = self.memory.workspace(region.workspace + store.partials);
+                    let x = self.pointers[store.slot];
+                    with_number!(store.dtype, T => {
+                        let acc = acc.cast::<T>().add(task * inner);
+                        add_runs::<T>(kind, acc, x.cast(), (point - begin) % inner, inner, points);
+                    });
+                }
+                point += points;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`run`]; the tile lies inside the domain.
+    unsafe fn tile(&mut self, tile: Tile) {
+        let region = self.region;
+        // SAFETY: the caller's promise, for every operand and result.
+        unsafe {
+            for load in &region.loads {
+                self.load(load, tile);
+            }
+            for store in &region.stores {
+                if store.reduce.is_none() && !store.copied {
+                    let at = tile.start(store.level) * store.width;
+                    self.pointers[store.slot] = self.memory.at_mut(store.place).add(at);
+                }
+            }
+            for step in &region.steps {
+                let arg = |i: usize| self.pointers[step.args[i] as usize].cast_const();
+                let out = self.pointers[step.out as usize];
+                match step.op {
+                    StepOp::Iota { inner, extent } => {
+                        let start = tile.start(step.level);
+                        lanes::iota(step.out_dtype, start, inner, extent, out, tile.count(step.level));
+                    }
+                    StepOp::Expand => strided::expand(arg(0), step.dtype.size(), out, tile.rows, tile.cols),
+                    StepOp::Reduce(kind) => reduce_rows(kind, step.dtype, arg(0), out, tile.rows, tile.cols),
+                    op => {
+                        let n = tile.count(step.level);
+                        let args = [arg(0), arg(1), arg(2)];
+                        lanes::run(op, step.dtype, step.out_dtype, Operands { args, out, n });
+                    }
+                }
+            }
+            for store in region.stores.iter().filter(|s| s.copied) {
+                let at = self.memory.at_mut(store.place).add(tile.start(store.level) * store.width);
+                let bytes = tile.count(store.level) * store.width;
+                std::ptr::copy_nonoverlapping(self.pointers[store.slot], at, bytes);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`tile`](Self::tile).
+    unsafe fn load(&mut self, load: &Load, tile: Tile) {
+        let (start, n) = (tile.start(load.level), tile.count(load.level));
+        // SAFETY: the view stays inside its buffer for every point of the domain.
+        unsafe {
+            match &load.mode {
+                Mode::Splat => {}
+                Mode::Direct => {
+                    let base = self.memory.at(load.place).offset(load.offset);
+                    self.pointers[load.slot] = base.add(start * load.width).cast_mut();
+                }
+                Mode::Strided(view) => {
+                    let base = self.memory.at(load.place).offset(load.offset);
+                    if let Some(offset) = strided::inside_one_run(view, start, n) {
+                        self.pointers[load.slot] = base.offset(offset * load.width as isize).cast_mut();
+                        return;
+                    }
+                    let out = self.scratch.add(load.tile);
+                    self.pointers[load.slot] = out;
+                    strided::gather(base, view, load.width, start, n, out);
+                }
+            }
+        }
+    }
+}
+
+/// `value` as `dtype`, `n` times.
+///
+/// # Safety
+/// `out` holds `n` elements.
+unsafe fn splat(dtype: DType, value: f64, out: *mut u8, n: usize) {
+    let one = gradus_core::Array::full([1], dtype, value);
+    gradus_core::with_elements!(one.buffer(), v => {
+        // SAFETY: the caller's promise; the array has one element.
+        unsafe { strided::fill(v.as_ptr().cast(), dtype.size(), out, n) }
+    });
+}
+
+/// # Safety
+/// `x` holds `rows * cols` elements, `out` holds `rows`.
+unsafe fn reduce_rows(kind: ReduceKind, dtype: DType, x: *const u8, out: *mut u8, rows: usize, cols: usize) {
+    with_number!(dtype, T => {
+        let (x, out) = (x.cast::<T>(), out.cast::<T>());
+        for r in 0..rows {
+            // SAFETY: the caller's promise.
+            unsafe { out.add(r).write(lanes::reduce_row::<T>(kind, T::start(kind), x.add(r * cols), cols)) };
+        }
+    });
+}
+
+/// Adds `n` elements, the first of which belongs to column `col` of `inner`.
+///
+/// # Safety
+/// `acc` holds `inner` elements, `x` holds `n`.
+unsafe fn add_runs<T: Combine>(
+    kind: ReduceKind,
+    acc: *mut T,
+    x: *const T,
+    mut col: usize,
+    inner: usize,
+    n: usize,
+) {
+    let mut at = 0;
+    while at < n {
+        let run = (inner - col).min(n - at);
+        // SAFETY: `col + run <= inner` and `at + run <= n`.
+        unsafe { lanes::accumulate(kind, acc.add(col), x.add(at), run) };
+        at += run;
+        col = 0;
+    }
+}
+
+/// # Safety
+/// The partial results of the region are complete; nobody else uses the result.
+unsafe fn combine_partials(region: &Compiled, memory: &Memory<'_>, store: &Store) {
+    let Some(kind) = store.reduce else { return };
+    // SAFETY: partial results lie in the workspace, the result in its place.
+    unsafe {
+        let partials = memory.workspace(region.workspace + store.partials);
+        let out = memory.at_mut(store.place);
+        with_number!(store.dtype, T => {
+            let (partials, out) = (partials.cast::<T>(), out.cast::<T>());
+            match region.domain {
+                Domain::LongRows { rows, cols } => {
+                    let n = cols.div_ceil(chunks::ROW_CHUNK);
+                    for r in 0..rows {
+                        out.add(r).write(lanes::reduce_row::<T>(kind, T::start(kind), partials.add(r * n), n));
+                    }
+                }
+                Domain::Columns { outer, reduced, inner } => {
+                    let n = reduced.div_ceil(chunks::column_chunk(reduced, inner));
+                    for o in 0..outer {
+                        let (from, to) = (partials.add(o * n * inner), out.add(o * inner));
+                        std::ptr::copy_nonoverlapping(from, to, inner);
+                        for part in 1..n {
+                            lanes::accumulate(kind, to, from.add(part * inner), inner);
+                        }
+                    }
+                }
+                Domain::Flat { .. } | Domain::Rows { .. } => {}
+            }
+        });
+    }
+}

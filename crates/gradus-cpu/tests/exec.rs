@@ -1,0 +1,289 @@
+//! Plans run by the executor give what the interpreter gives.
+
+mod programs;
+
+use std::sync::Arc;
+
+use gradus_core::ops::*;
+use gradus_core::transforms::{jvp, value_and_grad, vmap};
+use gradus_core::{Array, Binary, Builder, DType, Graph, Type, Unary, Var, interpret};
+use gradus_cpu::Pool;
+use gradus_cpu::exec::Executable;
+use gradus_plan::{Options, plan};
+use programs::{Rng, arguments, random};
+
+fn ready(graph: &Graph) -> Executable {
+    Executable::new(plan(graph, &Options::default()).unwrap())
+}
+
+fn close(got: &Array, want: &Array, tolerance: f64, what: &dyn std::fmt::Display) {
+    assert_eq!((got.dtype(), got.shape()), (want.dtype(), want.shape()), "{what}");
+    let (g, w) = (got.to_f64(), want.to_f64());
+    let scale = w.iter().filter(|x| x.is_finite()).fold(1.0f64, |m, x| m.max(x.abs()));
+    for (i, (g, w)) in g.iter().zip(&w).enumerate() {
+        let same = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= tolerance * scale;
+        assert!(same, "element {i} is {g}, should be {w}\n{what}");
+    }
+}
+
+fn check(graph: &Graph, args: &[Array], tolerance: f64) {
+    let want = interpret(graph, args).unwrap();
+    let executable = ready(graph);
+    let got = executable.run(args).unwrap();
+    for (g, w) in got.iter().zip(&want) {
+        close(g, w, tolerance, graph);
+    }
+    // Once more, in the used arena; then with arguments given away.
+    assert!(same_bits(&executable.run(args).unwrap(), &got), "a second run differs\n{graph}");
+    let copies = args.iter().map(|a| a.cast(DType::F64).cast(a.dtype())).collect();
+    let owned: Vec<Array> = if args.iter().any(|a| a.dtype() == DType::I64) { args.to_vec() } else { copies };
+    assert!(same_bits(&executable.run_owned(owned).unwrap(), &got), "given away\n{graph}");
+}
+
+fn same_bits(a: &[Array], b: &[Array]) -> bool {
+    let bits = |x: &[Array]| -> Vec<Vec<u64>> {
+        x.iter()
+            .map(|a| a.to_f64().iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() }).collect())
+            .collect()
+    };
+    bits(a) == bits(b)
+}
+
+fn build(inputs: &[Type], f: impl FnOnce(&mut Builder, &[Var]) -> Vec<Var>) -> Graph {
+    let mut b = Builder::new();
+    let args: Vec<Var> = inputs.iter().map(|ty| b.input(ty.clone())).collect();
+    let out = f(&mut b, &args);
+    b.finish(out)
+}
+
+fn f32s(shape: &[usize]) -> Type {
+    Type::new(DType::F32, shape)
+}
+
+fn axes<const N: usize>(a: [usize; N]) -> Axes {
+    a.into_iter().collect()
+}
+
+#[test]
+fn random_programs_equal_the_interpreter() {
+    for seed in 0..300 {
+        let (graph, args) = random(seed);
+        check(&graph, &args, 1e-9);
+    }
+}
+
+#[test]
+fn derivatives_of_random_programs_equal_the_interpreter() {
+    for seed in 0..80 {
+        let (graph, args) = random(seed);
+        let scalar = build(&graph.input_types(), |b, a| {
+            let out = b.inline(&graph, a).unwrap();
+            let mut total = None;
+            for v in out {
+                if b.dtype(v).is_float() {
+                    let all = (0..b.shape(v).rank()).collect();
+                    let s = b.emit1(Reduce { kind: ReduceKind::Sum, axes: all }, &[v]).unwrap();
+                    total = b.add_tangents(total, Some(s)).unwrap();
+                }
+            }
+            vec![total.unwrap_or_else(|| b.full(&Type::new(DType::F64, []), 0.0))]
+        });
+        let wrt: Vec<bool> = args.iter().map(|a| a.dtype().is_float()).collect();
+        let grad = value_and_grad(&scalar, &wrt).unwrap();
+        check(&grad, &args, 1e-7);
+        let mut rng = Rng::new(seed + 1000);
+        let forward = jvp(&graph, &wrt).unwrap();
+        let mut all = args.clone();
+        for (ty, _) in graph.input_types().iter().zip(&wrt).filter(|(_, w)| **w) {
+            all.push(rng.array(ty));
+        }
+        check(&forward, &all, 1e-7);
+        let batched = vmap(&graph, &vec![true; args.len()], 3).unwrap();
+        let args = arguments(&batched, seed);
+        check(&batched, &args, 1e-9);
+    }
+}
+
+#[test]
+fn softmax_is_one_kernel() {
+    let g = build(&[f32s(&[64, 37])], |b, a| {
+        let max = b.emit1(Reduce { kind: ReduceKind::Max, axes: axes([1]) }, &[a[0]]).unwrap();
+        let max = b.emit1(Broadcast { shape: [64, 37].into(), axes: axes([0]) }, &[max]).unwrap();
+        let e = b.emit1(Binary::Sub, &[a[0], max]).unwrap();
+        let e = b.emit1(Unary::Exp, &[e]).unwrap();
+        let s = b.emit1(Reduce { kind: ReduceKind::Sum, axes: axes([1]) }, &[e]).unwrap();
+        let s = b.emit1(Reshape([64, 1].into()), &[s]).unwrap();
+        let s = b.emit1(Broadcast { shape: [64, 37].into(), axes: axes([0, 1]) }, &[s]).unwrap();
+        vec![b.emit1(Binary::Div, &[e, s]).unwrap()]
+    });
+    assert_eq!(ready(&g).plan().kernels().len(), 1);
+    assert_eq!(ready(&g).plan().arena_bytes(), 0);
+    check(&g, &[Rng::new(1).array(&f32s(&[64, 37]))], 1e-6);
+}
+
+#[test]
+fn reductions_of_every_layout() {
+    for shape in [[3, 5, 7], [1, 9000, 2], [2, 3, 9000], [40, 300, 1], [4, 1, 5], [600, 2, 30]] {
+        for (k, reduced) in
+            [&[0][..], &[1], &[2], &[0, 1], &[1, 2], &[0, 2], &[0, 1, 2], &[]].iter().enumerate()
+        {
+            for kind in ReduceKind::ALL {
+                let g = build(&[f32s(&shape)], |b, a| {
+                    let half = b.full(&f32s(&shape), 0.999);
+                    let x = b.emit1(Binary::Mul, &[a[0], half]).unwrap();
+                    vec![b.emit1(Reduce { kind, axes: reduced.iter().copied().collect() }, &[x]).unwrap(), x]
+                });
+                check(&g, &[Rng::new(k as u64).array(&f32s(&shape))], 3e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn products_through_views() {
+    let (x, w) = (f32s(&[4, 33, 17]), f32s(&[9, 17]));
+    let g = build(&[x.clone(), w.clone()], |b, a| {
+        let wt = b.emit1(Permute { axes: axes([1, 0]) }, &[a[1]]).unwrap();
+        let flat = b.emit1(Reshape([132, 17].into()), &[a[0]]).unwrap();
+        let y = b.emit1(Dot::matmul(0), &[flat, wt]).unwrap();
+        let turned = b.emit1(Permute { axes: axes([1, 0]) }, &[y]).unwrap();
+        let both = Dot {
+            lhs_batch: axes([0]),
+            rhs_batch: axes([0]),
+            lhs_contract: axes([1]),
+            rhs_contract: axes([1]),
+            strong: true,
+        };
+        vec![turned, b.emit1(both, &[a[0], a[0]]).unwrap()]
+    });
+    let executable = ready(&g);
+    assert_eq!(executable.plan().kernels().len(), 2, "no copies: {:?}", executable.plan().kernels());
+    let mut rng = Rng::new(3);
+    check(&g, &[rng.array(&x), rng.array(&w)], 1e-5);
+}
+
+#[test]
+fn strong_zeros_absorb_infinities() {
+    let g = build(&[f32s(&[2, 2]), f32s(&[2, 2])], |b, a| {
+        vec![b.emit1(Dot { strong: true, ..Dot::matmul(0) }, a).unwrap()]
+    });
+    let x = Array::new([2, 2], vec![0.0f32, 1.0, f32::NAN, 1.0]).unwrap();
+    let y = Array::new([2, 2], vec![f32::INFINITY, 2.0, 3.0, 4.0]).unwrap();
+    check(&g, &[x, y], 0.0);
+}
+
+#[test]
+fn threads_do_not_change_bits() {
+    let ty = f32s(&[500, 700]);
+    let g = build(std::slice::from_ref(&ty), |b, a| {
+        let t = b.emit1(Unary::Tanh, &[a[0]]).unwrap();
+        let cols = b.emit1(Reduce { kind: ReduceKind::Sum, axes: axes([0]) }, &[t]).unwrap();
+        let rows = b.emit1(Reduce { kind: ReduceKind::Sum, axes: axes([1]) }, &[t]).unwrap();
+        let e = b.emit1(Unary::Exp, &[t]).unwrap();
+        let all = b.emit1(Reduce { kind: ReduceKind::Sum, axes: axes([0, 1]) }, &[e]).unwrap();
+        let p = b.emit1(Dot { lhs_contract: axes([0]), rhs_contract: axes([0]), ..Dot::matmul(0) }, &[t, e]);
+        vec![cols, rows, all, p.unwrap()]
+    });
+    let args = [Rng::new(5).array(&ty)];
+    let run = |threads| {
+        let plan = plan(&g, &Options::default()).unwrap();
+        Executable::with_pool(plan, Arc::new(Pool::new(threads))).run(&args).unwrap()
+    };
+    let one = run(1);
+    for threads in 2..5 {
+        assert!(same_bits(&run(threads), &one), "{threads} threads");
+    }
+}
+
+#[test]
+fn loops_and_branches() {
+    let scalar = Type::new(DType::F64, []);
+    let body = build(&[scalar.clone(), scalar.clone(), scalar.clone()], |b, a| {
+        let s = b.emit1(Unary::Sin, &[a[1]]).unwrap();
+        let s = b.emit1(Binary::Mul, &[s, a[0]]).unwrap();
+        let s = b.emit1(Binary::Add, &[s, a[2]]).unwrap();
+        vec![s, a[1]]
+    });
+    for (length, reverse) in [(5, false), (4, true), (1, false), (0, false)] {
+        let xs = Type::new(DType::F64, [length]);
+        let g = build(&[scalar.clone(), scalar.clone(), xs.clone()], |b, a| {
+            let scan = Scan { constants: 1, carry: 1, length, reverse, body: Arc::new(body.clone()) };
+            b.emit(scan, a).unwrap().to_vec()
+        });
+        let mut rng = Rng::new(7);
+        let args = [rng.array(&scalar), rng.array(&scalar), rng.array(&xs)];
+        check(&g, &args, 1e-12);
+        if length > 0 {
+            let grad = build(&g.input_types(), |b, a| {
+                let out = b.inline(&g, a).unwrap();
+                vec![out[0]]
+            });
+            check(&value_and_grad(&grad, &[true; 3]).unwrap(), &args, 1e-12);
+        }
+    }
+    let types = [scalar.clone(), scalar.clone()];
+    let cond = build(&types, |b, a| vec![b.emit1(Compare::Lt, &[a[1], a[0]]).unwrap()]);
+    let body = build(&types, |b, a| vec![b.emit1(Binary::Add, &[a[1], a[1]]).unwrap()]);
+    let g = build(&types, |b, a| {
+        let w = While { constants: 1, cond: Arc::new(cond), body: Arc::new(body) };
+        vec![b.emit1(w, a).unwrap()]
+    });
+    let value = |v: f64| Array::scalar(v);
+    check(&g, &[value(10.0), value(1.5)], 0.0);
+    check(&g, &[value(1.0), value(1.5)], 0.0);
+    check(
+        &vmap(&g, &[false, true], 3).unwrap(),
+        &[value(10.0), Array::new([3], vec![1.5, 11.0, 6.0]).unwrap()],
+        0.0,
+    );
+    let pass = build(&types, |_, a| vec![a[1], a[1], a[0]]);
+    let swap = build(&types, |b, a| vec![a[0], b.emit1(Unary::Neg, &[a[1]]).unwrap(), a[0]]);
+    let g = build(&[Type::new(DType::Bool, []), scalar.clone(), scalar.clone()], |b, a| {
+        b.emit(Cond { on_true: Arc::new(pass), on_false: Arc::new(swap) }, a).unwrap().to_vec()
+    });
+    for p in [true, false] {
+        check(&g, &[Array::scalar(p), value(2.0), value(3.0)], 0.0);
+    }
+}
+
+#[test]
+fn results_that_are_arguments_or_each_other() {
+    let ty = f32s(&[2, 3]);
+    let g = build(std::slice::from_ref(&ty), |b, a| {
+        let flat = b.emit1(Reshape([6].into()), &[a[0]]).unwrap();
+        let n = b.emit1(Unary::Neg, &[flat]).unwrap();
+        let back = b.emit1(Reshape([3, 2].into()), &[n]).unwrap();
+        let full = b.full(&f32s(&[2]), 4.0);
+        let part = b.emit1(Slice::along(&[2, 3].into(), 0, 0, 1), &[a[0]]).unwrap();
+        vec![a[0], flat, n, back, full, part]
+    });
+    check(&g, &[Rng::new(2).array(&ty)], 0.0);
+}
+
+#[test]
+fn given_arguments_are_updated_in_place() {
+    let ty = f32s(&[1000]);
+    let g = build(&[ty.clone(), ty.clone()], |b, a| {
+        let rate = b.full(&f32s(&[1000]), 0.1);
+        let step = b.emit1(Binary::Mul, &[a[1], rate]).unwrap();
+        vec![b.emit1(Binary::Sub, &[a[0], step]).unwrap()]
+    });
+    let executable = ready(&g);
+    let p = Array::full([1000], DType::F32, 1.0);
+    let at = p.elements::<f32>().unwrap().as_ptr();
+    let out = executable.run_owned(vec![p, Array::full([1000], DType::F32, 2.0)]).unwrap();
+    assert_eq!(out[0].elements::<f32>().unwrap().as_ptr(), at);
+    assert_eq!(out[0].to_f64()[999], f64::from(1.0f32 - 2.0 * 0.1));
+    let kept = Array::full([1000], DType::F32, 1.0);
+    executable.run_owned(vec![kept.clone(), kept.clone()]).unwrap();
+    assert_eq!(kept.to_f64()[0], 1.0);
+}
+
+#[test]
+fn errors_of_data_come_back() {
+    let ty = Type::new(DType::I32, [2]);
+    let g = build(&[ty.clone(), ty.clone()], |b, a| vec![b.emit1(Binary::Div, a).unwrap()]);
+    let (x, y) = (Array::new([2], vec![1i32, 2]).unwrap(), Array::new([2], vec![1i32, 0]).unwrap());
+    assert!(ready(&g).run(&[x.clone(), y]).unwrap_err().to_string().contains("zero"));
+    assert!(ready(&g).run(&[x]).unwrap_err().to_string().contains("2 arguments"));
+}

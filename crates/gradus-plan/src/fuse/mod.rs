@@ -1,0 +1,461 @@
+//! Grouping of equations into kernels.
+//!
+//! Movement costs nothing where a [`View`] can say it: it is resolved into how operands are read. What is left are
+//! element-wise equations and reductions, which join [groups](group) that become fused regions, and *barriers*:
+//! products, primitives without a fast form, control flow. The walk goes over the equations once, in order.
+
+mod group;
+mod order;
+mod region;
+mod resolve;
+
+use gradus_core::ops::{Op, ReduceKind};
+use gradus_core::{DType, Graph, Result, Shape, Var};
+use smallvec::{SmallVec, smallvec};
+
+use crate::kernel::{Assemble, Domain, Kernel, Level, Part, SHORT_ROW, Work};
+use crate::{Options, Plan, View};
+use group::{Body, Groups};
+pub use order::{ROW_CHUNK, column_chunk};
+pub(crate) use resolve::Source;
+
+/// The kernels of a graph in order, and what each value is.
+pub(crate) struct Fused {
+    pub(crate) kernels: Vec<Kernel>,
+    pub(crate) sources: Vec<Source>,
+}
+
+/// Walks over a graph, making groups.
+pub(crate) struct Fuser<'a> {
+    graph: &'a Graph,
+    stages: &'a [u32],
+    options: &'a Options,
+    /// What each value is read from.
+    sources: Vec<Source>,
+    /// For each equation, what its operands were read from when it found its kernel: a later copy of a value is not
+    /// for those who came before.
+    operands: Vec<SmallVec<[Source; 3]>>,
+    groups: Groups,
+    /// The equation being looked at.
+    at: usize,
+}
+
+/// The iteration space of a reduction, from the shape of its operand; `None` when its axes are not neighbours.
+pub(crate) fn reduction_domain(shape: &Shape, axes: &[usize]) -> Option<Domain> {
+    let live: SmallVec<[usize; 4]> = axes.iter().copied().filter(|&a| shape[a] != 1).collect();
+    let (Some(&first), Some(&last)) = (live.first(), live.last()) else {
+        return Some(Domain::Rows { rows: shape.size(), cols: 1 });
+    };
+    if (first..=last).any(|a| shape[a] != 1 && !live.contains(&a)) {
+        return None;
+    }
+    let outer = shape[..first].iter().product();
+    let reduced = shape[first..=last].iter().product();
+    let inner: usize = shape[last + 1..].iter().product();
+    Some(match inner {
+        1 if reduced <= SHORT_ROW => Domain::Rows { rows: outer, cols: reduced },
+        1 => Domain::LongRows { rows: outer, cols: reduced },
+        _ => Domain::Columns { outer, reduced, inner },
+    })
+}
+
+/// Whether an equation is computed element by element.
+pub(crate) fn is_elementwise(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Iota(_)
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::LinearMul(_)
+            | Op::Compare(_)
+            | Op::Logic(_)
+            | Op::Not(_)
+            | Op::Select(_)
+            | Op::Cast(_)
+            | Op::StopGradient(_)
+    )
+}
+
+/// Whether an equation only moves elements in a way that strides can say.
+pub(crate) fn is_movement(op: &Op) -> bool {
+    matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) | Op::Slice(_) | Op::Reverse(_))
+}
+
+/// Groups the equations of `graph`; equations of different `stages` never share a kernel.
+pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<Fused> {
+    let mut sources = vec![Source::Undefined; graph.types().len()];
+    for &v in graph.inputs() {
+        sources[v.index()] = Source::whole(v, &graph.ty(v).shape);
+    }
+    let groups = Groups::new(graph.types().len());
+    let operands = vec![SmallVec::new(); graph.eqns().len()];
+    let mut fuser = Fuser { graph, stages, options, sources, operands, groups, at: 0 };
+    for i in 0..graph.eqns().len() {
+        fuser.at = i;
+        fuser.equation(i)?;
+    }
+    for &v in graph.outputs() {
+        fuser.at = graph.eqns().len().saturating_sub(1);
+        fuser.whole(v);
+    }
+    order::kernels(fuser)
+}
+
+impl Fuser<'_> {
+    fn equation(&mut self, i: usize) -> Result<()> {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        match &eqn.op {
+            Op::Full(full) => self.set(eqn.outputs[0], Source::Constant(full.value, full.dtype)),
+            op if is_movement(op) => self.movement(i),
+            op if is_elementwise(op) && !self.fails_on_data(i) => self.elementwise(i),
+            Op::Reduce(_) => self.reduction(i),
+            Op::Dot(_) if self.product(i) => {}
+            Op::Pad(_) | Op::Concat(_) => self.assemble(i),
+            Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Call(_) => self.control(i)?,
+            // Every other primitive is a kernel of its own.
+            _ => self.barrier(i, Work::Primitive(eqn.op.clone())),
+        }
+        Ok(())
+    }
+
+    /// Integer division can fail, which a region cannot: it runs by itself.
+    fn fails_on_data(&self, i: usize) -> bool {
+        let eqn = &self.graph.eqns()[i];
+        let is_division = matches!(eqn.op, Op::Binary(gradus_core::Binary::Div | gradus_core::Binary::Rem));
+        is_division && self.graph.ty(eqn.outputs[0]).dtype.is_int()
+    }
+
+    fn set(&mut self, v: Var, source: Source) {
+        self.sources[v.index()] = source;
+    }
+
+    /// Makes `v` a buffer of its own, written by group `g`.
+    fn define(&mut self, v: Var, g: usize, level: Level, terminal: bool) {
+        self.set(v, Source::whole(v, &self.graph.ty(v).shape));
+        self.groups.define(v, g, level, terminal);
+    }
+
+    fn movement(&mut self, i: usize) {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        let (from, to) = (eqn.inputs[0], eqn.outputs[0]);
+        match self.sources[from.index()].clone() {
+            Source::Constant(value, dtype) => self.set(to, Source::Constant(value, dtype)),
+            Source::View(root, view) => match view.moved(&eqn.op) {
+                Some(view) => self.set(to, Source::View(root, view)),
+                // Only a reshape of scattered elements comes here: they are put in order first.
+                None => {
+                    self.materialize(from);
+                    let view = View::of(&graph.ty(to).shape);
+                    self.set(to, Source::View(from, view));
+                }
+            },
+            Source::Undefined => unreachable!("operands come first"),
+        }
+    }
+
+    /// Copies what `v` stands for into a buffer of its own.
+    fn materialize(&mut self, v: Var) {
+        let ty = self.graph.ty(v).clone();
+        match self.sources[v.index()].clone() {
+            Source::View(root, from) => {
+                let to = View::of(&ty.shape);
+                let width = ty.dtype.size();
+                let parts = vec![Part { value: root, from, to }];
+                let work = Work::Assemble(Assemble { out: v, width, zeroed: false, parts });
+                let g = self.groups.barrier(work, self.stages[self.at], self.at, None, &[root]);
+                self.define(v, g, Level::Full, false);
+            }
+            Source::Constant(value, dtype) => {
+                let domain = Domain::Flat { n: ty.shape.size() };
+                let g = self.groups.fused(domain, self.stages[self.at], self.at);
+                self.groups.list[g].fills.push((v, value, dtype));
+                self.define(v, g, Level::Full, false);
+            }
+            Source::Undefined => unreachable!("operands come first"),
+        }
+    }
+
+    /// The buffer that holds exactly the elements of `v` in order, made if there is none.
+    fn whole(&mut self, v: Var) -> Var {
+        match &self.sources[v.index()] {
+            Source::View(root, view)
+                if view.is_contiguous()
+                    && self.graph.ty(*root).shape.size() == self.graph.ty(v).shape.size() =>
+            {
+                *root
+            }
+            _ => {
+                self.materialize(v);
+                v
+            }
+        }
+    }
+
+    /// A region reads along rows; a view that strides across memory is copied first, unless it is small.
+    fn prepare_load(&mut self, v: Var) {
+        if let Source::View(_, view) = &self.sources[v.index()] {
+            let inner = view.collapsed().dims.last().copied();
+            if inner.is_some_and(|(_, stride)| stride.unsigned_abs() > 1) && view.size() > 1024 {
+                self.materialize(v);
+            }
+        }
+    }
+
+    fn elementwise(&mut self, i: usize) {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        for &v in &eqn.inputs {
+            self.prepare_load(v);
+        }
+        let n = graph.ty(eqn.outputs[0]).shape.size();
+        let candidates = self.candidates(&eqn.inputs);
+        let mut home = None;
+        for &g in &candidates {
+            if let Some(level) = self.level_in(g, n, &eqn.inputs) {
+                home = Some((g, level));
+                break;
+            }
+        }
+        let (g, level) =
+            home.unwrap_or_else(|| (self.groups.fused(Domain::Flat { n }, self.stages[i], i), Level::Full));
+        if level == Level::Full {
+            for h in candidates {
+                self.merge_into(g, h, &eqn.inputs);
+            }
+        }
+        self.join(g, i, &eqn.inputs);
+        self.define(eqn.outputs[0], g, level, false);
+    }
+
+    /// The groups that define operands, the youngest first.
+    fn candidates(&self, inputs: &[Var]) -> SmallVec<[usize; 4]> {
+        let mut out: SmallVec<[usize; 4]> = SmallVec::new();
+        for v in inputs {
+            if let Source::View(root, _) = &self.sources[v.index()]
+                && let Some(p) = self.groups.producer(*root)
+                && !out.contains(&p.group)
+            {
+                out.push(p.group);
+            }
+        }
+        out.sort_unstable_by(|a, b| b.cmp(a));
+        out
+    }
+
+    /// The level at which an equation of `n` elements with these operands can join group `g`, if it can.
+    fn level_in(&self, g: usize, n: usize, inputs: &[Var]) -> Option<Level> {
+        let group = &self.groups.list[g];
+        let Body::Fused(domain) = group.body else { return None };
+        if group.stage != self.stages[self.at] || group.eqns.len() >= self.options.region_limit {
+            return None;
+        }
+        let level = if n == domain.points() {
+            Level::Full
+        } else if Some(n) == domain.rows() {
+            Level::Row
+        } else {
+            return None;
+        };
+        let fits = inputs.iter().all(|&v| self.readable(g, domain, level, v));
+        fits.then_some(level)
+    }
+
+    /// Whether `v` can be an operand at `level` of group `g`: from inside in place, or from outside without a cycle.
+    fn readable(&self, g: usize, domain: Domain, level: Level, v: Var) -> bool {
+        let Source::View(root, view) = &self.sources[v.index()] else { return true };
+        let Some(p) = self.groups.producer(*root) else { return true };
+        if p.group != g {
+            return !self.groups.depends(p.group, g);
+        }
+        resolve::inside(p, view, domain, level, self.graph.ty(*root).shape.size()).is_some()
+    }
+
+    /// Adds equation `i` to group `g`.
+    fn join(&mut self, g: usize, i: usize, inputs: &[Var]) {
+        let roots: SmallVec<[Var; 4]> = inputs
+            .iter()
+            .filter_map(|v| match &self.sources[v.index()] {
+                Source::View(root, _) => Some(*root),
+                _ => None,
+            })
+            .collect();
+        self.groups.add(g, i, &roots);
+        self.operands[i] = inputs.iter().map(|v| self.sources[v.index()].clone()).collect();
+    }
+
+    /// Makes one group of two that an element-wise equation brings together, where nothing lies between them.
+    fn merge_into(&mut self, g: usize, h: usize, inputs: &[Var]) {
+        if g == h || self.groups.list[h].dead {
+            return;
+        }
+        let (Body::Fused(a), Body::Fused(b)) = (&self.groups.list[g].body, &self.groups.list[h].body) else {
+            return;
+        };
+        let domain = match (*a, *b) {
+            (a, b) if a == b => a,
+            (Domain::Flat { n }, other) | (other, Domain::Flat { n }) if n == other.points() => other,
+            _ => return,
+        };
+        let in_place = inputs.iter().all(|v| match &self.sources[v.index()] {
+            Source::View(root, view) => match self.groups.producer(*root) {
+                Some(p) if p.group == h => {
+                    p.level == Level::Full && !p.terminal && {
+                        let size = self.graph.ty(*root).shape.size();
+                        resolve::inside(p, view, domain, Level::Full, size).is_some()
+                    }
+                }
+                _ => true,
+            },
+            _ => true,
+        });
+        let (x, y) = (&self.groups.list[g], &self.groups.list[h]);
+        let small = x.eqns.len() + y.eqns.len() < self.options.region_limit;
+        let apart = !self.groups.depends(g, h) && !self.groups.depends(h, g);
+        // What the equation reads from elsewhere must not wait for the group that is to be merged.
+        let apart = apart
+            && self.candidates(inputs).into_iter().all(|k| k == g || k == h || !self.groups.depends(k, h));
+        if in_place && small && apart && x.stage == y.stage {
+            self.groups.merge(g, h, domain);
+        }
+    }
+
+    fn reduction(&mut self, i: usize) {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        let Op::Reduce(reduce) = &eqn.op else { unreachable!("called for reductions") };
+        let input = eqn.inputs[0];
+        let shape = graph.ty(input).shape.clone();
+        let empty = shape.size() == 0;
+        let Some(domain) = reduction_domain(&shape, &reduce.axes).filter(|_| !empty) else {
+            return self.barrier(i, Work::Primitive(eqn.op.clone()));
+        };
+        self.prepare_load(input);
+        let terminal = !matches!(domain, Domain::Rows { .. });
+        let home = self.candidates(&[input]).into_iter().find(|&g| {
+            let Body::Fused(own) = self.groups.list[g].body else { return false };
+            let compatible = own == domain || matches!(own, Domain::Flat { n } if n == domain.points());
+            compatible && self.level_in(g, shape.size(), &[input]) == Some(Level::Full)
+        });
+        let g = match home {
+            Some(g) => {
+                self.groups.list[g].body = Body::Fused(domain);
+                g
+            }
+            None => self.groups.fused(domain, self.stages[i], i),
+        };
+        self.join(g, i, &[input]);
+        self.define(eqn.outputs[0], g, Level::Row, terminal);
+    }
+
+    /// A kernel of its own, operands and results contiguous.
+    fn barrier(&mut self, i: usize, work: Work) {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        let roots: SmallVec<[Var; 4]> = eqn.inputs.iter().map(|&v| self.whole(v)).collect();
+        let g = self.groups.barrier(work, self.stages[i], i, Some(i), &roots);
+        self.operands[i] = roots.iter().map(|&v| self.sources[v.index()].clone()).collect();
+        for &v in &eqn.outputs {
+            self.define(v, g, Level::Full, false);
+        }
+    }
+
+    fn control(&mut self, i: usize) -> Result<()> {
+        let eqn = &self.graph.eqns()[i];
+        let mut plans = Vec::new();
+        let inner = Options { memory_budget: None, ..self.options.clone() };
+        for graph in eqn.op.graphs() {
+            plans.push(std::sync::Arc::new(Plan::new(graph, &inner)?));
+        }
+        self.barrier(i, Work::Control(eqn.op.clone(), plans));
+        Ok(())
+    }
+
+    /// A matrix product read through views; false when this is none that the kernel takes.
+    fn product(&mut self, i: usize) -> bool {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        let Op::Dot(dot) = &eqn.op else { return false };
+        let out = eqn.outputs[0];
+        if !matches!(graph.ty(out).dtype, DType::F32 | DType::F64) || graph.ty(out).shape.size() == 0 {
+            return false;
+        }
+        for &v in &eqn.inputs {
+            if matches!(self.sources[v.index()], Source::Constant(..)) {
+                self.materialize(v);
+            }
+        }
+        for attempt in 0..2 {
+            if let Some(mut product) = resolve::product(dot, &eqn.inputs, &self.sources) {
+                product.out = out;
+                product.dtype = graph.ty(out).dtype;
+                let reads = [product.lhs, product.rhs];
+                let g = self.groups.barrier(Work::Product(product), self.stages[i], i, Some(i), &reads);
+                self.define(out, g, Level::Full, false);
+                return true;
+            }
+            if attempt == 0 {
+                for &v in &eqn.inputs {
+                    if !matches!(&self.sources[v.index()], Source::View(_, view) if view.is_contiguous()) {
+                        self.materialize(v);
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    fn assemble(&mut self, i: usize) {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        let out = eqn.outputs[0];
+        let (shape, dtype) = (graph.ty(out).shape.clone(), graph.ty(out).dtype);
+        let strides = shape.strides();
+        let mut parts = Vec::new();
+        let mut at = 0;
+        for &v in &eqn.inputs {
+            let extents = graph.ty(v).shape.clone();
+            let mut to = View::of(&shape);
+            match &eqn.op {
+                Op::Pad(pad) => {
+                    for axis in 0..extents.rank() {
+                        to.offset += strides[axis] * pad.low[axis] as isize;
+                        to.dims[axis] = (extents[axis], strides[axis] * (pad.interior[axis] as isize + 1));
+                    }
+                }
+                Op::Concat(concat) => {
+                    to.offset = strides[concat.axis] * at as isize;
+                    to.dims[concat.axis].0 = extents[concat.axis];
+                    at += extents[concat.axis];
+                }
+                _ => unreachable!("called for pads and concatenations"),
+            }
+            if matches!(self.sources[v.index()], Source::Constant(..)) {
+                self.materialize(v);
+            }
+            let Source::View(value, from) = self.sources[v.index()].clone() else {
+                unreachable!("operands come first")
+            };
+            parts.push(Part { value, from, to });
+        }
+        let reads: SmallVec<[Var; 4]> = parts.iter().map(|p| p.value).collect();
+        let zeroed = matches!(eqn.op, Op::Pad(_));
+        let work = Work::Assemble(Assemble { out, width: dtype.size(), zeroed, parts });
+        let g = self.groups.barrier(work, self.stages[i], i, Some(i), &reads);
+        self.define(out, g, Level::Full, false);
+    }
+}
+
+/// The reduction that an equation is.
+fn kind_of(op: &Op) -> Option<ReduceKind> {
+    match op {
+        Op::Reduce(r) => Some(r.kind),
+        _ => None,
+    }
+}
+
+/// Values written by a kernel, one at least.
+fn one(v: Var) -> SmallVec<[Var; 2]> {
+    smallvec![v]
+}

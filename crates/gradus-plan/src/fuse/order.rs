@@ -1,0 +1,205 @@
+//! Groups become kernels, in an order that respects who reads whom and otherwise follows the program.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use gradus_core::{Result, Site, Type, Var};
+use smallvec::SmallVec;
+
+use super::group::Body;
+use super::region::Writer;
+use super::{Fused, Fuser, Source, one};
+use crate::kernel::{Domain, Kernel, Region, Work};
+
+/// The kernels of all groups.
+pub(super) fn kernels(mut fuser: Fuser<'_>) -> Result<Fused> {
+    let live = read_outside(&fuser);
+    let order = sorted(&fuser);
+    let mut kernels = Vec::with_capacity(order.len());
+    for g in order {
+        let kernel = match &fuser.groups.list[g].body {
+            Body::Fused(domain) => {
+                let region = Writer::new(&fuser, g, *domain).write(&live);
+                if region.stores.is_empty() {
+                    continue;
+                }
+                region_kernel(&fuser, g, region)
+            }
+            Body::Barrier(_) => barrier_kernel(&mut fuser, g),
+        };
+        kernels.push(kernel);
+    }
+    Ok(Fused { kernels, sources: fuser.sources })
+}
+
+/// The values that are read by another group than the one that defines them, or returned.
+fn read_outside(fuser: &Fuser<'_>) -> Vec<bool> {
+    let mut live = vec![false; fuser.graph.types().len()];
+    for (g, group) in fuser.groups.list.iter().enumerate().filter(|(_, g)| !g.dead) {
+        for &v in &group.roots {
+            if fuser.groups.producer(v).is_some_and(|p| p.group != g) {
+                live[v.index()] = true;
+            }
+        }
+    }
+    for v in fuser.graph.outputs() {
+        if let Source::View(root, _) = &fuser.sources[v.index()] {
+            live[root.index()] = true;
+        }
+    }
+    live
+}
+
+/// A topological order that takes the group whose last equation comes first.
+fn sorted(fuser: &Fuser<'_>) -> Vec<usize> {
+    let list = &fuser.groups.list;
+    let mut waits = vec![0usize; list.len()];
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); list.len()];
+    for (g, group) in list.iter().enumerate().filter(|(_, g)| !g.dead) {
+        let mut from: Vec<usize> = group
+            .roots
+            .iter()
+            .filter_map(|&v| fuser.groups.producer(v))
+            .map(|p| p.group)
+            .filter(|&p| p != g)
+            .collect();
+        from.sort_unstable();
+        from.dedup();
+        waits[g] = from.len();
+        for p in from {
+            readers[p].push(g);
+        }
+    }
+    let mut ready: BinaryHeap<Reverse<(u32, usize, usize)>> = BinaryHeap::new();
+    let key = |g: usize| Reverse((list[g].stage, list[g].last, g));
+    for (g, _) in list.iter().enumerate().filter(|(g, group)| !group.dead && waits[*g] == 0) {
+        ready.push(key(g));
+    }
+    let mut order = Vec::with_capacity(list.len());
+    while let Some(Reverse((_, _, g))) = ready.pop() {
+        order.push(g);
+        for &r in &readers[g] {
+            waits[r] -= 1;
+            if waits[r] == 0 {
+                ready.push(key(r));
+            }
+        }
+    }
+    debug_assert_eq!(order.len(), list.iter().filter(|g| !g.dead).count(), "groups form no cycle");
+    order
+}
+
+fn dedup(vars: impl IntoIterator<Item = Var>) -> SmallVec<[Var; 4]> {
+    let mut out = SmallVec::new();
+    for v in vars {
+        if !out.contains(&v) {
+            out.push(v);
+        }
+    }
+    out
+}
+
+fn region_kernel(fuser: &Fuser<'_>, g: usize, region: Region) -> Kernel {
+    let graph = fuser.graph;
+    let eqns = fuser.groups.list[g].eqns.clone();
+    let (mut flops, mut bytes) = (0.0, 0.0);
+    for &i in &eqns {
+        flops += cost(fuser, i);
+    }
+    for load in &region.loads {
+        let distinct: usize = load.view.dims.iter().filter(|d| d.1 != 0).map(|d| d.0).product();
+        bytes += (distinct * load.dtype.size()) as f64;
+    }
+    for store in &region.stores {
+        bytes += graph.ty(store.value).bytes() as f64;
+    }
+    Kernel {
+        reads: dedup(region.loads.iter().map(|l| l.value)),
+        writes: region.stores.iter().map(|s| s.value).collect(),
+        workspace: partials(&region, |v| graph.ty(v).dtype.size()),
+        workspace_at: 0,
+        site: site(fuser, &eqns),
+        work: Work::Region(region),
+        eqns,
+        flops,
+        bytes,
+    }
+}
+
+fn site(fuser: &Fuser<'_>, eqns: &[usize]) -> Site {
+    eqns.iter()
+        .rev()
+        .map(|&i| &fuser.graph.eqns()[i].site)
+        .find(|s| **s != Site::default())
+        .cloned()
+        .unwrap_or_default()
+}
+
+fn cost(fuser: &Fuser<'_>, i: usize) -> f64 {
+    let eqn = &fuser.graph.eqns()[i];
+    let types = |vars: &[Var]| vars.iter().map(|&v| fuser.graph.ty(v).clone()).collect::<Vec<Type>>();
+    eqn.op.row().cost(&types(&eqn.inputs), &types(&eqn.outputs)).flops
+}
+
+/// Rows of a [`Domain::Columns`] that one partial result covers: a function of the shape alone.
+pub fn column_chunk(reduced: usize, inner: usize) -> usize {
+    reduced.div_ceil(32).max(8192usize.div_ceil(inner)).min(reduced.max(1))
+}
+
+/// Elements of a [`Domain::LongRows`] that one partial result covers.
+pub const ROW_CHUNK: usize = 4096;
+
+/// Scratch bytes for the partial results of a region's reductions.
+fn partials(region: &Region, width: impl Fn(Var) -> usize) -> usize {
+    let one = match region.domain {
+        Domain::Flat { .. } | Domain::Rows { .. } => 0,
+        Domain::LongRows { rows, cols } => rows * cols.div_ceil(ROW_CHUNK),
+        Domain::Columns { outer, reduced, inner } => {
+            outer * reduced.div_ceil(column_chunk(reduced, inner)) * inner
+        }
+    };
+    region
+        .stores
+        .iter()
+        .filter(|s| s.reduce.is_some())
+        .map(|s| (one * width(s.value)).next_multiple_of(64))
+        .sum()
+}
+
+fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
+    let group = &mut fuser.groups.list[g];
+    let eqns = group.eqns.clone();
+    let reads = group.roots.clone();
+    let placeholder = Body::Fused(Domain::Flat { n: 0 });
+    let Body::Barrier(work) = std::mem::replace(&mut group.body, placeholder) else {
+        unreachable!("called for barriers")
+    };
+    let work = *work;
+    let graph = fuser.graph;
+    let (reads, writes): (SmallVec<[Var; 4]>, SmallVec<[Var; 2]>) = match &work {
+        Work::Product(p) => (dedup([p.lhs, p.rhs]), one(p.out)),
+        Work::Assemble(a) => (dedup(reads), one(a.out)),
+        Work::Primitive(_) | Work::Control(..) | Work::Region(_) => {
+            let eqn = &graph.eqns()[eqns[0]];
+            let root = |source: &Source| match source {
+                Source::View(root, _) => *root,
+                _ => unreachable!("operands were made whole"),
+            };
+            (fuser.operands[eqns[0]].iter().map(root).collect(), eqn.outputs.iter().copied().collect())
+        }
+    };
+    let workspace = match &work {
+        Work::Control(op, plans) => crate::control::workspace(op, plans),
+        _ => 0,
+    };
+    let all = reads.iter().chain(&writes);
+    let bytes = all.map(|&v| graph.ty(v).bytes()).sum::<usize>() as f64;
+    let flops = match &work {
+        Work::Product(p) => {
+            let [m, n, k] = p.size;
+            2.0 * (m * n * k * p.batch.iter().map(|b| b.0).product::<usize>()) as f64
+        }
+        _ => eqns.iter().map(|&i| cost(fuser, i)).sum(),
+    };
+    Kernel { site: site(fuser, &eqns), work, reads, writes, workspace, workspace_at: 0, eqns, flops, bytes }
+}

@@ -1,0 +1,272 @@
+//! What a plan consists of: kernels that read and write buffers, independent of who runs them.
+
+use std::sync::Arc;
+
+use gradus_core::ops::{Compare, Logic, Op, ReduceKind};
+use gradus_core::{Binary, DType, Site, Unary, Var};
+use smallvec::SmallVec;
+
+use crate::{Plan, View};
+
+/// The iteration space of a [`Region`].
+///
+/// Values at *full* level have one element for every point, in row-major order; values at *row* level one for every
+/// row. The order in which a reduction combines depends on this space alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Domain {
+    /// `n` points, no reduction.
+    Flat {
+        /// The number of points.
+        n: usize,
+    },
+    /// Rows short enough for a tile: reductions over a row can be read again in the same region.
+    Rows {
+        /// The number of rows.
+        rows: usize,
+        /// Points in a row.
+        cols: usize,
+    },
+    /// Long rows, reduced at the end of the region.
+    LongRows {
+        /// The number of rows.
+        rows: usize,
+        /// Points in a row.
+        cols: usize,
+    },
+    /// `outer × reduced × inner`, reduced over the middle at the end of the region.
+    Columns {
+        /// Extent before the reduced axes.
+        outer: usize,
+        /// Extent reduced over.
+        reduced: usize,
+        /// Extent after.
+        inner: usize,
+    },
+}
+
+impl Domain {
+    /// The number of points.
+    pub fn points(&self) -> usize {
+        match *self {
+            Domain::Flat { n } => n,
+            Domain::Rows { rows, cols } | Domain::LongRows { rows, cols } => rows * cols,
+            Domain::Columns { outer, reduced, inner } => outer * reduced * inner,
+        }
+    }
+    /// The number of rows, for values at row level.
+    pub fn rows(&self) -> Option<usize> {
+        match *self {
+            Domain::Rows { rows, .. } => Some(rows),
+            _ => None,
+        }
+    }
+}
+
+/// Rows up to this many elements are reduced inside a tile.
+pub const SHORT_ROW: usize = 4096;
+
+/// Whether a value inside a region has an element a point or an element a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// An element a point.
+    Full,
+    /// An element a row.
+    Row,
+}
+
+/// What a step of a region computes, element by element unless said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StepOp {
+    /// A function of one argument.
+    Unary(Unary),
+    /// A function of two arguments.
+    Binary(Binary),
+    /// The product with strong zeros.
+    LinearMul,
+    /// A comparison.
+    Compare(Compare),
+    /// Logic.
+    Logic(Logic),
+    /// Negation of booleans or bits.
+    Not,
+    /// Selection by a mask.
+    Select,
+    /// Conversion; the operand's dtype is the step's, the result's that of its slot.
+    Cast,
+    /// The index along an axis: `(point / inner) % extent`.
+    Iota {
+        /// Distance between neighbours.
+        inner: usize,
+        /// Extent of the axis.
+        extent: usize,
+    },
+    /// Repeats a row-level value along its row.
+    Expand,
+    /// Combines each row.
+    Reduce(ReduceKind),
+    /// The same value.
+    Copy,
+}
+
+/// A value inside a region: [`Region::loads`], then [`Region::constants`], then [`Region::steps`].
+pub type Slot = u16;
+
+/// A value read from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    /// Which value.
+    pub value: Var,
+    /// Its dtype.
+    pub dtype: DType,
+    /// Its level.
+    pub level: Level,
+    /// Its elements, over the points (or rows) of the domain; collapsed.
+    pub view: View,
+}
+
+/// One operation of a region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What it computes.
+    pub op: StepOp,
+    /// The dtype it computes in (of its last operand; of the result for an index).
+    pub dtype: DType,
+    /// The dtype of the result.
+    pub out: DType,
+    /// The level of the result.
+    pub level: Level,
+    /// Its operands.
+    pub args: SmallVec<[Slot; 3]>,
+    /// The equation it stands for.
+    pub eqn: usize,
+}
+
+/// A value written to memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// Which slot.
+    pub slot: Slot,
+    /// Which value it becomes.
+    pub value: Var,
+    /// For [`Domain::LongRows`] and [`Domain::Columns`], the reduction it goes through.
+    pub reduce: Option<ReduceKind>,
+}
+
+/// A fused region: a short program run tile by tile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    /// The iteration space.
+    pub domain: Domain,
+    /// What it reads.
+    pub loads: Vec<Load>,
+    /// Constants, with their dtypes.
+    pub constants: Vec<(f64, DType)>,
+    /// What it computes, in order.
+    pub steps: Vec<Step>,
+    /// What it writes.
+    pub stores: Vec<Store>,
+}
+
+impl Region {
+    /// Number of slots before the first step.
+    pub fn first_step(&self) -> usize {
+        self.loads.len() + self.constants.len()
+    }
+    /// Dtype and level of a slot.
+    pub fn slot(&self, slot: Slot) -> (DType, Level) {
+        let i = slot as usize;
+        if let Some(load) = self.loads.get(i) {
+            (load.dtype, load.level)
+        } else if let Some(constant) = self.constants.get(i - self.loads.len()) {
+            (constant.1, Level::Full)
+        } else {
+            let step = &self.steps[i - self.first_step()];
+            (step.out, step.level)
+        }
+    }
+}
+
+/// A batched matrix product `C[b, i, j] = Σₖ A[b, i, k] B[b, k, j]`, C row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Product {
+    /// Left operand.
+    pub lhs: Var,
+    /// Right operand.
+    pub rhs: Var,
+    /// Result.
+    pub out: Var,
+    /// Element type.
+    pub dtype: DType,
+    /// Batch axes: extent, stride of A, stride of B.
+    pub batch: SmallVec<[(usize, isize, isize); 2]>,
+    /// Rows, columns, inner extent.
+    pub size: [usize; 3],
+    /// A: offset, row stride, column stride.
+    pub a: (isize, isize, isize),
+    /// B: offset, row stride, column stride.
+    pub b: (isize, isize, isize),
+    /// Whether exact zeros absorb infinities and NaNs.
+    pub strong: bool,
+}
+
+/// One operand of an [`Assemble`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Which value.
+    pub value: Var,
+    /// Its elements.
+    pub from: View,
+    /// Where they go in the result, with the extents of `from`.
+    pub to: View,
+}
+
+/// Movement: parts written into places of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assemble {
+    /// Result.
+    pub out: Var,
+    /// Bytes of an element.
+    pub width: usize,
+    /// Whether places that no part covers are zero (else there are none).
+    pub zeroed: bool,
+    /// The operands.
+    pub parts: Vec<Part>,
+}
+
+/// What a kernel does.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A fused region.
+    Region(Region),
+    /// A matrix product.
+    Product(Product),
+    /// Movement.
+    Assemble(Assemble),
+    /// One primitive, operands and results contiguous.
+    Primitive(Op),
+    /// A primitive that carries programs, each planned; their arenas lie in this kernel's workspace.
+    Control(Op, Vec<Arc<Plan>>),
+}
+
+/// A kernel: work, what it reads and writes, and what is said about it.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// What it does.
+    pub work: Work,
+    /// Values it reads, each once (for [`Work::Primitive`] and [`Work::Control`]: the operands in order).
+    pub reads: SmallVec<[Var; 4]>,
+    /// Values it writes (for [`Work::Primitive`] and [`Work::Control`]: the results in order).
+    pub writes: SmallVec<[Var; 2]>,
+    /// Scratch bytes it needs in the arena.
+    pub workspace: usize,
+    /// Where its scratch begins.
+    pub workspace_at: usize,
+    /// The equations it stands for.
+    pub eqns: Vec<usize>,
+    /// Floating-point operations.
+    pub flops: f64,
+    /// Bytes read and written.
+    pub bytes: f64,
+    /// The source line of its last equation.
+    pub site: Site,
+}

@@ -1,0 +1,59 @@
+//! From a graph to a plan: everything is decided before anything runs.
+//!
+//! [`plan`] takes a [`Graph`] and gives a [`Plan`]: kernels in order, a place in memory for every value, the peak in
+//! bytes. The way there: [passes] simplify the graph; [fuse] groups its equations into [kernels](kernel), reading
+//! operands through [views](View) so that movement costs nothing; [arena] packs what is left into one block of memory.
+//! A back end runs the plan; nothing here depends on one.
+
+mod arena;
+mod control;
+mod fuse;
+pub mod kernel;
+mod passes;
+mod plan;
+mod view;
+
+use gradus_core::{Graph, Result};
+
+pub use arena::{ALIGN, Block};
+pub use control::{ControlLayout, carried, packed};
+pub use kernel::Kernel;
+pub use plan::{Place, Plan, Return};
+pub use view::{Dim, View};
+
+/// How the bits of a reduction come about, shared with whoever runs a plan.
+pub mod chunks {
+    pub use crate::fuse::{ROW_CHUNK, column_chunk};
+}
+
+/// A limit on the planned peak.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Budget {
+    /// So many bytes.
+    Bytes(usize),
+    /// So much of the peak without a limit: `0.5` is half.
+    Share(f64),
+}
+
+/// What a plan may choose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most bytes one run may need.
+    pub memory_budget: Option<Budget>,
+    /// The most equations in one fused region.
+    pub region_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { memory_budget: None, region_limit: 96 }
+    }
+}
+
+/// Plans a graph.
+///
+/// # Errors
+/// If the memory budget cannot be met; the error names the smallest that can.
+pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
+    Plan::new(graph, options)
+}

@@ -1,0 +1,61 @@
+//! Copying a graph equation by equation, with changes on the way.
+
+use gradus_core::graph::{Eqn, Vars};
+use gradus_core::ops::Op;
+use gradus_core::{Builder, Graph, Result, Site, Type, Var, transforms};
+
+/// A copy of a graph in the making: old values, and what they have become.
+pub(crate) struct Copier {
+    pub(crate) b: Builder,
+    map: Vec<Option<Var>>,
+}
+
+impl Copier {
+    /// A copy with the inputs of `graph`.
+    pub(crate) fn new(graph: &Graph) -> Self {
+        let mut b = Builder::new();
+        let mut map = vec![None; graph.types().len()];
+        for &v in graph.inputs() {
+            map[v.index()] = Some(b.input(graph.ty(v).clone()));
+        }
+        Copier { b, map }
+    }
+
+    /// What an old value has become.
+    pub(crate) fn get(&self, v: Var) -> Var {
+        self.map[v.index()].expect("operands come first")
+    }
+
+    /// Says what an old value has become.
+    pub(crate) fn set(&mut self, v: Var, new: Var) {
+        self.map[v.index()] = Some(new);
+    }
+
+    /// Emits an equation on old values.
+    pub(crate) fn emit(&mut self, op: Op, inputs: &[Var], site: &Site) -> Result<Vars> {
+        if let Op::Full(full) = &op {
+            let ty = Type::new(full.dtype, full.shape.clone());
+            return Ok(Vars::from_slice(&[self.b.full(&ty, full.value)]));
+        }
+        let args: Vars = inputs.iter().map(|&v| self.get(v)).collect();
+        let outer = self.b.set_site(site.clone());
+        let out = self.b.emit(op, &args);
+        self.b.set_site(outer);
+        out
+    }
+
+    /// Copies an equation as it is.
+    pub(crate) fn copy(&mut self, eqn: &Eqn) -> Result<()> {
+        let out = self.emit(eqn.op.clone(), &eqn.inputs, &eqn.site)?;
+        for (&old, &new) in eqn.outputs.iter().zip(&out) {
+            self.set(old, new);
+        }
+        Ok(())
+    }
+
+    /// Closes the copy, without dead code.
+    pub(crate) fn finish(self, outputs: &[Var]) -> Graph {
+        let outputs = outputs.iter().map(|&v| self.get(v)).collect();
+        transforms::prune(&self.b.finish(outputs))
+    }
+}

@@ -1,0 +1,246 @@
+//! The plan: kernels in order, a place for every value, and the peak in bytes.
+
+use gradus_core::{Graph, Result, Type, Var};
+
+use crate::arena::{self, Block};
+use crate::fuse::{self, Source};
+use crate::kernel::{Kernel, Work};
+use crate::{Options, passes};
+
+/// Where a value lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The buffer of an argument.
+    Argument(usize),
+    /// The buffer of a result.
+    Result(usize),
+    /// An offset in the arena.
+    Arena(usize),
+}
+
+/// How a result comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Return {
+    /// Kernels write it.
+    Written,
+    /// It is an argument.
+    Argument(usize),
+    /// It is the same as an earlier result.
+    Same(usize),
+}
+
+/// A compiled program: what to run, where everything lies, and what it costs, known before the first run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) graph: Graph,
+    pub(crate) kernels: Vec<Kernel>,
+    pub(crate) places: Vec<Option<Place>>,
+    pub(crate) returns: Vec<Return>,
+    pub(crate) in_place: Vec<Vec<(Var, Var)>>,
+    pub(crate) donations: Vec<(usize, usize)>,
+    pub(crate) arena: usize,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) input_types: Vec<Type>,
+    pub(crate) output_types: Vec<Type>,
+}
+
+impl Plan {
+    /// Plans a graph.
+    pub(crate) fn new(graph: &Graph, options: &Options) -> Result<Plan> {
+        let graph = passes::simplify(graph)?;
+        let stages = vec![0; graph.eqns().len()];
+        Plan::staged(graph, &stages, options)
+    }
+
+    /// Plans a graph as it is; equations of different stages never share a kernel.
+    pub(crate) fn staged(graph: Graph, stages: &[u32], options: &Options) -> Result<Plan> {
+        let fused = fuse::fuse(&graph, stages, options)?;
+        Ok(Layout::new(graph, fused.kernels, fused.sources).finish())
+    }
+
+    /// The program that is run: simplified, with what is computed again written out.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+    /// The kernels, in order.
+    pub fn kernels(&self) -> &[Kernel] {
+        &self.kernels
+    }
+    /// Where a value lives; `None` for values that never reach memory.
+    pub fn place(&self, v: Var) -> Option<Place> {
+        self.places[v.index()]
+    }
+    /// How each result comes to be.
+    pub fn returns(&self) -> &[Return] {
+        &self.returns
+    }
+    /// For kernel `k`, the values it writes over values it reads: `(written, read)`.
+    pub fn in_place(&self, k: usize) -> &[(Var, Var)] {
+        &self.in_place[k]
+    }
+    /// Results that can be written into the buffer of an argument, if the caller gives it away: `(argument, result)`.
+    pub fn donations(&self) -> &[(usize, usize)] {
+        &self.donations
+    }
+    /// Types of the arguments.
+    pub fn input_types(&self) -> &[Type] {
+        &self.input_types
+    }
+    /// Types of the results.
+    pub fn output_types(&self) -> &[Type] {
+        &self.output_types
+    }
+    /// Bytes of the arena.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena
+    }
+    /// The most bytes of the arena in use at once: the arena is larger by what packing lost.
+    pub fn arena_lower_bound(&self) -> usize {
+        arena::lower_bound(&self.blocks, self.kernels.len())
+    }
+    /// Bytes of the results that are written, not passed on.
+    pub fn result_bytes(&self) -> usize {
+        let written = self.returns.iter().zip(&self.output_types).filter(|(r, _)| **r == Return::Written);
+        written.map(|(_, ty)| ty.bytes()).sum()
+    }
+    /// Bytes of the arguments.
+    pub fn argument_bytes(&self) -> usize {
+        self.input_types.iter().map(Type::bytes).sum()
+    }
+    /// Bytes that one run needs at most beside its arguments: the arena, the results, and a bound on what primitives
+    /// without a kernel of their own allocate while they run.
+    pub fn planned_peak_bytes(&self) -> usize {
+        self.arena + self.result_bytes() + self.outside_bound()
+    }
+    /// The bound on allocations outside the arena: operands and results of the largest primitive that runs by its
+    /// reference evaluation, twice.
+    pub fn outside_bound(&self) -> usize {
+        let one = |k: &Kernel| match &k.work {
+            Work::Primitive(_) => {
+                let all = k.reads.iter().chain(&k.writes);
+                2 * all.map(|&v| self.graph.ty(v).bytes()).sum::<usize>()
+            }
+            Work::Control(_, plans) => plans.iter().map(|p| p.outside_bound()).max().unwrap_or(0),
+            Work::Region(_) | Work::Product(_) | Work::Assemble(_) => 0,
+        };
+        self.kernels.iter().map(one).max().unwrap_or(0)
+    }
+    /// Bytes of the arena in use during each kernel.
+    pub fn memory_curve(&self) -> Vec<usize> {
+        arena::curve(&self.blocks, self.kernels.len())
+    }
+}
+
+/// Finds a place for every value.
+struct Layout {
+    graph: Graph,
+    kernels: Vec<Kernel>,
+    places: Vec<Option<Place>>,
+    returns: Vec<Return>,
+    /// For each value, the kernel that writes it and the last that reads it.
+    life: Vec<Option<(usize, usize)>>,
+}
+
+impl Layout {
+    fn new(graph: Graph, kernels: Vec<Kernel>, sources: Vec<Source>) -> Self {
+        let n = graph.types().len();
+        let mut places = vec![None; n];
+        for (i, v) in graph.inputs().iter().enumerate() {
+            places[v.index()] = Some(Place::Argument(i));
+        }
+        let mut returns = Vec::new();
+        for (i, v) in graph.outputs().iter().enumerate() {
+            let Source::View(root, _) = &sources[v.index()] else { unreachable!("results are made whole") };
+            returns.push(match places[root.index()] {
+                Some(Place::Argument(a)) => Return::Argument(a),
+                Some(Place::Result(r)) => Return::Same(r),
+                _ => {
+                    places[root.index()] = Some(Place::Result(i));
+                    Return::Written
+                }
+            });
+        }
+        let mut life: Vec<Option<(usize, usize)>> = vec![None; n];
+        for (k, kernel) in kernels.iter().enumerate() {
+            for v in &kernel.reads {
+                let life = life[v.index()].get_or_insert((0, k));
+                life.1 = k;
+            }
+            for v in &kernel.writes {
+                life[v.index()] = Some((k, k));
+            }
+        }
+        Layout { graph, kernels, places, returns, life }
+    }
+
+    fn finish(mut self) -> Plan {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut block_of: Vec<Option<usize>> = vec![None; self.graph.types().len()];
+        let mut in_place = Vec::with_capacity(self.kernels.len());
+        let mut donations: Vec<(usize, usize)> = Vec::new();
+        let mut scratch = vec![None; self.kernels.len()];
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            let ends = |v: Var| self.life[v.index()].is_some_and(|l| l.1 == k);
+            let free = |v: Var| match self.places[v.index()] {
+                Some(Place::Argument(a)) => {
+                    ends(v)
+                        && !self.returns.contains(&Return::Argument(a))
+                        && !donations.iter().any(|d| d.0 == a)
+                }
+                Some(_) => false,
+                None => ends(v),
+            };
+            let width = |v: Var| self.graph.ty(v).dtype.size();
+            let pairs = arena::in_place(kernel, free, width, |v| self.graph.ty(v).bytes());
+            let mut kept = Vec::new();
+            for (written, read) in pairs {
+                match (self.places[written.index()], self.places[read.index()]) {
+                    (Some(Place::Result(r)), Some(Place::Argument(a))) => {
+                        donations.push((a, r));
+                        kept.push((written, read));
+                    }
+                    (None, None) => {
+                        let block = block_of[read.index()].expect("written before it is read");
+                        block_of[written.index()] = Some(block);
+                        blocks[block].to = self.life[written.index()].map_or(k, |l| l.1);
+                        kept.push((written, read));
+                    }
+                    _ => {}
+                }
+            }
+            in_place.push(kept);
+            for &v in &kernel.writes {
+                if self.places[v.index()].is_none() && block_of[v.index()].is_none() {
+                    let to = self.life[v.index()].map_or(k, |l| l.1);
+                    block_of[v.index()] = Some(blocks.len());
+                    blocks.push(Block { from: k, to, bytes: self.graph.ty(v).bytes(), offset: 0 });
+                }
+            }
+            if kernel.workspace > 0 {
+                scratch[k] = Some(blocks.len());
+                blocks.push(Block { from: k, to: k, bytes: kernel.workspace, offset: 0 });
+            }
+        }
+        let arena = arena::pack(&mut blocks);
+        for (kernel, block) in self.kernels.iter_mut().zip(scratch) {
+            kernel.workspace_at = block.map_or(0, |b: usize| blocks[b].offset);
+        }
+        for (place, block) in self.places.iter_mut().zip(&block_of) {
+            if let Some(block) = block {
+                *place = Some(Place::Arena(blocks[*block].offset));
+            }
+        }
+        Plan {
+            input_types: self.graph.input_types(),
+            output_types: self.graph.output_types(),
+            graph: self.graph,
+            kernels: self.kernels,
+            places: self.places,
+            returns: self.returns,
+            in_place,
+            donations,
+            arena,
+            blocks,
+        }
+    }
+}
