@@ -7,13 +7,13 @@ pub const MULTIPLY_ADD_STEPS: usize = 25_000;
 pub const SIDE: usize = 100;
 
 macro_rules! problems {
-    ($module:ident, $number:ident: [$($bound:tt)*], $lit:expr) => {
+    ($module:ident, $number:ident: [$($bound:tt)*], |$value:ident| $lit:expr) => {
         pub mod $module {
             use $crate::problems::{MULTIPLY_ADD_STEPS, SIDE, TRANSCENDENTAL_STEPS};
 
-            fn lit<$number: $($bound)*>(value: f64) -> $number {
-                let make: fn(f64) -> $number = $lit;
-                make(value)
+            #[inline(always)]
+            fn lit<$number: $($bound)*>($value: f64) -> $number {
+                $lit
             }
 
             pub fn rosenbrock<$number: $($bound)*>(x: &[$number]) -> $number {
