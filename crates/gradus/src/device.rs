@@ -6,10 +6,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use gradus_core::{Array, Error, Graph, Op, Result, Site, interpret};
+use gradus_core::{Array, Builder, Error, Graph, Op, Result, Site, Type};
+use gradus_cpu::exec::Executable;
 
 /// How many programs a device keeps planned. The least recently used one goes first.
 const CACHED_PROGRAMS: usize = 512;
+
+/// Up to so many elements in and out a single operation is not worth a plan.
+const SMALL: usize = 256;
 
 /// A place where tensors live and programs run. Cloning gives another handle to the same place.
 ///
@@ -36,21 +40,25 @@ struct Entry {
     used: u64,
 }
 
-/// A program ready to run.
+/// A program ready to run, and the graph it was planned from.
 #[derive(Clone)]
-pub(crate) struct Program(Arc<Graph>);
+pub(crate) struct Program {
+    graph: Arc<Graph>,
+    executable: Executable,
+}
 
 impl Program {
     pub(crate) fn new(graph: Graph) -> Result<Self> {
-        Ok(Program(Arc::new(graph)))
+        let executable = Executable::new(gradus_plan::plan(&graph, &Default::default())?);
+        Ok(Program { graph: Arc::new(graph), executable })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
-        &self.0
+        &self.graph
     }
 
     pub(crate) fn run(&self, args: &[Array]) -> Result<Vec<Array>> {
-        interpret(&self.0, args)
+        self.executable.run(args)
     }
 }
 
@@ -96,12 +104,23 @@ impl Device {
         Ok(program)
     }
 
-    /// One primitive on concrete arrays.
+    /// One primitive on concrete arrays: small ones by its reference evaluation, larger ones by a planned program.
     pub(crate) fn eval(&self, op: &Op, inputs: &[&Array], site: &Site) -> Result<Vec<Array>> {
-        let types: Vec<_> =
-            inputs.iter().map(|a| gradus_core::Type::new(a.dtype(), a.shape().clone())).collect();
-        let result = op.row().infer(&types).and_then(|_| op.row().eval(inputs));
-        result.map(|out| out.to_vec()).map_err(|kind| Error::new(kind, site.clone()))
+        let at = |kind| Error::new(kind, site.clone());
+        let types: Vec<Type> = inputs.iter().map(|a| Type::new(a.dtype(), a.shape().clone())).collect();
+        let results = op.row().infer(&types).map_err(at)?;
+        let elements =
+            inputs.iter().map(|a| a.size()).chain(results.iter().map(|ty| ty.shape.size())).sum::<usize>();
+        if elements <= SMALL && op.graphs().is_empty() {
+            return op.row().eval(inputs).map(|out| out.to_vec()).map_err(at);
+        }
+        let mut b = Builder::new();
+        b.set_site(site.clone());
+        let args: Vec<_> = types.into_iter().map(|ty| b.input(ty)).collect();
+        let outputs = b.emit(op.clone(), &args)?.to_vec();
+        let program = self.program(b.finish(outputs), "", |g| Ok(g.clone()))?;
+        let args: Vec<Array> = inputs.iter().map(|&a| a.clone()).collect();
+        program.run(&args).map_err(|e| Error::new(e.kind().clone(), site.clone()))
     }
 }
 
