@@ -4,15 +4,20 @@
 //! * [`exec`]: plans run, the only part that knows them;
 //! * [`pool`]: the threads, and how work is handed to them;
 //! * [`matmul`]: batched matrix products on any strides;
+//! * [`conv`]: convolution in its general form;
+//! * [`window`]: pooling;
 //! * [`vmath`]: element-wise functions, vectorised for the machine;
 //! * [`reduce`]: sums, products, extremes and running sums along an axis.
 //!
 //! Every kernel cuts its work from shapes alone, so the same inputs give the same bits on any number of threads.
 
+pub mod conv;
 pub mod exec;
 pub mod matmul;
 pub mod pool;
 pub mod reduce;
+mod scratch;
 pub mod vmath;
+pub mod window;
 
 pub use pool::Pool;

@@ -5,7 +5,7 @@ use gemm_common::Parallelism;
 use super::repack;
 
 /// A matrix operand of a kernel: the place of element (0, 0), the distance between rows and between columns.
-pub(super) type Operand<T> = (*mut T, isize, isize);
+pub(crate) type Operand<T> = (*mut T, isize, isize);
 
 /// A type that matrices can be made of: `f32`, `f64`, and integers, whose arithmetic wraps.
 pub trait Element: Copy + Send + Sync + PartialEq + 'static + sealed::Kernel {

@@ -4,24 +4,14 @@
 //! the other way (`X·Wᵀ`, `Q·Kᵀ`), a block's part is transposed first, a slab of the inner dimension at a time, so
 //! the scratch stays small: at most `DEPTH` elements for each row of the block.
 
-use std::cell::RefCell;
-
 use super::element::Operand;
+use crate::scratch::{self, Slot};
 
 /// The inner dimension is taken in slabs of this many.
 const DEPTH: usize = 512;
 
 /// Rows moved together: as many read streams as the processor follows easily.
 const ROWS: usize = 16;
-
-/// A cache line's worth of scratch.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line(#[allow(dead_code, reason = "only its storage is used")] [u8; 64]);
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Whether to transpose an `m × k` operand with rows `row` apart, for a product with `n` columns.
 pub(super) fn pays(m: usize, n: usize, k: usize, row: isize) -> bool {
@@ -40,28 +30,21 @@ pub(super) unsafe fn by_depth<T: Copy>(
 ) {
     // Whole register tiles: the kernel may then use the rows as they lie.
     let stride = m.next_multiple_of(ROWS);
-    let bytes = stride * DEPTH.min(k) * size_of::<T>();
-    // Taken out rather than borrowed, so that a nested product would find an empty scratch, not a panic.
-    let mut scratch = SCRATCH.take();
-    if scratch.len() * size_of::<Line>() < bytes {
-        scratch.resize(bytes.div_ceil(size_of::<Line>()), Line([0; 64]));
-    }
-    let packed = scratch.as_mut_ptr().cast::<T>();
-    for from in (0..k).step_by(DEPTH) {
-        let depth = DEPTH.min(k - from);
-        // SAFETY: the slab lies inside `a`, and the scratch holds `stride · depth` elements of T, more than
-        // aligned for it.
-        unsafe { transpose(m, depth, (a.0.offset(from as isize * a.2), a.1, a.2), packed, stride) };
-        f(from, depth, (packed, 1, stride as isize));
-    }
-    SCRATCH.set(scratch);
+    scratch::with(Slot::Repack, stride * DEPTH.min(k), |packed: *mut T| {
+        for from in (0..k).step_by(DEPTH) {
+            let depth = DEPTH.min(k - from);
+            // SAFETY: the slab lies inside `a`, and the scratch holds `stride · depth` elements.
+            unsafe { transpose(m, depth, (a.0.offset(from as isize * a.2), a.1, a.2), packed, stride) };
+            f(from, depth, (packed, 1, stride as isize));
+        }
+    });
 }
 
 /// `to[p·stride + i] = from(i, p)` for `i < m`, `p < k`.
 ///
 /// # Safety
 /// `from` is valid for reads over `m` by `k`, `to` for writes of `stride · k` elements, and `m <= stride`.
-unsafe fn transpose<T: Copy>(m: usize, k: usize, from: Operand<T>, to: *mut T, stride: usize) {
+pub(crate) unsafe fn transpose<T: Copy>(m: usize, k: usize, from: Operand<T>, to: *mut T, stride: usize) {
     let (start, row, col) = from;
     let whole = m / ROWS * ROWS;
     for i in (0..whole).step_by(ROWS) {

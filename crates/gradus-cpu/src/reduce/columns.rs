@@ -29,6 +29,7 @@ dispatch! {
     ) = generic in ColumnsKernel
 }
 
+#[allow(clippy::extra_unused_type_parameters, reason = "every kernel names its instruction set")]
 #[inline(always)]
 unsafe fn generic<T: Float, I: Isa>(
     op: Reduction,

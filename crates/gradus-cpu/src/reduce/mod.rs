@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::Pool;
 use crate::vmath::Float;
-pub(crate) use columns::ColumnsKernel;
+pub(crate) use columns::{ColumnsKernel, columns_raw};
 pub use index::{Extreme, arg_extreme};
 pub(crate) use rows::RowsKernel;
 pub use running::{Running, running};

@@ -71,6 +71,7 @@ dispatch! {
         = generic in RowsKernel
 }
 
+#[allow(clippy::extra_unused_type_parameters, reason = "every kernel names its instruction set")]
 #[inline(always)]
 unsafe fn generic<T: Float, I: Isa>(op: Reduction, x: *const T, len: usize, rows: usize, out: *mut T) {
     for r in 0..rows {

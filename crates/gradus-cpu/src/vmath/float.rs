@@ -4,7 +4,9 @@ use super::binary::{BinaryKernel, CompareKernel, SelectKernel};
 use super::isa::{Isa, Num};
 use super::unary::UnaryKernel;
 use super::{erf, exp, hyperbolic, inverse, log, power, trig};
+use crate::conv::DepthwiseKernel;
 use crate::reduce::{ColumnsKernel, RowsKernel};
+use crate::window::{MaxKernel, SumKernel};
 
 /// `f32` or `f64`: a type that every element-wise function is compiled for.
 pub trait Float:
@@ -23,7 +25,15 @@ pub trait Float:
 /// The kernels compiled for a type.
 #[doc(hidden)]
 pub trait Kernels<T>:
-    UnaryKernel<T> + BinaryKernel<T> + CompareKernel<T> + SelectKernel<T> + RowsKernel<T> + ColumnsKernel<T>
+    UnaryKernel<T>
+    + BinaryKernel<T>
+    + CompareKernel<T>
+    + SelectKernel<T>
+    + RowsKernel<T>
+    + ColumnsKernel<T>
+    + DepthwiseKernel<T>
+    + MaxKernel<T>
+    + SumKernel<T>
 {
 }
 impl Kernels<f32> for f32 {}

@@ -1,0 +1,458 @@
+//! Convolution in one to three spatial dimensions, in the general form that its own derivatives take.
+//!
+//! With `x: [N, C, spatial]`, a kernel `[O, C/groups, spatial]` and a result `[N, O, spatial]`,
+//!
+//! `out[n, o, p] = Σ x[n, c, (p·stride + k·rhs_dilation - low)/lhs_dilation] kernel[o, c, k]`
+//!
+//! over the channels `c` of the group and the taps `k` whose index is whole and inside `x`. The input gradient is such
+//! a convolution of the result's cotangent, with stride and input dilation exchanged; the weight gradient is one with
+//! batch and channels exchanged. So batch and channel axes may lie at any strides: no operand is ever transposed in
+//! memory for it.
+//!
+//! * patches packed a tile of columns at a time, and a matrix product for each tile;
+//! * a path for few results with a long inner dimension (weight gradients);
+//! * pointwise convolutions as batched products on the input where it lies, depthwise ones as direct loops;
+//! * input dilation is taken apart into phases, so that no zeros are multiplied.
+
+mod columns;
+mod depthwise;
+mod inner;
+mod phases;
+mod reference;
+mod segments;
+
+use thiserror::Error;
+
+use crate::Pool;
+use crate::matmul::{Element, Layout, MatMul};
+use crate::vmath::Float;
+pub(crate) use depthwise::DepthwiseKernel;
+pub use reference::reference;
+pub(crate) use segments::Line;
+
+/// The most spatial axes a convolution may have.
+pub const MAX_SPATIAL: usize = 3;
+
+/// Extents or steps along the spatial axes; unused leading axes have extent and step 1.
+pub type Spatial = [usize; MAX_SPATIAL];
+
+/// Why a convolution cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConvError {
+    /// The number of spatial axes is not supported, or differs between arguments.
+    #[error("a convolution has 1 to {MAX_SPATIAL} spatial axes, the same number everywhere; got {0}")]
+    Rank(usize),
+    /// A step, dilation or group count of zero.
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
+    /// Groups that do not divide what they split.
+    #[error("{groups} groups do not divide {what}, of which there are {count}")]
+    Groups {
+        /// What is split.
+        what: &'static str,
+        /// How many of them.
+        count: usize,
+        /// Into how many groups.
+        groups: usize,
+    },
+    /// Both kinds of groups at once.
+    #[error("feature groups and batch groups cannot be used together")]
+    BothGroups,
+    /// The kernel does not fit into the padded input.
+    #[error(
+        "along spatial axis {axis} the kernel spans {window} elements, but the padded input only {padded}"
+    )]
+    Window {
+        /// Which axis, counted among all [`MAX_SPATIAL`].
+        axis: usize,
+        /// Extent of the dilated kernel.
+        window: usize,
+        /// Extent of the dilated and padded input.
+        padded: isize,
+    },
+    /// An operand reaches outside its slice.
+    #[error("{operand} needs {need} elements, but its slice has {len}")]
+    Length {
+        /// Which operand.
+        operand: &'static str,
+        /// Elements from its start to its last one.
+        need: usize,
+        /// Elements there are.
+        len: usize,
+    },
+    /// Two results have one place.
+    #[error("the batch and channel strides of the result make elements coincide")]
+    Overlap,
+}
+
+/// The parameters of a convolution.
+///
+/// ```
+/// use gradus_cpu::{Pool, conv::Conv};
+/// // One image of one channel, 1 × 4, and the kernel [1, 2, 3] with one zero of padding on both sides.
+/// let conv = Conv::new(1, 1, 1, &[4], &[3])?.padding(&[1], &[1])?;
+/// let mut out = [0.0f32; 4];
+/// conv.run(Pool::global(), &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0], &mut out)?;
+/// assert_eq!(out, [8.0, 14.0, 20.0, 11.0]);
+/// # Ok::<(), gradus_cpu::conv::ConvError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    pub(crate) batch: usize,
+    pub(crate) channels: usize,
+    pub(crate) outputs: usize,
+    pub(crate) input: Spatial,
+    pub(crate) kernel: Spatial,
+    pub(crate) stride: Spatial,
+    pub(crate) low: [isize; MAX_SPATIAL],
+    pub(crate) high: [isize; MAX_SPATIAL],
+    pub(crate) lhs_dilation: Spatial,
+    pub(crate) rhs_dilation: Spatial,
+    pub(crate) feature_groups: usize,
+    pub(crate) batch_groups: usize,
+    /// Distances between examples and between channels of the input.
+    pub(crate) x_strides: [usize; 2],
+    /// Distances between output channels and between input channels of the kernel.
+    pub(crate) k_strides: [usize; 2],
+    /// Distances between examples and between channels of the result.
+    pub(crate) out_strides: [usize; 2],
+}
+
+/// Right-aligned in `MAX_SPATIAL` places.
+fn spread<T: Copy>(values: &[T], fill: T) -> Result<[T; MAX_SPATIAL], ConvError> {
+    if values.is_empty() || values.len() > MAX_SPATIAL {
+        return Err(ConvError::Rank(values.len()));
+    }
+    let mut all = [fill; MAX_SPATIAL];
+    all[MAX_SPATIAL - values.len()..].copy_from_slice(values);
+    Ok(all)
+}
+
+fn positive(what: &'static str, values: &[usize]) -> Result<Spatial, ConvError> {
+    if values.contains(&0) {
+        return Err(ConvError::Zero(what));
+    }
+    spread(values, 1)
+}
+
+/// Extent of `n` elements spread at a distance.
+fn dilated(n: usize, dilation: usize) -> usize {
+    if n == 0 { 0 } else { (n - 1) * dilation + 1 }
+}
+
+impl Conv {
+    /// A convolution of `batch` examples with `channels` into `outputs` channels: step 1, no padding, no dilation, no
+    /// groups, all operands contiguous.
+    ///
+    /// # Errors
+    /// When input and kernel do not have 1 to 3 spatial axes, both the same number.
+    pub fn new(
+        batch: usize,
+        channels: usize,
+        outputs: usize,
+        input: &[usize],
+        kernel: &[usize],
+    ) -> Result<Self, ConvError> {
+        if input.len() != kernel.len() {
+            return Err(ConvError::Rank(kernel.len()));
+        }
+        let ones = [1; MAX_SPATIAL];
+        let conv = Conv {
+            batch,
+            channels,
+            outputs,
+            input: spread(input, 1)?,
+            kernel: spread(kernel, 1)?,
+            stride: ones,
+            low: [0; MAX_SPATIAL],
+            high: [0; MAX_SPATIAL],
+            lhs_dilation: ones,
+            rhs_dilation: ones,
+            feature_groups: 1,
+            batch_groups: 1,
+            x_strides: [0; 2],
+            k_strides: [0; 2],
+            out_strides: [0; 2],
+        };
+        Ok(conv.contiguous())
+    }
+
+    /// Operands and result in row-major order; called by every setter, so strides are set last.
+    fn contiguous(mut self) -> Self {
+        let size = |s: &Spatial| s.iter().product::<usize>();
+        self.x_strides = [self.channels * size(&self.input), size(&self.input)];
+        self.k_strides = [self.group_channels() * size(&self.kernel), size(&self.kernel)];
+        let plane = size(&self.output());
+        self.out_strides = [self.outputs * plane, plane];
+        self
+    }
+
+    /// Steps between results.
+    ///
+    /// # Errors
+    /// When a step is zero or there are too many.
+    pub fn stride(mut self, stride: &[usize]) -> Result<Self, ConvError> {
+        self.stride = positive("a stride", stride)?;
+        Ok(self.contiguous())
+    }
+
+    /// Zeros before and after the (dilated) input; negative padding cuts off.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn padding(mut self, low: &[isize], high: &[isize]) -> Result<Self, ConvError> {
+        (self.low, self.high) = (spread(low, 0)?, spread(high, 0)?);
+        Ok(self.contiguous())
+    }
+
+    /// Distances at which the elements of the input and of the kernel are spread.
+    ///
+    /// # Errors
+    /// When a distance is zero or there are too many.
+    pub fn dilation(mut self, lhs: &[usize], rhs: &[usize]) -> Result<Self, ConvError> {
+        (self.lhs_dilation, self.rhs_dilation) = (positive("a dilation", lhs)?, positive("a dilation", rhs)?);
+        Ok(self.contiguous())
+    }
+
+    /// Feature groups: channels and output channels that do not mix. Batch groups: group `g` of the output channels
+    /// sees group `g` of the examples.
+    ///
+    /// # Errors
+    /// When a count is zero, does not divide what it splits, or both are above 1.
+    pub fn groups(mut self, feature: usize, batch: usize) -> Result<Self, ConvError> {
+        if feature == 0 || batch == 0 {
+            return Err(ConvError::Zero("a group count"));
+        }
+        if feature > 1 && batch > 1 {
+            return Err(ConvError::BothGroups);
+        }
+        let divides = |what, count: usize, groups: usize| {
+            if count.is_multiple_of(groups) { Ok(()) } else { Err(ConvError::Groups { what, count, groups }) }
+        };
+        divides("channels", self.channels, feature)?;
+        divides("output channels", self.outputs, feature * batch)?;
+        divides("examples", self.batch, batch)?;
+        (self.feature_groups, self.batch_groups) = (feature, batch);
+        Ok(self.contiguous())
+    }
+
+    /// Distances between (examples, channels) of the input, (output channels, channels) of the kernel, and (examples,
+    /// output channels) of the result; spatial axes stay contiguous. Set these last.
+    pub fn strides(mut self, x: [usize; 2], kernel: [usize; 2], out: [usize; 2]) -> Self {
+        (self.x_strides, self.k_strides, self.out_strides) = (x, kernel, out);
+        self
+    }
+
+    /// Extents of the result along the [`MAX_SPATIAL`] axes; 0 where the kernel does not fit.
+    pub fn output(&self) -> Spatial {
+        std::array::from_fn(|d| {
+            let padded = dilated(self.input[d], self.lhs_dilation[d]) as isize + self.low[d] + self.high[d];
+            let window = dilated(self.kernel[d], self.rhs_dilation[d]) as isize;
+            if padded < window { 0 } else { (padded - window) as usize / self.stride[d] + 1 }
+        })
+    }
+
+    /// Examples of the result.
+    pub fn result_batch(&self) -> usize {
+        self.batch / self.batch_groups
+    }
+
+    pub(crate) fn group_channels(&self) -> usize {
+        self.channels / self.feature_groups
+    }
+
+    pub(crate) fn group_count(&self) -> usize {
+        self.feature_groups * self.batch_groups
+    }
+
+    pub(crate) fn group_outputs(&self) -> usize {
+        self.outputs / self.group_count()
+    }
+
+    pub(crate) fn taps(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    pub(crate) fn positions(&self) -> usize {
+        self.output().iter().product()
+    }
+
+    /// Multiplications and additions, counted as two, padding included.
+    pub fn flops(&self) -> f64 {
+        let inner = self.group_channels() * self.taps();
+        2.0 * inner as f64 * (self.result_batch() * self.outputs * self.positions()) as f64
+    }
+
+    /// Where group `g` begins in the input, the kernel and the result.
+    pub(crate) fn group_offsets(&self, g: usize) -> [usize; 3] {
+        let x = if self.batch_groups > 1 {
+            g * self.result_batch() * self.x_strides[0]
+        } else {
+            g * self.group_channels() * self.x_strides[1]
+        };
+        [x, g * self.group_outputs() * self.k_strides[0], g * self.group_outputs() * self.out_strides[1]]
+    }
+
+    fn check(&self, x: usize, kernel: usize, out: usize) -> Result<(), ConvError> {
+        for axis in 0..MAX_SPATIAL {
+            let padded = dilated(self.input[axis], self.lhs_dilation[axis]) as isize
+                + self.low[axis]
+                + self.high[axis];
+            let window = dilated(self.kernel[axis], self.rhs_dilation[axis]);
+            if padded < window as isize || window == 0 {
+                return Err(ConvError::Window { axis, window, padded });
+            }
+        }
+        let last = |counts: [usize; 2], strides: [usize; 2], plane: usize| {
+            if counts.contains(&0) || plane == 0 {
+                return 0;
+            }
+            (counts[0] - 1) * strides[0] + (counts[1] - 1) * strides[1] + plane
+        };
+        let fits = |operand, need: usize, len: usize| {
+            if need <= len { Ok(()) } else { Err(ConvError::Length { operand, need, len }) }
+        };
+        fits("the input", last([self.batch, self.channels], self.x_strides, self.input.iter().product()), x)?;
+        fits("the kernel", last([self.outputs, self.group_channels()], self.k_strides, self.taps()), kernel)?;
+        let counts = [self.result_batch(), self.outputs];
+        fits("the result", last(counts, self.out_strides, self.positions()), out)?;
+        // From the inside out, each axis has to step over all that lies inside it.
+        let mut axes = [(counts[0], self.out_strides[0]), (counts[1], self.out_strides[1])];
+        axes.sort_by_key(|&(_, stride)| stride);
+        let mut reach = self.positions();
+        for (count, stride) in axes {
+            if count > 1 && stride < reach {
+                return Err(ConvError::Overlap);
+            }
+            reach += stride * (count.max(1) - 1);
+        }
+        Ok(())
+    }
+
+    /// Convolves `x` with `kernel` into `out`, all of which is overwritten.
+    ///
+    /// # Errors
+    /// When the kernel does not fit into the padded input, or an operand into its slice.
+    pub fn run<T: Float + Element>(
+        &self,
+        pool: &Pool,
+        x: &[T],
+        kernel: &[T],
+        out: &mut [T],
+    ) -> Result<(), ConvError> {
+        self.check(x.len(), kernel.len(), out.len())?;
+        if self.result_batch() * self.outputs * self.positions() == 0 {
+            return Ok(());
+        }
+        if self.channels == 0 || self.input.contains(&0) {
+            self.clear(out);
+            return Ok(());
+        }
+        let output = self.output();
+        let target = Target { step: [output[1] * output[2], output[2], 1], offset: 0 };
+        if phases::apply(self) {
+            phases::run(self, pool, x, kernel, out);
+        } else {
+            self.dispatch(pool, x, kernel, out, target);
+        }
+        Ok(())
+    }
+
+    /// Zeros in every element of the result, and nowhere between them.
+    fn clear<T: Float>(&self, out: &mut [T]) {
+        for n in 0..self.result_batch() {
+            for o in 0..self.outputs {
+                out[n * self.out_strides[0] + o * self.out_strides[1]..][..self.positions()].fill(T::ZERO);
+            }
+        }
+    }
+
+    /// Chooses the path, from the shape alone. Lengths have been checked.
+    fn dispatch<T: Float + Element>(
+        &self,
+        pool: &Pool,
+        x: &[T],
+        kernel: &[T],
+        out: &mut [T],
+        target: Target,
+    ) {
+        let plain = target.is_contiguous(&self.output());
+        let positions = self.positions();
+        if plain && self.is_pointwise() && positions >= 64 && self.k_strides[1] == 1 {
+            self.pointwise(pool, x, kernel, out);
+        } else if plain
+            && self.group_channels() == 1
+            && self.lhs_dilation == [1; 3]
+            && positions > self.taps()
+        {
+            depthwise::run(self, pool, x, kernel, out);
+        } else if plain && self.taps() > positions && self.lhs_dilation == [1; 3] {
+            inner::run(self, pool, x, kernel, out);
+        } else {
+            columns::run(self, pool, x, kernel, out, target);
+        }
+    }
+
+    fn is_pointwise(&self) -> bool {
+        let ones = [1; MAX_SPATIAL];
+        self.kernel == ones
+            && self.stride == ones
+            && self.lhs_dilation == ones
+            && self.low == [0; MAX_SPATIAL]
+            && self.high == [0; MAX_SPATIAL]
+            && self.group_count() == 1
+    }
+
+    /// A kernel of one tap is a matrix: `out[n] = kernel · x[n]`.
+    fn pointwise<T: Float + Element>(&self, pool: &Pool, x: &[T], kernel: &[T], out: &mut [T]) {
+        let layout = |strides: [usize; 2]| {
+            let mut layout = Layout::strided(strides[1] as isize, 1);
+            layout.batch[0] = strides[0] as isize;
+            layout
+        };
+        let weights = Layout::strided(self.k_strides[0] as isize, self.k_strides[1] as isize);
+        let mut product = MatMul::new(
+            self.outputs,
+            self.positions(),
+            self.channels,
+            weights,
+            layout(self.x_strides),
+            layout(self.out_strides),
+        );
+        product.batch[0] = self.batch;
+        // SAFETY: `check` has compared all strides with the slices, and results do not coincide.
+        unsafe {
+            product.run_raw(
+                pool,
+                <T as Element>::ONE,
+                kernel.as_ptr(),
+                x.as_ptr(),
+                <T as Element>::ZERO,
+                out.as_mut_ptr(),
+                &|_| (),
+            );
+        }
+    }
+}
+
+/// Where results go inside a plane of the result: every position, or one phase of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Distance between results along each spatial axis.
+    pub step: Spatial,
+    /// Where the first one lies.
+    pub offset: usize,
+}
+
+impl Target {
+    fn is_contiguous(&self, output: &Spatial) -> bool {
+        self.offset == 0 && self.step == [output[1] * output[2], output[2], 1]
+    }
+
+    /// Where position `p` (flattened) lies.
+    pub fn place(&self, output: &Spatial, p: usize) -> usize {
+        let (w, rest) = (p % output[2], p / output[2]);
+        let (h, d) = (rest % output[1], rest / output[1]);
+        self.offset + d * self.step[0] + h * self.step[1] + w * self.step[2]
+    }
+}

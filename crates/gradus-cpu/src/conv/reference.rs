@@ -1,0 +1,51 @@
+//! The definition of a convolution, element by element: the oracle of the tests.
+
+use super::Conv;
+use crate::vmath::Float;
+
+/// Convolves by the definition. Slow; operands must fit, as [`Conv::run`] checks.
+///
+/// # Panics
+/// When an operand does not fit.
+pub fn reference<T: Float>(conv: &Conv, x: &[T], kernel: &[T], out: &mut [T]) {
+    let output = conv.output();
+    for g in 0..conv.group_count() {
+        let [x0, k0, out0] = conv.group_offsets(g);
+        for n in 0..conv.result_batch() {
+            for o in 0..conv.group_outputs() {
+                for p in 0..conv.positions() {
+                    let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
+                    let mut sum = 0.0;
+                    for c in 0..conv.group_channels() {
+                        for k in 0..conv.taps() {
+                            let tap = [
+                                k / conv.kernel[2] / conv.kernel[1],
+                                k / conv.kernel[2] % conv.kernel[1],
+                                k % conv.kernel[2],
+                            ];
+                            let Some(place) = source(conv, at, tap) else { continue };
+                            let left = x[x0 + n * conv.x_strides[0] + c * conv.x_strides[1] + place];
+                            let right = kernel[k0 + o * conv.k_strides[0] + c * conv.k_strides[1] + k];
+                            sum += left.to_f64() * right.to_f64();
+                        }
+                    }
+                    out[out0 + n * conv.out_strides[0] + o * conv.out_strides[1] + p] = T::from_f64(sum);
+                }
+            }
+        }
+    }
+}
+
+/// Which element of an input plane a result and a tap meet at.
+fn source(conv: &Conv, at: [usize; 3], tap: [usize; 3]) -> Option<usize> {
+    let mut place = 0;
+    for d in 0..3 {
+        let i = (at[d] * conv.stride[d] + tap[d] * conv.rhs_dilation[d]) as isize - conv.low[d];
+        let spread = conv.lhs_dilation[d] as isize;
+        if i < 0 || i % spread != 0 || i / spread >= conv.input[d] as isize {
+            return None;
+        }
+        place = place * conv.input[d] + (i / spread) as usize;
+    }
+    Some(place)
+}

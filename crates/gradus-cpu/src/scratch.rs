@@ -1,0 +1,36 @@
+//! Scratch memory that a thread keeps from one kernel to the next, so that kernels do not allocate.
+
+use std::cell::RefCell;
+
+/// A cache line's worth of storage.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code, reason = "only its storage is used")] [u8; 64]);
+
+thread_local! {
+    static SCRATCH: [RefCell<Vec<Line>>; 2] = const { [const { RefCell::new(Vec::new()) }; 2] };
+}
+
+/// Which of a thread's scratches: kernels that call one another use different ones.
+#[derive(Clone, Copy)]
+pub(crate) enum Slot {
+    /// The operand that a matrix product transposes.
+    Repack,
+    /// The patches and results of a convolution.
+    Patches,
+}
+
+/// Calls `f` with room for `len` elements of `T`, aligned to cache lines, holding anything.
+pub(crate) fn with<T: Copy, R>(slot: Slot, len: usize, f: impl FnOnce(*mut T) -> R) -> R {
+    const { assert!(align_of::<T>() <= 64) };
+    let slot = slot as usize;
+    let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
+    // Taken out rather than borrowed: a nested call would find an empty scratch, not a panic.
+    let mut scratch = SCRATCH.with(|slots| slots[slot].take());
+    if scratch.len() < lines {
+        scratch.resize(lines, Line([0; 64]));
+    }
+    let result = f(scratch.as_mut_ptr().cast::<T>());
+    SCRATCH.with(|slots| slots[slot].replace(scratch));
+    result
+}

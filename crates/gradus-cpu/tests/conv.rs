@@ -1,0 +1,174 @@
+//! Convolutions of many shapes against the definition, and bit for bit the same on any number of threads.
+
+use gradus_cpu::Pool;
+use gradus_cpu::conv::{Conv, ConvError, reference};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 >> 33
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        self.next() as usize % n
+    }
+
+    fn numbers(&mut self, len: usize) -> Vec<f64> {
+        (0..len).map(|_| self.next() as f64 / (1u64 << 30) as f64 - 1.0).collect()
+    }
+}
+
+/// Runs a convolution on all pools and compares with the definition.
+fn check(conv: Conv, lengths: [usize; 3], pools: &[Pool], random: &mut Random) {
+    let (x, kernel) = (random.numbers(lengths[0]), random.numbers(lengths[1]));
+    let mut want = vec![7.0; lengths[2]];
+    reference(&conv, &x, &kernel, &mut want);
+    let mut first: Option<Vec<f64>> = None;
+    for pool in pools {
+        let mut got = vec![7.0; lengths[2]];
+        conv.run(pool, &x, &kernel, &mut got).expect("the operands fit");
+        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert!((got - want).abs() <= 1e-12 * (1.0 + want.abs()), "{conv:?} at {i}: {got}, not {want}");
+        }
+        match &first {
+            None => first = Some(got),
+            Some(first) => assert!(first == &got, "{conv:?} on {} threads", pool.threads()),
+        }
+    }
+}
+
+fn lengths(conv: &Conv, x: [usize; 2], k: [usize; 2], input: &[usize], kernel: &[usize]) -> [usize; 3] {
+    let size = |s: &[usize]| s.iter().product::<usize>();
+    let out = conv.result_batch() * k[0] * size(&conv.output());
+    [x[0] * x[1] * size(input), k[0] * k[1] * size(kernel), out]
+}
+
+#[test]
+fn random_shapes() {
+    let pools: Vec<Pool> = [1, 2, 3].map(Pool::new).into();
+    let mut random = Random(3);
+    let mut done = 0;
+    while done < 400 {
+        let rank = 1 + random.below(3);
+        let pick = |random: &mut Random, low: usize, n: usize| -> Vec<usize> {
+            (0..rank).map(|_| low + random.below(n)).collect()
+        };
+        let most = [40, 12, 6][rank - 1];
+        let (input, kernel) = (pick(&mut random, 1, most), pick(&mut random, 1, most.min(9)));
+        let (stride, lhs, rhs) = (pick(&mut random, 1, 3), pick(&mut random, 1, 3), pick(&mut random, 1, 3));
+        let pad =
+            |random: &mut Random| -> Vec<isize> { (0..rank).map(|_| random.below(6) as isize - 2).collect() };
+        let (low, high) = (pad(&mut random), pad(&mut random));
+        let groups = 1 + random.below(3);
+        let by_batch = random.below(4) == 0;
+        let (batch, channels) = (1 + random.below(4), 1 + random.below(5));
+        let outputs = groups * (1 + random.below(4));
+        let (batch, channels, per_group) = if by_batch {
+            (batch * groups, channels, channels)
+        } else {
+            (batch, channels * groups, channels)
+        };
+        let conv = Conv::new(batch, channels, outputs, &input, &kernel)
+            .and_then(|c| c.stride(&stride))
+            .and_then(|c| c.padding(&low, &high))
+            .and_then(|c| c.dilation(&lhs, &rhs))
+            .and_then(|c| if by_batch { c.groups(1, groups) } else { c.groups(groups, 1) })
+            .expect("the parameters are valid");
+        if conv.output().contains(&0) {
+            continue;
+        }
+        let lengths = lengths(&conv, [batch, channels], [outputs, per_group], &input, &kernel);
+        check(conv, lengths, &pools, &mut random);
+        done += 1;
+    }
+}
+
+#[test]
+fn shapes_of_networks() {
+    let pools: Vec<Pool> = [1, 2, 4].map(Pool::new).into();
+    let mut random = Random(5);
+    // batch, channels, outputs, extent, kernel, stride, padding, groups
+    let cases = [
+        (4, 1, 32, 28, 5, 1, 2, 1),
+        (3, 32, 64, 14, 5, 1, 2, 1),
+        (2, 64, 64, 16, 3, 1, 1, 1),
+        (2, 64, 128, 16, 3, 2, 1, 1),
+        (5, 128, 96, 4, 3, 1, 1, 1),
+        (2, 64, 128, 16, 1, 2, 0, 1),
+        (2, 48, 40, 9, 1, 1, 0, 1),
+        (2, 32, 32, 16, 3, 1, 1, 32),
+        (2, 32, 64, 15, 3, 2, 1, 32),
+        (2, 32, 64, 15, 5, 1, 2, 4),
+    ];
+    for (n, c, o, extent, k, stride, pad, groups) in cases {
+        let padding = [pad as isize; 2];
+        let conv = Conv::new(n, c, o, &[extent; 2], &[k; 2])
+            .and_then(|conv| conv.stride(&[stride; 2]))
+            .and_then(|conv| conv.padding(&padding, &padding))
+            .and_then(|conv| conv.groups(groups, 1))
+            .expect("the parameters are valid");
+        let lengths_of = lengths(&conv, [n, c], [o, c / groups], &[extent; 2], &[k; 2]);
+        check(conv, lengths_of, &pools, &mut random);
+
+        // The input gradient: the cotangent dilated by the stride, the kernel with its channel axes exchanged (its
+        // taps would be flipped too; which taps meet is all the same to the check).
+        if groups == 1 {
+            let out = conv.output()[1];
+            let low = (k - 1 - pad) as isize;
+            let high = (extent + k - 1 - ((out - 1) * stride + 1)) as isize - low;
+            let taps = k * k;
+            let gradient = Conv::new(n, o, c, &[out; 2], &[k; 2])
+                .and_then(|conv| conv.padding(&[low; 2], &[high; 2]))
+                .and_then(|conv| conv.dilation(&[stride; 2], &[1, 1]))
+                .expect("the parameters are valid")
+                .strides(
+                    [o * out * out, out * out],
+                    [taps, c * taps],
+                    [c * extent * extent, extent * extent],
+                );
+            assert_eq!(gradient.output()[1..], [extent; 2]);
+            check(gradient, [n * o * out * out, o * c * taps, n * c * extent * extent], &pools, &mut random);
+
+            // The weight gradient: batch and channels exchanged, the cotangent as kernel.
+            let high = ((k - 1) + (out - 1) * stride + 1) as isize - extent as isize - pad as isize;
+            let gradient = Conv::new(c, n, o, &[extent; 2], &[out; 2])
+                .and_then(|conv| conv.padding(&[pad as isize; 2], &[high; 2]))
+                .and_then(|conv| conv.dilation(&[1, 1], &[stride; 2]))
+                .expect("the parameters are valid")
+                .strides(
+                    [extent * extent, c * extent * extent],
+                    [out * out, o * out * out],
+                    [taps, c * taps],
+                );
+            assert_eq!(gradient.output()[1..], [k; 2]);
+            check(gradient, [n * c * extent * extent, n * o * out * out, o * c * taps], &pools, &mut random);
+        }
+    }
+}
+
+#[test]
+fn parameters_are_checked() {
+    assert_eq!(Conv::new(1, 1, 1, &[3], &[3, 3]), Err(ConvError::Rank(2)));
+    assert_eq!(Conv::new(1, 1, 1, &[3; 4], &[3; 4]), Err(ConvError::Rank(4)));
+    let conv = Conv::new(1, 4, 6, &[5, 5], &[3, 3]).expect("valid");
+    assert_eq!(conv.stride(&[0, 1]), Err(ConvError::Zero("a stride")));
+    assert!(matches!(conv.groups(3, 1), Err(ConvError::Groups { what: "channels", count: 4, groups: 3 })));
+    assert_eq!(conv.groups(2, 2), Err(ConvError::BothGroups));
+    let pool = Pool::serial();
+    let (x, kernel) = (vec![0f32; 100], vec![0f32; 6 * 4 * 9]);
+    let mut out = vec![0f32; 6 * 9];
+    assert!(conv.run(&pool, &x, &kernel, &mut out).is_ok());
+    let error = conv.run(&pool, &x[1..], &kernel, &mut out).expect_err("the input is short");
+    assert_eq!(error.to_string(), "the input needs 100 elements, but its slice has 99");
+    assert!(conv.run(&pool, &x, &kernel[1..], &mut out).is_err());
+    assert!(conv.run(&pool, &x, &kernel, &mut out[1..]).is_err());
+    let cut = conv.padding(&[-2, 0], &[-1, 0]).expect("valid");
+    assert!(matches!(
+        cut.run(&pool, &x, &kernel, &mut out),
+        Err(ConvError::Window { axis: 1, window: 3, padded: 2 })
+    ));
+    let overlapping = conv.strides([100, 25], [36, 9], [54, 4]);
+    assert_eq!(overlapping.run(&pool, &x, &kernel, &mut out), Err(ConvError::Overlap));
+}
