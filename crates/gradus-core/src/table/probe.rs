@@ -53,17 +53,19 @@ fn moved(args: &[Array], directions: &[Option<Array>], h: f64) -> Vec<Array> {
     args.iter().zip(directions).map(step).collect()
 }
 
-/// First step of the finite differences; samples stay this far from kinks.
+/// First step of the finite differences where no value changes faster than its argument; samples stay this far from
+/// kinks.
 const STEP: f64 = 0.02;
 /// Number of halvings.
 const LEVELS: usize = 5;
 
-/// The directional derivative of the float results by central differences, extrapolated to step zero (Ridders'
-/// table: the entry with the least estimated error, result by result).
+/// The directional derivative of the float results by central differences from `step` down, extrapolated to step zero
+/// (Ridders' table: the entry with the least estimated error, result by result).
 pub fn finite_difference(
     graph: &Graph,
     args: &[Array],
     directions: &[Option<Array>],
+    step: f64,
 ) -> Result<Vec<Vec<f64>>> {
     let central = |h: f64| -> Result<Vec<f64>> {
         let ends = [h, -h].map(|h| interpret(graph, &moved(args, directions, h)));
@@ -72,7 +74,7 @@ pub fn finite_difference(
         Ok(flat(up?).into_iter().zip(flat(down?)).map(|(u, d)| (u - d) / (2.0 * h)).collect())
     };
     let first: Vec<Vec<f64>> =
-        (0..LEVELS).map(|l| central(STEP / (1u32 << l) as f64)).collect::<Result<_>>()?;
+        (0..LEVELS).map(|l| central(step / (1u32 << l) as f64)).collect::<Result<_>>()?;
     let best = (0..first[0].len()).map(|i| extrapolate(&first.iter().map(|row| row[i]).collect::<Vec<_>>()));
     let mut best = best.collect::<Vec<f64>>().into_iter();
     let sizes = graph.output_types().into_iter().filter(|ty| ty.dtype.is_float());
@@ -98,11 +100,22 @@ fn extrapolate(values: &[f64]) -> f64 {
     best
 }
 
+/// A step along which no value on the way moves far: [`STEP`] over the largest tangent inside the program. (A tangent
+/// that is wrong makes the step a bad one, not the difference a wrong one.)
+fn gentle_step(graph: &Graph, tangents: &[Array], wrt: &[bool]) -> Result<f64> {
+    let floats = (0..graph.types().len() as u32).map(Var).filter(|&v| graph.ty(v).dtype.is_float());
+    let exposed = Graph { outputs: floats.collect(), ..graph.clone() };
+    let all = interpret(&jvp(&exposed, wrt)?, tangents)?;
+    let moving = all[exposed.outputs.len()..].iter().flat_map(Array::to_f64);
+    let most = moving.filter(|t| t.is_finite()).fold(0.0, |most: f64, t| most.max(t.abs()));
+    Ok(STEP / (most / 4.0).max(1.0))
+}
+
 /// The forward-mode derivative along a random direction, against finite differences.
 pub fn forward(graph: &Graph, args: &[Array], wrt: &[bool], rng: &mut Rng) -> Result<f64> {
     let dx = directions(graph, wrt, rng);
-    let expected = finite_difference(graph, args, &dx)?;
-    let tangents: Vec<Array> = args.iter().cloned().chain(dx.into_iter().flatten()).collect();
+    let tangents: Vec<Array> = args.iter().cloned().chain(dx.iter().flatten().cloned()).collect();
+    let expected = finite_difference(graph, args, &dx, gentle_step(graph, &tangents, wrt)?)?;
     let mut results = interpret(&jvp(graph, wrt)?, &tangents)?;
     let got = results.split_off(graph.outputs().len());
     let pairs = got.iter().zip(&expected);
