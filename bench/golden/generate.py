@@ -209,7 +209,13 @@ def points(name, rng):
         if name == "lgamma" or name == "polygamma(0)":
             near_root = near_root + [1 + e for e in NEAR[1:]]
         positive = tiny[2:] + middle + [p for p in large if p < 1e40] + near_root
-        return positive + [-p for p in spread(0.001, 1, 4, rng) + spread(1, 30, 8, rng)]
+        negative = [-p for p in spread(0.001, 1, 4, rng) + spread(1, 30, 8, rng)]
+        if name == "lgamma":
+            zeros = [-2.457024738220801, -2.7476826467274127, -3.143580888349980, -3.955294284858598, -4.039361839740537]
+            zeros += [-5.008218168322594, -8.000024800270682, -11.000000025052107, -14.000000000011472]
+            negative += [z + e for z in zeros for e in (0.0, 1e-13, -3e-6, 0.01 * rng.uniform(0.1, 1))]
+            negative += [-p for p in spread(2, 20, 20, rng)]
+        return positive + negative
     if name in ("sin", "cos", "tan", "sinc"):
         return signed(tiny + middle) + large + [math.pi / 2, math.pi, 22.0, 1.5, 1.4999, -1.5]
     if name in ("atan", "asinh", "abs", "cbrt", "recip"):

@@ -1,14 +1,9 @@
-//! The logarithm of the gamma function and its derivatives.
+//! The derivatives of the logarithm of the gamma function.
 
 use core::f64::consts::PI;
 
+use super::lgamma::lgamma;
 use super::{abs, exp, floor, log, powf, powi, recip, round, tan};
-
-/// `ln |Γ(x)|`. On the negative axis, near the function's zeros there, only the absolute error is small.
-#[inline]
-pub fn lgamma(x: f64) -> f64 {
-    libm::lgamma(x)
-}
 
 /// `ψ⁽ⁿ⁾(x)`. At the poles `0, -1, -2, …` infinite for odd `n`, NaN for even `n`, where the sides differ.
 ///
@@ -73,7 +68,7 @@ const BERNOULLI_OVER_2K: [f64; 8] = [
 ];
 
 /// Reflection below 0, `ψ(x) = ψ(x + 1) - 1/x` towards `[1, 2]`, the asymptotic series from 10 on.
-fn digamma(x: f64) -> f64 {
+pub(super) fn digamma(x: f64) -> f64 {
     if x < 0.0 {
         // The tangent has period 1 in x: reducing first keeps its argument exact.
         return digamma(1.0 - x) - PI / tan(PI * (x - round(x)));

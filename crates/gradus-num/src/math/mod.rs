@@ -5,6 +5,8 @@
 
 mod elementary;
 mod gamma;
+mod lgamma;
 
 pub use elementary::*;
-pub use gamma::{lgamma, polygamma};
+pub use gamma::polygamma;
+pub use lgamma::lgamma;
