@@ -215,6 +215,10 @@ def points(name, rng):
             zeros += [-5.008218168322594, -8.000024800270682, -11.000000025052107, -14.000000000011472]
             negative += [z + e for z in zeros for e in (0.0, 1e-13, -3e-6, 0.01 * rng.uniform(0.1, 1))]
             negative += [-p for p in spread(2, 20, 20, rng)]
+        if name == "polygamma(0)":
+            zeros = [-0.504083008264455, -1.573498473162390, -2.610720868444144, -5.667162441556885, -11.71413306122895]
+            negative += [z + e for z in zeros for e in (0.0, 1e-13, -3e-6, 0.03 * rng.uniform(0.1, 1))]
+            negative += [-p for p in spread(0, 24, 20, rng)]
         return positive + negative
     if name in ("sin", "cos", "tan", "sinc"):
         return signed(tiny + middle) + large + [math.pi / 2, math.pi, 22.0, 1.5, 1.4999, -1.5]

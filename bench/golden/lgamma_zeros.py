@@ -1,5 +1,6 @@
-"""Prints the constants that `gradus_num::math` uses for `lgamma` on the negative axis (needs `mpmath`): the distances
-in two parts each, from the poles -2, -3, … to the zeros of ln |Γ| beside them, left and right, and the nodes and weights of a Gauss-Legendre
+"""Prints the constants that `gradus_num::math` uses for `lgamma` and digamma on the negative axis (needs `mpmath`): the distances
+in two parts each, from the poles -2, -3, … to the zeros of ln |Γ| beside them, left and right, those from -1, -2, … to the
+zeros of digamma right of them, and the nodes and weights of a Gauss-Legendre
 rule on [0, 1]."""
 
 from mpmath import mp, mpf
@@ -25,6 +26,9 @@ def main(last=19, points=11):
         left = zero(m, -1)
         right = zero(m, 1) if m > 2 else mp.nan
         print("    [" + ", ".join(pair(z) for z in (left, right)) + "],")
+    for m in range(1, 25):
+        guess = mp.atan(mp.pi / (mp.log(m + mpf(1) / 2))) / mp.pi
+        print("    " + pair(mp.findroot(lambda d: mp.psi(0, d - m), (guess * 0.98, guess), tol=1e-50)) + ",")
     nodes = mp.polyroots(mp.taylor(lambda x: mp.legendre(points, x), 0, points)[::-1], maxsteps=200, extraprec=200)
     for x in sorted(nodes):
         slope = mp.diff(lambda t: mp.legendre(points, t), x)

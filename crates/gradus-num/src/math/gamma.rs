@@ -2,7 +2,7 @@
 
 use core::f64::consts::PI;
 
-use super::lgamma::lgamma;
+use super::lgamma::{GAUSS, lgamma};
 use super::{abs, exp, floor, log, powf, powi, recip, round, tan};
 
 /// `ψ⁽ⁿ⁾(x)`. At the poles `0, -1, -2, …` infinite for odd `n`, NaN for even `n`, where the sides differ.
@@ -67,9 +67,61 @@ const BERNOULLI_OVER_2K: [f64; 8] = [
     -3617.0 / 8160.0,
 ];
 
-/// Reflection below 0, `ψ(x) = ψ(x + 1) - 1/x` towards `[1, 2]`, the asymptotic series from 10 on.
+/// The distances from the poles -1, -2, … to the zeros right of them, in two parts each, from
+/// `bench/golden/lgamma_zeros.py`.
+const ZEROS: [(f64, f64); 24] = [
+    (0.4959169917355446, -8.15428206243813e-18),
+    (0.42650152683760956, -1.574185691077347e-17),
+    (0.38927913155585536, -1.2202694992732132e-17),
+    (0.3647066335630989, -9.671895995274374e-19),
+    (0.34676223825685754, 2.2628894141607193e-17),
+    (0.33283755844311447, -3.2153051074948335e-18),
+    (0.32158178692657324, 1.40129649619771e-17),
+    (0.312211674968374, -2.4133947001851525e-17),
+    (0.30423583618359873, 4.467870224652488e-18),
+    (0.29732745999813626, 7.435123333532191e-18),
+    (0.29125916174585537, -1.8098511510194027e-17),
+    (0.28586693877104613, 2.715774696551599e-17),
+    (0.2810289742507925, 2.4369117870628782e-17),
+    (0.2766525426361732, 8.738659301743149e-18),
+    (0.27266558398147106, 1.8892751268118038e-17),
+    (0.2690110936671176, -5.5027387288572304e-18),
+    (0.2656432760442643, 1.7295163907657788e-17),
+    (0.2625248400224111, -1.2977261991403057e-17),
+    (0.2596250552199003, -1.4230298349280131e-18),
+    (0.2569183274097824, -1.556656310557129e-17),
+    (0.25438313639247406, -6.67177569649072e-18),
+    (0.25200123179887035, -3.3780720055094426e-18),
+    (0.2497570156939399, 1.1118573635369212e-17),
+    (0.24763706261481824, 1.0790059074834907e-17),
+];
+
+/// At the distance `d` right of a pole: `ψ = 1/z - 1/d + ∫ h'` from the zero `z` to `d`, where `h` is `ψ` without the pole. Both
+/// terms vanish at the zero, where reflection cancels.
+fn right_of_pole(x: f64, pole: f64, d: f64, (high, low): (f64, f64)) -> f64 {
+    // Above -1/2 the distance from the pole at -1 is rounded, that from the zero is not.
+    let step = if pole == 1.0 { x + (1.0 - high) } else { d - high } - low;
+    let slope = |d: f64| {
+        let mut sum = hurwitz(2.0, 1.0 + d);
+        let mut j = 1.0;
+        while j <= pole {
+            sum += powi(j - d, -2);
+            j += 1.0;
+        }
+        sum
+    };
+    let mean = GAUSS.iter().fold(0.0, |sum, (u, w)| sum + w * slope(high + u * step));
+    step / (d * high) + step * mean
+}
+
+/// Reflection below 0, except near the zeros between the first poles; `ψ(x) = ψ(x + 1) - 1/x` towards `[1, 2]`, the asymptotic series from 10 on.
 pub(super) fn digamma(x: f64) -> f64 {
     if x < 0.0 {
+        let pole = -floor(x);
+        let d = x + pole;
+        if pole <= ZEROS.len() as f64 && d > 0.1 && d <= 0.6 {
+            return right_of_pole(x, pole, d, ZEROS[pole as usize - 1]);
+        }
         // The tangent has period 1 in x: reducing first keeps its argument exact.
         return digamma(1.0 - x) - PI / tan(PI * (x - round(x)));
     }

@@ -72,7 +72,7 @@ const ZEROS: [[(f64, f64); 2]; 18] = [
 ];
 
 /// Nodes and weights of the Gauss-Legendre rule with 11 points on `[0, 1]`.
-const GAUSS: [(f64, f64); 11] = [
+pub(super) const GAUSS: [(f64, f64); 11] = [
     (0.010885670926971503, 0.02783428355808683),
     (0.05646870011595235, 0.0627901847324523),
     (0.13492399721297535, 0.09314510546386713),
