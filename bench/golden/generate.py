@@ -213,6 +213,7 @@ def points(name, rng):
         if name == "lgamma":
             zeros = [-2.457024738220801, -2.7476826467274127, -3.143580888349980, -3.955294284858598, -4.039361839740537]
             zeros += [-5.008218168322594, -8.000024800270682, -11.000000025052107, -14.000000000011472]
+            negative += [-2.5005606227678974]
             negative += [z + e for z in zeros for e in (0.0, 1e-13, -3e-6, 0.01 * rng.uniform(0.1, 1))]
             negative += [-p for p in spread(2, 20, 20, rng)]
         if name == "polygamma(0)":

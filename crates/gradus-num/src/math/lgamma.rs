@@ -16,7 +16,8 @@ use super::{abs, log, log1p, recip, round};
 /// ```
 pub fn lgamma(x: f64) -> f64 {
     if x < -1.5 && x > -1.5 - ZEROS.len() as f64 {
-        let pole = -round(x);
+        // Between -3 and -2 the zeros are far from their poles, and the function small throughout: each serves its side.
+        let pole = if x > -2.62 { 2.0 } else { -round(x) };
         let d = x + pole;
         if d != 0.0 && pole >= 2.0 {
             let sides = ZEROS[pole as usize - 2];
