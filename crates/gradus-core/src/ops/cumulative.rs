@@ -78,7 +78,7 @@ fn run<T: Element>(
 }
 
 /// `x` moved one place along its axis, in the direction given, with `fill` coming in at the end left free.
-fn shift(b: &mut Builder, x: Var, axis: usize, later: bool, fill: f64) -> Result<Var> {
+pub(crate) fn shift(b: &mut Builder, x: Var, axis: usize, later: bool, fill: f64) -> Result<Var> {
     let shape = b.shape(x).clone();
     let extent = shape[axis];
     if extent == 0 {

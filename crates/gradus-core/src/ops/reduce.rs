@@ -3,11 +3,15 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
-use crate::ops::{Axes, Broadcast, Compare, LinearMul, Permute, Reshape, Select, jvp_linear, shifted};
+use crate::ops::cumulative::shift;
+use crate::ops::{
+    Axes, Broadcast, Compare, Cumulative, CumulativeKind, LinearMul, Permute, Reshape, Select, jvp_linear,
+    shifted,
+};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
-    Result, Shape, Type, Unary, Var,
+    Array, Batched, Binary, Buffer, Builder, Cost, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Shape, Type, Unary, Var,
 };
 
 /// What a reduction combines with.
@@ -44,7 +48,7 @@ pub(crate) fn unreduce(b: &mut Builder, reduced: Var, shape: &Shape, axes: &[usi
 }
 
 impl Reduce {
-    /// The product of all elements but each one, without dividing, so that zeros are harmless.
+    /// The product of all elements but each one, without dividing, so that zeros are harmless; linear in their number.
     fn others(&self, b: &mut Builder, x: Var) -> Result<Var> {
         let shape = b.shape(x).clone();
         let order: Axes =
@@ -54,16 +58,13 @@ impl Reduce {
         let rows: usize = shape.without(&self.axes).size();
         let flat = b.emit1(Permute { axes: order.clone() }, &[x])?;
         let flat = b.emit1(Reshape([rows, n].into()), &[flat])?;
-        // Row i of the square has a 1 in place of element i.
-        let square: Shape = [rows, n, n].into();
-        let repeated = b.emit1(Broadcast { shape: square.clone(), axes: smallvec![0, 2] }, &[flat])?;
-        let [i, j] = [1, 2].map(|axis| crate::ops::Iota { dtype: DType::I64, shape: square.clone(), axis });
-        let (i, j) = (b.emit1(i, &[])?, b.emit1(j, &[])?);
-        let diagonal = b.emit1(Compare::Eq, &[i, j])?;
-        let ty = b.ty(repeated).clone();
-        let one = b.full(&ty, 1.0);
-        let others = b.emit1(Select, &[diagonal, one, repeated])?;
-        let product = b.emit1(Reduce { kind: ReduceKind::Prod, axes: smallvec![2] }, &[others])?;
+        // The product of all before each element, times that of all after it.
+        let mut sides = [flat; 2];
+        for (side, reverse) in sides.iter_mut().zip([false, true]) {
+            let running = b.emit1(Cumulative { kind: CumulativeKind::Prod, axis: 1, reverse }, &[flat])?;
+            *side = shift(b, running, 1, !reverse, 1.0)?;
+        }
+        let product = b.emit1(Binary::Mul, &sides)?;
         let product = b.emit1(Reshape(ordered), &[product])?;
         let mut inverse: Axes = smallvec![0; order.len()];
         for (to, &from) in order.iter().enumerate() {

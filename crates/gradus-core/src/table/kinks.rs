@@ -1,7 +1,10 @@
 //! Derivatives at kinks and ties, as documented, for every spelling of a function.
 
 use crate::graph::Vars;
-use crate::ops::{Clamp, Compare, MaxPool, Reduce, ReduceKind, Select, Sort, StopGradient, Window};
+use crate::ops::{
+    Clamp, Compare, Cumulative, CumulativeKind, MaxPool, Reduce, ReduceKind, Select, Sort, StopGradient,
+    Window,
+};
 use crate::{Array, Binary, Builder, DType, Graph, Op, Result, Type, Unary, Var};
 
 /// A function at a point where its derivative is a convention.
@@ -71,6 +74,11 @@ pub(super) fn conventions() -> Result<Vec<Convention>> {
         b.emit(Binary::Min, &[raised, x[2]])
     };
     let greatest_by_sorting = |b: &mut Builder, x: &[Var]| b.emit(Sort { axis: 0, descending: true }, x);
+    let nested = |b: &mut Builder, x: &[Var]| {
+        let inner = b.emit1(Binary::Max, &[x[1], x[2]])?;
+        b.emit(Binary::Max, &[x[0], inner])
+    };
+    let running = Cumulative { kind: CumulativeKind::Prod, axis: 0, reverse: false };
     let pooled = MaxPool { window: Window::tiles(&[3]) };
     let bounds: &[&[f64]] = &[&[0.0, 1.0, 0.5, 2.0], &[0.0; 4], &[1.0; 4]];
     let shares: &[&[f64]] = &[&[0.5, 0.5, 1.0, 0.0], &[0.5, 0.0, 0.0, 0.0], &[0.0, 0.5, 0.0, 1.0]];
@@ -149,6 +157,21 @@ pub(super) fn conventions() -> Result<Vec<Convention>> {
             &[&[0.0, 0.0], &[2.0, 1.0]],
             &[&[0.0, 1.0], &[0.0, 0.0]],
             &single(Binary::Pow),
+        )?,
+        at(&["powf"], "xʸ at y = 0", &[&[3.0], &[0.0]], &[&[0.0], &[3f64.ln()]], &single(Binary::Pow))?,
+        at(
+            &["max"],
+            "a threefold tie of nested maxima",
+            &[&[1.0], &[1.0], &[1.0]],
+            &[&[0.5], &[0.25], &[0.25]],
+            &nested,
+        )?,
+        at(
+            &["cumprod"],
+            "a running product past a zero",
+            &[&[2.0, 0.0, 3.0]],
+            &[&[1.0, 8.0, 0.0]],
+            &single(running),
         )?,
         at(&["rem"], "x mod y at a multiple", &[&[4.0], &[2.0]], &[&[1.0], &[-2.0]], &single(Binary::Rem))?,
     ])

@@ -74,6 +74,41 @@ pub struct Cell {
     pub note: String,
 }
 
+impl Cell {
+    /// The cell as one line of JSON; an error that is not finite is `null`.
+    ///
+    /// ```
+    /// # use gradus_core::table::{CellKind, Options, check};
+    /// let only = Options { filter: Some("tanh".into()), kinds: vec![CellKind::Doc] };
+    /// assert!(check(&only)[0].to_json().starts_with(r#"{"event":"cell","op":"tanh","cell":"doc","status":"passed""#));
+    /// ```
+    pub fn to_json(&self) -> String {
+        let number = |x: f64| if x.is_finite() { format!("{x:e}") } else { "null".to_string() };
+        format!(
+            r#"{{"event":"cell","op":"{}","cell":"{}","status":"{}","worst_error":{},"tolerance":{},"note":"{}"}}"#,
+            escaped(&self.op),
+            self.kind,
+            self.status.name(),
+            number(self.worst_error),
+            number(self.tolerance),
+            escaped(&self.note)
+        )
+    }
+}
+
+/// A text as it stands between the quotes of JSON.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Checks every cell of the chosen rows and gives it to `report` as soon as it is done.
 ///
 /// A primitive without a row is reported as an empty cell.
