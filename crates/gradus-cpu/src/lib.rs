@@ -6,6 +6,7 @@
 //! * [`matmul`]: batched matrix products on any strides;
 //! * [`conv`]: convolution in its general form;
 //! * [`window`]: pooling;
+//! * [`fused`]: softmax, normalisation, GELU and optimiser steps, each as one loop;
 //! * [`vmath`]: element-wise functions, vectorised for the machine;
 //! * [`reduce`]: sums, products, extremes and running sums along an axis.
 //!
@@ -13,6 +14,7 @@
 
 pub mod conv;
 pub mod exec;
+pub mod fused;
 pub mod matmul;
 pub mod pool;
 pub mod reduce;

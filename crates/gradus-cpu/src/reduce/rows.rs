@@ -8,15 +8,15 @@ use crate::vmath::{Float, Isa};
 const LANES: usize = 64;
 
 /// A way of joining two elements, with its identity.
-pub(super) trait Join {
+pub(crate) trait Join {
     fn identity<T: Float>() -> T;
     fn join<T: Float>(a: T, b: T) -> T;
 }
 
-pub(super) struct Sum;
-pub(super) struct Prod;
-pub(super) struct Max;
-pub(super) struct Min;
+pub(crate) struct Sum;
+pub(crate) struct Prod;
+pub(crate) struct Max;
+pub(crate) struct Min;
 
 impl Join for Sum {
     #[inline(always)]

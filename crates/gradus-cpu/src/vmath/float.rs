@@ -34,6 +34,15 @@ pub trait Kernels<T>:
     + DepthwiseKernel<T>
     + MaxKernel<T>
     + SumKernel<T>
+    + crate::fused::SoftmaxKernel<T>
+    + crate::fused::SoftmaxGradientKernel<T>
+    + crate::fused::CrossEntropyGradientKernel<T>
+    + crate::fused::NormKernel<T>
+    + crate::fused::NormGradientKernel<T>
+    + crate::fused::GeluKernel<T>
+    + crate::fused::GeluGradientKernel<T>
+    + crate::fused::AdamKernel<T>
+    + crate::fused::SgdKernel<T>
 {
 }
 impl Kernels<f32> for f32 {}

@@ -5,10 +5,10 @@
 //! others, so a result never depends on where an element stands.
 
 /// Elements in a block: one or two vectors, several blocks being in flight at once.
-pub(super) const WIDTH: usize = 16;
+pub(crate) const WIDTH: usize = 16;
 
 /// A source of elements: a place to read from, or one element for all.
-pub(super) trait Source<T>: Copy {
+pub(crate) trait Source<T>: Copy {
     /// The elements from `start`, `len` of them in a whole or partial block.
     ///
     /// # Safety
@@ -17,10 +17,10 @@ pub(super) trait Source<T>: Copy {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Many<T>(pub *const T);
+pub(crate) struct Many<T>(pub *const T);
 
 #[derive(Clone, Copy)]
-pub(super) struct One<T>(pub T);
+pub(crate) struct One<T>(pub T);
 
 impl<T: Copy + Default> Source<T> for Many<T> {
     #[inline(always)]
@@ -52,7 +52,7 @@ impl<T: Copy> Source<T> for One<T> {
 /// # Safety
 /// They are valid for writes.
 #[inline(always)]
-pub(super) unsafe fn store<T: Copy>(out: *mut T, block: &[T; WIDTH], len: usize) {
+pub(crate) unsafe fn store<T: Copy>(out: *mut T, block: &[T; WIDTH], len: usize) {
     // SAFETY: the caller's promise; `len <= WIDTH`.
     unsafe {
         if len == WIDTH {
@@ -68,7 +68,7 @@ pub(super) unsafe fn store<T: Copy>(out: *mut T, block: &[T; WIDTH], len: usize)
 /// Keeps the compiler from vectorising across blocks: it would gather the first elements of sixteen blocks, then the
 /// second ones, at many times the cost.
 #[inline(always)]
-pub(super) fn keep_blocks() {
+pub(crate) fn keep_blocks() {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     // SAFETY: no instructions at all.
     unsafe {
@@ -119,4 +119,4 @@ macro_rules! each {
         unsafe { store($out.add($start), &block, $len) };
     }};
 }
-pub(super) use each;
+pub(crate) use each;

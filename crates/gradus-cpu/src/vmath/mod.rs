@@ -20,7 +20,7 @@ mod hyperbolic;
 mod inverse;
 pub(crate) mod isa;
 mod log;
-mod loops;
+pub(crate) mod loops;
 mod power;
 mod trig;
 mod unary;
