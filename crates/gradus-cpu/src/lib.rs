@@ -5,7 +5,7 @@
 //! * [`pool`]: the threads, and how work is handed to them;
 //! * [`matmul`]: batched matrix products on any strides;
 //! * [`conv`]: convolution in its general form;
-//! * [`window`]: pooling;
+//! * [`window`]: pooling, and its transposes;
 //! * [`fused`]: softmax, normalisation, GELU and optimiser steps, each as one loop;
 //! * [`vmath`]: element-wise functions, vectorised for the machine;
 //! * [`reduce`]: sums, products, extremes and running sums along an axis.

@@ -180,6 +180,7 @@ dispatch! {
     ) = gradient_row in NormGradientKernel
 }
 
+#[allow(clippy::extra_unused_type_parameters, reason = "every kernel names its instruction set")]
 #[inline(always)]
 unsafe fn gradient_row<T: Float, I: Isa>(
     len: usize,
