@@ -8,6 +8,7 @@
 mod arena;
 mod control;
 mod fuse;
+mod keep;
 pub mod kernel;
 mod passes;
 mod plan;
@@ -35,10 +36,26 @@ pub enum Budget {
     Share(f64),
 }
 
+/// How a reverse-mode program treats what its second half reads of the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// Local derivatives multiplied out, the fastest choice of what to keep, and within a budget whatever it takes.
+    #[default]
+    Auto,
+    /// Each primitive keeps what its rule reads.
+    Plain,
+    /// Element-wise regions keep what enters them and are computed again.
+    Recompute,
+    /// Element-wise regions keep their derivatives.
+    Nested,
+}
+
 /// What a plan may choose.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The most bytes one run may need.
+    /// What is kept between the halves of a reverse-mode program.
+    pub strategy: Strategy,
+    /// The most bytes one run may need, arguments and results included.
     pub memory_budget: Option<Budget>,
     /// The most equations in one fused region.
     pub region_limit: usize,
@@ -46,7 +63,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { memory_budget: None, region_limit: 96 }
+        Options { strategy: Strategy::Auto, memory_budget: None, region_limit: 96 }
     }
 }
 
@@ -55,5 +72,5 @@ impl Default for Options {
 /// # Errors
 /// If the memory budget cannot be met; the error names the smallest that can.
 pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
-    Plan::new(graph, options)
+    keep::choose(passes::simplify(graph)?, options)
 }

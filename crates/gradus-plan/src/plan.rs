@@ -107,10 +107,18 @@ impl Plan {
     pub fn argument_bytes(&self) -> usize {
         self.input_types.iter().map(Type::bytes).sum()
     }
-    /// Bytes that one run needs at most beside its arguments: the arena, the results, and a bound on what primitives
-    /// without a kernel of their own allocate while they run.
+    /// Bytes that one run needs at most: arguments, results, the arena, and a bound on what primitives without a
+    /// kernel of their own allocate while they run. Results written over arguments given away need less.
     pub fn planned_peak_bytes(&self) -> usize {
-        self.arena + self.result_bytes() + self.outside_bound()
+        self.argument_bytes() + self.result_bytes() + self.arena + self.outside_bound()
+    }
+    /// Estimated seconds of a run on two threads, for comparing plans of one program.
+    pub fn estimated_seconds(&self) -> f64 {
+        let one = |k: &Kernel| match &k.work {
+            Work::Product(_) => k.flops * 6e-12 + k.bytes * 2e-11,
+            _ => (k.flops * 3e-11).max(k.bytes * 5e-11) + 5e-7,
+        };
+        self.kernels.iter().map(one).sum()
     }
     /// The bound on allocations outside the arena: operands and results of the largest primitive that runs by its
     /// reference evaluation, twice.

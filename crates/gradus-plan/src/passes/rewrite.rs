@@ -58,4 +58,24 @@ impl Copier {
         let outputs = outputs.iter().map(|&v| self.get(v)).collect();
         transforms::prune(&self.b.finish(outputs))
     }
+
+    /// Closes the copy, without dead code; also says how many of its first `split` equations are left.
+    pub(crate) fn finish_split(self, outputs: &[Var], split: usize) -> (Graph, usize) {
+        let outputs: Vec<Var> = outputs.iter().map(|&v| self.get(v)).collect();
+        let whole = self.b.finish(outputs);
+        let mut live = vec![false; whole.types().len()];
+        for v in whole.outputs() {
+            live[v.index()] = true;
+        }
+        let mut left = 0;
+        for (i, eqn) in whole.eqns().iter().enumerate().rev() {
+            if eqn.outputs.iter().any(|v| live[v.index()]) {
+                left += usize::from(i < split);
+                for v in &eqn.inputs {
+                    live[v.index()] = true;
+                }
+            }
+        }
+        (transforms::prune(&whole), left)
+    }
 }

@@ -1,0 +1,75 @@
+//! Times whole training steps and small programs through the planner and the executor:
+//! `cargo run --release -p gradus-cpu --example steps [mlp|deep|chain|softmax]`.
+
+mod models;
+
+use std::time::Instant;
+
+use gradus_core::{Array, Graph};
+use gradus_cpu::exec::Executable;
+use gradus_plan::kernel::Work;
+use gradus_plan::{Options, plan};
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let all = wanted.is_empty();
+    let has = |name: &str| all || wanted.iter().any(|w| w == name);
+    if has("chain") {
+        let g = models::chain(1000, 4);
+        time("chain of 1000 on 4 elements", &g, 2000);
+        time("one op on 4 elements", &models::chain(1, 4), 20000);
+    }
+    if has("softmax") {
+        time("softmax 2000x512", &models::softmax(2000, 512), 20);
+        time("mish with derivative, 1e6", &models::mish(1_000_000), 20);
+        time("adam, 1e6", &models::adam(1_000_000), 20);
+    }
+    if has("mlp") {
+        time(
+            "mlp 784-512-512-10, batch 128, gelu, gradients",
+            &models::mlp(&[784, 512, 512, 10], 128, models::gelu),
+            50,
+        );
+        time("mlp, batch 1024, mish", &models::mlp(&[784, 512, 512, 10], 1024, models::mish_of), 10);
+    }
+    if has("deep") {
+        let widths: Vec<usize> = std::iter::once(784).chain([1024; 16]).chain([10]).collect();
+        time("deep-mish, batch 4096", &models::mlp(&widths, 4096, models::mish_of), 2);
+    }
+}
+
+/// Plans, runs and prints the median.
+fn time(name: &str, graph: &Graph, runs: usize) {
+    let args: Vec<Array> = graph
+        .input_types()
+        .iter()
+        .enumerate()
+        .map(|(k, ty)| {
+            let v: Vec<f64> =
+                (0..ty.shape.size()).map(|i| ((i * 37 + k * 11) % 101) as f64 / 1010.0 - 0.05).collect();
+            Array::new(ty.shape.clone(), v).expect("a value for each element").cast(ty.dtype)
+        })
+        .collect();
+    let began = Instant::now();
+    let planned = plan(graph, &Options::default()).expect("a plan");
+    let planning = began.elapsed();
+    let regions = planned.kernels().iter().filter(|k| matches!(k.work, Work::Region(_))).count();
+    println!(
+        "{name}: {} equations, {} kernels ({regions} regions), arena {:.1} MiB (bound {:.1}), planned in {planning:.1?}",
+        graph.eqns().len(),
+        planned.kernels().len(),
+        planned.arena_bytes() as f64 / 1048576.0,
+        planned.arena_lower_bound() as f64 / 1048576.0,
+    );
+    let executable = Executable::new(planned);
+    let mut times = Vec::new();
+    for _ in 0..runs + 1 {
+        let began = Instant::now();
+        let out = executable.run(&args).expect("a run");
+        times.push(began.elapsed().as_secs_f64());
+        drop(out);
+    }
+    times.sort_by(f64::total_cmp);
+    let median = times[times.len() / 2];
+    println!("    {:.3} ms, {:.2} ns an equation", median * 1e3, median * 1e9 / graph.eqns().len() as f64);
+}

@@ -1,0 +1,109 @@
+//! What is kept and what is computed again never changes a result, and a budget is kept to.
+
+#[allow(dead_code)]
+#[path = "../examples/steps/models.rs"]
+mod models;
+#[allow(dead_code)]
+mod programs;
+
+use gradus_core::ops::{Axes, Reduce, ReduceKind};
+use gradus_core::transforms::value_and_grad;
+use gradus_core::{Array, Builder, Graph, interpret};
+use gradus_cpu::exec::Executable;
+use gradus_plan::{Budget, Options, Plan, Strategy, plan};
+use programs::{arguments, random};
+
+fn with(strategy: Strategy, memory_budget: Option<Budget>) -> Options {
+    Options { strategy, memory_budget, ..Options::default() }
+}
+
+fn run(plan: Plan, args: &[Array]) -> Vec<Array> {
+    Executable::new(plan).run(args).unwrap()
+}
+
+fn bits(x: &[Array]) -> Vec<Vec<u64>> {
+    x.iter().map(|a| a.to_f64().iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() }).collect()).collect()
+}
+
+fn agree(got: &[Array], want: &[Array], tolerance: f64, what: &str) {
+    for (g, w) in got.iter().zip(want) {
+        let (g, w) = (g.to_f64(), w.to_f64());
+        let scale = w.iter().filter(|x| x.is_finite()).fold(1.0f64, |m, x| m.max(x.abs()));
+        for (g, w) in g.iter().zip(&w) {
+            assert!(
+                g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= tolerance * scale,
+                "{g} {w} {what}"
+            );
+        }
+    }
+}
+
+/// Every strategy agrees with the interpreter; `auto` is the same to the bit at every budget, its peak monotone.
+fn check(graph: &Graph, args: &[Array], tolerance: f64) {
+    let want = interpret(graph, args).unwrap();
+    for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Nested, Strategy::Auto] {
+        let got = run(plan(graph, &with(strategy, None)).unwrap(), args);
+        agree(&got, &want, tolerance, &format!("{strategy:?}\n{graph}"));
+    }
+    let free = plan(graph, &with(Strategy::Auto, None)).unwrap();
+    let full = free.planned_peak_bytes();
+    let first = bits(&run(free, args));
+    let mut peak = full;
+    for percent in (5..100).rev().step_by(10) {
+        let budget = full * percent / 100;
+        match plan(graph, &with(Strategy::Auto, Some(Budget::Bytes(budget)))) {
+            Ok(p) => {
+                assert!(p.planned_peak_bytes() <= budget);
+                assert!(p.planned_peak_bytes() <= peak, "the peak grew with a smaller budget\n{graph}");
+                peak = p.planned_peak_bytes();
+                assert_eq!(bits(&run(p, args)), first, "at {percent} %\n{graph}");
+            }
+            Err(e) => {
+                let text = e.to_string();
+                let smallest: usize =
+                    text.split("needs ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+                assert!(smallest > budget, "{text}");
+                let p = plan(graph, &with(Strategy::Auto, Some(Budget::Bytes(smallest)))).unwrap();
+                assert_eq!(p.planned_peak_bytes(), smallest);
+                assert_eq!(bits(&run(p, args)), first);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn random_gradients() {
+    for seed in 0..60 {
+        let (graph, args) = random(seed);
+        let mut b = Builder::new();
+        let inputs: Vec<_> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
+        let out = b.inline(&graph, &inputs).unwrap();
+        let mut total = None;
+        for v in out {
+            let axes: Axes = (0..b.shape(v).rank()).collect();
+            let s = b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[v]).unwrap();
+            total = b.add_tangents(total, Some(s)).unwrap();
+        }
+        let grad = value_and_grad(&b.finish(vec![total.unwrap()]), &vec![true; args.len()]).unwrap();
+        check(&grad, &args, 1e-7);
+    }
+}
+
+#[test]
+fn networks() {
+    for activation in [models::mish_of, models::gelu] {
+        let g = models::mlp(&[16, 64, 64, 64, 64, 64, 64, 64, 64, 10], 48, activation);
+        check(&g, &arguments(&g, 3), 2e-5);
+    }
+}
+
+#[test]
+fn nested_keeps_half_of_what_plain_keeps() {
+    let g = models::mlp(&[784, 256, 256, 256, 256, 256, 256, 10], 512, models::mish_of);
+    let arena = |s| plan(&g, &with(s, None)).unwrap().arena_bytes() as f64;
+    let (plain, nested, recompute) =
+        (arena(Strategy::Plain), arena(Strategy::Nested), arena(Strategy::Recompute));
+    assert!(plain / nested > 1.8, "plain {plain}, nested {nested}");
+    assert!(recompute < nested, "recompute {recompute}, nested {nested}");
+}

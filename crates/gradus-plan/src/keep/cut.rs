@@ -1,0 +1,167 @@
+//! The minimum cut: which values of the first half cross, which are computed again.
+//!
+//! Every value that the first half can provide is a pair of nodes. The edge between them costs the bytes of keeping
+//! it; an edge from the source costs the time of computing it again; what must not be computed again hangs on the
+//! source with infinite weight, what the second half reads on the sink. The cut of least weight is the choice.
+
+use std::collections::VecDeque;
+
+use gradus_core::ops::Op;
+use gradus_core::{Graph, Type, Var};
+
+use super::boundary::{Halves, is_cheap};
+use crate::fuse::{is_elementwise, is_movement};
+
+/// Equations that may be run again: element-wise ones and movement.
+pub(super) fn elementwise(op: &Op) -> bool {
+    is_elementwise(op) || is_movement(op) || matches!(op, Op::Full(_))
+}
+
+/// Equations that may be run again: all but products and what is as dear.
+pub(super) fn cheap(op: &Op) -> bool {
+    is_cheap(op)
+}
+
+/// Estimated nanoseconds of an equation inside a fused kernel.
+fn nanos(graph: &Graph, i: usize) -> f64 {
+    let eqn = &graph.eqns()[i];
+    if matches!(eqn.op, Op::Full(_)) || is_movement(&eqn.op) {
+        return 0.0;
+    }
+    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
+    let (inputs, outputs) = (types(&eqn.inputs), types(&eqn.outputs));
+    let points = inputs.iter().chain(&outputs).map(|ty| ty.shape.size()).max().unwrap_or(0);
+    eqn.op.row().cost(&inputs, &outputs).flops * 0.06 + points as f64 * 0.05
+}
+
+/// The values that are kept, when a nanosecond is worth so many bytes and `again` says what may be computed again.
+pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, again: fn(&Op) -> bool) -> Vec<bool> {
+    let n = graph.types().len();
+    let mut free = vec![false; n];
+    for v in graph.inputs() {
+        free[v.index()] = true;
+    }
+    let mut returned = vec![false; n];
+    for v in graph.outputs() {
+        returned[v.index()] = true;
+    }
+    let (source, sink) = (2 * n, 2 * n + 1);
+    let mut net = Network::new(2 * n + 2);
+    for (i, eqn) in graph.eqns().iter().enumerate() {
+        for &v in &eqn.outputs {
+            if !halves.available[v.index()] {
+                continue;
+            }
+            if let Op::Full(_) = eqn.op {
+                free[v.index()] = true;
+                continue;
+            }
+            let bytes = if returned[v.index()] { 0.0 } else { graph.ty(v).bytes() as f64 };
+            // A tie goes to the value that is there first.
+            net.edge(2 * v.index(), 2 * v.index() + 1, bytes * (1.0 + 1e-6 * i as f64 / n as f64));
+            let dear = !again(&eqn.op);
+            net.edge(source, 2 * v.index(), if dear { INFINITE } else { nanos(graph, i) * worth });
+            if !dear {
+                for &u in eqn.inputs.iter().filter(|u| !free[u.index()]) {
+                    net.edge(2 * u.index() + 1, 2 * v.index(), INFINITE);
+                }
+            }
+        }
+    }
+    for eqn in &graph.eqns()[halves.at..] {
+        if halves.available[eqn.outputs[0].index()] {
+            continue;
+        }
+        for u in eqn.inputs.iter().filter(|u| halves.available[u.index()] && !free[u.index()]) {
+            net.edge(2 * u.index() + 1, sink, INFINITE);
+        }
+    }
+    net.saturate(source, sink);
+    let before = net.reachable(source);
+    (0..n).map(|v| before[2 * v] && !before[2 * v + 1] && halves.available[v] && !free[v]).collect()
+}
+
+const INFINITE: f64 = f64::INFINITY;
+/// Flow below this is rounding.
+const DUST: f64 = 1e-6;
+
+/// A flow network; the maximum flow is found by Dinic's algorithm.
+struct Network {
+    edges: Vec<(usize, f64)>,
+    from: Vec<Vec<usize>>,
+}
+
+impl Network {
+    fn new(nodes: usize) -> Self {
+        Network { edges: Vec::new(), from: vec![Vec::new(); nodes] }
+    }
+
+    fn edge(&mut self, a: usize, b: usize, capacity: f64) {
+        self.from[a].push(self.edges.len());
+        self.edges.push((b, capacity));
+        self.from[b].push(self.edges.len());
+        self.edges.push((a, 0.0));
+    }
+
+    fn levels(&self, source: usize) -> Vec<u32> {
+        let mut level = vec![u32::MAX; self.from.len()];
+        level[source] = 0;
+        let mut queue = VecDeque::from([source]);
+        while let Some(a) = queue.pop_front() {
+            for &e in &self.from[a] {
+                let (b, capacity) = self.edges[e];
+                if capacity > DUST && level[b] == u32::MAX {
+                    level[b] = level[a] + 1;
+                    queue.push_back(b);
+                }
+            }
+        }
+        level
+    }
+
+    fn reachable(&self, source: usize) -> Vec<bool> {
+        self.levels(source).into_iter().map(|l| l != u32::MAX).collect()
+    }
+
+    fn saturate(&mut self, source: usize, sink: usize) {
+        loop {
+            let level = self.levels(source);
+            if level[sink] == u32::MAX {
+                return;
+            }
+            let mut next = vec![0usize; self.from.len()];
+            while self.push(source, sink, &level, &mut next) {}
+        }
+    }
+
+    /// One augmenting path along the levels.
+    fn push(&mut self, source: usize, sink: usize, level: &[u32], next: &mut [usize]) -> bool {
+        let mut path: Vec<usize> = Vec::new();
+        let mut at = source;
+        while at != sink {
+            let Some(&e) = self.from[at].get(next[at]) else {
+                let Some(e) = path.pop() else { return false };
+                at = self.edges[e ^ 1].0;
+                next[at] += 1;
+                continue;
+            };
+            let (b, capacity) = self.edges[e];
+            if capacity > DUST && level[b] == level[at] + 1 {
+                path.push(e);
+                at = b;
+            } else {
+                next[at] += 1;
+            }
+        }
+        let flow = path.iter().map(|&e| self.edges[e].1).fold(INFINITE, f64::min);
+        if flow.is_infinite() {
+            // Something that may not be computed again is read by itself: it crosses, whatever it costs.
+            return false;
+        }
+        for &e in &path {
+            self.edges[e].1 -= flow;
+            self.edges[e ^ 1].1 += flow;
+        }
+        true
+    }
+}

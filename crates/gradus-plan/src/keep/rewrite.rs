@@ -1,0 +1,77 @@
+//! The choice written into the program: equations of the first half that are run again become equations of the second.
+
+use gradus_core::{Graph, Result, Var};
+
+use super::Staged;
+use super::boundary::Halves;
+use crate::passes::Copier;
+
+/// The program that keeps the marked values and computes the rest again, each just before it is first read.
+pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<Staged> {
+    let mut wanted = vec![false; graph.types().len()];
+    for (v, &k) in kept.iter().enumerate() {
+        wanted[v] = k;
+    }
+    for v in graph.outputs().iter().filter(|v| halves.available[v.index()]) {
+        wanted[v.index()] = true;
+    }
+    // The first half: what is kept or returned, and what that needs.
+    let needs = |i: usize, wanted: &[bool]| graph.eqns()[i].outputs.iter().any(|v| wanted[v.index()]);
+    let mut first = vec![false; graph.eqns().len()];
+    for i in (0..graph.eqns().len()).rev() {
+        let here = halves.available[graph.eqns()[i].outputs[0].index()] && needs(i, &wanted);
+        if here {
+            first[i] = true;
+            for v in &graph.eqns()[i].inputs {
+                wanted[v.index()] = true;
+            }
+        }
+    }
+    let mut copy = Copier::new(graph);
+    let mut at_hand = vec![false; graph.types().len()];
+    for v in graph.inputs() {
+        at_hand[v.index()] = true;
+    }
+    for i in (0..graph.eqns().len()).filter(|&i| first[i]) {
+        copy.copy(&graph.eqns()[i])?;
+        for v in &graph.eqns()[i].outputs {
+            at_hand[v.index()] = kept[v.index()] || graph.outputs().contains(v);
+        }
+    }
+    let returned: Vec<(Var, Var)> =
+        graph.outputs().iter().filter(|v| halves.available[v.index()]).map(|&v| (v, copy.get(v))).collect();
+    let split = copy.b.graph().eqns().len();
+    let second = (0..graph.eqns().len()).filter(|&i| !halves.available[graph.eqns()[i].outputs[0].index()]);
+    for i in second {
+        let mut pending: Vec<Var> = graph.eqns()[i].inputs.iter().copied().rev().collect();
+        while let Some(&v) = pending.last() {
+            let made = halves.made[v.index()].filter(|_| !at_hand[v.index()]);
+            let Some(again) = made else {
+                pending.pop();
+                continue;
+            };
+            let eqn = &graph.eqns()[again];
+            let missing: Vec<Var> = eqn.inputs.iter().copied().filter(|u| !at_hand[u.index()]).collect();
+            if missing.is_empty() {
+                copy.copy(eqn)?;
+                for v in &eqn.outputs {
+                    at_hand[v.index()] = true;
+                }
+                pending.pop();
+            } else {
+                pending.extend(missing);
+            }
+        }
+        copy.copy(&graph.eqns()[i])?;
+        for v in &graph.eqns()[i].outputs {
+            at_hand[v.index()] = true;
+        }
+    }
+    // Results of the first half are those that it computed, not a later copy.
+    for (v, first) in returned {
+        copy.set(v, first);
+    }
+    let (graph, split) = copy.finish_split(graph.outputs(), split);
+    let stages = (0..graph.eqns().len()).map(|i| u32::from(i >= split)).collect();
+    Ok(Staged { graph, stages })
+}
