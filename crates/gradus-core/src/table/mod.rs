@@ -130,22 +130,22 @@ pub fn check_each(options: &Options, mut report: impl FnMut(Cell)) {
             if !options.kinds.is_empty() && !options.kinds.contains(&kind) {
                 continue;
             }
-            let outcome = match kind {
-                CellKind::Doc => cells::doc(row),
-                CellKind::Shape => cells::shape(row),
-                CellKind::Cost => cells::cost(row),
-                CellKind::Value => cells::settle(cells::value(row)),
-                CellKind::DTypes => cells::settle(cells::dtypes(row)),
-                CellKind::Edges => cells::settle(cells::edges(row)),
-                CellKind::Accuracy => cells::settle(cells::accuracy(row)),
-                CellKind::Dual => cells::settle(cells::dual(row)),
-                CellKind::Jvp => cells::settle(cells::forward(row)),
-                CellKind::Vjp => cells::settle(cells::reverse(row)),
-                CellKind::Transpose => cells::settle(cells::transposed(row)),
-                CellKind::Vmap => cells::settle(cells::vmap(row)),
-                CellKind::Second => cells::settle(cells::second(row)),
-                CellKind::Kinks => cells::settle(cells::kinks(row, &conventions)),
-            };
+            let outcome = cells::settle(|| match kind {
+                CellKind::Doc => Ok(cells::doc(row)),
+                CellKind::Shape => Ok(cells::shape(row)),
+                CellKind::Cost => Ok(cells::cost(row)),
+                CellKind::Value => cells::value(row),
+                CellKind::DTypes => cells::dtypes(row),
+                CellKind::Edges => cells::edges(row),
+                CellKind::Accuracy => cells::accuracy(row),
+                CellKind::Dual => cells::dual(row),
+                CellKind::Jvp => cells::forward(row),
+                CellKind::Vjp => cells::reverse(row),
+                CellKind::Transpose => cells::transposed(row),
+                CellKind::Vmap => cells::vmap(row),
+                CellKind::Second => cells::second(row),
+                CellKind::Kinks => cells::kinks(row, &conventions),
+            });
             let tolerance = kind.tolerance();
             let (worst_error, status, note) = match outcome {
                 Outcome::Error(e, note) if e <= tolerance => (e, Status::Passed, note),

@@ -6,6 +6,7 @@ mod statements;
 mod values;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(super) use derivatives::{forward, kinks, reverse, second, transposed, vmap};
 pub(super) use numbers::{accuracy, dual};
@@ -14,7 +15,7 @@ pub(super) use values::{dtypes, edges, value};
 
 use super::random::Rng;
 use super::row::Case;
-use crate::{Array, Error, Result, Type};
+use crate::{Array, Result, Type};
 
 /// What is checked of every primitive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -146,7 +147,15 @@ fn examples(case: &Case, rng: &mut Rng, n: usize) -> Vec<Vec<Array>> {
     (0..n).map(|_| case.operands.iter().map(|s| s.draw(rng)).collect()).collect()
 }
 
-/// A check that could not run is a failed one.
-pub(super) fn settle(outcome: Result<Outcome, Error>) -> Outcome {
-    outcome.unwrap_or_else(|e| Outcome::Error(f64::INFINITY, e.to_string()))
+/// Runs a check; one that cannot run, or that panics, has failed.
+pub(super) fn settle(check: impl FnOnce() -> Result<Outcome>) -> Outcome {
+    match catch_unwind(AssertUnwindSafe(check)) {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(e)) => Outcome::Error(f64::INFINITY, e.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
+            Outcome::Error(f64::INFINITY, format!("it panicked: {}", text.unwrap_or_default()))
+        }
+    }
 }
