@@ -8,6 +8,8 @@ pub const SIDE: usize = 100;
 
 macro_rules! problems {
     ($module:ident, $number:ident: [$($bound:tt)*], |$value:ident| $lit:expr) => {
+        // Not every crate's number trait has the assigning operators.
+        #[allow(clippy::assign_op_pattern)]
         pub mod $module {
             use $crate::problems::{MULTIPLY_ADD_STEPS, SIDE, TRANSCENDENTAL_STEPS};
 

@@ -218,7 +218,9 @@ fn one_pass<F: ScalarFn, const W: usize>(
 /// ```
 #[inline]
 pub fn value_and_gradient_array<const N: usize>(f: &impl ScalarFn, x: &[f64; N]) -> (f64, [f64; N]) {
-    let inputs: [Dual<f64, N>; N] = core::array::from_fn(|j| Dual::variable(x[j], j));
+    // Selected, not stored by index: the seeds then stay in registers.
+    let seed = |j: usize| core::array::from_fn(|i| if i == j { 1.0 } else { 0.0 });
+    let inputs: [Dual<f64, N>; N] = core::array::from_fn(|j| Dual::new(x[j], seed(j)));
     let y = f.call(&inputs);
     (y.primal, y.tangent)
 }
