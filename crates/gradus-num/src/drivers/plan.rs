@@ -1,9 +1,10 @@
 //! The cost model, the choice it makes, and the words for it.
 //!
-//! The unit costs below were measured (by the scalar benchmark's `--calibrate`, nanoseconds on one AVX2 core at the
-//! default target) and rounded. They are constants and not timed anew on each run: the choice, and with it the last bit of
-//! the result, then depends on the function alone. A choice between two modes that cost nearly the same may be
-//! wrong on another machine, where it costs little.
+//! The unit costs below are nanoseconds set by hand beside the scalar benchmark's timings on one AVX2 core at the default
+//! target. They rank the modes; as ratios they are rough, most of all for short functions, which a compiler may vectorise
+//! when they are called with plain numbers. They are constants and not timed anew on each run: the choice, and with it the
+//! last bit of the result, then depends on the function alone. A wrong choice between two modes that cost nearly the same
+//! costs little.
 
 use core::fmt;
 use std::string::String;
