@@ -212,5 +212,5 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// `Result` with this crate's [`Error`].
+/// `Result` with this crate's [`struct@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -45,91 +45,74 @@ use crate::{Batched, Binary, Builder, Graph, Primitive, Result, Unary, Var};
 /// A short list of axes.
 pub type Axes = SmallVec<[usize; 4]>;
 
-/// A primitive with its parameters.
-#[derive(Clone, Debug, PartialEq, Hash)]
-#[allow(missing_docs)] // each variant is documented at the type it holds
-pub enum Op {
-    Full(Full),
-    Iota(Iota),
-    Unary(Unary),
-    Binary(Binary),
-    LinearMul(LinearMul),
-    Compare(Compare),
-    Logic(Logic),
-    Not(Not),
-    Select(Select),
-    Cast(Cast),
-    StopGradient(StopGradient),
-    Reduce(Reduce),
-    Reshape(Reshape),
-    Permute(Permute),
-    Broadcast(Broadcast),
-    Slice(Slice),
-    Pad(Pad),
-    Concat(Concat),
-    Reverse(Reverse),
-    Dot(Dot),
-    SumPool(SumPool),
-    MaxPool(MaxPool),
-    Conv(Conv),
-    FoldIn(FoldIn),
-    RandomBits(RandomBits),
-    Recurrence(Recurrence),
-    Cumulative(Cumulative),
-    ArgReduce(ArgReduce),
-    Sort(Sort),
-    ScatterAdd(ScatterAdd),
-    Gather(Gather),
-    Clamp(Clamp),
-    Cond(Cond),
-    Scan(Scan),
-    While(While),
-    Call(Call),
+/// The list of primitives: from it come the enum, its conversions and the way to a primitive's row.
+macro_rules! primitives {
+    ($($variant:ident),+ $(,)?) => {
+        /// A primitive with its parameters.
+        #[derive(Clone, Debug, PartialEq, Hash)]
+        #[allow(missing_docs)] // each variant is documented at the type it holds
+        pub enum Op { $($variant($variant),)+ }
+
+        impl Op {
+            /// The variants, by name; the op table has a row for each.
+            pub const VARIANTS: &[&str] = &[$(stringify!($variant)),+];
+
+            /// The name of the variant.
+            pub fn variant(&self) -> &'static str {
+                match self { $(Op::$variant(_) => stringify!($variant),)+ }
+            }
+
+            /// The primitive's row of the op table.
+            pub fn row(&self) -> &dyn Primitive {
+                match self { $(Op::$variant(p) => p,)+ }
+            }
+        }
+
+        $(impl From<$variant> for Op {
+            fn from(p: $variant) -> Op { Op::$variant(p) }
+        })+
+    };
+}
+primitives! {
+    Full,
+    Iota,
+    RandomBits,
+    FoldIn,
+    Unary,
+    Binary,
+    LinearMul,
+    Clamp,
+    Compare,
+    Logic,
+    Not,
+    Select,
+    Cast,
+    StopGradient,
+    Reduce,
+    ArgReduce,
+    Cumulative,
+    Recurrence,
+    Sort,
+    Reshape,
+    Permute,
+    Broadcast,
+    Slice,
+    Pad,
+    Concat,
+    Reverse,
+    Gather,
+    ScatterAdd,
+    Dot,
+    Conv,
+    MaxPool,
+    SumPool,
+    Cond,
+    Scan,
+    While,
+    Call,
 }
 
 impl Op {
-    /// The primitive's row of the op table.
-    pub fn row(&self) -> &dyn Primitive {
-        match self {
-            Op::Full(p) => p,
-            Op::Iota(p) => p,
-            Op::Unary(p) => p,
-            Op::Binary(p) => p,
-            Op::LinearMul(p) => p,
-            Op::Compare(p) => p,
-            Op::Logic(p) => p,
-            Op::Not(p) => p,
-            Op::Select(p) => p,
-            Op::Cast(p) => p,
-            Op::StopGradient(p) => p,
-            Op::Reduce(p) => p,
-            Op::Reshape(p) => p,
-            Op::Permute(p) => p,
-            Op::Broadcast(p) => p,
-            Op::Slice(p) => p,
-            Op::Pad(p) => p,
-            Op::Concat(p) => p,
-            Op::Reverse(p) => p,
-            Op::Dot(p) => p,
-            Op::SumPool(p) => p,
-            Op::MaxPool(p) => p,
-            Op::Conv(p) => p,
-            Op::FoldIn(p) => p,
-            Op::RandomBits(p) => p,
-            Op::Recurrence(p) => p,
-            Op::Cumulative(p) => p,
-            Op::ArgReduce(p) => p,
-            Op::Sort(p) => p,
-            Op::ScatterAdd(p) => p,
-            Op::Gather(p) => p,
-            Op::Clamp(p) => p,
-            Op::Cond(p) => p,
-            Op::Scan(p) => p,
-            Op::While(p) => p,
-            Op::Call(p) => p,
-        }
-    }
-
     /// The name printed in programs.
     pub fn name(&self) -> &'static str {
         self.row().doc().name
@@ -177,48 +160,6 @@ impl Op {
         }
     }
 }
-
-macro_rules! from_rows {
-    ($($v:ident),+) => { $( impl From<$v> for Op { fn from(p: $v) -> Op { Op::$v(p) } } )+ };
-}
-from_rows!(
-    Full,
-    Iota,
-    Unary,
-    Binary,
-    LinearMul,
-    Compare,
-    Logic,
-    Not,
-    Select,
-    Cast,
-    StopGradient,
-    Reduce,
-    Reshape,
-    Permute,
-    Broadcast,
-    Slice,
-    Pad,
-    Concat,
-    Reverse,
-    Clamp,
-    Gather,
-    ScatterAdd,
-    Sort,
-    ArgReduce,
-    Cumulative,
-    Recurrence,
-    RandomBits,
-    FoldIn,
-    Conv,
-    MaxPool,
-    SumPool,
-    Dot,
-    Cond,
-    Scan,
-    While,
-    Call
-);
 
 impl fmt::Display for Op {
     /// The name and the parameters that its types do not tell.

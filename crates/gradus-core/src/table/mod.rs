@@ -117,7 +117,7 @@ pub fn check_each(options: &Options, mut report: impl FnMut(Cell)) {
     let conventions = kinks::conventions().unwrap_or_default();
     for variant in rows::missing(&rows) {
         report(Cell {
-            op: format!("primitive {variant}"),
+            op: variant.to_string(),
             kind: CellKind::Doc,
             worst_error: 0.0,
             tolerance: 0.0,

@@ -21,7 +21,7 @@ pub struct Case {
     /// Whether it is there for its edge (an empty axis, an axis of one): values and shapes count, there may be
     /// nothing to differentiate.
     pub edge: bool,
-    /// The results by definition; where it is `None` the formula of [`super::reference`] is used.
+    /// The results by definition; where it is `None` the formula, written a second time, is used.
     pub definition: Option<Definition>,
 }
 
