@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use gradus_core::{Array, Builder, Error, Graph, Op, Result, Site, Type};
 use gradus_cpu::exec::Executable;
+use gradus_plan::{Options, Plan};
 
 /// How many programs a device keeps planned. The least recently used one goes first.
 const CACHED_PROGRAMS: usize = 512;
@@ -48,8 +49,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    pub(crate) fn new(graph: Graph) -> Result<Self> {
-        let executable = Executable::new(gradus_plan::plan(&graph, &Default::default())?);
+    pub(crate) fn new(graph: Graph, options: &Options) -> Result<Self> {
+        let executable = Executable::new(gradus_plan::plan(&graph, options)?);
         Ok(Program { graph: Arc::new(graph), executable })
     }
 
@@ -57,8 +58,17 @@ impl Program {
         &self.graph
     }
 
+    pub(crate) fn plan(&self) -> &Plan {
+        self.executable.plan()
+    }
+
     pub(crate) fn run(&self, args: &[Array]) -> Result<Vec<Array>> {
         self.executable.run(args)
+    }
+
+    /// Results may be written into arguments that nobody else holds.
+    pub(crate) fn run_owned(&self, args: Vec<Array>) -> Result<Vec<Array>> {
+        self.executable.run_owned(args)
     }
 }
 
@@ -96,7 +106,7 @@ impl Device {
                 return Ok(e.program.clone());
             }
         }
-        let program = Program::new(make(&source)?)?;
+        let program = Program::new(make(&source)?, &Options::default())?;
         self.0.planned.fetch_add(1, Ordering::Relaxed);
         let mut programs = self.0.programs.lock().unwrap_or_else(|e| e.into_inner());
         programs

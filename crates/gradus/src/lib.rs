@@ -30,6 +30,7 @@ pub use gradus_core::{Array, DType, Element, Error, ErrorKind, Result, Shape};
 pub use gradus_derive::Tree;
 /// Scalar automatic differentiation: dual numbers, Taylor series, tapes, drivers.
 pub use gradus_num as num;
+pub use gradus_plan::{Budget, Strategy};
 pub use literal::{Literal, Scalar};
 pub use random::Key;
 pub use tensor::{Axes, Stencil, Tensor};

@@ -203,6 +203,23 @@ pub(crate) fn run(program: &crate::device::Program, device: &Device, args: &[Ten
     Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
 }
 
+/// Runs a planned program on tensors given away: results may be written into those that nobody else holds.
+pub(crate) fn run_owned(
+    program: &crate::device::Program,
+    device: &Device,
+    args: Vec<Tensor>,
+) -> Result<Vec<Tensor>> {
+    if newest(&args).is_some() {
+        return run(program, device, &args);
+    }
+    let into_array = |t: Tensor| match t.0 {
+        Repr::Concrete(a, _) => Some(a),
+        Repr::Traced(_) => None,
+    };
+    let outputs = program.run_owned(args.into_iter().filter_map(into_array).collect())?;
+    Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
+}
+
 impl Tensor {
     /// The elements, computed if the tensor is recorded at a known point.
     pub(crate) fn read(&self, op: &'static str) -> Result<Array> {

@@ -6,10 +6,11 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
 use gradus_core::Type;
+use gradus_plan::{Options, Strategy};
 
-use super::{Recorded, record};
+use super::{IntoBudget, Recorded, record};
 use crate::device::Program;
-use crate::trace::{OrFail, catch, run};
+use crate::trace::{OrFail, catch, run, run_owned};
 use crate::{Device, Result, Tensor, Tree};
 
 /// Compiles a function: it is recorded and planned at the first call for each structure, shapes and dtypes of its
@@ -29,12 +30,13 @@ use crate::{Device, Result, Tensor, Tree};
 /// assert_eq!(step.programs(), 1);
 /// ```
 pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
-    Jit { f, programs: Mutex::default(), argument: PhantomData }
+    Jit { f, options: Options::default(), programs: Mutex::default(), argument: PhantomData }
 }
 
 /// A compiled function: see [`jit`].
 pub struct Jit<A, B, F> {
     f: F,
+    options: Options,
     programs: Mutex<HashMap<Key, Arc<Compiled<B>>>>,
     argument: PhantomData<fn(&A)>,
 }
@@ -52,6 +54,32 @@ struct Compiled<B> {
 }
 
 impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
+    /// Limits the bytes that one run may need, arguments and results included: `1 << 20`, `"300 MiB"`, or `"60%"` of the
+    /// peak without a limit. What does not fit is computed again instead of stored, by the same expressions, so that the
+    /// results keep their bits.
+    ///
+    /// # Panics
+    /// If the text is no amount. A budget that cannot be met is an error of the call, which names the smallest that can.
+    #[track_caller]
+    pub fn memory_budget(mut self, budget: impl IntoBudget) -> Self {
+        self.options.memory_budget = Some(budget.into_budget().or_fail());
+        self.programs = Mutex::default();
+        self
+    }
+
+    /// How a reverse-mode program treats what its second half reads of the first; [`Strategy::Auto`] by default.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.options.strategy = strategy;
+        self.programs = Mutex::default();
+        self
+    }
+
+    /// The bytes that one run for an argument like `x` needs: arguments, results and everything in between.
+    #[track_caller]
+    pub fn planned_peak_bytes(&self, x: &A) -> usize {
+        self.compiled(x).or_fail().program.plan().planned_peak_bytes()
+    }
+
     /// Runs the function.
     ///
     /// # Panics
@@ -59,6 +87,23 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     #[track_caller]
     pub fn call(&self, x: &A) -> B {
         self.run(x).or_fail()
+    }
+
+    /// Runs the function on an argument given away: results are written into the memory of tensors that nobody else
+    /// holds, so that parameters and optimiser states are updated in place.
+    ///
+    /// ```
+    /// use gradus::{Tensor, jit};
+    /// let step = jit(|w: &Tensor| w * 0.9);
+    /// let mut w = Tensor::from([1.0, 2.0]);
+    /// for _ in 0..3 {
+    ///     w = step.call_owned(w);
+    /// }
+    /// assert!((w.to_vec::<f64>()[1] - 2.0 * 0.9f64.powi(3)).abs() < 1e-15);
+    /// ```
+    #[track_caller]
+    pub fn call_owned(&self, x: A) -> B {
+        self.run_owned(x).or_fail()
     }
 
     /// Runs the function, giving shape errors, dtype errors and data errors of its operations as a typed error.
@@ -93,6 +138,16 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         Ok(compiled.result.with_tensors(results))
     }
 
+    fn run_owned(&self, x: A) -> Result<B> {
+        let compiled = self.compiled(&x)?;
+        let mut args = x.tensors();
+        drop(x);
+        let device = args.first().map_or_else(Device::cpu, Tensor::device);
+        args.extend(compiled.captures.iter().cloned());
+        let results = run_owned(&compiled.program, &device, args)?;
+        Ok(compiled.result.with_tensors(results))
+    }
+
     fn compiled(&self, x: &A) -> Result<Arc<Compiled<B>>> {
         let mut hasher = DefaultHasher::new();
         x.structure(&mut hasher);
@@ -104,7 +159,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         let Recorded { graph, captures, result } = record("jit", &key.types, None, x, &self.f)?;
         let kept = captures.iter().all(|t| !t.is_traced());
         let compiled = Arc::new(Compiled {
-            program: Program::new(gradus_core::transforms::prune(&graph))?,
+            program: Program::new(gradus_core::transforms::prune(&graph), &self.options)?,
             captures,
             result,
         });

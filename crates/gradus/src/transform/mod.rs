@@ -1,5 +1,6 @@
 //! Functions that take a function of trees and give one back.
 
+mod budget;
 mod check;
 mod control;
 mod custom;
@@ -10,6 +11,7 @@ mod reverse;
 mod scalar;
 mod vmap;
 
+pub use budget::IntoBudget;
 pub use check::{CheckError, check_grads};
 pub use control::{cond, scan, while_loop};
 pub use custom::{checkpoint, custom_jvp, custom_jvp_checked};
