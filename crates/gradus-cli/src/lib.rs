@@ -1,0 +1,62 @@
+//! What the `gradus` command does: a module a subcommand, and what they share.
+//!
+//! `main` parses the arguments and turns the result into an exit code; everything else is here, so that tests can call
+//! it.
+
+mod chart;
+mod check;
+mod output;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use chart::{Chart, Series};
+pub use output::{Error, Output};
+
+/// Automatic differentiation for Rust: train a network on real data, check every derivative rule.
+#[derive(Debug, Parser)]
+#[command(name = "gradus", version, arg_required_else_help = true)]
+pub struct Command {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Train a model on a data set that comes with the program
+    #[command(subcommand)]
+    Train(Data),
+    /// Check every cell of the op table: values, derivatives in every mode, batching, edges
+    ///
+    /// Prints a line for each operation with the worst error of each check. Exit code 1 if a cell fails or is empty.
+    Check(check::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum Data {
+    /// The 1,797 handwritten digits of 8 x 8 pixels of the UCI repository
+    ///
+    /// Holds out a fifth of the examples, trains with Adam, and writes the parameters as MODEL.safetensors and the
+    /// course of the loss as MODEL.svg. Split, initial parameters and order of the examples are drawn from the seed.
+    Digits(train::Arguments),
+}
+
+/// Runs a command; what it prints goes to the standard streams.
+///
+/// # Errors
+/// If a file cannot be written, or an argument makes no sense.
+pub fn run(command: Command) -> Result<ExitCode, Error> {
+    match command.task {
+        Task::Train(Data::Digits(arguments)) => train::digits(&arguments),
+        Task::Check(arguments) => check::table(&arguments),
+    }
+}
+
+/// The examples of the project's front pages, run as tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+}
