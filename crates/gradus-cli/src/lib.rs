@@ -54,9 +54,25 @@ pub fn run(command: Command) -> Result<ExitCode, Error> {
     }
 }
 
-/// The examples of the project's front pages, run as tests.
+/// The examples of the project's pages, run as tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
+    #[doc = include_str!("../../../docs/modes.md")]
+    struct Modes;
+    #[doc = include_str!("../../../docs/kinks.md")]
+    struct Kinks;
+    #[doc = include_str!("../../../docs/nan-safety.md")]
+    struct NanSafety;
+    #[doc = include_str!("../../../docs/control-flow.md")]
+    struct ControlFlow;
+    #[doc = include_str!("../../../docs/custom-rules.md")]
+    struct CustomRules;
+    #[doc = include_str!("../../../docs/errors.md")]
+    struct Errors;
+    #[doc = include_str!("../../../docs/training.md")]
+    struct Training;
+    #[doc = include_str!("../../../docs/accuracy.md")]
+    struct Accuracy;
 }
