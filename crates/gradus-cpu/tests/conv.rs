@@ -64,7 +64,7 @@ fn random_shapes() {
         let groups = 1 + random.below(3);
         let by_batch = random.below(4) == 0;
         let (batch, channels) = (1 + random.below(4), 1 + random.below(5));
-        let outputs = groups * (1 + random.below(4));
+        let outputs = groups * (1 + random.below(9));
         let (batch, channels, per_group) = if by_batch {
             (batch * groups, channels, channels)
         } else {

@@ -1,8 +1,10 @@
 //! Times the kernels: `cargo run -p gradus-cpu --release --example kernels [section...]`.
 //!
-//! Sections: `peak`, `pool`, `matmul`, `vmath`. Each line names the kernel and its size, and gives the time, the rate, and
+//! Sections: `peak`, `pool`, `matmul`, `conv`, `vmath`, `fused`. Each line names the kernel and its size, and gives the time, the rate, and
 //! what that is of the peak measured in the same run. Threads: `GRADUS_THREADS`, else all.
 
+mod conv;
+mod fused;
 mod matmul;
 mod peak;
 mod timing;
@@ -23,6 +25,12 @@ fn main() {
     }
     if wants("matmul") {
         matmul::report(pool);
+    }
+    if wants("conv") {
+        conv::report(pool);
+    }
+    if wants("fused") {
+        fused::report(pool);
     }
     if wants("vmath") {
         vmath::report();

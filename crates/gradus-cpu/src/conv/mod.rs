@@ -11,7 +11,8 @@
 //!
 //! * patches packed a tile of columns at a time, and a matrix product for each tile;
 //! * a path for few results with a long inner dimension (weight gradients);
-//! * pointwise convolutions as batched products on the input where it lies, depthwise ones as direct loops;
+//! * pointwise convolutions as batched products on the input where it lies; depthwise ones, and others with very few
+//!   output channels a group, as direct loops;
 //! * input dilation is taken apart into phases, so that no zeros are multiplied.
 
 mod columns;
@@ -381,7 +382,7 @@ impl Conv {
         if plain && self.is_pointwise() && positions >= 64 && self.k_strides[1] == 1 {
             self.pointwise(pool, x, kernel, out);
         } else if plain
-            && self.group_channels() == 1
+            && self.group_outputs() <= depthwise::MAX_OUTPUTS
             && self.lhs_dilation == [1; 3]
             && positions > self.taps()
         {
