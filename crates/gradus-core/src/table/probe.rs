@@ -207,6 +207,15 @@ pub fn batched(graph: &Graph, examples: &[Vec<Array>]) -> Result<f64> {
     Ok(error)
 }
 
+/// Whether the program batched over no examples gives empty results of the right types: 0 if so, else infinite.
+pub fn batched_empty(graph: &Graph) -> Result<f64> {
+    let marks = vec![true; graph.inputs().len()];
+    let empty = |ty: crate::Type| Array::full(ty.shape.insert(0, 0), ty.dtype, 0.0);
+    let args: Vec<Array> = graph.input_types().into_iter().map(empty).collect();
+    let right: Vec<Array> = graph.output_types().into_iter().map(empty).collect();
+    Ok(worst(&interpret(&vmap(graph, &marks, 0)?, &args)?, &right))
+}
+
 /// The reverse-mode derivative as a program of its own, `(x, w) -> Jᵀ w`.
 pub fn pullback(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     let back = vjp(graph, wrt)?;

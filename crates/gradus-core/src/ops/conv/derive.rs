@@ -7,7 +7,7 @@ use smallvec::smallvec;
 use super::{Conv, Padding, dilated};
 use crate::ops::index::move_axis;
 use crate::ops::{Axes, Permute, Reshape, Reverse};
-use crate::{Batched, Builder, Result, Shape, Var};
+use crate::{Batched, Builder, Primitive, Result, Shape, Var};
 
 /// Axis `axis` cut into `outer` parts: the part becomes an axis of its own before it.
 fn split_axis(b: &mut Builder, x: Var, axis: usize, outer: usize) -> Result<Var> {
@@ -102,6 +102,15 @@ impl Conv {
     /// The convolution of a whole batch; the result has the batch as axis 0.
     pub(super) fn emit_batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<Var> {
         let ((x, in_x), (kernel, in_kernel)) = (inputs[0], inputs[1]);
+        if size == 0 {
+            // Nothing can be a group: the result is empty.
+            let own = |b: &Builder, (v, batched): Batched| {
+                let ty = b.ty(v);
+                if batched { ty.with_shape(ty.shape.remove(0)) } else { ty.clone() }
+            };
+            let ty = self.infer(&[own(b, inputs[0]), own(b, inputs[1])])?.swap_remove(0);
+            return Ok(b.full(&ty.with_shape(ty.shape.insert(0, 0)), 0.0));
+        }
         let mut op = self.clone();
         if in_x && in_kernel {
             // Every example is a group of its own.

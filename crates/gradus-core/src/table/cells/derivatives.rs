@@ -108,7 +108,12 @@ pub(in crate::table) fn vmap(row: &Row) -> Result<Outcome> {
     }
     let (mut worst, mut rng) = (Worst::new(), Rng::new(10));
     for case in &row.cases {
-        let error = probe::batched(&case.graph()?, &examples(case, &mut rng, 3))?;
+        if case.operands.is_empty() {
+            continue;
+        }
+        let graph = case.graph()?;
+        worst.see(probe::batched_empty(&graph)?, || format!("{} {}: no example", case.label, case.op));
+        let error = probe::batched(&graph, &examples(case, &mut rng, 3))?;
         worst.see(error, || format!("{} {}", case.label, case.op));
     }
     Ok(worst.outcome())

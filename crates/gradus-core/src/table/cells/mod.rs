@@ -42,7 +42,7 @@ pub enum CellKind {
     Vjp,
     /// The primitive's own transpose in every set of operands it is linear in, by dot products.
     Transpose,
-    /// The batched primitive against a loop, for every subset of batched operands.
+    /// The batched primitive against a loop, for every subset of batched operands, and over no example.
     Vmap,
     /// The derivative's derivative, both modes over both, against finite differences and by dot products.
     Second,
@@ -97,9 +97,9 @@ impl CellKind {
             CellKind::DTypes => 1e-5,
             CellKind::Accuracy => 1.0,
             CellKind::Dual | CellKind::Kinks => 1e-14,
-            CellKind::Jvp => 1e-9,
-            CellKind::Vjp | CellKind::Transpose => 1e-12,
-            CellKind::Second => 1e-8,
+            CellKind::Jvp => 1e-10,
+            CellKind::Vjp | CellKind::Transpose => 1e-14,
+            CellKind::Second => 1e-9,
         }
     }
 }
