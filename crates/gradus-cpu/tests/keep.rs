@@ -107,3 +107,21 @@ fn nested_keeps_half_of_what_plain_keeps() {
     assert!(plain / nested > 1.8, "plain {plain}, nested {nested}");
     assert!(recompute < nested, "recompute {recompute}, nested {nested}");
 }
+
+#[test]
+fn an_explanation_names_what_runs_and_what_is_kept() {
+    let g = models::mlp(&[784, 256, 256, 256, 10], 2048, models::mish_of);
+    let p = plan(&g, &with(Strategy::Auto, Some(Budget::Share(0.8)))).unwrap();
+    let text = p.explain();
+    for word in ["product", "element-wise", "kept for the second half", "at the peak", "looked at", "tanh"] {
+        assert!(text.contains(word), "{word} is missing\n{text}");
+    }
+    let json = p.explain_json();
+    for (open, close) in [('{', '}'), ('[', ']')] {
+        assert_eq!(json.matches(open).count(), json.matches(close).count());
+    }
+    assert!(json.contains(&format!("\"planned_peak_bytes\":{}", p.planned_peak_bytes())));
+    assert!(p.memory_svg().ends_with("</svg>"));
+    assert_eq!(p.saved_bytes(), p.residuals().iter().map(|r| r.ty.bytes()).sum::<usize>());
+    assert!(p.memory_curve().into_iter().max().unwrap() <= p.arena_bytes());
+}

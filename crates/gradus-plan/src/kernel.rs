@@ -261,6 +261,8 @@ pub struct Kernel {
     pub workspace: usize,
     /// Where its scratch begins.
     pub workspace_at: usize,
+    /// Which half of a reverse-mode program it belongs to: 0 the first, 1 the second.
+    pub stage: u32,
     /// The equations it stands for.
     pub eqns: Vec<usize>,
     /// Floating-point operations.

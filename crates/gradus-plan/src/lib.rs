@@ -7,6 +7,7 @@
 
 mod arena;
 mod control;
+mod explain;
 mod fuse;
 mod keep;
 pub mod kernel;
@@ -19,7 +20,7 @@ use gradus_core::{Graph, Result};
 pub use arena::{ALIGN, Block};
 pub use control::{ControlLayout, carried, packed};
 pub use kernel::Kernel;
-pub use plan::{Place, Plan, Return};
+pub use plan::{Decision, Place, Plan, Residual, Return};
 pub use view::{Dim, View};
 
 /// How the bits of a reduction come about, shared with whoever runs a plan.

@@ -1,11 +1,11 @@
 //! The plan: kernels in order, a place for every value, and the peak in bytes.
 
-use gradus_core::{Graph, Result, Type, Var};
+use gradus_core::{Graph, Op, Result, Site, Type, Var};
 
 use crate::arena::{self, Block};
 use crate::fuse::{self, Source};
 use crate::kernel::{Kernel, Work};
-use crate::{Options, passes};
+use crate::{Options, Strategy, passes};
 
 /// Where a value lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,8 +40,36 @@ pub struct Plan {
     pub(crate) donations: Vec<(usize, usize)>,
     pub(crate) arena: usize,
     pub(crate) blocks: Vec<Block>,
+    pub(crate) block_of: Vec<Option<usize>>,
     pub(crate) input_types: Vec<Type>,
     pub(crate) output_types: Vec<Type>,
+    pub(crate) decision: Decision,
+}
+
+/// What was chosen for a plan, and what else was looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// How what is kept was chosen.
+    pub strategy: Strategy,
+    /// In words, why this plan.
+    pub why: String,
+    /// Other plans that were made: what they do, their peak in bytes, their estimated seconds.
+    pub alternatives: Vec<(String, usize, f64)>,
+}
+
+/// A value that the first half of a program keeps for the second.
+#[derive(Clone, Debug)]
+pub struct Residual {
+    /// The value.
+    pub value: Var,
+    /// Its type.
+    pub ty: Type,
+    /// The primitive that made it.
+    pub op: &'static str,
+    /// The source line that made it.
+    pub site: Site,
+    /// Why it is kept.
+    pub why: &'static str,
 }
 
 impl Plan {
@@ -132,6 +160,76 @@ impl Plan {
             Work::Region(_) | Work::Product(_) | Work::Assemble(_) => 0,
         };
         self.kernels.iter().map(one).max().unwrap_or(0)
+    }
+    /// What was chosen, and why.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+    /// The values that the first half keeps for the second, each buffer once; arguments are there anyway.
+    pub fn residuals(&self) -> Vec<Residual> {
+        let mut made: Vec<Option<usize>> = vec![None; self.graph.types().len()];
+        for (k, kernel) in self.kernels.iter().enumerate().filter(|(_, k)| k.stage == 0) {
+            for v in &kernel.writes {
+                made[v.index()] = Some(k);
+            }
+        }
+        let mut out: Vec<Residual> = Vec::new();
+        for kernel in self.kernels.iter().filter(|k| k.stage == 1) {
+            for &v in &kernel.reads {
+                let seen = out.iter().any(|r| r.value == v);
+                let (false, Some(k)) = (seen, made[v.index()]) else { continue };
+                let eqn = self.graph.eqns().iter().find(|e| e.outputs.contains(&v));
+                let site = eqn.map(|e| e.site.clone()).filter(|s| *s != Site::default());
+                out.push(Residual {
+                    value: v,
+                    ty: self.graph.ty(v).clone(),
+                    op: eqn.map_or("full", |e| e.op.name()),
+                    site: site.unwrap_or_else(|| self.kernels[k].site.clone()),
+                    why: self.why_kept(v),
+                });
+            }
+        }
+        out
+    }
+    /// Bytes that the first half keeps for the second.
+    pub fn saved_bytes(&self) -> usize {
+        self.residuals().iter().map(|r| r.ty.bytes()).sum()
+    }
+    fn why_kept(&self, v: Var) -> &'static str {
+        let mut linear = false;
+        let mut product = false;
+        for kernel in self.kernels.iter().filter(|k| k.stage == 1 && k.reads.contains(&v)) {
+            match &kernel.work {
+                Work::Product(_) => product = true,
+                Work::Region(_) => {
+                    let reads = |i: &usize| self.graph.eqns()[*i].inputs.contains(&v);
+                    let is_product =
+                        |i: &usize| matches!(self.graph.eqns()[*i].op, Op::LinearMul(_) | Op::Select(_));
+                    linear |= kernel.eqns.iter().filter(|i| reads(i)).all(is_product);
+                }
+                _ => {}
+            }
+        }
+        match (product, linear) {
+            (true, _) => "factor of a product in the second half",
+            (false, true) => "local derivative of an element-wise region",
+            (false, false) => "read again: the rest of its region is computed from it",
+        }
+    }
+    /// Values alive in the arena during kernel `k`, with their bytes, the largest first.
+    pub fn alive_at(&self, k: usize) -> Vec<(Option<Var>, usize)> {
+        let mut out = Vec::new();
+        for (b, block) in self.blocks.iter().enumerate().filter(|(_, b)| b.from <= k && k <= b.to) {
+            // A block may hold several values in turn: the one made last before or at this kernel.
+            let holder = self.kernels[..=k]
+                .iter()
+                .rev()
+                .flat_map(|kernel| kernel.writes.iter().copied())
+                .find(|v| self.block_of[v.index()] == Some(b));
+            out.push((holder, block.bytes));
+        }
+        out.sort_by_key(|o| std::cmp::Reverse(o.1));
+        out
     }
     /// Bytes of the arena in use during each kernel.
     pub fn memory_curve(&self) -> Vec<usize> {
@@ -249,6 +347,8 @@ impl Layout {
             donations,
             arena,
             blocks,
+            block_of,
+            decision: Decision::default(),
         }
     }
 }

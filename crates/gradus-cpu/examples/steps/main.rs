@@ -8,7 +8,7 @@ use std::time::Instant;
 use gradus_core::{Array, Graph};
 use gradus_cpu::exec::Executable;
 use gradus_plan::kernel::Work;
-use gradus_plan::{Options, plan};
+use gradus_plan::{Budget, Options, Strategy, plan};
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -34,12 +34,28 @@ fn main() {
     }
     if has("deep") {
         let widths: Vec<usize> = std::iter::once(784).chain([1024; 16]).chain([10]).collect();
-        time("deep-mish, batch 4096", &models::mlp(&widths, 4096, models::mish_of), 2);
+        let g = models::mlp(&widths, 4096, models::mish_of);
+        for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Nested] {
+            time_with(
+                &format!("deep-mish, batch 4096, {strategy:?}"),
+                &g,
+                2,
+                &Options { strategy, ..Options::default() },
+            );
+        }
+        for share in [0.75, 0.5, 0.35] {
+            let options = Options { memory_budget: Some(Budget::Share(share)), ..Options::default() };
+            time_with(&format!("deep-mish, batch 4096, budget {share}"), &g, 2, &options);
+        }
     }
 }
 
-/// Plans, runs and prints the median.
 fn time(name: &str, graph: &Graph, runs: usize) {
+    time_with(name, graph, runs, &Options::default());
+}
+
+/// Plans, runs and prints the median.
+fn time_with(name: &str, graph: &Graph, runs: usize, options: &Options) {
     let args: Vec<Array> = graph
         .input_types()
         .iter()
@@ -51,15 +67,19 @@ fn time(name: &str, graph: &Graph, runs: usize) {
         })
         .collect();
     let began = Instant::now();
-    let planned = plan(graph, &Options::default()).expect("a plan");
+    let planned = match plan(graph, options) {
+        Ok(planned) => planned,
+        Err(error) => return println!("{name}: {error}"),
+    };
     let planning = began.elapsed();
     let regions = planned.kernels().iter().filter(|k| matches!(k.work, Work::Region(_))).count();
     println!(
-        "{name}: {} equations, {} kernels ({regions} regions), arena {:.1} MiB (bound {:.1}), planned in {planning:.1?}",
+        "{name}: {} equations, {} kernels ({regions} regions), arena {:.1} MiB (bound {:.1}), peak {:.1}, planned in {planning:.1?}",
         graph.eqns().len(),
         planned.kernels().len(),
         planned.arena_bytes() as f64 / 1048576.0,
         planned.arena_lower_bound() as f64 / 1048576.0,
+        planned.planned_peak_bytes() as f64 / 1048576.0,
     );
     let executable = Executable::new(planned);
     let mut times = Vec::new();

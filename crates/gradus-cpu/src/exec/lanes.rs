@@ -5,10 +5,11 @@
 //! written.
 
 use gradus_core::dtype::{Bf16, CastTo};
-use gradus_core::ops::{Compare, Logic, ReduceKind};
+use gradus_core::ops::{Compare, Logic};
 use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::StepOp;
 
+use super::versions::{Versioned, best};
 use crate::vmath::{self, RawOperand};
 
 /// Pointers of one step: operands, result, number of elements.
@@ -17,6 +18,8 @@ pub(super) struct Operands {
     pub(super) args: [*const u8; 3],
     pub(super) out: *mut u8,
     pub(super) n: usize,
+    /// Operands of which every element is the first: a bit each.
+    pub(super) scalar: u8,
 }
 
 impl Operands {
@@ -127,15 +130,20 @@ unsafe fn copy_or_select<T: Copy>(op: StepOp, x: Operands) {
 /// # Safety
 /// As for [`run`].
 unsafe fn float<T: vmath::Float + Converts>(op: StepOp, out: DType, x: Operands) {
-    let many = |i: usize| RawOperand::Many(x.arg::<T>(i));
+    let many = |i: usize| {
+        if x.scalar >> i & 1 == 1 && x.n > 0 {
+            // SAFETY: there is at least one element.
+            RawOperand::One(unsafe { *x.arg::<T>(i) })
+        } else {
+            RawOperand::Many(x.arg::<T>(i))
+        }
+    };
     // SAFETY: the caller's promise; a mask is one byte an element.
     unsafe {
         match op {
             StepOp::Unary(u) => vmath::unary_raw::<T>(u, x.arg(0), x.out(), x.n),
             StepOp::Binary(f) => vmath::binary_raw::<T>(f, many(0), many(1), x.out(), x.n),
-            StepOp::LinearMul => {
-                x.zip(|a: T, b: T| if (a == T::ZERO) | (b == T::ZERO) { T::ZERO } else { a * b })
-            }
+            StepOp::LinearMul => best(LinearMul { a: x.arg::<T>(0), b: x.arg(1), out: x.out(), n: x.n }),
             StepOp::Compare(c) => vmath::compare_raw::<T>(comparison(c), many(0), many(1), x.out(), x.n),
             StepOp::Select => vmath::select_raw::<T>(x.arg(0), many(1), many(2), x.out(), x.n),
             StepOp::Cast => cast::<T>(out, x),
@@ -282,172 +290,34 @@ pub(super) unsafe fn iota(dtype: DType, start: usize, inner: usize, extent: usiz
     }
 }
 
-/// What a reduction starts from and how it combines.
-pub(super) trait Combine: Copy {
-    fn start(kind: ReduceKind) -> Self;
-    fn combine(kind: ReduceKind, a: Self, b: Self) -> Self;
+/// The product with strong zeros.
+struct LinearMul<T> {
+    a: *const T,
+    b: *const T,
+    out: *mut T,
+    n: usize,
 }
 
-macro_rules! float_combine {
-    ($($t:ty),+) => { $(
-        impl Combine for $t {
-            #[inline(always)]
-            fn start(kind: ReduceKind) -> Self {
-                match kind {
-                    ReduceKind::Sum => 0.0,
-                    ReduceKind::Prod => 1.0,
-                    ReduceKind::Max => <$t>::NEG_INFINITY,
-                    ReduceKind::Min => <$t>::INFINITY,
+impl<T: vmath::Float> Versioned for LinearMul<T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        const BLOCK: usize = 16;
+        let product = |a: T, b: T| if (a == T::ZERO) | (b == T::ZERO) { T::ZERO } else { a * b };
+        // SAFETY: the caller's promise. A block is computed before it is written: the result may be an operand.
+        unsafe {
+            let mut at = 0;
+            while at + BLOCK <= self.n {
+                let mut block = [T::ZERO; BLOCK];
+                for j in 0..BLOCK {
+                    block[j] = product(*self.a.add(at + j), *self.b.add(at + j));
                 }
+                std::ptr::copy_nonoverlapping(block.as_ptr(), self.out.add(at), BLOCK);
+                at += BLOCK;
             }
-            #[inline(always)]
-            fn combine(kind: ReduceKind, a: Self, b: Self) -> Self {
-                match kind {
-                    ReduceKind::Sum => a + b,
-                    ReduceKind::Prod => a * b,
-                    ReduceKind::Max => if (a > b) | (a != a) { a } else { b },
-                    ReduceKind::Min => if (a < b) | (a != a) { a } else { b },
-                }
+            for j in at..self.n {
+                self.out.add(j).write(product(*self.a.add(j), *self.b.add(j)));
             }
         }
-    )+ };
-}
-float_combine!(f32, f64);
-
-macro_rules! int_combine {
-    ($($t:ty),+) => { $(
-        impl Combine for $t {
-            #[inline(always)]
-            fn start(kind: ReduceKind) -> Self {
-                match kind {
-                    ReduceKind::Sum => 0,
-                    ReduceKind::Prod => 1,
-                    ReduceKind::Max => <$t>::MIN,
-                    ReduceKind::Min => <$t>::MAX,
-                }
-            }
-            #[inline(always)]
-            fn combine(kind: ReduceKind, a: Self, b: Self) -> Self {
-                match kind {
-                    ReduceKind::Sum => a.wrapping_add(b),
-                    ReduceKind::Prod => a.wrapping_mul(b),
-                    ReduceKind::Max => a.max(b),
-                    ReduceKind::Min => a.min(b),
-                }
-            }
-        }
-    )+ };
-}
-int_combine!(i32, i64, u8);
-
-/// Runs an expression with the Rust type of a dtype that reductions take.
-macro_rules! with_number {
-    ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            DType::F64 => {
-                type $T = f64;
-                $body
-            }
-            DType::I32 => {
-                type $T = i32;
-                $body
-            }
-            DType::I64 => {
-                type $T = i64;
-                $body
-            }
-            DType::U8 => {
-                type $T = u8;
-                $body
-            }
-            DType::Bool | DType::Bf16 => unreachable!("reductions take numbers"),
-        }
-    };
-}
-pub(super) use with_number;
-
-/// Partial results kept side by side, so that a reduction vectorises; the order is fixed.
-const LANES: usize = 32;
-/// Elements reduced at once, before the lanes are folded.
-pub(super) const LEAF: usize = 512;
-
-/// Combines `total` with `n` neighbours in an order that depends on `n` alone. A row may be handed over in parts of
-/// whole [`LEAF`]s: the order stays the same.
-///
-/// # Safety
-/// `x` holds `n` elements.
-pub(super) unsafe fn reduce_row<T: Combine>(kind: ReduceKind, total: T, x: *const T, n: usize) -> T {
-    // SAFETY: the caller's promise; one copy of the loop for each kind.
-    unsafe {
-        let start = T::start(kind);
-        match kind {
-            ReduceKind::Sum => row(x, n, start, total, |a, b| T::combine(ReduceKind::Sum, a, b)),
-            ReduceKind::Prod => row(x, n, start, total, |a, b| T::combine(ReduceKind::Prod, a, b)),
-            ReduceKind::Max => row(x, n, start, total, |a, b| T::combine(ReduceKind::Max, a, b)),
-            ReduceKind::Min => row(x, n, start, total, |a, b| T::combine(ReduceKind::Min, a, b)),
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn row<T: Copy>(x: *const T, n: usize, start: T, mut total: T, f: impl Fn(T, T) -> T + Copy) -> T {
-    let mut at = 0;
-    while at < n {
-        let len = (n - at).min(LEAF);
-        // SAFETY: `at + len <= n`.
-        total = f(total, unsafe { leaf(x.add(at), len, start, f) });
-        at += len;
-    }
-    total
-}
-
-#[inline(always)]
-unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T) -> T {
-    let mut lanes = [start; LANES];
-    let whole = n / LANES * LANES;
-    let mut at = 0;
-    while at < whole {
-        for j in 0..LANES {
-            // SAFETY: `at + LANES <= n`.
-            lanes[j] = f(lanes[j], unsafe { *x.add(at + j) });
-        }
-        at += LANES;
-    }
-    for j in 0..n - whole {
-        // SAFETY: `whole + j < n`.
-        lanes[j] = f(lanes[j], unsafe { *x.add(whole + j) });
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for j in 0..width {
-            lanes[j] = f(lanes[j], lanes[j + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
-
-/// `acc[i] = f(acc[i], x[i])`
-///
-/// # Safety
-/// Both hold `n` elements and are apart.
-pub(super) unsafe fn accumulate<T: Combine>(kind: ReduceKind, acc: *mut T, x: *const T, n: usize) {
-    macro_rules! each {
-        ($k:expr) => {
-            for i in 0..n {
-                // SAFETY: the caller's promise.
-                unsafe { *acc.add(i) = T::combine($k, *acc.add(i), *x.add(i)) };
-            }
-        };
-    }
-    match kind {
-        ReduceKind::Sum => each!(ReduceKind::Sum),
-        ReduceKind::Prod => each!(ReduceKind::Prod),
-        ReduceKind::Max => each!(ReduceKind::Max),
-        ReduceKind::Min => each!(ReduceKind::Min),
     }
 }

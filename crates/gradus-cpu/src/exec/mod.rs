@@ -16,10 +16,12 @@ mod memory;
 mod primitive;
 mod product;
 mod program;
+mod reduce;
 mod region;
 mod results;
 mod strided;
 mod tile;
+mod versions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -10,7 +10,7 @@ use gradus_plan::kernel::{Domain, Level, Region, StepOp};
 use gradus_plan::{Place, Plan, View, chunks};
 use smallvec::SmallVec;
 
-use super::lanes::LEAF;
+use super::reduce::LEAF;
 
 /// How an operand gets into a tile.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub(super) struct Step {
     pub(super) level: Level,
     pub(super) args: [u16; 3],
     pub(super) out: u16,
+    /// Operands of which every element is the same: a bit each.
+    pub(super) scalar: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -188,6 +190,7 @@ impl Compiled {
                 level: step.level,
                 args,
                 out: slot as u16,
+                scalar: scalar_bits(region, &step.args),
             });
             for &dead in &dies[i] {
                 if let Some(tile) = tile_of[dead] {
@@ -226,6 +229,15 @@ impl Compiled {
             nanos,
         }
     }
+}
+
+/// Operands that are constants or single elements: a bit each.
+fn scalar_bits(region: &Region, args: &[u16]) -> u8 {
+    let scalar = |slot: usize| match region.loads.get(slot) {
+        Some(load) => load.view.is_scalar(),
+        None => slot < region.first_step(),
+    };
+    args.iter().enumerate().fold(0, |bits, (i, &a)| bits | u8::from(scalar(a as usize)) << i)
 }
 
 /// The step that reads each slot last; what is stored by copying or reduction is read after all steps.

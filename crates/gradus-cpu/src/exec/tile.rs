@@ -12,8 +12,9 @@ use gradus_plan::chunks;
 use gradus_plan::kernel::{Domain, Level, StepOp};
 use smallvec::SmallVec;
 
-use super::lanes::{self, Combine, Operands, with_number};
+use super::lanes::{self, Operands};
 use super::memory::{Memory, Scratch};
+use super::reduce::{self, Combine, with_number};
 use super::region::{Compiled, Load, Mode, Store};
 use super::strided;
 use crate::Pool;
@@ -188,7 +189,7 @@ impl<'a> Runner<'a> {
                     with_number!(store.dtype, T => {
                         let at = partial.cast::<T>().add(task);
                         let total = if first { T::start(kind) } else { *at };
-                        at.write(lanes::reduce_row::<T>(kind, total, x.cast(), points));
+                        at.write(reduce::reduce_row::<T>(kind, total, x.cast(), points));
                     });
                 }
             }
@@ -264,7 +265,12 @@ impl<'a> Runner<'a> {
                     op => {
                         let n = tile.count(step.level);
                         let args = [arg(0), arg(1), arg(2)];
-                        lanes::run(op, step.dtype, step.out_dtype, Operands { args, out, n });
+                        lanes::run(
+                            op,
+                            step.dtype,
+                            step.out_dtype,
+                            Operands { args, out, n, scalar: step.scalar },
+                        );
                     }
                 }
             }
@@ -322,7 +328,7 @@ unsafe fn reduce_rows(kind: ReduceKind, dtype: DType, x: *const u8, out: *mut u8
         let (x, out) = (x.cast::<T>(), out.cast::<T>());
         for r in 0..rows {
             // SAFETY: the caller's promise.
-            unsafe { out.add(r).write(lanes::reduce_row::<T>(kind, T::start(kind), x.add(r * cols), cols)) };
+            unsafe { out.add(r).write(reduce::reduce_row::<T>(kind, T::start(kind), x.add(r * cols), cols)) };
         }
     });
 }
@@ -343,7 +349,7 @@ unsafe fn add_runs<T: Combine>(
     while at < n {
         let run = (inner - col).min(n - at);
         // SAFETY: `col + run <= inner` and `at + run <= n`.
-        unsafe { lanes::accumulate(kind, acc.add(col), x.add(at), run) };
+        unsafe { reduce::accumulate(kind, acc.add(col), x.add(at), run) };
         at += run;
         col = 0;
     }
@@ -363,7 +369,7 @@ unsafe fn combine_partials(region: &Compiled, memory: &Memory<'_>, store: &Store
                 Domain::LongRows { rows, cols } => {
                     let n = cols.div_ceil(chunks::ROW_CHUNK);
                     for r in 0..rows {
-                        out.add(r).write(lanes::reduce_row::<T>(kind, T::start(kind), partials.add(r * n), n));
+                        out.add(r).write(reduce::reduce_row::<T>(kind, T::start(kind), partials.add(r * n), n));
                     }
                 }
                 Domain::Columns { outer, reduced, inner } => {
@@ -372,7 +378,7 @@ unsafe fn combine_partials(region: &Compiled, memory: &Memory<'_>, store: &Store
                         let (from, to) = (partials.add(o * n * inner), out.add(o * inner));
                         std::ptr::copy_nonoverlapping(from, to, inner);
                         for part in 1..n {
-                            lanes::accumulate(kind, to, from.add(part * inner), inner);
+                            reduce::accumulate(kind, to, from.add(part * inner), inner);
                         }
                     }
                 }

@@ -119,6 +119,7 @@ fn region_kernel(fuser: &Fuser<'_>, g: usize, region: Region) -> Kernel {
         workspace: partials(&region, |v| graph.ty(v).dtype.size()),
         workspace_at: 0,
         site: site(fuser, &eqns),
+        stage: fuser.groups.list[g].stage,
         work: Work::Region(region),
         eqns,
         flops,
@@ -168,7 +169,7 @@ fn partials(region: &Region, width: impl Fn(Var) -> usize) -> usize {
 
 fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
     let group = &mut fuser.groups.list[g];
-    let eqns = group.eqns.clone();
+    let (eqns, stage) = (group.eqns.clone(), group.stage);
     let reads = group.roots.clone();
     let placeholder = Body::Fused(Domain::Flat { n: 0 });
     let Body::Barrier(work) = std::mem::replace(&mut group.body, placeholder) else {
@@ -201,5 +202,16 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
         }
         _ => eqns.iter().map(|&i| cost(fuser, i)).sum(),
     };
-    Kernel { site: site(fuser, &eqns), work, reads, writes, workspace, workspace_at: 0, eqns, flops, bytes }
+    Kernel {
+        site: site(fuser, &eqns),
+        work,
+        reads,
+        writes,
+        workspace,
+        workspace_at: 0,
+        stage,
+        eqns,
+        flops,
+        bytes,
+    }
 }

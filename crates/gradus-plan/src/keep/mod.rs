@@ -39,66 +39,90 @@ impl Staged {
 
 /// Plans a simplified graph by the strategy and budget of `options`.
 pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
-    let staged = |s: Staged| Plan::staged(s.graph, &s.stages, options);
-    let halves = Halves::find(&graph);
-    let Some(halves) = halves else {
-        let plan = staged(Staged::whole(graph))?;
-        return within(options, &plan, plan.planned_peak_bytes()).map(|()| plan);
+    let staged = |s: Staged, why: &str| -> Result<Plan> {
+        let mut plan = Plan::staged(s.graph, &s.stages, options)?;
+        plan.decision.strategy = options.strategy;
+        plan.decision.why = why.into();
+        within(options, &plan)?;
+        Ok(plan)
     };
-    let plan = match options.strategy {
-        Strategy::Plain => staged(halves.as_it_is(&graph))?,
+    const STRAIGHT: &str = "nothing is kept for later: the program has no second half";
+    let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+    match options.strategy {
+        Strategy::Plain => staged(halves.as_it_is(&graph), "each primitive keeps what its rule reads"),
         Strategy::Recompute => {
             let kept = cut::kept(&graph, &halves, 0.0, cut::elementwise);
-            staged(rewrite::rewrite(&graph, &halves, &kept)?)?
+            let s = rewrite::rewrite(&graph, &halves, &kept)?;
+            staged(s, "element-wise regions keep what enters them and are computed again")
         }
         Strategy::Nested | Strategy::Auto => {
             let graph = nested::preaccumulate(&graph, &halves)?;
-            let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph)) };
+            let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
             let kept = cut::kept(&graph, &halves, FAST, cut::cheap);
-            let fast = staged(rewrite::rewrite(&graph, &halves, &kept)?)?;
+            let s = rewrite::rewrite(&graph, &halves, &kept)?;
+            let why = "local derivatives are multiplied out in the first half; what is cheaper to compute than to \
+                       store and load is computed again";
             match options.memory_budget {
                 Some(budget) if options.strategy == Strategy::Auto => {
-                    return fit(&graph, &halves, fast, budget, options);
+                    let mut fast = Plan::staged(s.graph, &s.stages, options)?;
+                    fast.decision.why = why.into();
+                    fit(&graph, &halves, fast, budget, options)
                 }
-                _ => fast,
+                _ => staged(s, why),
             }
         }
-    };
-    within(options, &plan, plan.planned_peak_bytes()).map(|()| plan)
+    }
 }
 
 /// The fastest plan within the budget.
 fn fit(graph: &Graph, halves: &Halves, fast: Plan, budget: Budget, options: &Options) -> Result<Plan> {
+    let natural = fast.planned_peak_bytes();
     let limit = match budget {
         Budget::Bytes(bytes) => bytes,
-        Budget::Share(share) => (fast.planned_peak_bytes() as f64 * share) as usize,
+        Budget::Share(share) => (natural as f64 * share) as usize,
     };
-    if fast.planned_peak_bytes() <= limit {
+    if natural <= limit {
         return Ok(fast);
     }
-    let mut smallest = fast.planned_peak_bytes();
+    let mut smallest = natural;
     let mut best: Option<Plan> = None;
-    let mut consider = |kept: &[bool]| -> Result<bool> {
+    let mut looked_at = vec![("no budget".to_string(), natural, fast.estimated_seconds())];
+    let mut consider = |kept: &[bool], what: String| -> Result<bool> {
         let s = rewrite::rewrite(graph, halves, kept)?;
-        let plan = Plan::staged(s.graph, &s.stages, options)?;
-        smallest = smallest.min(plan.planned_peak_bytes());
-        let fits = plan.planned_peak_bytes() <= limit;
-        if fits && best.as_ref().is_none_or(|b| plan.estimated_seconds() < b.estimated_seconds()) {
+        let mut plan = Plan::staged(s.graph, &s.stages, options)?;
+        let (peak, seconds) = (plan.planned_peak_bytes(), plan.estimated_seconds());
+        smallest = smallest.min(peak);
+        looked_at.push((what.clone(), peak, seconds));
+        let fits = peak <= limit;
+        if fits && best.as_ref().is_none_or(|b| seconds < b.estimated_seconds()) {
+            plan.decision.why = format!("the fastest plan found within {limit} bytes: {what}");
             best = Some(plan);
         }
         Ok(fits)
     };
     // Dearer and dearer ways to save, in an order that no budget changes; the first that fits is the fastest.
+    let mut done = false;
     for worth in [2.0, 0.5, 0.1, 0.0] {
-        if consider(&cut::kept(graph, halves, worth, cut::cheap))? {
-            return Ok(best.expect("a plan that fits"));
+        let kept = cut::kept(graph, halves, worth, cut::cheap);
+        if consider(&kept, format!("element-wise work is done again for {worth} bytes a nanosecond"))? {
+            done = true;
+            break;
         }
     }
-    let base = cut::kept(graph, halves, 0.0, cut::cheap);
-    for kept in segments::choices(graph, halves, &base) {
-        consider(&kept)?;
+    if !done {
+        let base = cut::kept(graph, halves, 0.0, cut::cheap);
+        for (pieces, kept) in segments::choices(graph, halves, &base) {
+            consider(&kept, format!("{pieces} stretches are computed again, products included"))?;
+        }
     }
-    best.ok_or_else(|| too_small(limit, smallest).into())
+    match best {
+        Some(mut plan) => {
+            plan.decision.strategy = options.strategy;
+            plan.decision.alternatives = looked_at;
+            Ok(plan)
+        }
+        None => Err(too_small(limit, smallest).into()),
+    }
 }
 
 fn too_small(limit: usize, smallest: usize) -> ErrorKind {
@@ -111,12 +135,12 @@ fn too_small(limit: usize, smallest: usize) -> ErrorKind {
 }
 
 /// A budget on a plan that has no choice.
-fn within(options: &Options, plan: &Plan, natural: usize) -> Result<()> {
+fn within(options: &Options, plan: &Plan) -> Result<()> {
+    let peak = plan.planned_peak_bytes();
     let limit = match options.memory_budget {
         None => return Ok(()),
         Some(Budget::Bytes(bytes)) => bytes,
-        Some(Budget::Share(share)) => (natural as f64 * share) as usize,
+        Some(Budget::Share(share)) => (peak as f64 * share) as usize,
     };
-    let peak = plan.planned_peak_bytes();
     if peak <= limit { Ok(()) } else { Err(too_small(limit, peak).into()) }
 }

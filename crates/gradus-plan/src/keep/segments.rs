@@ -11,7 +11,7 @@ use crate::fuse::is_movement;
 
 /// Sets of kept values with fewer and fewer divisions, from `base`, which keeps the least without running products
 /// again.
-pub(super) fn choices(graph: &Graph, halves: &Halves, base: &[bool]) -> Vec<Vec<bool>> {
+pub(super) fn choices(graph: &Graph, halves: &Halves, base: &[bool]) -> Vec<(usize, Vec<bool>)> {
     let forward = Forward::new(graph, halves);
     let total: usize = (0..base.len()).filter(|&v| base[v]).map(|v| graph.types()[v].bytes()).sum();
     let mut out = Vec::new();
@@ -33,7 +33,7 @@ pub(super) fn choices(graph: &Graph, halves: &Halves, base: &[bool]) -> Vec<Vec<
             let late = halves.made[v].is_some_and(|i| i >= end);
             kept[v] |= late || graph.types()[v].bytes() <= small;
         }
-        out.push(kept);
+        out.push((divisions.len(), kept));
         last = divisions;
     }
     out

@@ -1,0 +1,209 @@
+//! Reductions inside regions, in an order that depends on lengths alone.
+
+use gradus_core::ops::ReduceKind;
+
+use super::versions::{Versioned, best};
+
+/// What a reduction starts from and how it combines.
+pub(super) trait Combine: Copy {
+    fn start(kind: ReduceKind) -> Self;
+    fn combine(kind: ReduceKind, a: Self, b: Self) -> Self;
+}
+
+macro_rules! float_combine {
+    ($($t:ty),+) => { $(
+        impl Combine for $t {
+            #[inline(always)]
+            fn start(kind: ReduceKind) -> Self {
+                match kind {
+                    ReduceKind::Sum => 0.0,
+                    ReduceKind::Prod => 1.0,
+                    ReduceKind::Max => <$t>::NEG_INFINITY,
+                    ReduceKind::Min => <$t>::INFINITY,
+                }
+            }
+            #[inline(always)]
+            fn combine(kind: ReduceKind, a: Self, b: Self) -> Self {
+                match kind {
+                    ReduceKind::Sum => a + b,
+                    ReduceKind::Prod => a * b,
+                    ReduceKind::Max => if (a > b) | (a != a) { a } else { b },
+                    ReduceKind::Min => if (a < b) | (a != a) { a } else { b },
+                }
+            }
+        }
+    )+ };
+}
+float_combine!(f32, f64);
+
+macro_rules! int_combine {
+    ($($t:ty),+) => { $(
+        impl Combine for $t {
+            #[inline(always)]
+            fn start(kind: ReduceKind) -> Self {
+                match kind {
+                    ReduceKind::Sum => 0,
+                    ReduceKind::Prod => 1,
+                    ReduceKind::Max => <$t>::MIN,
+                    ReduceKind::Min => <$t>::MAX,
+                }
+            }
+            #[inline(always)]
+            fn combine(kind: ReduceKind, a: Self, b: Self) -> Self {
+                match kind {
+                    ReduceKind::Sum => a.wrapping_add(b),
+                    ReduceKind::Prod => a.wrapping_mul(b),
+                    ReduceKind::Max => a.max(b),
+                    ReduceKind::Min => a.min(b),
+                }
+            }
+        }
+    )+ };
+}
+int_combine!(i32, i64, u8);
+
+/// Runs an expression with the Rust type of a dtype that reductions take.
+macro_rules! with_number {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::Bool | DType::Bf16 => unreachable!("reductions take numbers"),
+        }
+    };
+}
+pub(super) use with_number;
+
+/// Partial results kept side by side, so that a reduction vectorises; the order is fixed.
+const LANES: usize = 32;
+/// Elements reduced at once, before the lanes are folded.
+pub(super) const LEAF: usize = 512;
+
+/// Combines `total` with `n` neighbours in an order that depends on `n` alone. A row may be handed over in parts of
+/// whole [`LEAF`]s: the order stays the same.
+///
+/// # Safety
+/// `x` holds `n` elements.
+pub(super) unsafe fn reduce_row<T: Combine>(kind: ReduceKind, total: T, x: *const T, n: usize) -> T {
+    // SAFETY: the caller's promise.
+    unsafe { best(Row { kind, total, x, n }) }
+}
+
+struct Row<T> {
+    kind: ReduceKind,
+    total: T,
+    x: *const T,
+    n: usize,
+}
+
+impl<T: Combine> Versioned for Row<T> {
+    type Output = T;
+    #[inline(always)]
+    unsafe fn run(self) -> T {
+        let Row { kind, total, x, n } = self;
+        let start = T::start(kind);
+        // SAFETY: the caller's promise; one copy of the loop for each kind.
+        unsafe {
+            match kind {
+                ReduceKind::Sum => row(x, n, start, total, |a, b| T::combine(ReduceKind::Sum, a, b)),
+                ReduceKind::Prod => row(x, n, start, total, |a, b| T::combine(ReduceKind::Prod, a, b)),
+                ReduceKind::Max => row(x, n, start, total, |a, b| T::combine(ReduceKind::Max, a, b)),
+                ReduceKind::Min => row(x, n, start, total, |a, b| T::combine(ReduceKind::Min, a, b)),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn row<T: Copy>(x: *const T, n: usize, start: T, mut total: T, f: impl Fn(T, T) -> T + Copy) -> T {
+    let mut at = 0;
+    while at < n {
+        let len = (n - at).min(LEAF);
+        // SAFETY: `at + len <= n`.
+        total = f(total, unsafe { leaf(x.add(at), len, start, f) });
+        at += len;
+    }
+    total
+}
+
+#[inline(always)]
+unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T) -> T {
+    let mut lanes = [start; LANES];
+    let whole = n / LANES * LANES;
+    let mut at = 0;
+    while at < whole {
+        for j in 0..LANES {
+            // SAFETY: `at + LANES <= n`.
+            lanes[j] = f(lanes[j], unsafe { *x.add(at + j) });
+        }
+        at += LANES;
+    }
+    for j in 0..n - whole {
+        // SAFETY: `whole + j < n`.
+        lanes[j] = f(lanes[j], unsafe { *x.add(whole + j) });
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for j in 0..width {
+            lanes[j] = f(lanes[j], lanes[j + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// `acc[i] = f(acc[i], x[i])`
+///
+/// # Safety
+/// Both hold `n` elements and are apart.
+pub(super) unsafe fn accumulate<T: Combine>(kind: ReduceKind, acc: *mut T, x: *const T, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { best(Accumulate { kind, acc, x, n }) }
+}
+
+struct Accumulate<T> {
+    kind: ReduceKind,
+    acc: *mut T,
+    x: *const T,
+    n: usize,
+}
+
+impl<T: Combine> Versioned for Accumulate<T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Accumulate { kind, acc, x, n } = self;
+        macro_rules! each {
+            ($k:expr) => {
+                for i in 0..n {
+                    // SAFETY: the caller's promise.
+                    unsafe { *acc.add(i) = T::combine($k, *acc.add(i), *x.add(i)) };
+                }
+            };
+        }
+        match kind {
+            ReduceKind::Sum => each!(ReduceKind::Sum),
+            ReduceKind::Prod => each!(ReduceKind::Prod),
+            ReduceKind::Max => each!(ReduceKind::Max),
+            ReduceKind::Min => each!(ReduceKind::Min),
+        }
+    }
+}
