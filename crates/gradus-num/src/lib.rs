@@ -7,6 +7,8 @@
 extern crate alloc;
 
 #[cfg(feature = "std")]
+pub mod batch;
+#[cfg(feature = "std")]
 pub mod checkpoint;
 mod composed;
 #[cfg(feature = "std")]
@@ -16,6 +18,8 @@ mod float;
 pub mod forward;
 #[cfg(feature = "num-traits")]
 mod interop;
+#[cfg(feature = "std")]
+pub mod lanes;
 pub mod math;
 mod number;
 pub mod op;
@@ -38,6 +42,8 @@ pub use drivers::{
     hvp, jacobian, jvp, laplacian, value_and_gradient, value_and_gradient_array, vjp,
 };
 pub use dual::{Dual, Dual1};
+#[cfg(feature = "std")]
+pub use lanes::Lanes;
 pub use op::{Binary, Reads, Unary};
 pub use scalar::{Real, Scalar};
 #[cfg(feature = "std")]

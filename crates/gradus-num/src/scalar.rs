@@ -211,6 +211,15 @@ pub trait Real:
     /// The primal value.
     fn value(&self) -> f64;
 
+    /// How many points the number is for: 1, but for [`Lanes`](crate::Lanes) and what is built on them.
+    const LANES: usize = 1;
+
+    /// The constant that has `value(lane)` in each lane.
+    #[inline]
+    fn from_lanes(mut value: impl FnMut(usize) -> f64) -> Self {
+        Self::from_f64(value(0))
+    }
+
     /// The constant 0.
     #[inline]
     fn zero() -> Self {

@@ -1,6 +1,9 @@
 //! ba: bundle adjustment, the errors of points projected by cameras and the sparse Jacobian of all of them.
 
-use gradus_num::{Dual, Real, forward};
+use std::ops::Range;
+
+use gradus_num::batch::{Batch, Block, PointFn};
+use gradus_num::{Real, forward};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,25 +18,28 @@ pub const EVAL: Eval = Eval { name: "ba", functions: &["objective", "jacobian"],
 const CAMERA: usize = 11;
 const POINT: usize = 3;
 /// What one observation's errors depend on: a camera, a point and a weight.
-const INPUTS: usize = CAMERA + POINT + 1;
+const INPUTS: usize = WEIGHT + 1;
+const WEIGHT: usize = CAMERA + POINT;
 
 /// The weighted error of the projection of point `x` by camera `cam` against the feature.
 ///
 /// A camera is rotation `r`, centre `c`, focal length `f`, principal point `(u0, v0)` and distortion `(k1, k2)`.
-fn reprojection_error<R: Real>(cam: &[R], x: &[R], w: R, feat: [f64; 2]) -> [R; 2] {
+#[inline(always)]
+fn reprojection_error<R: Real>(cam: &[R], x: &[R], w: R, feat: [R; 2]) -> [R; 2] {
     let v = [x[0] - cam[3], x[1] - cam[4], x[2] - cam[5]];
     let y = rotate([cam[0], cam[1], cam[2]], v);
     let e = [y[0] / y[2], y[1] / y[2]];
     let q = e[0] * e[0] + e[1] * e[1];
     let distortion = R::one() + q * (cam[9] + q * cam[10]);
-    let project = |i: usize| w * (e[i] * distortion * cam[6] + cam[7 + i] - R::from_f64(feat[i]));
+    let project = |i: usize| w * (e[i] * distortion * cam[6] + cam[7 + i] - feat[i]);
     [project(0), project(1)]
 }
 
 /// `v` turned by the angle `|r|` about `r` (Rodrigues); to first order where `r = 0`.
+#[inline(always)]
 fn rotate<R: Real>(r: [R; 3], v: [R; 3]) -> [R; 3] {
     let square = dot(r, r);
-    if square.value() == 0.0 {
+    if square == R::zero() {
         let turn = cross(r, v);
         return [v[0] + turn[0], v[1] + turn[1], v[2] + turn[2]];
     }
@@ -46,10 +52,12 @@ fn rotate<R: Real>(r: [R; 3], v: [R; 3]) -> [R; 3] {
     [0, 1, 2].map(|i| v[i] * cos + turn[i] * sin + axis[i] * along)
 }
 
+#[inline(always)]
 fn dot<R: Real>(a: [R; 3], b: [R; 3]) -> R {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
+#[inline(always)]
 fn cross<R: Real>(a: [R; 3], b: [R; 3]) -> [R; 3] {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
@@ -75,65 +83,90 @@ struct Problem {
     n: usize,
     m: usize,
     p: usize,
-    cameras: Vec<[f64; CAMERA]>,
-    points: Vec<[f64; POINT]>,
-    weights: Vec<f64>,
+    /// Cameras, points and weights, in the order of the Jacobian's columns.
+    x: Vec<f64>,
+    /// The first column of each observation's camera and of its point.
+    camera: Vec<u32>,
+    point: Vec<u32>,
     features: Vec<[f64; 2]>,
 }
 
-/// The errors of all observations and of all weights.
+/// Each observation's two errors, as a function of its camera, its point and its weight.
+impl PointFn for Problem {
+    fn points(&self) -> usize {
+        self.p
+    }
+
+    fn outputs(&self) -> usize {
+        2
+    }
+
+    fn shared(&self, _inputs: usize) -> Range<usize> {
+        0..0
+    }
+
+    fn own(&self) -> usize {
+        INPUTS
+    }
+
+    #[inline(always)]
+    fn own_index(&self, i: usize, j: usize) -> usize {
+        match j {
+            0..CAMERA => self.camera[i] as usize + j,
+            CAMERA..WEIGHT => self.point[i] as usize + j - CAMERA,
+            _ => self.first_weight() + i,
+        }
+    }
+
+    #[inline(always)]
+    fn call<R: Real>(&self, block: &Block, _shared: &[R], own: &[R], y: &mut [R]) {
+        let feature = [0, 1].map(|k| block.gather(|i| self.features[i][k]));
+        y.copy_from_slice(&reprojection_error(&own[..CAMERA], &own[CAMERA..WEIGHT], own[WEIGHT], feature));
+    }
+}
+
+/// The errors of all observations, two each, and of all weights.
 struct Errors {
-    reprojection: Vec<[f64; 2]>,
+    reprojection: Vec<f64>,
     weight: Vec<f64>,
 }
 
 impl Problem {
-    fn errors(&self, errors: &mut Errors) {
-        for (i, error) in errors.reprojection.iter_mut().enumerate() {
-            let (camera, point) = (&self.cameras[i % self.n], &self.points[i % self.m]);
-            *error = reprojection_error(camera, point, self.weights[i], self.features[i]);
-        }
-        for (error, &w) in errors.weight.iter_mut().zip(&self.weights) {
+    fn first_weight(&self) -> usize {
+        CAMERA * self.n + POINT * self.m
+    }
+
+    fn weights(&self) -> &[f64] {
+        &self.x[self.first_weight()..]
+    }
+
+    fn errors(&self, batch: &mut Batch<8>, errors: &mut Errors) {
+        batch.values(self, &self.x, &mut errors.reprojection);
+        for (error, &w) in errors.weight.iter_mut().zip(self.weights()) {
             *error = weight_error(w);
         }
     }
 
-    /// The Jacobian's blocks: 15 columns of an observation's two rows by one pass of 15 tangents.
-    fn jacobian(&self, jacobian: &mut Sparse) {
-        let Problem { n, m, p, .. } = *self;
-        let (blocks, diagonal) = jacobian.vals.split_at_mut(2 * INPUTS * p);
-        let mut work = Vec::<Dual<f64, 16>>::new();
-        let mut inputs = [0.0; INPUTS];
-        let mut value = [0.0; 2];
-        let (mut camera, mut point) = (0, 0);
-        for (i, block) in blocks.chunks_exact_mut(2 * INPUTS).enumerate() {
-            inputs[..CAMERA].copy_from_slice(&self.cameras[camera]);
-            inputs[CAMERA..INPUTS - 1].copy_from_slice(&self.points[point]);
-            inputs[INPUTS - 1] = self.weights[i];
-            let f = |v: &[Dual<f64, 16>], out: &mut [Dual<f64, 16>]| {
-                let errors = reprojection_error(&v[..CAMERA], &v[CAMERA..], v[INPUTS - 1], self.features[i]);
-                out.copy_from_slice(&errors);
-            };
-            forward::jacobian_into(f, &inputs, &mut work, &mut value, block);
-            let columns = &mut jacobian.cols[i * 2 * INPUTS..(i + 1) * 2 * INPUTS];
-            let (first, second) = columns.split_at_mut(INPUTS);
-            for c in 0..CAMERA {
-                first[c] = (camera * CAMERA + c) as u32;
-            }
-            for c in 0..POINT {
-                first[CAMERA + c] = (n * CAMERA + point * POINT + c) as u32;
-            }
-            first[INPUTS - 1] = (n * CAMERA + m * POINT + i) as u32;
-            second.copy_from_slice(first);
-            camera = if camera + 1 == n { 0 } else { camera + 1 };
-            point = if point + 1 == m { 0 } else { point + 1 };
+    /// The blocks of the observations, two rows of 15 columns each, then the diagonal of the weights' errors.
+    fn jacobian(&self, batch: &mut Batch<8>, jacobian: &mut Sparse) {
+        let blocks = 2 * INPUTS * self.p;
+        batch.jacobian(self, &self.x, &mut jacobian.vals[..blocks]);
+        for (derivative, &w) in jacobian.vals[blocks..].iter_mut().zip(self.weights()) {
+            *derivative = forward::derivative(weight_error, w);
         }
-        for (i, derivative) in diagonal.iter_mut().enumerate() {
-            *derivative = forward::derivative(weight_error, self.weights[i]);
-            jacobian.cols[2 * INPUTS * p + i] = (n * CAMERA + m * POINT + i) as u32;
+        let (of_blocks, of_weights) = jacobian.cols.split_at_mut(blocks);
+        for (i, columns) in of_blocks.chunks_exact_mut(2 * INPUTS).enumerate() {
+            for j in 0..INPUTS {
+                let column = self.own_index(i, j) as u32;
+                (columns[j], columns[INPUTS + j]) = (column, column);
+            }
+        }
+        for (i, column) in of_weights.iter_mut().enumerate() {
+            *column = self.own_index(i, WEIGHT) as u32;
         }
         for (row, start) in jacobian.rows.iter_mut().enumerate() {
-            *start = if row <= 2 * p { row * INPUTS } else { 2 * p * INPUTS + row - 2 * p } as u32;
+            let single = row.saturating_sub(2 * self.p);
+            *start = ((row - single) * INPUTS + single) as u32;
         }
     }
 }
@@ -157,25 +190,30 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     require(columns.max(31 * p as u128) <= u128::from(u32::MAX), || {
         format!("a matrix of {columns} columns and {} entries is beyond 32-bit indices", 31 * p as u128)
     })?;
-    let mut camera = [0.0; CAMERA];
-    camera.copy_from_slice(&cam);
-    let problem = Problem {
-        n,
-        m,
-        p,
-        cameras: buffer("the list of cameras", camera, n)?,
-        points: buffer("the list of points", [x[0], x[1], x[2]], m)?,
-        weights: buffer("the list of weights", w, p)?,
-        features: buffer("the list of features", [feat[0], feat[1]], p)?,
-    };
+    let mut inputs = buffer("the list of inputs", w, columns as usize)?;
+    for (i, input) in inputs[..CAMERA * n].iter_mut().enumerate() {
+        *input = cam[i % CAMERA];
+    }
+    for (i, input) in inputs[CAMERA * n..CAMERA * n + POINT * m].iter_mut().enumerate() {
+        *input = x[i % POINT];
+    }
+    let mut camera = buffer("the observations' cameras", 0, p)?;
+    let mut point = buffer("the observations' points", 0, p)?;
+    for i in 0..p {
+        camera[i] = (CAMERA * (i % n)) as u32;
+        point[i] = (CAMERA * n + POINT * (i % m)) as u32;
+    }
+    let features = buffer("the list of features", [feat[0], feat[1]], p)?;
+    let problem = Problem { n, m, p, x: inputs, camera, point, features };
+    let mut batch = Batch::new();
     match function {
         "objective" => {
             let errors = Errors {
-                reprojection: buffer("the list of errors", [0.0; 2], p)?,
+                reprojection: buffer("the list of errors", 0.0, 2 * p)?,
                 weight: buffer("the list of weight errors", 0.0, p)?,
             };
             let run = move |errors: &mut Errors| {
-                problem.errors(errors);
+                problem.errors(&mut batch, errors);
                 Ok(())
             };
             Ok(task(errors, run, show_errors))
@@ -188,7 +226,7 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
                 vals: buffer("the entries", 0.0, (2 * INPUTS + 1) * p)?,
             };
             let run = move |jacobian: &mut Sparse| {
-                problem.jacobian(jacobian);
+                problem.jacobian(&mut batch, jacobian);
                 Ok(())
             };
             Ok(task(jacobian, run, show_jacobian))
@@ -203,7 +241,7 @@ fn show_errors(errors: &Errors) -> Output {
         (
             "reproj_error",
             Output::Fields(vec![
-                ("elements", Output::Vector(errors.reprojection[0].to_vec())),
+                ("elements", Output::Vector(errors.reprojection[..2].to_vec())),
                 ("repeated", repeated.clone()),
             ]),
         ),

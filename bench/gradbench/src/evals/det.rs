@@ -1,6 +1,13 @@
 //! det: the determinant by expansion along the first row, `det M = Σ_j (-1)^j M_0j det(M without row 0, column j)`.
+//!
+//! All `ell!` products are computed. For the gradient the 4 x 4 minors at the expansion's leaves are differentiated
+//! several at a time, and the expansion above them takes each as one number.
 
-use gradus_num::{Real, Tape, reverse};
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+
+use gradus_num::Real;
+use gradus_num::batch::{Batch, Block, PointFn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -11,38 +18,91 @@ use crate::task::{Task, number, vector};
 
 pub const EVAL: Eval = Eval { name: "det", functions: &["primal", "gradient"], bare_input: false, prepare };
 
-/// The expansion takes `ell!` operations: beyond this it would not end in a day.
-const MAX_ELL: usize = 14;
+/// The expansion takes `ell!` operations: beyond this it would not end in an hour.
+const MAX_ELL: usize = 12;
 
 /// The determinant of the `ell x ell` matrix whose rows lie one after the other in `a`.
 fn det<R: Real>(a: &[R], ell: usize) -> R {
-    let mut columns = [0; MAX_ELL];
-    for (j, column) in columns.iter_mut().enumerate() {
-        *column = j;
-    }
-    expand(a, ell, &columns[..ell])
+    expand(a, ell, ell - 1, &|columns| a[(ell - 1) * ell + columns[0]])
 }
 
-/// The minor of the last `columns.len()` rows and the given columns.
-fn expand<R: Real>(a: &[R], ell: usize, columns: &[usize]) -> R {
-    let size = columns.len();
-    let row = &a[(ell - size) * ell..(ell - size + 1) * ell];
-    if size == 1 {
-        return row[columns[0]];
+/// The expansion along the first `rows` rows, with the minors of the rows below given by their columns.
+fn expand<R: Real>(a: &[R], ell: usize, rows: usize, minor: &impl Fn(&[usize]) -> R) -> R {
+    let columns: [usize; MAX_ELL] = std::array::from_fn(|j| j);
+    expand_from(&a[..rows * ell], ell, &columns[..ell], minor)
+}
+
+fn expand_from<R: Real>(a: &[R], ell: usize, columns: &[usize], minor: &impl Fn(&[usize]) -> R) -> R {
+    if a.is_empty() {
+        return minor(columns);
     }
+    let (row, below) = a.split_at(ell);
     let mut rest = [0; MAX_ELL];
-    rest[..size - 1].copy_from_slice(&columns[1..]);
+    let rest = &mut rest[..columns.len() - 1];
+    rest.copy_from_slice(&columns[1..]);
     let mut sum = R::zero();
-    for j in 0..size {
-        let term = row[columns[j]] * expand(a, ell, &rest[..size - 1]);
+    for (j, &column) in columns.iter().enumerate() {
+        let term = row[column] * expand_from(below, ell, rest, minor);
         if j % 2 == 0 {
             sum += term
         } else {
             sum -= term
         }
-        rest[j] = columns[j];
+        if j < rest.len() {
+            rest[j] = column;
+        }
     }
     sum
+}
+
+/// The minors of the last rows that the expansion along the others meets, each computed by itself.
+struct Minors {
+    ell: usize,
+    size: usize,
+    /// The columns of one minor after the other.
+    columns: Vec<usize>,
+}
+
+impl Minors {
+    fn new(ell: usize) -> Self {
+        let size = ell.min(4);
+        let columns = RefCell::new(Vec::new());
+        expand(&vec![0.0; ell * ell], ell, ell - size, &|minor| {
+            columns.borrow_mut().extend_from_slice(minor);
+            0.0
+        });
+        Minors { ell, size, columns: columns.into_inner() }
+    }
+
+    /// The determinant, given the minors in the order in which the expansion meets them.
+    fn det<R: Real>(&self, minors: &[R], a: &[R]) -> R {
+        let next = Cell::new(0);
+        expand(a, self.ell, self.ell - self.size, &|_| minors[next.replace(next.get() + 1)])
+    }
+}
+
+impl PointFn for Minors {
+    fn points(&self) -> usize {
+        self.columns.len() / self.size
+    }
+
+    fn shared(&self, _inputs: usize) -> Range<usize> {
+        0..0
+    }
+
+    fn own(&self) -> usize {
+        self.size * self.size
+    }
+
+    fn own_index(&self, point: usize, j: usize) -> usize {
+        let row = self.ell - self.size + j / self.size;
+        row * self.ell + self.columns[point * self.size + j % self.size]
+    }
+
+    #[inline(always)]
+    fn call<R: Real>(&self, _block: &Block, _shared: &[R], own: &[R], y: &mut [R]) {
+        y[0] = det(own, self.size);
+    }
 }
 
 #[derive(Deserialize)]
@@ -59,9 +119,9 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     match function {
         "primal" => Ok(number(move || det(&a, ell))),
         "gradient" => {
-            let mut tape = Tape::new();
+            let (minors, mut batch) = ([Minors::new(ell)], Batch::<8>::new());
             Ok(vector(a.len(), move |g| {
-                reverse::value_and_gradient_into(&mut tape, |a| det(a, ell), &a, g);
+                batch.gradient_through(&minors, &a, |values, a| minors[0].det(values, a), g);
             }))
         }
         _ => unknown(&EVAL, function),

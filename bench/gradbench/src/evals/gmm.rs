@@ -7,9 +7,11 @@
 //! `K (p D (ln γ - ½ ln 2) - ln Γ_D(p/2)) + Σ_k (m S_k - ½ γ² (Σ_j e^(2 q_kj) + |l_k|²))`, `p = D + m + 1`.
 
 use std::f64::consts::{LN_2, PI};
+use std::ops::Range;
 
+use gradus_num::Real;
+use gradus_num::batch::{Batch, Block, PointFn};
 use gradus_num::math::lgamma;
-use gradus_num::{Real, Tape, reverse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -33,67 +35,75 @@ struct Mixture {
     x: Vec<f64>,
 }
 
-/// The parameters, as slices of one array: `alpha`, then `mu`, `q` and `l`, cluster after cluster.
-struct Parameters<'a, R> {
-    alpha: &'a [R],
-    mu: &'a [R],
-    q: &'a [R],
-    l: &'a [R],
+impl Mixture {
+    /// The parameters of cluster `k`, of which `alpha` is not one: `mu`, `q` and `l`, one after the other.
+    fn cluster(&self, k: usize) -> Range<usize> {
+        let size = self.d * (self.d + 3) / 2;
+        self.k + k * size..self.k + (k + 1) * size
+    }
+
+    /// The log posterior, given `|Q_k (x_i - μ_k)|²` for all points of the first cluster, then of the next.
+    fn objective<R: Real>(&self, squares: &[R], parameters: &[R]) -> R {
+        let Mixture { d, k, n, m, gamma, .. } = *self;
+        let alpha = &parameters[..k];
+        let (mut offsets, mut logs, mut norms) = (Vec::with_capacity(k), R::zero(), R::zero());
+        for (k, &alpha) in alpha.iter().enumerate() {
+            let (q, l) = parameters[self.cluster(k)][d..].split_at(d);
+            let log_determinant: R = q.iter().copied().sum();
+            offsets.push(alpha + log_determinant);
+            logs += log_determinant;
+            norms += q.iter().map(|q| q.scale(2.0).exp()).sum::<R>() + l.iter().map(|l| l.square()).sum();
+        }
+        let mut likelihood = log_sum_exp(alpha).scale(-(n as f64));
+        let mut beta = vec![R::zero(); k];
+        for i in 0..n {
+            for k in 0..k {
+                beta[k] = offsets[k] - squares[k * n + i].scale(0.5);
+            }
+            likelihood += log_sum_exp(&beta);
+        }
+        let p = d as f64 + m + 1.0;
+        let prior = k as f64 * (p * d as f64 * (gamma.ln() - 0.5 * LN_2) - log_multigamma(d, p / 2.0));
+        let constant = prior - 0.5 * (n * d) as f64 * (2.0 * PI).ln();
+        (likelihood + logs.scale(m) - norms.scale(0.5 * gamma * gamma)).shift(constant)
+    }
+
+    fn clusters(&self) -> Vec<Cluster<'_>> {
+        (0..self.k).map(|k| Cluster { mixture: self, k }).collect()
+    }
 }
 
-impl Mixture {
-    fn below_diagonal(&self) -> usize {
-        self.d * (self.d - 1) / 2
+/// `|Q_k (x_i - μ_k)|²` of one cluster at every point `x_i`.
+struct Cluster<'a> {
+    mixture: &'a Mixture,
+    k: usize,
+}
+
+impl PointFn for Cluster<'_> {
+    fn points(&self) -> usize {
+        self.mixture.n
     }
 
-    fn split<'a, R>(&self, parameters: &'a [R]) -> Parameters<'a, R> {
-        let (alpha, rest) = parameters.split_at(self.k);
-        let (mu, rest) = rest.split_at(self.k * self.d);
-        let (q, l) = rest.split_at(self.k * self.d);
-        Parameters { alpha, mu, q, l }
+    fn shared(&self, _inputs: usize) -> Range<usize> {
+        self.mixture.cluster(self.k)
     }
 
-    /// The log posterior.
-    fn objective<R: Real>(&self, parameters: &[R]) -> R {
-        let Mixture { d, k, n, .. } = *self;
-        let Parameters { alpha, mu, q, l } = self.split(parameters);
-        let diagonals: Vec<R> = q.iter().map(R::exp).collect();
-        let offsets: Vec<R> =
-            (0..k).map(|k| alpha[k] + q[k * d..(k + 1) * d].iter().copied().sum()).collect();
-
-        let mut sum = log_sum_exp(alpha).scale(-(n as f64));
-        let mut beta = vec![R::zero(); k];
-        let mut centred = vec![R::zero(); d];
-        let mut image = vec![R::zero(); d];
-        for x in self.x.chunks_exact(d) {
-            for k in 0..k {
-                for j in 0..d {
-                    centred[j] = (-mu[k * d + j]).shift(x[j]);
-                    image[j] = diagonals[k * d + j] * centred[j];
-                }
-                let mut below = l[k * self.below_diagonal()..].iter();
-                for column in 0..d {
-                    for row in column + 1..d {
-                        if let Some(&l) = below.next() {
-                            image[row] += l * centred[column];
-                        }
-                    }
-                }
-                let square: R = image.iter().map(|z| z.square()).sum();
-                beta[k] = offsets[k] - square.scale(0.5);
+    #[inline(always)]
+    fn call<R: Real>(&self, block: &Block, cluster: &[R], _own: &[R], y: &mut [R]) {
+        let d = self.mixture.d;
+        let (mu, rest) = cluster.split_at(d);
+        let (q, mut l) = rest.split_at(d);
+        let x = &self.mixture.x;
+        let centred: Vec<R> = (0..d).map(|j| block.gather::<R>(|i| x[i * d + j]) - mu[j]).collect();
+        let mut image: Vec<R> = q.iter().zip(&centred).map(|(q, &c)| q.exp() * c).collect();
+        for (column, &c) in centred.iter().enumerate() {
+            let (below, others) = l.split_at(d - 1 - column);
+            for (image, &l) in image[column + 1..].iter_mut().zip(below) {
+                *image += l * c;
             }
-            sum += log_sum_exp(&beta);
+            l = others;
         }
-        (sum + self.prior(&diagonals, q, l)).shift(-0.5 * (n * d) as f64 * (2.0 * PI).ln())
-    }
-
-    /// The log density of the Wishart prior.
-    fn prior<R: Real>(&self, diagonals: &[R], q: &[R], l: &[R]) -> R {
-        let (d, k, p) = (self.d as f64, self.k as f64, self.d as f64 + self.m + 1.0);
-        let squares: R = diagonals.iter().chain(l).map(|v| v.square()).sum();
-        let logs: R = q.iter().copied().sum();
-        let constant = k * (p * d * (self.gamma.ln() - 0.5 * LN_2) - log_multigamma(self.d, p / 2.0));
-        (logs.scale(self.m) - squares.scale(0.5 * self.gamma * self.gamma)).shift(constant)
+        y[0] = image.iter().map(|z| z.square()).sum();
     }
 }
 
@@ -125,20 +135,38 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     // Γ_D(p/2) needs p > D - 1.
     require(input.m.0 > -2.0, || format!("m is {}, but must be at least -1", input.m.0))?;
     same_len("alpha", &input.alpha, k)?;
-    let mut parameters = input.alpha;
     let mu = flatten("mu", &input.mu, k, d)?;
     let q = flatten("q", &input.q, k, d)?;
-    let l = flatten("l", &input.l, k, d * (d - 1) / 2)?;
-    parameters.extend(mu.into_iter().chain(q).chain(l));
+    let below = d * (d - 1) / 2;
+    let l = flatten("l", &input.l, k, below)?;
+    let mut parameters = input.alpha;
+    for k in 0..k {
+        parameters.extend_from_slice(&mu[k * d..(k + 1) * d]);
+        parameters.extend_from_slice(&q[k * d..(k + 1) * d]);
+        parameters.extend_from_slice(&l[k * below..(k + 1) * below]);
+    }
     let x = flatten("x", &input.x, n, d)?;
     let mixture = Mixture { d, k, n, m: input.m.0, gamma: input.gamma, x };
+    let mut batch = Batch::<8>::new();
     match function {
-        "objective" => Ok(number(move || mixture.objective(&parameters))),
+        "objective" => {
+            let mut squares = vec![0.0; k * n];
+            Ok(number(move || {
+                for cluster in mixture.clusters() {
+                    batch.values(&cluster, &parameters, &mut squares[cluster.k * n..(cluster.k + 1) * n]);
+                }
+                mixture.objective(&squares, &parameters)
+            }))
+        }
         "jacobian" => {
-            let mut tape = Tape::new();
             let gradient = vec![0.0; parameters.len()];
             let run = move |gradient: &mut Vec<f64>| {
-                reverse::value_and_gradient_into(&mut tape, |v| mixture.objective(v), &parameters, gradient);
+                batch.gradient_through(
+                    &mixture.clusters(),
+                    &parameters,
+                    |squares, parameters| mixture.objective(squares, parameters),
+                    gradient,
+                );
                 Ok(())
             };
             Ok(task(gradient, run, move |gradient| show(gradient, d, k)))
@@ -148,13 +176,16 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
 }
 
 fn show(gradient: &[f64], d: usize, k: usize) -> Output {
-    let (alpha, rest) = gradient.split_at(k);
-    let (mu, rest) = rest.split_at(k * d);
-    let (q, l) = rest.split_at(k * d);
+    let (alpha, clusters) = gradient.split_at(k);
+    let below = d * (d - 1) / 2;
+    let part = |start: usize, len: usize| {
+        let rows = clusters.chunks_exact(2 * d + below).flat_map(|cluster| &cluster[start..start + len]);
+        Output::rows(k, len, rows.copied().collect())
+    };
     Output::Fields(vec![
         ("alpha", Output::Vector(alpha.to_vec())),
-        ("mu", Output::rows(k, d, mu.to_vec())),
-        ("q", Output::rows(k, d, q.to_vec())),
-        ("l", Output::rows(k, d * (d - 1) / 2, l.to_vec())),
+        ("mu", part(0, d)),
+        ("q", part(d, d)),
+        ("l", part(2 * d, below)),
     ])
 }

@@ -5,7 +5,10 @@
 //! `C ← C f + g a`, `h ← o tanh C`, and `h` is the next layer's input. With `z` the last `u` times the output
 //! weight plus the output bias, the objective is `-1/(b (c-1)) Σ_t Σ_i sequence_{t+1,i} (z_i - ln(2 + Σ_j e^z_j))`.
 
-use gradus_num::{Real, Tape, reverse};
+use std::ops::Range;
+
+use gradus_num::Real;
+use gradus_num::batch::{Batch, Block, PointFn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -26,40 +29,68 @@ struct Network {
 }
 
 impl Network {
-    /// The parameters are, for each layer, weights and biases of the forget, in, out and change gates, then
-    /// the input weight, the output weight and the output bias; `bits` numbers each.
-    fn objective<R: Real>(&self, parameters: &[R]) -> R {
-        let b = self.bits;
-        let (gates, ends) = parameters.split_at(8 * self.layers * b);
-        let mut state: Vec<R> = self.state.iter().map(|&s| R::from_f64(s)).collect();
-        let mut z = vec![R::zero(); b];
+    fn characters(&self) -> usize {
+        self.sequence.len() / self.bits
+    }
+
+    /// The cross entropy, given each bit's `z` after every character but the last.
+    fn objective<R: Real>(&self, z: &[R]) -> R {
+        let steps = self.characters() - 1;
         let mut total = R::zero();
-        let characters: Vec<&[f64]> = self.sequence.chunks_exact(b).collect();
-        for pair in characters.windows(2) {
-            for bit in 0..b {
-                let mut u = ends[bit].scale(pair[0][bit]);
-                for (gates, state) in gates.chunks_exact(8 * b).zip(state.chunks_exact_mut(2 * b)) {
-                    let gate = |i: usize, v: R| v * gates[i * b + bit] + gates[(4 + i) * b + bit];
-                    let (h, cell) = (state[bit], state[b + bit]);
-                    let (forget, out) = (gate(0, u).sigmoid(), gate(2, u).sigmoid());
-                    let (ingate, change) = (gate(1, h).sigmoid(), gate(3, h).tanh());
-                    let cell = cell * forget + ingate * change;
-                    u = out * cell.tanh();
-                    (state[bit], state[b + bit]) = (u, cell);
-                }
-                z[bit] = u * ends[b + bit] + ends[2 * b + bit];
-            }
-            total += log_likelihood(&z, pair[1]);
+        for (t, next) in self.sequence.chunks_exact(self.bits).skip(1).enumerate() {
+            let z = || z.iter().skip(t).step_by(steps);
+            let normaliser = z().map(R::exp).sum::<R>().shift(2.0).log();
+            let chosen: R = z().zip(next).map(|(z, &s)| z.scale(s)).sum();
+            total += chosen - normaliser.scale(next.iter().sum());
         }
-        total.scale(-1.0 / (b * (characters.len() - 1)) as f64)
+        total.scale(-1.0 / (self.bits * steps) as f64)
     }
 }
 
-/// `Σ_i s_i (z_i - ln(2 + Σ_j e^z_j))`.
-fn log_likelihood<R: Real>(z: &[R], next: &[f64]) -> R {
-    let normaliser = z.iter().map(R::exp).sum::<R>().shift(2.0).log();
-    let chosen: R = z.iter().zip(next).map(|(z, &s)| z.scale(s)).sum();
-    chosen - normaliser.scale(next.iter().sum())
+/// The network without its normaliser: all matrices are diagonal, so each bit goes its own way.
+///
+/// The parameters are, for each layer, weights and biases of the forget, in, out and change gates, then the input
+/// weight, the output weight and the output bias; one number of each for a bit.
+impl PointFn for Network {
+    fn points(&self) -> usize {
+        self.bits
+    }
+
+    fn outputs(&self) -> usize {
+        self.characters() - 1
+    }
+
+    fn shared(&self, _inputs: usize) -> Range<usize> {
+        0..0
+    }
+
+    fn own(&self) -> usize {
+        8 * self.layers + 3
+    }
+
+    fn own_index(&self, bit: usize, j: usize) -> usize {
+        j * self.bits + bit
+    }
+
+    #[inline(always)]
+    fn call<R: Real>(&self, block: &Block, _shared: &[R], parameters: &[R], z: &mut [R]) {
+        let (gates, ends) = parameters.split_at(8 * self.layers);
+        let row = |data: &[f64], row: usize| -> R { block.gather(|bit| data[row * self.bits + bit]) };
+        let mut state: Vec<R> = (0..2 * self.layers).map(|r| row(&self.state, r)).collect();
+        for (t, z) in z.iter_mut().enumerate() {
+            let mut u = row(&self.sequence, t) * ends[0];
+            for (gates, state) in gates.chunks_exact(8).zip(state.chunks_exact_mut(2)) {
+                let gate = |i: usize, v: R| v * gates[i] + gates[4 + i];
+                let (h, cell) = (state[0], state[1]);
+                let (forget, out) = (gate(0, u).sigmoid(), gate(2, u).sigmoid());
+                let (ingate, change) = (gate(1, h).sigmoid(), gate(3, h).tanh());
+                let cell = cell * forget + ingate * change;
+                u = out * cell.tanh();
+                (state[0], state[1]) = (u, cell);
+            }
+            *z = u * ends[1] + ends[2];
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -89,12 +120,19 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
         state: flatten("state", &state, 2 * layers, bits)?,
         sequence: flatten("sequence", &sequence, sequence.len(), bits)?,
     };
+    let mut batch = Batch::<8>::new();
     match function {
-        "objective" => Ok(number(move || network.objective(&parameters))),
+        "objective" => {
+            let mut z = vec![0.0; network.bits * network.outputs()];
+            Ok(number(move || {
+                batch.values(&network, &parameters, &mut z);
+                network.objective(&z)
+            }))
+        }
         "jacobian" => {
-            let mut tape = Tape::new();
+            let network = [network];
             Ok(vector(parameters.len(), move |g| {
-                reverse::value_and_gradient_into(&mut tape, |v| network.objective(v), &parameters, g);
+                batch.gradient_through(&network, &parameters, |z, _| network[0].objective(z), g);
             }))
         }
         _ => unknown(&EVAL, function),

@@ -137,6 +137,12 @@ impl<T: Real, const N: usize> Scalar for Dual<T, N> {
 }
 
 impl<T: Real, const N: usize> Real for Dual<T, N> {
+    const LANES: usize = T::LANES;
+
+    #[inline]
+    fn from_lanes(value: impl FnMut(usize) -> f64) -> Self {
+        Self::constant(T::from_lanes(value))
+    }
     #[inline]
     fn from_f64(value: f64) -> Self {
         Self::constant(T::from_f64(value))

@@ -29,8 +29,8 @@ impl<T: Real> Cotangent<T> for One<T> {
     }
     #[inline(always)]
     fn scaled(&self, weight: T) -> Self {
-        // A zero cotangent never gets here: the sweep skips it.
-        One(self.0 * weight)
+        // A zero cotangent never gets here, the sweep skips it; but one lane of several may be zero.
+        One(if T::LANES > 1 { self.0.mul_guarded(weight) } else { self.0 * weight })
     }
     #[inline(always)]
     fn plus(&self, other: &Self) -> Self {
@@ -71,7 +71,7 @@ impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
 
 #[cold]
 fn scaled_where_nonzero<T: Real, const W: usize>(cotangent: [T; W], weight: T) -> [T; W] {
-    cotangent.map(|lane| if lane.parts_zero() { lane } else { lane * weight })
+    cotangent.map(|lane| lane.mul_guarded(weight))
 }
 
 /// `adjoints[a] += adjoints[node] da`, `adjoints[b] += adjoints[node] db`, from the last node to the first.

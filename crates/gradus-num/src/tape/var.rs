@@ -107,11 +107,15 @@ impl<'t, T: Real> Var<'t, T> {
 #[inline(always)]
 pub(super) fn chain<T: Real>(weight: T, derivative: T) -> T {
     let product = weight * derivative;
-    if product.value().is_nan() { chain_at_singularity(weight, derivative, product) } else { product }
+    if product.is_nan() { chain_at_singularity(weight, derivative, product) } else { product }
 }
 
 #[cold]
 fn chain_at_singularity<T: Real>(weight: T, derivative: T, product: T) -> T {
+    if T::LANES > 1 {
+        // Each lane on its own.
+        return weight.mul_guarded(derivative);
+    }
     if weight.parts_zero() || derivative.parts_zero() { T::from_f64(0.0) } else { product }
 }
 
@@ -235,6 +239,13 @@ impl<'t, T: Real> Scalar for Var<'t, T> {
 }
 
 impl<'t, T: Real> Real for Var<'t, T> {
+    const LANES: usize = T::LANES;
+
+    #[inline(always)]
+    fn from_lanes(value: impl FnMut(usize) -> f64) -> Self {
+        Var::constant(T::from_lanes(value))
+    }
+
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         Var::constant(T::from_f64(value))
