@@ -31,8 +31,11 @@ fn reprojection_error<R: Real>(cam: &[R], x: &[R], w: R, feat: [R; 2]) -> [R; 2]
     let e = [y[0] / y[2], y[1] / y[2]];
     let q = e[0] * e[0] + e[1] * e[1];
     let distortion = R::one() + q * (cam[9] + q * cam[10]);
-    let project = |i: usize| w * (e[i] * distortion * cam[6] + cam[7 + i] - feat[i]);
-    [project(0), project(1)]
+    let mut error = e;
+    for i in 0..2 {
+        error[i] = w * (e[i] * distortion * cam[6] + cam[7 + i] - feat[i]);
+    }
+    error
 }
 
 /// `v` turned by the angle `|r|` about `r` (Rodrigues); to first order where `r = 0`.
@@ -46,10 +49,14 @@ fn rotate<R: Real>(r: [R; 3], v: [R; 3]) -> [R; 3] {
     let angle = square.sqrt();
     let (sin, cos) = angle.sin_cos();
     let inverse = angle.recip();
-    let axis = r.map(|r| r * inverse);
+    let axis = [r[0] * inverse, r[1] * inverse, r[2] * inverse];
     let turn = cross(axis, v);
     let along = dot(axis, v) * (R::one() - cos);
-    [0, 1, 2].map(|i| v[i] * cos + turn[i] * sin + axis[i] * along)
+    let mut turned = v;
+    for i in 0..3 {
+        turned[i] = v[i] * cos + turn[i] * sin + axis[i] * along;
+    }
+    turned
 }
 
 #[inline(always)]
@@ -120,7 +127,7 @@ impl PointFn for Problem {
 
     #[inline(always)]
     fn call<R: Real>(&self, block: &Block, _shared: &[R], own: &[R], y: &mut [R]) {
-        let feature = [0, 1].map(|k| block.gather(|i| self.features[i][k]));
+        let feature = [block.gather(|i| self.features[i][0]), block.gather(|i| self.features[i][1])];
         y.copy_from_slice(&reprojection_error(&own[..CAMERA], &own[CAMERA..WEIGHT], own[WEIGHT], feature));
     }
 }

@@ -94,8 +94,11 @@ impl PointFn for Cluster<'_> {
         let (mu, rest) = cluster.split_at(d);
         let (q, mut l) = rest.split_at(d);
         let x = &self.mixture.x;
-        let centred: Vec<R> = (0..d).map(|j| block.gather::<R>(|i| x[i * d + j]) - mu[j]).collect();
-        let mut image: Vec<R> = q.iter().zip(&centred).map(|(q, &c)| q.exp() * c).collect();
+        let (mut centred, mut image) = (Vec::with_capacity(d), Vec::with_capacity(d));
+        for j in 0..d {
+            centred.push(block.gather::<R>(|i| x[i * d + j]) - mu[j]);
+            image.push(q[j].exp() * centred[j]);
+        }
         for (column, &c) in centred.iter().enumerate() {
             let (below, others) = l.split_at(d - 1 - column);
             for (image, &l) in image[column + 1..].iter_mut().zip(below) {
@@ -103,7 +106,9 @@ impl PointFn for Cluster<'_> {
             }
             l = others;
         }
-        y[0] = image.iter().map(|z| z.square()).sum();
+        for z in image {
+            y[0] += z.square();
+        }
     }
 }
 
@@ -147,7 +152,7 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     }
     let x = flatten("x", &input.x, n, d)?;
     let mixture = Mixture { d, k, n, m: input.m.0, gamma: input.gamma, x };
-    let mut batch = Batch::<8>::new();
+    let mut batch = Batch::<4>::new();
     match function {
         "objective" => {
             let mut squares = vec![0.0; k * n];

@@ -80,10 +80,9 @@ impl PointFn for Network {
         for (t, z) in z.iter_mut().enumerate() {
             let mut u = row(&self.sequence, t) * ends[0];
             for (gates, state) in gates.chunks_exact(8).zip(state.chunks_exact_mut(2)) {
-                let gate = |i: usize, v: R| v * gates[i] + gates[4 + i];
                 let (h, cell) = (state[0], state[1]);
-                let (forget, out) = (gate(0, u).sigmoid(), gate(2, u).sigmoid());
-                let (ingate, change) = (gate(1, h).sigmoid(), gate(3, h).tanh());
+                let (forget, out) = (affine(gates, 0, u).sigmoid(), affine(gates, 2, u).sigmoid());
+                let (ingate, change) = (affine(gates, 1, h).sigmoid(), affine(gates, 3, h).tanh());
                 let cell = cell * forget + ingate * change;
                 u = out * cell.tanh();
                 (state[0], state[1]) = (u, cell);
@@ -91,6 +90,12 @@ impl PointFn for Network {
             *z = u * ends[1] + ends[2];
         }
     }
+}
+
+/// Gate `i` before its nonlinearity: `v W_i + B_i`.
+#[inline(always)]
+fn affine<R: Real>(gates: &[R], i: usize, v: R) -> R {
+    v * gates[i] + gates[4 + i]
 }
 
 #[derive(Deserialize)]

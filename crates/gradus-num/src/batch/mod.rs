@@ -26,10 +26,13 @@
 //! assert_eq!((sum, gradient), (4.0, [-4.0, -8.0]));
 //! ```
 
+mod pass;
+
 use core::ops::Range;
 use std::vec::Vec;
 
-use crate::lanes::diverged;
+use self::pass::{Jacobian, Pullback, Values};
+use crate::lanes::{diverged, wide};
 use crate::tape::Var;
 use crate::{Lanes, Real, Tape};
 
@@ -108,26 +111,45 @@ impl<const W: usize> Default for Batch<W> {
     }
 }
 
-/// Runs `f` with the widest vector instructions that the machine has; what is inlined into it uses them.
-#[inline(always)]
-fn wide<T>(f: impl FnOnce() -> T) -> T {
-    pulp::Arch::new().dispatch(f)
+/// Goes through the points, up to `W` at a time; where those of a block disagree on a branch, again one at a time.
+struct Blocks<const W: usize> {
+    points: usize,
+    next: Block,
+    alone_until: usize,
 }
 
-/// Calls `visit` for each block of up to `W` points; where the points of one disagree on a branch, again for each alone.
-#[inline(always)]
-fn blocks<const W: usize>(points: usize, mut visit: impl FnMut(&Block) -> bool) {
-    let _ = diverged();
-    let mut first = 0;
-    while first < points {
-        let count = W.min(points - first);
-        if !visit(&Block { first, count }) {
-            for point in first..first + count {
-                let alone = visit(&Block { first: point, count: 1 });
-                debug_assert!(alone, "a single point agrees with itself");
-            }
+impl<const W: usize> Blocks<W> {
+    #[inline(always)]
+    fn new(points: usize) -> Self {
+        let _ = diverged();
+        let mut blocks = Blocks { points, next: Block { first: 0, count: 0 }, alone_until: 0 };
+        blocks.size();
+        blocks
+    }
+
+    #[inline(always)]
+    fn size(&mut self) {
+        let left = self.points - self.next.first;
+        self.next.count = if self.next.first < self.alone_until { left.min(1) } else { left.min(W) };
+    }
+
+    /// The present block, unless all points are done.
+    #[inline(always)]
+    fn present(&self) -> Option<Block> {
+        (self.next.count > 0).then_some(self.next)
+    }
+
+    /// Whether the points of the present block took one path, so that its results count; moves on if so.
+    #[inline(always)]
+    fn agreed(&mut self) -> bool {
+        let agreed = !diverged() || self.next.count == 1;
+        if agreed {
+            self.next.first += self.next.count;
+        } else {
+            self.alone_until = self.next.first + self.next.count;
         }
-        first += count;
+        self.size();
+        agreed
     }
 }
 
@@ -151,32 +173,8 @@ impl<const W: usize> Batch<W> {
     /// # Panics
     /// If `y` has not `points * outputs` elements.
     pub fn values<F: PointFn>(&mut self, f: &F, x: &[f64], y: &mut [f64]) {
-        let (own, outputs, shared) = (f.own(), f.outputs(), f.shared(x.len()));
-        assert_eq!(y.len(), f.points() * outputs, "one number for each result of each point");
-        let zero = Lanes::<W>::from_f64(0.0);
-        wide(|| {
-            self.plain.clear();
-            self.plain.extend(x[shared.clone()].iter().map(|&s| Lanes::from_f64(s)));
-            self.plain.resize(shared.len() + own + outputs, zero);
-            let (shared, rest) = self.plain.split_at_mut(shared.len());
-            let (own, out) = rest.split_at_mut(own);
-            blocks::<W>(f.points(), |block| {
-                for (j, input) in own.iter_mut().enumerate() {
-                    *input = block.gather(|point| x[f.own_index(point, j)]);
-                }
-                out.fill(zero);
-                f.call(block, shared, own, out);
-                if diverged() && block.count > 1 {
-                    return false;
-                }
-                for (k, lanes) in out.iter().enumerate() {
-                    for lane in 0..block.count {
-                        y[(block.first + lane) * outputs + k] = lanes.0[lane];
-                    }
-                }
-                true
-            });
-        });
+        assert_eq!(y.len(), f.points() * f.outputs(), "one number for each result of each point");
+        wide(Values { batch: self, f, x, y });
     }
 
     /// The Jacobian of each point's results in its own inputs: `outputs` rows of `own` entries, point after point.
@@ -185,41 +183,11 @@ impl<const W: usize> Batch<W> {
     /// # Panics
     /// If `jacobian` has not `points * outputs * own` elements.
     pub fn jacobian<F: PointFn>(&mut self, f: &F, x: &[f64], jacobian: &mut [f64]) {
-        let (own, outputs, shared) = (f.own(), f.outputs(), f.shared(x.len()));
-        assert_eq!(jacobian.len(), f.points() * outputs * own, "one entry for each result and own input");
-        if own == 0 {
-            return;
+        let own = f.own();
+        assert_eq!(jacobian.len(), f.points() * f.outputs() * own, "one entry for each result and own input");
+        if own > 0 {
+            wide(Jacobian { batch: self, f, x, jacobian });
         }
-        wide(|| {
-            blocks::<W>(f.points(), |block| {
-                self.tape.reset();
-                let (tape, rows) = (&self.tape, &mut self.rows);
-                let mut vars = tape.take_vars();
-                vars.extend((0..own).map(|j| tape.var(block.gather(|point| x[f.own_index(point, j)]))));
-                vars.extend(x[shared.clone()].iter().map(|&s| Var::constant(Lanes::from_f64(s))));
-                vars.resize(own + shared.len() + outputs, Var::from_f64(0.0));
-                let (inputs, out) = vars.split_at_mut(own + shared.len());
-                f.call(block, &inputs[own..], &inputs[..own], out);
-                let agreed = !diverged() || block.count == 1;
-                let chunks = if agreed { outputs } else { 0 };
-                for start in (0..chunks).step_by(ROWS) {
-                    let width = ROWS.min(outputs - start);
-                    let seeds = out[start..start + width].iter().copied().enumerate();
-                    tape.pullback_seeded_lanes_into(seeds, rows);
-                    for lane in 0..block.count {
-                        let at = ((block.first + lane) * outputs + start) * own;
-                        let entries = jacobian[at..at + width * own].chunks_exact_mut(own);
-                        for (row, entries) in entries.enumerate() {
-                            for (entry, adjoint) in entries.iter_mut().zip(&rows[1..]) {
-                                *entry = adjoint[row].0[lane];
-                            }
-                        }
-                    }
-                }
-                tape.give_vars(vars);
-                agreed
-            });
-        });
     }
 
     /// Adds the derivatives of `Σ cotangent(point, k) * result(point, k)` in all inputs to `gradient`; returns the sum.
@@ -233,52 +201,12 @@ impl<const W: usize> Batch<W> {
         cotangent: impl Fn(usize, usize) -> f64,
         gradient: &mut [f64],
     ) -> f64 {
-        let (own, outputs, shared) = (f.own(), f.outputs(), f.shared(x.len()));
         assert_eq!(gradient.len(), x.len(), "one derivative for each input");
-        let zero = Lanes::<W>::from_f64(0.0);
-        let mut sum = zero;
-        wide(|| {
-            self.total.clear();
-            self.total.resize(shared.len(), zero);
-            blocks::<W>(f.points(), |block| {
-                self.tape.reset();
-                let tape = &self.tape;
-                let mut vars = tape.take_vars();
-                vars.extend(x[shared.clone()].iter().map(|&s| tape.var(Lanes::from_f64(s))));
-                vars.extend((0..own).map(|j| tape.var(block.gather(|point| x[f.own_index(point, j)]))));
-                vars.resize(shared.len() + own + outputs, Var::from_f64(0.0));
-                let (inputs, out) = vars.split_at_mut(shared.len() + own);
-                f.call(block, &inputs[..shared.len()], &inputs[shared.len()..], out);
-                let agreed = !diverged() || block.count == 1;
-                if agreed {
-                    // Lanes beyond the last point count nothing.
-                    let weight = |lane: usize, k| {
-                        if lane < block.count { cotangent(block.first + lane, k) } else { 0.0 }
-                    };
-                    let seeds = out.iter().enumerate().map(|(k, &result)| {
-                        let seed = Lanes::from_lanes(|lane| weight(lane, k));
-                        sum += seed.mul_guarded(result.primal());
-                        (result, seed)
-                    });
-                    let adjoints = tape.pullback_with(seeds);
-                    let (of_shared, of_own) = adjoints.leading(shared.len() + own).split_at(shared.len());
-                    for (total, &part) in self.total.iter_mut().zip(of_shared) {
-                        *total += part;
-                    }
-                    for (j, adjoint) in of_own.iter().enumerate() {
-                        for lane in 0..block.count {
-                            gradient[f.own_index(block.first + lane, j)] += adjoint.0[lane];
-                        }
-                    }
-                }
-                tape.give_vars(vars);
-                agreed
-            });
-        });
-        for (entry, total) in gradient[shared].iter_mut().zip(&self.total) {
+        let sum = wide(Pullback { batch: self, f, x, cotangent, gradient: &mut *gradient });
+        for (entry, total) in gradient[f.shared(x.len())].iter_mut().zip(&self.total) {
             *entry += total.sum();
         }
-        sum.sum()
+        sum
     }
 
     /// The sum of all results over all points, with its gradient in all inputs written into `gradient`.

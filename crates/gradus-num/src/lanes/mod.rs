@@ -35,6 +35,29 @@ fn diverge() {
     DIVERGED.set(true);
 }
 
+/// Work to be compiled for several instruction sets. `run` has to be `#[inline(always)]`, and so has what it calls to
+/// take part: a closure or function that stays outside is compiled for the least machine.
+pub(crate) trait Wide {
+    type Output;
+    fn run(self) -> Self::Output;
+}
+
+struct Dispatched<T>(T);
+
+impl<T: Wide> pulp::NullaryFnOnce for Dispatched<T> {
+    type Output = T::Output;
+    #[inline(always)]
+    fn call(self) -> T::Output {
+        self.0.run()
+    }
+}
+
+/// Runs `work` with the widest vector instructions that the machine has.
+#[inline(always)]
+pub(crate) fn wide<T: Wide>(work: T) -> T::Output {
+    pulp::Arch::new().dispatch(Dispatched(work))
+}
+
 impl<const W: usize> Lanes<W> {
     #[inline(always)]
     fn map(&self, f: impl Fn(f64) -> f64) -> Self {
@@ -165,10 +188,10 @@ impl<const W: usize> Real for Lanes<W> {
         self.0.iter().fold(false, |any, x| any | x.is_nan())
     }
 
-    /// Lane by lane, and here a zero slope wins over an infinite tangent too.
+    /// Lane by lane.
     #[inline(always)]
     fn mul_guarded(self, slope: Self) -> Self {
-        self.zip(&slope, |t, s| if t == 0.0 || s == 0.0 { 0.0 } else { t * s })
+        self.zip(&slope, |t, s| if t == 0.0 { 0.0 } else { t * s })
     }
 
     #[inline(always)]

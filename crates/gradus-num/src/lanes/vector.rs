@@ -5,6 +5,8 @@
 
 use core::f64::consts::LOG2_E;
 
+use super::{Wide, wide};
+
 /// Adding this rounds to an integer, which then stands in the low bits.
 const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 · 2⁵²
 /// `ln 2` in two parts, of which the first times any exponent is exact.
@@ -51,7 +53,7 @@ fn clamp(x: f64, low: f64, high: f64) -> f64 {
 
 /// `e^x`.
 #[inline(always)]
-pub fn exp<const W: usize>(mut x: [f64; W]) -> [f64; W] {
+fn exp_of<const W: usize>(mut x: [f64; W]) -> [f64; W] {
     for lane in 0..W {
         let (p, k) = reduce(clamp(x[lane], -746.0, 710.0));
         // In two factors: the result may be subnormal, and 2^1024 is no number.
@@ -75,7 +77,7 @@ fn expm1_of(x: f64) -> f64 {
 
 /// `e^x - 1`, and `x` itself where that is all (also -0).
 #[inline(always)]
-pub fn expm1<const W: usize>(mut x: [f64; W]) -> [f64; W] {
+fn expm1_lanes<const W: usize>(mut x: [f64; W]) -> [f64; W] {
     for lane in 0..W {
         let y = expm1_of(x[lane]);
         x[lane] = if x[lane] == 0.0 { x[lane] } else { y };
@@ -85,12 +87,12 @@ pub fn expm1<const W: usize>(mut x: [f64; W]) -> [f64; W] {
 
 /// `1/(1 + e^-x)`, from `e^-|x|`.
 #[inline(always)]
-pub fn sigmoid<const W: usize>(x: [f64; W]) -> [f64; W] {
+fn sigmoid_of<const W: usize>(x: [f64; W]) -> [f64; W] {
     let mut decay = [0.0; W];
     for lane in 0..W {
         decay[lane] = -x[lane].abs();
     }
-    decay = exp(decay);
+    decay = exp_of(decay);
     for lane in 0..W {
         let top = if x[lane] < 0.0 { decay[lane] } else { 1.0 };
         decay[lane] = top / (1.0 + decay[lane]);
@@ -100,10 +102,35 @@ pub fn sigmoid<const W: usize>(x: [f64; W]) -> [f64; W] {
 
 /// `tanh |x| = -t/(2 + t)` with `t = e^(-2|x|) - 1`.
 #[inline(always)]
-pub fn tanh<const W: usize>(mut x: [f64; W]) -> [f64; W] {
+fn tanh_of<const W: usize>(mut x: [f64; W]) -> [f64; W] {
     for lane in 0..W {
         let t = expm1_of(-2.0 * x[lane].abs());
         x[lane] = (-t / (2.0 + t)).copysign(x[lane]);
     }
     x
+}
+
+macro_rules! dispatched {
+    ($($name:ident $Work:ident $lanes:ident $doc:literal;)*) => {$(
+        struct $Work<const W: usize>([f64; W]);
+        impl<const W: usize> Wide for $Work<W> {
+            type Output = [f64; W];
+            #[inline(always)]
+            fn run(self) -> [f64; W] {
+                $lanes(self.0)
+            }
+        }
+        #[doc = $doc]
+        #[inline]
+        pub fn $name<const W: usize>(x: [f64; W]) -> [f64; W] {
+            wide($Work(x))
+        }
+    )*};
+}
+
+dispatched! {
+    exp Exp exp_of "`e^x` of each lane.";
+    expm1 Expm1 expm1_lanes "`e^x - 1` of each lane.";
+    sigmoid Sigmoid sigmoid_of "`1/(1 + e^-x)` of each lane.";
+    tanh Tanh tanh_of "`tanh x` of each lane.";
 }

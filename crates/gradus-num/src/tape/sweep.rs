@@ -78,6 +78,7 @@ fn scaled_where_nonzero<T: Real, const W: usize>(cotangent: [T; W], weight: T) -
 ///
 /// What goes to the very next node is carried in a register: programs are full of chains, and through memory each link
 /// would wait for the store before it.
+#[inline(always)]
 fn sweep<T: Real, C: Cotangent<T>>(tape: &Tape<T>, adjoints: &mut [C]) {
     assert!(adjoints.len() <= tape.node_count(), "one adjoint for each entry");
     let mut carried = C::zero();
@@ -91,26 +92,38 @@ fn sweep<T: Real, C: Cotangent<T>>(tape: &Tape<T>, adjoints: &mut [C]) {
                 continue;
             }
             let entry = tape.entry_unchecked(node);
-            let mut pass_on = |to: u32, weight: T| {
-                let part = cotangent.scaled(weight);
-                if to as usize + 1 == node {
-                    carried = part;
-                } else {
-                    let sum = adjoints.get_unchecked(to as usize).plus(&part);
-                    *adjoints.get_unchecked_mut(to as usize) = sum;
-                }
-            };
             if entry.b != CONSTANT {
-                pass_on(entry.a, entry.da);
-                pass_on(entry.b, entry.db);
+                pass_on(adjoints, &mut carried, node, entry.a, cotangent.scaled(entry.da));
+                pass_on(adjoints, &mut carried, node, entry.b, cotangent.scaled(entry.db));
                 continue;
             }
             // An input, or a watched node: its adjoint will be read, so the carried part has to be stored.
             if entry.a != CONSTANT {
-                pass_on(entry.a, entry.da);
+                pass_on(adjoints, &mut carried, node, entry.a, cotangent.scaled(entry.da));
             }
             *adjoints.get_unchecked_mut(node) = cotangent;
         }
+    }
+}
+
+/// Adds `part` to the adjoint of node `to`, which is held in `carried` if it is the next one.
+///
+/// # Safety
+/// `to` is below `adjoints.len()`.
+#[inline(always)]
+unsafe fn pass_on<T: Real, C: Cotangent<T>>(
+    adjoints: &mut [C],
+    carried: &mut C,
+    node: usize,
+    to: u32,
+    part: C,
+) {
+    if to as usize + 1 == node {
+        *carried = part;
+    } else {
+        // SAFETY: in bounds by the caller.
+        let adjoint = unsafe { adjoints.get_unchecked_mut(to as usize) };
+        *adjoint = adjoint.plus(&part);
     }
 }
 
@@ -129,6 +142,7 @@ impl<T: Real> Tape<T> {
     /// let adjoints = tape.pullback_with([(x * x, 1.0), (x * 5.0, 2.0)]);
     /// assert_eq!(adjoints.wrt(x), 6.0 + 10.0);
     /// ```
+    #[inline(always)]
     pub fn pullback_with<'t>(&'t self, seeds: impl IntoIterator<Item = (Var<'t, T>, T)>) -> Adjoints<'t, T> {
         let mut values = self.spare_adjoints.take();
         values.clear();
@@ -164,6 +178,7 @@ impl<T: Real> Tape<T> {
     }
 
     /// One sweep with a unit cotangent on each listed output, in the listed lane.
+    #[inline(always)]
     pub(crate) fn pullback_seeded_lanes_into<'t, const W: usize>(
         &'t self,
         seeds: impl IntoIterator<Item = (usize, Var<'t, T>)>,

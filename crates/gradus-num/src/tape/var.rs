@@ -114,7 +114,8 @@ pub(super) fn chain<T: Real>(weight: T, derivative: T) -> T {
 fn chain_at_singularity<T: Real>(weight: T, derivative: T, product: T) -> T {
     if T::LANES > 1 {
         // Each lane on its own.
-        return weight.mul_guarded(derivative);
+        let guarded = weight.mul_guarded(derivative);
+        return T::select(&Scalar::eq(&guarded, &guarded), &guarded, &derivative.mul_guarded(weight));
     }
     if weight.parts_zero() || derivative.parts_zero() { T::from_f64(0.0) } else { product }
 }
