@@ -152,7 +152,7 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     }
     let x = flatten("x", &input.x, n, d)?;
     let mixture = Mixture { d, k, n, m: input.m.0, gamma: input.gamma, x };
-    let mut batch = Batch::<4>::new();
+    let mut batch = Batch::<8>::new();
     match function {
         "objective" => {
             let mut squares = vec![0.0; k * n];

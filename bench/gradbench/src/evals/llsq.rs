@@ -48,7 +48,7 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     require(n >= 2, || format!("n is {n}, but at least 2 points are needed"))?;
     require(!x.is_empty(), || "x is empty".into())?;
     let errors = SquareErrors { n };
-    let mut batch = Batch::<4>::new();
+    let mut batch = Batch::<8>::new();
     match function {
         "primal" => {
             let mut squares = buffer("the list of errors", 0.0, n)?;

@@ -131,6 +131,15 @@ impl<const W: usize> Scalar for Lanes<W> {
     }
 
     #[inline(always)]
+    fn sin_cos(&self) -> (Self, Self) {
+        let (mut sin, mut cos) = (self.0, self.0);
+        for lane in 0..W {
+            (sin[lane], cos[lane]) = self.0[lane].sin_cos();
+        }
+        (Lanes(sin), Lanes(cos))
+    }
+
+    #[inline(always)]
     fn lt(&self, rhs: &Self) -> [bool; W] {
         self.test(rhs, |x, y| x < y)
     }

@@ -13,7 +13,7 @@ trait Cotangent<T>: Copy {
     /// `self * weight`, where a zero cotangent gives zero whatever the weight.
     fn scaled(&self, weight: T) -> Self;
     fn plus(&self, other: &Self) -> Self;
-    /// Whether nothing would be passed on.
+    /// Whether it is known that nothing would be passed on. (Lanes are not asked: each guards itself.)
     fn is_zero(&self) -> bool;
 }
 
@@ -38,7 +38,7 @@ impl<T: Real> Cotangent<T> for One<T> {
     }
     #[inline(always)]
     fn is_zero(&self) -> bool {
-        self.0.parts_zero()
+        T::LANES == 1 && self.0.parts_zero()
     }
 }
 
@@ -49,7 +49,9 @@ impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
     }
     #[inline(always)]
     fn scaled(&self, weight: T) -> Self {
-        if weight.parts_finite() {
+        if T::LANES > 1 {
+            self.map(|lane| lane.mul_guarded(weight))
+        } else if weight.parts_finite() {
             self.map(|lane| lane * weight)
         } else {
             scaled_where_nonzero(*self, weight)
@@ -65,7 +67,7 @@ impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
     }
     #[inline(always)]
     fn is_zero(&self) -> bool {
-        self.iter().all(T::parts_zero)
+        T::LANES == 1 && self.iter().all(T::parts_zero)
     }
 }
 

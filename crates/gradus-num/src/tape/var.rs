@@ -106,17 +106,17 @@ impl<'t, T: Real> Var<'t, T> {
 /// back through the same two factors, would have given.
 #[inline(always)]
 pub(super) fn chain<T: Real>(weight: T, derivative: T) -> T {
+    if T::LANES > 1 {
+        // Each lane on its own, without a branch.
+        let (zero, product) = (T::from_f64(0.0), weight.mul_guarded(derivative));
+        return T::select(&Scalar::eq(&derivative, &zero), &zero, &product);
+    }
     let product = weight * derivative;
     if product.is_nan() { chain_at_singularity(weight, derivative, product) } else { product }
 }
 
 #[cold]
 fn chain_at_singularity<T: Real>(weight: T, derivative: T, product: T) -> T {
-    if T::LANES > 1 {
-        // Each lane on its own.
-        let guarded = weight.mul_guarded(derivative);
-        return T::select(&Scalar::eq(&guarded, &guarded), &guarded, &derivative.mul_guarded(weight));
-    }
     if weight.parts_zero() || derivative.parts_zero() { T::from_f64(0.0) } else { product }
 }
 
@@ -216,6 +216,13 @@ impl<'t, T: Real> Scalar for Var<'t, T> {
             return rhs.chained(value, |y, out| binary::pow_exponent(&self.value, y, out));
         }
         self.joined(rhs, value, binary::powf)
+    }
+
+    #[inline(always)]
+    fn sin_cos(&self) -> (Self, Self) {
+        // Each is the other's derivative: the rules would compute both twice.
+        let (sin, cos) = self.value.sin_cos();
+        (self.chained(sin, |_, _| cos), self.chained(cos, |_, _| -sin))
     }
 
     #[inline(always)]
