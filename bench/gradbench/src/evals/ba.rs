@@ -147,7 +147,7 @@ impl Problem {
         &self.x[self.first_weight()..]
     }
 
-    fn errors(&self, batch: &mut Batch<8>, errors: &mut Errors) {
+    fn errors(&self, batch: &mut Batch<4>, errors: &mut Errors) {
         batch.values(self, &self.x, &mut errors.reprojection);
         for (error, &w) in errors.weight.iter_mut().zip(self.weights()) {
             *error = weight_error(w);
@@ -155,7 +155,7 @@ impl Problem {
     }
 
     /// The blocks of the observations, two rows of 15 columns each, then the diagonal of the weights' errors.
-    fn jacobian(&self, batch: &mut Batch<8>, jacobian: &mut Sparse) {
+    fn jacobian(&self, batch: &mut Batch<4>, jacobian: &mut Sparse) {
         let blocks = 2 * INPUTS * self.p;
         batch.jacobian(self, &self.x, &mut jacobian.vals[..blocks]);
         for (derivative, &w) in jacobian.vals[blocks..].iter_mut().zip(self.weights()) {

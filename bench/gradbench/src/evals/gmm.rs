@@ -15,7 +15,6 @@ use gradus_num::math::lgamma;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::lse::log_sum_exp;
 use super::{Eval, unknown};
 use crate::error::{Result, require};
 use crate::input::{Count, Whole, decode, flatten, same_len};
@@ -110,6 +109,12 @@ impl PointFn for Cluster<'_> {
             y[0] += z.square();
         }
     }
+}
+
+/// `a + ln Σ_k e^(x_k - a)` with the value of the largest as `a`.
+fn log_sum_exp<R: Real>(x: &[R]) -> R {
+    let a = x.iter().map(R::value).fold(f64::NEG_INFINITY, f64::max);
+    x.iter().map(|x| x.shift(-a).exp()).sum::<R>().log().shift(a)
 }
 
 /// `ln Γ_D(a) = D(D-1)/4 ln π + Σ_{j=1..D} ln Γ(a + (1-j)/2)`.

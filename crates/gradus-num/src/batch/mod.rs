@@ -34,7 +34,7 @@ use std::vec::Vec;
 use self::pass::{Jacobian, Pullback, Values};
 use crate::lanes::{diverged, wide};
 use crate::tape::Var;
-use crate::{Lanes, Real, Tape};
+use crate::{Dual, Lanes, Real, Tape};
 
 /// The points that one call of a [`PointFn`] is for.
 #[derive(Clone, Copy, Debug)]
@@ -216,6 +216,43 @@ impl<const W: usize> Batch<W> {
     pub fn sum_gradient<F: PointFn>(&mut self, f: &F, x: &[f64], gradient: &mut [f64]) -> f64 {
         gradient.fill(0.0);
         self.vjp(f, x, |_, _| 1.0, gradient)
+    }
+
+    /// `g(s)` and its gradient in all inputs, where `s` is the sum of all results over all points.
+    ///
+    /// ```
+    /// use gradus_num::batch::{Batch, Block, PointFn};
+    /// use gradus_num::{Real, Scalar};
+    ///
+    /// /// `x²` of each input.
+    /// struct Squares(usize);
+    /// impl PointFn for Squares {
+    ///     fn points(&self) -> usize { self.0 }
+    ///     fn shared(&self, _inputs: usize) -> std::ops::Range<usize> { 0..0 }
+    ///     fn own(&self) -> usize { 1 }
+    ///     fn own_index(&self, point: usize, _j: usize) -> usize { point }
+    ///     fn call<R: Real>(&self, _: &Block, _: &[R], own: &[R], y: &mut [R]) { y[0] = own[0] * own[0]; }
+    /// }
+    /// let mut gradient = [0.0; 2];
+    /// let norm = Batch::<4>::new().gradient_through_sum(&Squares(2), &[3.0, 4.0], |s| s.sqrt(), &mut gradient);
+    /// assert_eq!((norm, gradient), (5.0, [0.6000000000000001, 0.8]));
+    /// ```
+    ///
+    /// # Panics
+    /// If `gradient` is not as long as `x`.
+    pub fn gradient_through_sum<F: PointFn>(
+        &mut self,
+        f: &F,
+        x: &[f64],
+        g: impl FnOnce(Dual<f64, 1>) -> Dual<f64, 1>,
+        gradient: &mut [f64],
+    ) -> f64 {
+        let sum = self.sum_gradient(f, x, gradient);
+        let (value, slope) = crate::forward::value_and_derivative(g, sum);
+        for entry in gradient {
+            *entry = entry.mul_guarded(slope);
+        }
+        value
     }
 
     /// `g(f(x), x)` and its gradient, where `f(x)` are the results of several functions at all their points, one after

@@ -68,7 +68,7 @@ fn agrees_with_single_points<const W: usize>(sample: &Sample) {
         );
         close(value, sum + x.iter().sum::<f64>());
 
-        let mut want_gradient = vec![1.0; 12];
+        let mut want_gradient = [1.0; 12];
         for point in 0..n {
             let tape = Tape::new();
             let vars = tape.vars(&x);
