@@ -287,3 +287,47 @@ fn errors_of_data_come_back() {
     assert!(ready(&g).run(&[x.clone(), y]).unwrap_err().to_string().contains("zero"));
     assert!(ready(&g).run(&[x]).unwrap_err().to_string().contains("2 arguments"));
 }
+
+#[test]
+fn convolution_pooling_and_indexing() {
+    let f = |shape: &[usize]| Type::new(DType::F64, shape);
+    let (x, k) = (f(&[3, 4, 9, 8]), f(&[6, 2, 3, 3]));
+    let g = build(&[x.clone(), k.clone()], |b, a| {
+        let conv = Conv {
+            stride: axes([2, 1]),
+            low: [1, 1].into_iter().collect(),
+            high: [1, 0].into_iter().collect(),
+            feature_groups: 2,
+            ..Conv::new(2)
+        };
+        let y = b.emit1(conv, a).unwrap();
+        let low = b.full(&b.ty(y).clone(), 0.5);
+        let high = b.full(&b.ty(y).clone(), 4.0);
+        let y = b.emit1(Clamp, &[y, low, high]).unwrap();
+        let window = Window { low: axes([1, 0]), ..Window::tiles(&[2, 2]) };
+        let pooled = b.emit(MaxPool { window: window.clone() }, &[y]).unwrap();
+        let summed = b.emit1(SumPool { window }, &[y]).unwrap();
+        let both = b.emit1(Binary::Mul, &[pooled[0], summed]).unwrap();
+        let all = (0..b.shape(both).rank()).collect();
+        vec![b.emit1(Reduce { kind: ReduceKind::Sum, axes: all }, &[both]).unwrap()]
+    });
+    let mut rng = Rng::new(11);
+    let args = [rng.array(&x), rng.array(&k)];
+    check(&g, &args, 1e-12);
+    check(&value_and_grad(&g, &[true, true]).unwrap(), &args, 1e-11);
+
+    let ids = Type::new(DType::I64, [2, 5]);
+    let table = f(&[7, 3]);
+    let g = build(&[table.clone(), ids.clone()], |b, a| {
+        let rows = b.emit1(Gather { axis: 0, batch: 0 }, a).unwrap();
+        let rows = b.emit1(Unary::Sin, &[rows]).unwrap();
+        vec![b.emit1(Reduce { kind: ReduceKind::Sum, axes: axes([0, 1, 2]) }, &[rows]).unwrap()]
+    });
+    let ids = Array::new([2, 5], vec![0i64, 6, -1, 3, 3, 2, -7, 0, 1, 1]).unwrap();
+    let args = [rng.array(&table), ids];
+    check(&g, &args, 1e-13);
+    check(&value_and_grad(&g, &[true, false]).unwrap(), &args, 1e-13);
+    let outside = Array::new([2, 5], vec![7i64; 10]).unwrap();
+    let error = ready(&g).run(&[args[0].clone(), outside]).unwrap_err().to_string();
+    assert!(error.contains("index 7"), "{error}");
+}

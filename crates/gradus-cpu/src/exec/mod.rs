@@ -8,9 +8,11 @@
 //! * `product`: matrix products;
 //! * `strided`: movement;
 //! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
+//! * `fast`: convolution, pooling, gather and scatter-add;
 //! * `primitive`: every other primitive, by its reference evaluation.
 
 mod control;
+mod fast;
 mod lanes;
 mod memory;
 mod primitive;

@@ -8,6 +8,7 @@ use gradus_plan::{Place, Plan, Return};
 use smallvec::SmallVec;
 
 use super::control::Control;
+use super::fast::Fast;
 use super::memory::Memory;
 use super::{primitive, product, region, strided, tile};
 use crate::Pool;
@@ -25,7 +26,7 @@ enum Ready {
     Region(region::Compiled),
     Product(product::Ready),
     Assemble(Assemble, Vec<Place>, Place, usize),
-    Primitive(Op, Operands, Site),
+    Primitive(Op, Option<Fast>, Operands, Site),
     Control(Control, Operands, Site),
 }
 
@@ -101,7 +102,15 @@ impl Ready {
                 let parts = a.parts.iter().map(|p| place(p.value)).collect();
                 Ready::Assemble(a.clone(), parts, place(a.out), plan.graph().ty(a.out).bytes())
             }
-            Work::Primitive(op) => Ready::Primitive(op.clone(), operands(), kernel.site.clone()),
+            Work::Primitive(op) => {
+                let operands = operands();
+                let fast = {
+                    let inputs: Vec<&Type> = operands.inputs.iter().map(|(_, ty)| ty).collect();
+                    let outputs: Vec<&Type> = operands.outputs.iter().map(|(_, ty)| ty).collect();
+                    Fast::new(op, &inputs, &outputs)
+                };
+                Ready::Primitive(op.clone(), fast, operands, kernel.site.clone())
+            }
             Work::Control(op, plans) => {
                 let control = Control::new(op, plans, kernel.workspace_at);
                 Ready::Control(control, operands(), kernel.site.clone())
@@ -126,12 +135,19 @@ impl Ready {
                         strided::copy(memory.at(place), &part.from, to, &part.to, a.width);
                     }
                 }
-                Ready::Primitive(op, operands, site) => {
+                Ready::Primitive(op, fast, operands, site) => {
                     let inputs: SmallVec<[_; 4]> =
                         operands.inputs.iter().map(|(p, ty)| (memory.at(*p), ty.clone())).collect();
                     let outputs: SmallVec<[_; 2]> =
                         operands.outputs.iter().map(|(p, ty)| (memory.at_mut(*p), ty.clone())).collect();
-                    primitive::run(op, &inputs, &outputs).map_err(|kind| Error::new(kind, site.clone()))?;
+                    let failed = |kind| Error::new(kind, site.clone());
+                    let done = match fast {
+                        Some(fast) => fast.run(&inputs, &outputs, pool).map_err(failed)?,
+                        None => false,
+                    };
+                    if !done {
+                        primitive::run(op, &inputs, &outputs).map_err(failed)?;
+                    }
                 }
                 Ready::Control(control, operands, site) => {
                     control.run(operands, memory, pool).map_err(|e| e.or_at(site))?;

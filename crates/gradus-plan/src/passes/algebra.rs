@@ -27,6 +27,11 @@ impl Rewriter {
                     }
                 }
             }
+            // The definition, whose steps fuse with what is around them.
+            (Op::Clamp(_), &[x, low, high]) => {
+                let raised = self.simplified(&Binary::Max.into(), &[x, low])?[0];
+                return self.simplified(&Binary::Min.into(), &[raised, high]);
+            }
             (Op::Reduce(r), &[x]) => {
                 let shape = self.b.shape(x).clone();
                 if r.axes.iter().all(|&a| shape[a] == 1) {

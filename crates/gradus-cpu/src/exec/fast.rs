@@ -1,0 +1,339 @@
+//! Primitives with a kernel of their own: convolution, pooling, gather and scatter-add.
+//!
+//! Each is made ready once, from its types; a form that the kernels do not take is left to the reference.
+
+use gradus_core::ops::{self, Op};
+use gradus_core::{DType, ErrorKind, Type};
+use smallvec::SmallVec;
+
+use crate::Pool;
+use crate::conv::Conv;
+use crate::matmul::Element;
+use crate::vmath::Float;
+use crate::window::Window;
+
+type Inputs<'a> = &'a [(*const u8, Type)];
+type Outputs<'a> = &'a [(*mut u8, Type)];
+
+/// A primitive ready to run.
+#[derive(Clone, Debug)]
+pub(super) enum Fast {
+    Conv { conv: Conv, double: bool, strong: bool },
+    Gather(Walk),
+    ScatterAdd(Walk),
+    MaxPool(ops::Window),
+    SumPool { window: Window, planes: usize, double: bool },
+}
+
+/// How indices walk over an operand; see [`ops::Gather`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    batches: usize,
+    rows: usize,
+    extent: usize,
+    width: usize,
+    count: usize,
+}
+
+impl Walk {
+    fn new(axis: usize, batch: usize, x: &Type, indices: &Type) -> Self {
+        Walk {
+            batches: x.shape[..batch].iter().product(),
+            rows: x.shape[batch..axis].iter().product(),
+            extent: x.shape[axis],
+            width: x.shape[axis + 1..].iter().product(),
+            count: indices.shape[batch..].iter().product(),
+        }
+    }
+
+    /// The indices counted from the start.
+    ///
+    /// # Safety
+    /// `from` holds the index tensor.
+    unsafe fn resolved(
+        &self,
+        op: &'static str,
+        from: *const u8,
+        dtype: DType,
+    ) -> Result<Vec<usize>, ErrorKind> {
+        let n = self.batches * self.count;
+        let extent = self.extent as i64;
+        (0..n)
+            .map(|i| {
+                // SAFETY: the caller's promise.
+                let index = unsafe {
+                    if dtype == DType::I32 {
+                        i64::from(*from.cast::<i32>().add(i))
+                    } else {
+                        *from.cast::<i64>().add(i)
+                    }
+                };
+                let at = if index < 0 { index.saturating_add(extent) } else { index };
+                if (0..extent).contains(&at) {
+                    Ok(at as usize)
+                } else {
+                    Err(ErrorKind::Index { op, index, extent: self.extent })
+                }
+            })
+            .collect()
+    }
+}
+
+/// A pointer that tasks share; each writes a part of its own.
+#[derive(Clone, Copy)]
+struct Shared(*mut u8);
+// SAFETY: tasks write disjoint parts.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn get(&self) -> *mut u8 {
+        self.0
+    }
+}
+
+impl Fast {
+    /// The fast form of `op` for operands and results of these types.
+    pub(super) fn new(op: &Op, inputs: &[&Type], outputs: &[&Type]) -> Option<Self> {
+        let x = inputs.first()?;
+        let float = matches!(x.dtype, DType::F32 | DType::F64);
+        let double = x.dtype == DType::F64;
+        match op {
+            Op::Conv(c) if float => {
+                let kernel = inputs[1];
+                let (input, window) = (&x.shape[2..], &kernel.shape[2..]);
+                let conv = Conv::new(x.shape[0], x.shape[1], kernel.shape[0], input, window).ok()?;
+                let conv = conv.stride(&c.stride).ok()?.padding(&c.low, &c.high).ok()?;
+                let conv = conv.dilation(&c.lhs_dilation, &c.rhs_dilation).ok()?;
+                let conv = conv.groups(c.feature_groups, c.batch_groups).ok()?;
+                Some(Fast::Conv { conv, double, strong: c.strong })
+            }
+            Op::Gather(g) => Some(Fast::Gather(Walk::new(g.axis, g.batch, x, inputs[1]))),
+            Op::ScatterAdd(s) if float => Some(Fast::ScatterAdd(Walk::new(s.axis, s.batch, x, inputs[1]))),
+            Op::MaxPool(p) if float && outputs[0].shape.size() > 0 => Some(Fast::MaxPool(p.window.clone())),
+            Op::SumPool(p) if float && outputs[0].shape.size() > 0 => {
+                let w = &p.window;
+                let lead = x.shape.rank() - w.dims();
+                let window = Window::new(&x.shape[lead..], &w.size).ok()?;
+                let window = window.stride(&w.stride).ok()?.padding(&w.low, &w.high).ok()?;
+                let window = window.dilation(&w.dilation).ok()?;
+                Some(Fast::SumPool { window, planes: x.shape[..lead].iter().product(), double })
+            }
+            _ => None,
+        }
+    }
+
+    /// Runs it; false when the reference has to decide.
+    ///
+    /// # Safety
+    /// `inputs` hold operands and `outputs` have room for results of the types it was made for, apart from each other.
+    pub(super) unsafe fn run(
+        &self,
+        inputs: Inputs<'_>,
+        outputs: Outputs<'_>,
+        pool: &Pool,
+    ) -> Result<bool, ErrorKind> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Fast::Conv { conv, double: true, strong } => {
+                    Ok(convolve::<f64>(conv, *strong, inputs, outputs, pool))
+                }
+                Fast::Conv { conv, strong, .. } => Ok(convolve::<f32>(conv, *strong, inputs, outputs, pool)),
+                Fast::Gather(walk) => gather(walk, inputs, outputs, pool).map(|()| true),
+                Fast::ScatterAdd(walk) if inputs[0].1.dtype == DType::F64 => {
+                    scatter_add::<f64>(walk, inputs, outputs, pool).map(|()| true)
+                }
+                Fast::ScatterAdd(walk) => scatter_add::<f32>(walk, inputs, outputs, pool).map(|()| true),
+                Fast::MaxPool(window) if inputs[0].1.dtype == DType::F64 => {
+                    max_pool::<f64>(window, inputs, outputs, pool);
+                    Ok(true)
+                }
+                Fast::MaxPool(window) => {
+                    max_pool::<f32>(window, inputs, outputs, pool);
+                    Ok(true)
+                }
+                Fast::SumPool { window, planes, double: true } => {
+                    Ok(sum_pool::<f64>(window, *planes, inputs, outputs, pool))
+                }
+                Fast::SumPool { window, planes, .. } => {
+                    Ok(sum_pool::<f32>(window, *planes, inputs, outputs, pool))
+                }
+            }
+        }
+    }
+}
+
+/// Elements for reading.
+///
+/// # Safety
+/// `from` holds a value of this type that nobody writes meanwhile.
+unsafe fn read<'a, T>(from: &(*const u8, Type)) -> &'a [T] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(from.0.cast(), from.1.shape.size()) }
+}
+
+/// Elements for writing, zero at first.
+///
+/// # Safety
+/// There is room for a value of this type at `to`, and nobody else uses it meanwhile.
+unsafe fn write<'a, T>(to: &(*mut u8, Type)) -> &'a mut [T] {
+    // SAFETY: the caller's promise; zero bytes are numbers.
+    unsafe {
+        std::ptr::write_bytes(to.0, 0, to.1.bytes());
+        std::slice::from_raw_parts_mut(to.0.cast(), to.1.shape.size())
+    }
+}
+
+/// # Safety
+/// As for [`Fast::run`].
+#[allow(clippy::eq_op)] // only NaN differs from itself
+unsafe fn convolve<T: Float + Element>(
+    conv: &Conv,
+    strong: bool,
+    inputs: Inputs<'_>,
+    outputs: Outputs<'_>,
+    pool: &Pool,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let (x, kernel, out) = unsafe { (read::<T>(&inputs[0]), read::<T>(&inputs[1]), write::<T>(&outputs[0])) };
+    if conv.run(pool, x, kernel, out).is_err() {
+        return false;
+    }
+    // An exact zero beside an infinity leaves NaN behind: the reference knows which terms to leave out.
+    !(strong && out.iter().any(|v| v != v))
+}
+
+/// # Safety
+/// As for [`Fast::run`].
+unsafe fn sum_pool<T: Float>(
+    window: &Window,
+    planes: usize,
+    inputs: Inputs<'_>,
+    outputs: Outputs<'_>,
+    pool: &Pool,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let (x, out) = unsafe { (read::<T>(&inputs[0]), write::<T>(&outputs[0])) };
+    window.sum(pool, planes, x, out).is_ok()
+}
+
+/// # Safety
+/// As for [`Fast::run`].
+unsafe fn gather(
+    walk: &Walk,
+    inputs: Inputs<'_>,
+    outputs: Outputs<'_>,
+    pool: &Pool,
+) -> Result<(), ErrorKind> {
+    let width = inputs[0].1.dtype.size() * walk.width;
+    // SAFETY: the caller's promise.
+    let at = unsafe { walk.resolved("gather", inputs[1].0, inputs[1].1.dtype)? };
+    let (from, to) = (Shared(inputs[0].0.cast_mut()), Shared(outputs[0].0));
+    let slices = walk.batches * walk.rows * walk.count;
+    pool.run_ranges(slices, (16_384 / width.max(1)).max(1), &|range| {
+        for slice in range {
+            let (row, i) = (slice / walk.count, slice % walk.count);
+            let index = at[row / walk.rows * walk.count + i];
+            // SAFETY: indices lie inside the axis, and each slice of the result is written once.
+            unsafe {
+                let source = from.get().add((row * walk.extent + index) * width);
+                std::ptr::copy_nonoverlapping(source, to.get().add(slice * width), width);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// # Safety
+/// As for [`Fast::run`].
+unsafe fn scatter_add<T: Float + Element>(
+    walk: &Walk,
+    inputs: Inputs<'_>,
+    outputs: Outputs<'_>,
+    pool: &Pool,
+) -> Result<(), ErrorKind> {
+    // SAFETY: the caller's promise.
+    let at = unsafe { walk.resolved("scatter_add", inputs[1].0, inputs[1].1.dtype)? };
+    let [x, updates] = [0, 2].map(|i| Shared(inputs[i].0.cast_mut()));
+    let out = Shared(outputs[0].0);
+    let (w, block) = (walk.width, walk.extent * walk.width);
+    // A row belongs to one task, so that equal indices add up in order.
+    pool.run_ranges(walk.batches * walk.rows, (8_192 / block.max(1)).max(1), &|range| {
+        for row in range {
+            // SAFETY: rows are apart; indices lie inside the axis.
+            unsafe {
+                let to = out.get().cast::<T>().add(row * block);
+                std::ptr::copy_nonoverlapping(x.get().cast::<T>().add(row * block), to, block);
+                for i in 0..walk.count {
+                    let index = at[row / walk.rows * walk.count + i];
+                    let from = updates.get().cast::<T>().add((row * walk.count + i) * w);
+                    for k in 0..w {
+                        let place = to.add(index * w + k);
+                        *place = Element::add(*place, *from.add(k));
+                    }
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The largest of each window and where it lies in its plane; the first at ties, the first NaN if there is one.
+///
+/// # Safety
+/// As for [`Fast::run`].
+#[allow(clippy::eq_op)] // only NaN differs from itself
+unsafe fn max_pool<T: Float>(window: &ops::Window, inputs: Inputs<'_>, outputs: Outputs<'_>, pool: &Pool) {
+    let (shape, result) = (&inputs[0].1.shape, &outputs[0].1.shape);
+    let dims = window.dims();
+    let lead = shape.rank() - dims;
+    let planes: usize = shape[..lead].iter().product();
+    let (size, places): (usize, usize) = (shape[lead..].iter().product(), result[lead..].iter().product());
+    // For each place of a plane, the elements of its window in order; the same for all planes.
+    let mut taps: Vec<u32> = Vec::new();
+    let mut ends: Vec<usize> = Vec::with_capacity(places);
+    for place in 0..places {
+        let mut flats: SmallVec<[usize; 16]> = SmallVec::from_slice(&[0]);
+        let mut rest = place;
+        let mut position: SmallVec<[usize; 4]> = SmallVec::from_elem(0, dims);
+        for d in (0..dims).rev() {
+            position[d] = rest % result[lead + d];
+            rest /= result[lead + d];
+        }
+        for d in 0..dims {
+            let extent = shape[lead + d];
+            let inside = (0..window.size[d]).filter_map(|k| {
+                let at =
+                    (position[d] * window.stride[d] + k * window.dilation[d]).checked_sub(window.low[d])?;
+                (at < extent).then_some(at)
+            });
+            let inside: SmallVec<[usize; 8]> = inside.collect();
+            flats = flats.iter().flat_map(|&f| inside.iter().map(move |&at| f * extent + at)).collect();
+        }
+        taps.extend(flats.iter().map(|&f| f as u32));
+        ends.push(taps.len());
+    }
+    let (x, values, indices) = (Shared(inputs[0].0.cast_mut()), Shared(outputs[0].0), Shared(outputs[1].0));
+    pool.run_ranges(planes, (8_192 / size.max(1)).max(1), &|range| {
+        for plane in range {
+            let mut begin = 0;
+            for (place, &end) in ends.iter().enumerate() {
+                // SAFETY: taps lie inside the plane; each result is written once.
+                unsafe {
+                    let x = x.get().cast::<T>().add(plane * size);
+                    let mut best = *x.add(taps[begin] as usize);
+                    let mut at = taps[begin];
+                    for &tap in &taps[begin + 1..end] {
+                        let new = *x.add(tap as usize);
+                        if (best == best) & ((new > best) | (new != new)) {
+                            (best, at) = (new, tap);
+                        }
+                    }
+                    values.get().cast::<T>().add(plane * places + place).write(best);
+                    indices.get().cast::<i32>().add(plane * places + place).write(at as i32);
+                }
+                begin = end;
+            }
+        }
+    });
+}
