@@ -43,7 +43,7 @@ fn main() {
     assert!(num::gradient(&charges, &places).iter().all(|g| g.abs() < 1e-9));
     println!("{}", ScalarDriver::new(&charges, &places).gradient_plan().explain());
 
-    // Taylor series: all derivatives in one direction at once. 1/(1-x) = 1 + x + x² + ...
-    let series = forward::taylor(|x: Taylor<f64, 6>| (Taylor::constant(1.0) - x).recip(), 0.0);
-    assert_eq!(series, [1.0; 6]);
+    // Taylor numbers: derivatives of every order at once. Those of 1/(1-x) at 0 are the factorials.
+    let orders = forward::taylor(|x: Taylor<f64, 6>| (Taylor::constant(1.0) - x).recip(), 0.0);
+    assert_eq!(orders, [1.0, 1.0, 2.0, 6.0, 24.0, 120.0]);
 }
