@@ -19,6 +19,10 @@ ci:
 bench:
     cargo run --release -p gradus-cpu --example kernels
 
+# Held-out accuracy of the digits models over seeds 0 to 9.
+bench-digits *models:
+    tools/digits {{models}}
+
 # The documentation of the crates, and the book where mdBook is installed.
 docs:
     cargo doc --workspace --no-deps

@@ -25,7 +25,7 @@ pub struct Arguments {
     /// The model; the MLP and then the CNN if not given
     #[arg(long, value_enum)]
     model: Option<Kind>,
-    /// Times that all examples are seen [default: 60 for the MLP, 20 for the CNN]
+    /// Times that all examples are seen [default: 60 for the MLP, 40 for the CNN]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     epochs: Option<u32>,
     /// What split, initial parameters and order of the examples are drawn from
@@ -130,7 +130,7 @@ fn train<M: Model>(
     key: Key,
 ) -> Result<f64, Error> {
     let (start, name) = (Instant::now(), kind.name());
-    let epochs = arguments.epochs.map_or(if kind == Kind::Mlp { 60 } else { 20 }, |n| n as usize);
+    let epochs = arguments.epochs.map_or(if kind == Kind::Mlp { 60 } else { 40 }, |n| n as usize);
     let batch = arguments.batch as usize;
     let steps = epochs * (split.train.len() / batch);
     let training = Training {
