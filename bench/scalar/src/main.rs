@@ -1,5 +1,6 @@
 //! Derivatives of scalar programs, timed side by side: these crates' drivers, derivatives written by hand, and other
-//! crates at their own best settings. `--json` prints one object for each row, `--quick` shortens the run.
+//! crates at their own best settings. `--json` prints one object for each row, `--quick` shortens the run,
+//! `--only=TEXT` keeps the rows whose name contains the text.
 
 mod hand;
 mod harness;
@@ -290,8 +291,10 @@ fn print_json(result: &Result) {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|a| a == flag);
-    if let Some(unknown) = arguments.iter().find(|a| !["--json", "--quick"].contains(&a.as_str())) {
-        eprintln!("unknown argument `{unknown}`; known: --json, --quick");
+    let only = arguments.iter().find_map(|a| a.strip_prefix("--only="));
+    let known = |a: &str| ["--json", "--quick"].contains(&a) || a.starts_with("--only=");
+    if let Some(unknown) = arguments.iter().find(|a| !known(a)) {
+        eprintln!("unknown argument `{unknown}`; known: --json, --quick, --only=TEXT");
         std::process::exit(2);
     }
     // Short batches and many rounds: an interruption spoils few samples, and the median none.
@@ -299,7 +302,7 @@ fn main() {
     let mut rows = gradient_rows();
     rows.push(hessian_row());
     rows.push(stencil_row());
-    for row in rows {
+    for row in rows.into_iter().filter(|row| only.is_none_or(|text| row.task.contains(text))) {
         let result = measure(row, Duration::from_micros(batch), rounds);
         if has("--json") { print_json(&result) } else { print_table(&result) }
     }

@@ -18,6 +18,7 @@ macro_rules! problems {
                 $lit
             }
 
+            #[inline]
             pub fn rosenbrock<$number: $($bound)*>(x: &[$number]) -> $number {
                 let mut sum = lit::<$number>(0.0);
                 for i in 0..x.len() - 1 {
@@ -29,6 +30,7 @@ macro_rules! problems {
             }
 
             /// The energy of two ions: Lennard-Jones and a screened Coulomb potential, of two points in space.
+            #[inline]
             pub fn energy<$number: $($bound)*>(x: &[$number]) -> $number {
                 let dx = x[0].clone() - x[3].clone();
                 let dy = x[1].clone() - x[4].clone();
@@ -42,6 +44,7 @@ macro_rules! problems {
                 lennard_jones + screened
             }
 
+            #[inline]
             pub fn transcendental<$number: $($bound)*>(x: &[$number]) -> $number {
                 let mut s = x[0].clone();
                 for i in 0..TRANSCENDENTAL_STEPS {
@@ -51,6 +54,7 @@ macro_rules! problems {
                 s
             }
 
+            #[inline]
             pub fn multiply_add<$number: $($bound)*>(x: &[$number]) -> $number {
                 let mut s = x[0].clone();
                 for i in 0..MULTIPLY_ADD_STEPS {

@@ -83,10 +83,10 @@ macro_rules! float {
             fn polygamma(&self, n: u32) -> Self {
                 math::polygamma(n, *self as f64) as Self
             }
-            #[cfg(feature = "std")]
             #[inline]
             fn sin_cos(&self) -> (Self, Self) {
-                (*self).sin_cos()
+                let (sin, cos) = math::sin_cos(*self as f64);
+                (sin as Self, cos as Self)
             }
             #[inline]
             fn rem(&self, rhs: &Self) -> Self {

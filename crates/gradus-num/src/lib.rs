@@ -39,7 +39,7 @@ mod taylor;
 #[cfg(feature = "std")]
 pub use drivers::{
     Mode, Plan, ScalarDriver, ScalarFn, VectorDriver, VectorFn, derivative, directional, gradient, hessian,
-    hvp, jacobian, jvp, laplacian, value_and_gradient, value_and_gradient_array, vjp,
+    hvp, jacobian, jvp, laplacian, taylor, value_and_gradient, value_and_gradient_array, vjp,
 };
 pub use dual::{Dual, Dual1};
 #[cfg(feature = "std")]

@@ -64,6 +64,7 @@ fn repeated_calls_allocate_nothing() {
         on_repeat("hvp", || _ = driver.hvp_into(&x, &x, &mut g, &mut p));
         on_repeat("directional", || _ = driver.directional(&x, &x));
         on_repeat("laplacian", || _ = driver.laplacian(&x));
+        on_repeat("taylor", || driver.taylor_into(&x, &x, &mut [0.0; 6]));
         let m = 11;
         let mut driver = VectorDriver::new(vector_fn!(vector, 11), &x).with_mode(mode);
         let (mut y, mut w, mut j) = (vec![0.0; m], vec![0.5; m], vec![0.0; m * n]);

@@ -2,7 +2,7 @@
 
 use gradus_num::{
     Mode, Real, ScalarDriver, ScalarFn, VectorDriver, derivative, directional, gradient, hessian, hvp,
-    jacobian, jvp, laplacian, scalar_fn, value_and_gradient, vector_fn, vjp,
+    jacobian, jvp, laplacian, scalar_fn, taylor, value_and_gradient, vector_fn, vjp,
 };
 
 fn close(a: f64, b: f64) {
@@ -81,6 +81,12 @@ fn scalar_drivers_agree_with_the_formulas_at_every_size_and_mode() {
                 close(along, slope);
                 all_close(&hv, &want_hv);
                 close(driver.directional(&x, &v).1, slope);
+                let mut series = [0.0; 3];
+                driver.taylor_into(&x, &v, &mut series);
+                close(series[0], rosenbrock(&x));
+                close(series[1], slope);
+                close(series[2], want_hv.iter().zip(&v).map(|(h, v)| h * v).sum());
+                assert_eq!(taylor::<3>(&f, &x, &v), series);
                 close(driver.laplacian(&x), (0..n).map(|i| want_h[i * n + i]).sum());
             }
         }

@@ -21,7 +21,7 @@ pub(crate) use function::OneOutput;
 pub use function::{ScalarFn, VectorFn};
 pub use plan::{Candidate, Mode, Plan};
 pub use scalar::{
-    ScalarDriver, derivative, directional, gradient, hessian, hvp, laplacian, value_and_gradient,
+    ScalarDriver, derivative, directional, gradient, hessian, hvp, laplacian, taylor, value_and_gradient,
     value_and_gradient_array,
 };
 pub use vector::{VectorDriver, jacobian, jvp, vjp};

@@ -1,11 +1,13 @@
 //! Derivatives of a function of several numbers to one.
 
+use std::any::Any;
+use std::boxed::Box;
 use std::vec::Vec;
 
 use super::count::OpCounts;
 use super::plan::{Mode, Plan, Task};
 use super::{Lanes, OneOutput, ScalarFn, Slot, at_second_order_width, at_width};
-use crate::{Dual, Tape, forward, reverse};
+use crate::{Dual, Tape, Taylor, forward, reverse};
 
 /// The derivatives of one scalar function, with the choices made and the buffers kept.
 ///
@@ -31,6 +33,8 @@ pub struct ScalarDriver<F> {
     hessian: Plan,
     lanes: Lanes,
     tape: Tape,
+    /// The inputs of [`ScalarDriver::taylor_into`], a `Vec<Taylor<f64, K>>` for the last `K` asked for.
+    series: Option<Box<dyn Any + Send>>,
 }
 
 impl<F: ScalarFn> ScalarDriver<F> {
@@ -46,6 +50,7 @@ impl<F: ScalarFn> ScalarDriver<F> {
             counts,
             lanes: Lanes::default(),
             tape: Tape::new(),
+            series: None,
         }
     }
 
@@ -167,6 +172,33 @@ impl<F: ScalarFn> ScalarDriver<F> {
         let f = &self.f;
         let work = &mut Slot::<1>::slot(&mut self.lanes).second;
         forward::laplacian_into(|v: &[forward::Dual2<f64, 1>]| f.call(v), x, work)
+    }
+
+    /// Writes the value and the derivatives of orders `1..K` of `t ↦ f(x + t v)` at 0: one pass of truncated series,
+    /// whose products cost `K²/2` multiplications. The buffer is kept for one `K` at a time.
+    ///
+    /// ```
+    /// use gradus_num::{Real, ScalarDriver, scalar_fn};
+    /// fn f<R: Real>(x: &[R]) -> R {
+    ///     x[0] * x[0] * x[1]
+    /// }
+    /// let mut driver = ScalarDriver::new(scalar_fn!(f), &[2.0, 3.0]);
+    /// let mut d = [0.0; 5];
+    /// driver.taylor_into(&[2.0, 3.0], &[1.0, 1.0], &mut d);
+    /// // (2 + t)² (3 + t) = 12 + 16 t + 7 t² + t³
+    /// assert_eq!(d, [12.0, 16.0, 14.0, 6.0, 0.0]);
+    /// ```
+    pub fn taylor_into<const K: usize>(&mut self, x: &[f64], v: &[f64], derivatives: &mut [f64; K]) {
+        self.check(x);
+        self.check(v);
+        let f = &self.f;
+        let kept = self.series.as_mut().is_some_and(|s| s.is::<Vec<Taylor<f64, K>>>());
+        if !kept {
+            self.series = Some(Box::new(Vec::<Taylor<f64, K>>::new()));
+        }
+        if let Some(work) = self.series.as_mut().and_then(|s| s.downcast_mut()) {
+            *derivatives = forward::taylor_along_into(|v: &[Taylor<f64, K>]| f.call(v), x, v, work);
+        }
     }
 
     /// The bytes of the tapes that the driver keeps.
@@ -300,4 +332,17 @@ pub fn hvp(f: &impl ScalarFn, x: &[f64], v: &[f64]) -> Vec<f64> {
 /// `Σ ∂²f/∂xᵢ²`.
 pub fn laplacian(f: &impl ScalarFn, x: &[f64]) -> f64 {
     ScalarDriver::new(f, x).laplacian(x)
+}
+
+/// The value and the derivatives of orders `1..K` of `t ↦ f(x + t v)` at 0.
+///
+/// ```
+/// use gradus_num::{Real, Scalar, scalar_fn, taylor};
+/// fn f<R: Real>(x: &[R]) -> R {
+///     x[0].exp()
+/// }
+/// assert_eq!(taylor::<3>(&scalar_fn!(f), &[0.0], &[2.0]), [1.0, 2.0, 4.0]);
+/// ```
+pub fn taylor<const K: usize>(f: &impl ScalarFn, x: &[f64], v: &[f64]) -> [f64; K] {
+    forward::taylor_along(|x| f.call(x), x, v)
 }

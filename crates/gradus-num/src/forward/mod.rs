@@ -28,7 +28,7 @@ pub use second::{
     hessian, hessian_into, hvp, hvp_into, laplacian, laplacian_into, second_derivative, second_directional,
 };
 
-pub use series::{taylor, taylor_along};
+pub use series::{taylor, taylor_along, taylor_along_into};
 
 use alloc::vec::Vec;
 

@@ -33,9 +33,23 @@ pub fn taylor_along<T: Real, const K: usize>(
     x: &[T],
     v: &[T],
 ) -> [T; K] {
+    taylor_along_into(f, x, v, &mut Vec::new())
+}
+
+/// [`taylor_along`] with a buffer that is reused from call to call.
+///
+/// # Panics
+/// If `v` and `x` differ in length.
+pub fn taylor_along_into<T: Real, const K: usize>(
+    f: impl FnOnce(&[Taylor<T, K>]) -> Taylor<T, K>,
+    x: &[T],
+    v: &[T],
+    work: &mut Vec<Taylor<T, K>>,
+) -> [T; K] {
     same_len("the direction", x.len(), v.len());
-    let args: Vec<_> = x.iter().zip(v).map(|(&xi, &vi)| Taylor::along(xi, vi)).collect();
-    derivatives(&f(&args))
+    work.clear();
+    work.extend(x.iter().zip(v).map(|(&xi, &vi)| Taylor::along(xi, vi)));
+    derivatives(&f(work))
 }
 
 fn derivatives<T: Real, const K: usize>(y: &Taylor<T, K>) -> [T; K] {

@@ -46,6 +46,19 @@ macro_rules! dispatch {
 }
 unary_table!(dispatch);
 
+/// The value and the derivative of an operation whose value and derivative share their work: sine and cosine.
+#[inline(always)]
+pub(crate) fn joint<S: Scalar>(op: Unary, x: &S) -> Option<(S, S)> {
+    match op {
+        Unary::Sin => Some(x.sin_cos()),
+        Unary::Cos => {
+            let (sin, cos) = x.sin_cos();
+            Some((cos, -sin))
+        }
+        _ => None,
+    }
+}
+
 impl Binary {
     /// The local derivatives `(∂out/∂x, ∂out/∂y)` at the arguments `x`, `y` with result `out`.
     ///
