@@ -11,7 +11,10 @@ mod jacobian;
 mod pattern;
 
 pub use color::{Coloring, NONE, color_acyclic, color_columns, color_rows, color_star};
+pub(crate) use detect::{Scope, detect_hessian, detect_jacobian};
 pub use detect::{hessian_pattern, jacobian_pattern};
+pub(crate) use hessian::HessianPasses;
 pub use hessian::SparseHessian;
+pub(crate) use jacobian::JacobianPasses;
 pub use jacobian::SparseJacobian;
 pub use pattern::{Csc, Csr, Pattern};

@@ -213,3 +213,57 @@ fn a_driver_accepts_borrowed_functions() {
     assert_eq!(f.call(&[1.0, 1.0]), 0.0);
     assert_eq!(gradient(&&f, &[1.0, 1.0]), [0.0, 0.0]);
 }
+
+#[test]
+fn sparse_matrices_are_coloured_unless_branches_depend_on_the_inputs() {
+    let n = 40;
+    let x = point(n);
+    let mut driver = ScalarDriver::new(scalar_fn!(rosenbrock), &x);
+    let plan = driver.hessian_plan();
+    assert!(plan.is_coloured() && plan.explain().contains("coloured passes chosen"), "{plan}");
+    let (mut g, mut h) = (vec![7.0; n], vec![7.0; n * n]);
+    let far: Vec<f64> = x.iter().map(|x| 3.0 - x).collect();
+    for at in [&x, &far] {
+        close(driver.hessian_into(at, &mut g, &mut h), rosenbrock(at));
+        all_close(&g, &rosenbrock_gradient(at));
+        all_close(&h, &rosenbrock_hessian(at));
+    }
+    assert!(!driver.with_mode(Mode::Reverse).hessian_plan().is_coloured());
+
+    /// Its second half is curved only where the first number is positive.
+    fn branching<R: Real>(x: &[R]) -> R {
+        let all = x.iter().map(|&x| x * x).sum::<R>();
+        if x[0] > R::from_f64(0.0) { all + x[1] * x[2] } else { all }
+    }
+    let mut away = point(n);
+    away[0] = -1.0;
+    let mut driver = ScalarDriver::new(scalar_fn!(branching), &away);
+    assert!(!driver.hessian_plan().is_coloured());
+    driver.hessian_into(&x, &mut g, &mut h);
+    assert_eq!((h[0], h[n + 2]), (2.0, 1.0));
+
+    fn differences<R: Real>(x: &[R], y: &mut [R]) {
+        for i in 0..y.len() {
+            y[i] = x[i] * x[i] - x[(i + 1) % x.len()];
+        }
+    }
+    let mut driver = VectorDriver::new(vector_fn!(differences, |n| n), &x);
+    assert!(driver.plan().is_coloured(), "{}", driver.plan());
+    let (mut y, mut j) = (vec![7.0; n], vec![7.0; n * n]);
+    for at in [&x, &far] {
+        driver.jacobian_into(at, &mut y, &mut j);
+        for i in 0..n {
+            close(y[i], at[i] * at[i] - at[(i + 1) % n]);
+            for k in 0..n {
+                let want = if k == i {
+                    2.0 * at[i]
+                } else if k == (i + 1) % n {
+                    -1.0
+                } else {
+                    0.0
+                };
+                close(j[i * n + k], want);
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@
 //! compiles it for eight number types: `f64`'s counting twin, five dual widths, the tape, and `f64` where
 //! the value alone is asked for. `forward::*` and `reverse::*` compile one.
 
+mod coloured;
 mod count;
 mod function;
 pub(crate) mod plan;

@@ -52,6 +52,8 @@ pub struct Plan {
     chosen: Candidate,
     other: Candidate,
     forced: bool,
+    /// What coloured passes, if these were chosen, are: then `chosen` is their largest part and `other` the full matrix.
+    coloured: Option<String>,
 }
 
 /// Nanoseconds.
@@ -174,7 +176,23 @@ impl Plan {
             None => forward.ratio <= reverse.ratio,
         };
         let (chosen, other) = if take_forward { (forward, reverse) } else { (reverse, forward) };
-        Plan { task, inputs, outputs, counts, chosen, other, forced: forced.is_some() }
+        Plan { task, inputs, outputs, counts, chosen, other, forced: forced.is_some(), coloured: None }
+    }
+
+    /// The cost of the chosen way in the model's nanoseconds.
+    pub(crate) fn cost(&self) -> f64 {
+        self.chosen.ratio * plain(&self.counts)
+    }
+
+    /// The plan for coloured passes of the given cost (in nanoseconds) in place of this one.
+    pub(crate) fn coloured(&self, mut passes: Candidate, words: String) -> Plan {
+        passes.ratio /= plain(&self.counts);
+        Plan { chosen: passes, other: self.chosen, coloured: Some(words), ..self.clone() }
+    }
+
+    /// Whether the passes are compressed by a colouring of the sparsity pattern.
+    pub fn is_coloured(&self) -> bool {
+        self.coloured.is_some()
     }
 
     /// The mode that is used.
@@ -210,6 +228,14 @@ impl Plan {
     /// ```
     pub fn explain(&self) -> String {
         let Plan { inputs, outputs, counts, .. } = self;
+        if let Some(words) = &self.coloured {
+            return format!(
+                "{words}; the full matrix would be {:.1}x: coloured passes chosen\nno branch depends on the inputs, so the \
+                 pattern holds everywhere; {} operations",
+                self.other.ratio,
+                counts.total(),
+            );
+        }
         let (reverse, forward) = match self.chosen.mode {
             Mode::Forward => (&self.other, &self.chosen),
             Mode::Reverse => (&self.chosen, &self.other),

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::boxed::Box;
 use std::vec::Vec;
 
+use super::coloured::ColouredHessian;
 use super::count::OpCounts;
 use super::plan::{Mode, Plan, Task};
 use super::{Lanes, OneOutput, ScalarFn, Slot, at_second_order_width, at_width};
@@ -31,6 +32,7 @@ pub struct ScalarDriver<F> {
     counts: OpCounts,
     gradient: Plan,
     hessian: Plan,
+    coloured: ColouredHessian,
     lanes: Lanes,
     tape: Tape,
     /// The inputs of [`ScalarDriver::taylor_into`], a `Vec<Taylor<f64, K>>` for the last `K` asked for.
@@ -48,14 +50,16 @@ impl<F: ScalarFn> ScalarDriver<F> {
             f,
             n,
             counts,
+            coloured: ColouredHessian::at(x),
             lanes: Lanes::default(),
             tape: Tape::new(),
             series: None,
         }
     }
 
-    /// Forces a mode for gradients and Hessians.
+    /// Forces a mode for gradients and Hessians, these in full.
     pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.coloured = ColouredHessian::never();
         self.gradient = Plan::new(Task::Jacobian, self.n, 1, self.counts, Some(mode));
         self.hessian = Plan::new(Task::Hessian, self.n, 1, self.counts, Some(mode));
         self
@@ -66,9 +70,9 @@ impl<F: ScalarFn> ScalarDriver<F> {
         self.gradient.clone()
     }
 
-    /// How Hessians are computed.
+    /// How Hessians are computed. Asked for the first time, this looks for a sparsity pattern that pays.
     pub fn hessian_plan(&self) -> Plan {
-        self.hessian.clone()
+        self.coloured.plan(&self.f, &self.hessian).unwrap_or_else(|| self.hessian.clone())
     }
 
     /// `f(x)`.
@@ -133,11 +137,17 @@ impl<F: ScalarFn> ScalarDriver<F> {
     }
 
     /// Writes `∇f(x)` and the Hessian, a full symmetric matrix by rows, and returns `f(x)`.
+    ///
+    /// Where no branch depends on the inputs, so that the sparsity pattern is the same everywhere, and a colouring of it
+    /// costs less by the model, the first call detects and colours it and all calls take the compressed passes.
     pub fn hessian_into(&mut self, x: &[f64], gradient: &mut [f64], hessian: &mut [f64]) -> f64 {
         self.check(x);
         self.check(gradient);
         let (n, f) = (self.n, &self.f);
         assert_eq!(hessian.len(), n * n, "the Hessian of {n} inputs has {} entries", n * n);
+        if let Some(value) = self.coloured.evaluate(f, &self.hessian, x, gradient, hessian) {
+            return value;
+        }
         let width = self.hessian.chosen().width;
         match self.hessian.mode() {
             Mode::Forward => at_second_order_width!(width, W, {

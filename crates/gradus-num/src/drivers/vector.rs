@@ -2,6 +2,7 @@
 
 use std::vec::Vec;
 
+use super::coloured::ColouredJacobian;
 use super::count::OpCounts;
 use super::plan::{Mode, Plan, Task};
 use super::{Lanes, Slot, VectorFn, at_width};
@@ -30,6 +31,7 @@ pub struct VectorDriver<F> {
     m: usize,
     counts: OpCounts,
     plan: Plan,
+    coloured: ColouredJacobian,
     lanes: Lanes,
     tape: Tape,
 }
@@ -40,18 +42,20 @@ impl<F: VectorFn> VectorDriver<F> {
         let counts = OpCounts::of(&f, x);
         let (n, m) = (x.len(), f.outputs(x.len()));
         let plan = Plan::new(Task::Jacobian, n, m, counts, None);
-        VectorDriver { f, n, m, counts, plan, lanes: Lanes::default(), tape: Tape::new() }
+        let coloured = ColouredJacobian::at(x);
+        VectorDriver { f, n, m, counts, plan, coloured, lanes: Lanes::default(), tape: Tape::new() }
     }
 
-    /// Forces a mode for Jacobians.
+    /// Forces a mode for Jacobians, in full.
     pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.coloured = ColouredJacobian::never();
         self.plan = Plan::new(Task::Jacobian, self.n, self.m, self.counts, Some(mode));
         self
     }
 
-    /// How Jacobians are computed.
+    /// How Jacobians are computed. Asked for the first time, this looks for a sparsity pattern that pays.
     pub fn plan(&self) -> Plan {
-        self.plan.clone()
+        self.coloured.plan(&self.f, &self.plan).unwrap_or_else(|| self.plan.clone())
     }
 
     /// The number of outputs.
@@ -61,12 +65,18 @@ impl<F: VectorFn> VectorDriver<F> {
 
     /// Writes `f(x)` into `y` and the Jacobian by rows into `jacobian`.
     ///
+    /// Where no branch depends on the inputs, so that the sparsity pattern is the same everywhere, and a colouring of it
+    /// costs less by the model, the first call detects and colours it and all calls take the compressed passes.
+    ///
     /// # Panics
     /// If a length does not fit the driver; so do all methods.
     pub fn jacobian_into(&mut self, x: &[f64], y: &mut [f64], jacobian: &mut [f64]) {
         self.check(x, y);
         let (n, m, f) = (self.n, self.m, &self.f);
         assert_eq!(jacobian.len(), m * n, "a Jacobian of {m} rows and {n} columns");
+        if self.coloured.evaluate(f, &self.plan, x, y, jacobian) {
+            return;
+        }
         let width = self.plan.chosen().width;
         match self.plan.mode() {
             Mode::Forward => at_width!(width, W, {

@@ -30,6 +30,8 @@ struct Graph(RefCell<Inner>);
 #[derive(Default)]
 struct Inner {
     inputs: usize,
+    /// Whether the function looked at a value: its branches, and with them the pattern, may change with the point.
+    looked: bool,
     /// Node `inputs + k` is the union of two earlier nodes.
     unions: Vec<(u32, u32)>,
     /// Nodes that went through a nonlinear function of one argument: all pairs within the set interact.
@@ -67,8 +69,8 @@ impl Inner {
         (node as usize).checked_sub(self.inputs).map(|k| self.unions[k])
     }
 
-    /// The sorted input sets of the asked nodes.
-    fn sets(&self, asked: &[u32]) -> Sets {
+    /// The sorted input sets of the asked nodes; none if they take more than `limit` indices.
+    fn sets(&self, asked: &[u32], limit: usize) -> Option<Sets> {
         let nodes = self.inputs + self.unions.len();
         let mut uses = vec![0u8; nodes];
         for &node in asked {
@@ -104,10 +106,13 @@ impl Inner {
                     Some((a, b)) => stack.extend([a, b]),
                 }
             }
+            if sets.indices.len() > limit {
+                return None;
+            }
             sets.indices[start..].sort_unstable();
             sets.range[node] = (start, sets.indices.len());
         }
-        sets
+        Some(sets)
     }
 }
 
@@ -133,28 +138,66 @@ impl Sets {
 
 /// The pattern of the Jacobian of `f` at `x`.
 pub fn jacobian_pattern<F: VectorFn>(f: &F, x: &[f64]) -> Pattern {
+    detect_jacobian(f, x, Scope::Here).unwrap_or_else(|| unreachable!("without a limit there is a pattern"))
+}
+
+/// What a detected pattern has to be good for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Scope {
+    /// The branches taken at this point, however dense.
+    Here,
+    /// Every point, and worth colouring: there is none if the function compares or reads values, or if the sets take
+    /// more than a bounded number of indices for each operation and input.
+    Everywhere,
+}
+
+/// Indices for each node of the graph that [`Scope::Everywhere`] allows.
+const SPARSE_SETS: usize = 64;
+
+impl Scope {
+    fn admits(self, inner: &Inner) -> Option<usize> {
+        match self {
+            Scope::Here => Some(usize::MAX),
+            Scope::Everywhere if inner.looked => None,
+            Scope::Everywhere => Some(SPARSE_SETS * (inner.inputs + inner.unions.len())),
+        }
+    }
+}
+
+pub(crate) fn detect_jacobian<F: VectorFn>(f: &F, x: &[f64], scope: Scope) -> Option<Pattern> {
     let graph = Graph::default();
     let inputs = graph.inputs(x);
     let mut outputs = vec![Dependent::from_f64(0.0); f.outputs(x.len())];
     f.call(&inputs, &mut outputs);
     let inner = graph.0.borrow();
     let asked: Vec<u32> = outputs.iter().map(|y| y.node).filter(|&node| node != CONSTANT).collect();
-    let sets = inner.sets(&asked);
-    Pattern::from_rows(
+    let sets = inner.sets(&asked, scope.admits(&inner)?)?;
+    Some(Pattern::from_rows(
         x.len(),
         outputs.iter().map(|y| if y.node == CONSTANT { &[][..] } else { sets.of(y.node) }),
-    )
+    ))
 }
 
 /// The pattern of the Hessian of `f` at `x`: symmetric, the diagonal only where it may be nonzero.
 pub fn hessian_pattern<F: ScalarFn>(f: &F, x: &[f64]) -> Pattern {
+    detect_hessian(f, x, Scope::Here).unwrap_or_else(|| unreachable!("without a limit there is a pattern"))
+}
+
+pub(crate) fn detect_hessian<F: ScalarFn>(f: &F, x: &[f64], scope: Scope) -> Option<Pattern> {
     let graph = Graph::default();
     let inputs = graph.inputs(x);
     f.call(&inputs);
     let inner = graph.0.borrow();
     let crossed = inner.crossed.iter().flat_map(|&(a, b)| [a, b]);
     let asked: Vec<u32> = inner.curved.iter().copied().chain(crossed).collect();
-    let sets = inner.sets(&asked);
+    let limit = scope.admits(&inner)?;
+    let sets = inner.sets(&asked, limit)?;
+    let area = |a: u32, b: u32| sets.of(a).len() * sets.of(b).len();
+    let entries = inner.curved.iter().map(|&a| area(a, a)).sum::<usize>()
+        + inner.crossed.iter().map(|&(a, b)| 2 * area(a, b)).sum::<usize>();
+    if entries > limit {
+        return None;
+    }
     let mut rows: Vec<Vec<u32>> = vec![Vec::new(); x.len()];
     let mut add = |from: &[u32], to: &[u32]| {
         for &i in from {
@@ -174,7 +217,7 @@ pub fn hessian_pattern<F: ScalarFn>(f: &F, x: &[f64]) -> Pattern {
         add(sets.of(a), sets.of(b));
         add(sets.of(b), sets.of(a));
     }
-    Pattern::from_rows(x.len(), rows)
+    Some(Pattern::from_rows(x.len(), rows))
 }
 
 /// How an operation of two dependent arguments curves.
@@ -261,13 +304,13 @@ impl Scalar for Dependent<'_> {
     }
 
     fn lt(&self, rhs: &Self) -> bool {
-        self.value < rhs.value
+        self.value() < rhs.value()
     }
     fn le(&self, rhs: &Self) -> bool {
-        self.value <= rhs.value
+        self.value() <= rhs.value()
     }
     fn eq(&self, rhs: &Self) -> bool {
-        self.value == rhs.value
+        self.value() == rhs.value()
     }
     fn select(mask: &bool, on_true: &Self, on_false: &Self) -> Self {
         if *mask { *on_true } else { *on_false }
@@ -279,6 +322,9 @@ impl Real for Dependent<'_> {
         Dependent { value, node: CONSTANT, graph: None }
     }
     fn value(&self) -> f64 {
+        if let Some(graph) = self.graph {
+            graph.0.borrow_mut().looked = true;
+        }
         self.value
     }
 }

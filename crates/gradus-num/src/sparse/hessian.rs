@@ -45,6 +45,11 @@ struct Edge {
 /// ```
 pub struct SparseHessian<F> {
     f: F,
+    passes: HessianPasses,
+}
+
+/// All of a sparse Hessian but the function: a driver that has the function keeps these beside it.
+pub(crate) struct HessianPasses {
     pattern: Pattern,
     counts: OpCounts,
     coloring: Coloring,
@@ -75,32 +80,72 @@ impl<F: ScalarFn> SparseHessian<F> {
         );
         assert!(pattern == pattern.transpose(), "the pattern of a Hessian is symmetric");
         let counts = OpCounts::of(&OneOutput(&f), x);
-        let (star, acyclic) = (color_star(&pattern), color_acyclic(&pattern));
-        let star_cost = second_order_cost(&counts, x.len(), star.count);
+        let mut passes = HessianPasses::direct(pattern, counts);
+        let acyclic = color_acyclic(&passes.pattern);
         let acyclic_cost = second_order_cost(&counts, x.len(), acyclic.count);
-        let (coloring, chosen, recovery) = if star_cost.ratio <= acyclic_cost.ratio {
-            let recovery = direct(&pattern, &star);
-            (star, star_cost, recovery)
-        } else {
-            let recovery = substitution(&pattern, &acyclic);
-            (acyclic, acyclic_cost, recovery)
-        };
-        let compressed = vec![0.0; x.len() * coloring.count];
-        SparseHessian { f, pattern, counts, coloring, recovery, chosen, lanes: Lanes::default(), compressed }
+        if acyclic_cost.ratio < passes.chosen.ratio {
+            passes.recovery = substitution(&passes.pattern, &acyclic);
+            passes.compressed = vec![0.0; x.len() * acyclic.count];
+            passes.coloring = acyclic;
+            passes.chosen = acyclic_cost;
+        }
+        SparseHessian { f, passes }
     }
 
     /// The pattern that [`evaluate_into`](Self::evaluate_into) fills, row by row.
     pub fn pattern(&self) -> &Pattern {
-        &self.pattern
+        &self.passes.pattern
     }
 
     /// The number of colours, which is the number of Hessian-vector products.
     pub fn colors(&self) -> usize {
-        self.coloring.count
+        self.passes.coloring.count
     }
 
     /// What was chosen.
     pub fn explain(&self) -> String {
+        self.passes.explain()
+    }
+
+    /// The Hessian at `x`.
+    pub fn evaluate(&mut self, x: &[f64]) -> Csr {
+        let (mut gradient, mut values) = (vec![0.0; x.len()], vec![0.0; self.pattern().nonzeros()]);
+        self.evaluate_into(x, &mut gradient, &mut values);
+        Csr { pattern: self.pattern().clone(), values }
+    }
+
+    /// Writes the gradient and the Hessian's values at `x`, these in the pattern's order, and returns `f(x)`;
+    /// allocates nothing after the first call.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn evaluate_into(&mut self, x: &[f64], gradient: &mut [f64], values: &mut [f64]) -> f64 {
+        self.passes.evaluate_into(&self.f, x, gradient, values)
+    }
+}
+
+impl HessianPasses {
+    /// Passes that read each entry directly, from a star colouring: no entry is a difference of others.
+    pub(crate) fn direct(pattern: Pattern, counts: OpCounts) -> Self {
+        let coloring = color_star(&pattern);
+        let chosen = second_order_cost(&counts, pattern.rows(), coloring.count);
+        let recovery = direct(&pattern, &coloring);
+        let compressed = vec![0.0; pattern.rows() * coloring.count];
+        HessianPasses { pattern, counts, coloring, recovery, chosen, lanes: Lanes::default(), compressed }
+    }
+
+    /// The pattern of the values.
+    pub(crate) fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// The passes, their cost in nanoseconds.
+    pub(crate) fn chosen(&self) -> Candidate {
+        self.chosen
+    }
+
+    /// What was chosen.
+    pub(crate) fn explain(&self) -> String {
         let how = match self.recovery {
             Recovery::Direct(_) => "star colouring, direct recovery",
             Recovery::Substitution { .. } => "acyclic colouring, recovery by substitution",
@@ -117,19 +162,14 @@ impl<F: ScalarFn> SparseHessian<F> {
         )
     }
 
-    /// The Hessian at `x`.
-    pub fn evaluate(&mut self, x: &[f64]) -> Csr {
-        let (mut gradient, mut values) = (vec![0.0; x.len()], vec![0.0; self.pattern.nonzeros()]);
-        self.evaluate_into(x, &mut gradient, &mut values);
-        Csr { pattern: self.pattern.clone(), values }
-    }
-
-    /// Writes the gradient and the Hessian's values at `x`, these in the pattern's order, and returns `f(x)`;
-    /// allocates nothing after the first call.
-    ///
-    /// # Panics
-    /// If a length does not fit.
-    pub fn evaluate_into(&mut self, x: &[f64], gradient: &mut [f64], values: &mut [f64]) -> f64 {
+    /// Writes the gradient and the values at `x`, and returns `f(x)`.
+    pub(crate) fn evaluate_into<F: ScalarFn>(
+        &mut self,
+        f: &F,
+        x: &[f64],
+        gradient: &mut [f64],
+        values: &mut [f64],
+    ) -> f64 {
         let (n, colors) = (self.pattern.rows(), self.coloring.count);
         assert_eq!(x.len(), n, "one number for each input");
         assert_eq!(gradient.len(), n, "one derivative for each input");
@@ -148,7 +188,7 @@ impl<F: ScalarFn> SparseHessian<F> {
                     }
                     v
                 }));
-                let y = second_order_sweep(&self.f, &mut buffers.tape, &buffers.first, |i, adjoint| {
+                let y = second_order_sweep(f, &mut buffers.tape, &buffers.first, |i, adjoint| {
                     gradient[i] = adjoint.primal;
                     let row = &mut self.compressed[i * colors..(i + 1) * colors];
                     row[start..start + lanes].copy_from_slice(&adjoint.tangent[..lanes]);

@@ -39,6 +39,11 @@ struct Pass {
 /// ```
 pub struct SparseJacobian<F> {
     f: F,
+    passes: JacobianPasses,
+}
+
+/// All of a sparse Jacobian but the function: a driver that has the function keeps these beside it.
+pub(crate) struct JacobianPasses {
     pattern: Pattern,
     counts: OpCounts,
     forward: Vec<Pass>,
@@ -89,7 +94,52 @@ impl<F: VectorFn> SparseJacobian<F> {
     pub fn with_pattern(f: F, x: &[f64], pattern: Pattern) -> Self {
         let shape = (f.outputs(x.len()), x.len());
         assert_eq!((pattern.rows(), pattern.cols()), shape, "the pattern has the Jacobian's shape");
-        let counts = OpCounts::of(&f, x);
+        let passes = JacobianPasses::new(pattern, OpCounts::of(&f, x));
+        SparseJacobian { f, passes }
+    }
+
+    /// The pattern that [`evaluate_into`](Self::evaluate_into) fills, row by row.
+    pub fn pattern(&self) -> &Pattern {
+        &self.passes.pattern
+    }
+
+    /// The number of colours: of columns pushed forward, of rows pulled back.
+    pub fn colors(&self) -> (usize, usize) {
+        self.passes.colors()
+    }
+
+    /// What was chosen and why.
+    pub fn explain(&self) -> String {
+        self.passes.explain()
+    }
+
+    /// The Jacobian at `x`.
+    pub fn evaluate(&mut self, x: &[f64]) -> Csr {
+        let mut values = vec![0.0; self.pattern().nonzeros()];
+        self.evaluate_into(x, &mut values);
+        Csr { pattern: self.pattern().clone(), values }
+    }
+
+    /// Writes the Jacobian's values at `x` in the pattern's order; allocates nothing after the first call.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn evaluate_into(&mut self, x: &[f64], values: &mut [f64]) {
+        self.passes.evaluate_into(&self.f, x, values);
+    }
+
+    /// The modes in use.
+    pub fn modes(&self) -> Vec<Mode> {
+        let forward = (!self.passes.forward.is_empty()).then_some(Mode::Forward);
+        let reverse = (!self.passes.reverse.is_empty()).then_some(Mode::Reverse);
+        forward.into_iter().chain(reverse).collect()
+    }
+}
+
+impl JacobianPasses {
+    /// Colours the pattern and plans the passes.
+    pub(crate) fn new(pattern: Pattern, counts: OpCounts) -> Self {
+        let outputs = pattern.rows();
         let (transposed, places) = pattern.transpose_with_places();
         let split_at = |by_rows: bool, keep: &dyn Fn(usize) -> bool| {
             split(&pattern, &transposed, &places, &counts, by_rows, keep)
@@ -107,7 +157,7 @@ impl<F: VectorFn> SparseJacobian<F> {
             }
         }
         let (forward_width, reverse_width) = (best.forward.width, best.reverse.width);
-        SparseJacobian {
+        JacobianPasses {
             forward: passes(&best.columns, forward_width, &pattern, &|place| !best.reversed[place], false),
             reverse: passes(&best.rows, reverse_width, &pattern, &|place| best.reversed[place], true),
             forward_width,
@@ -116,8 +166,7 @@ impl<F: VectorFn> SparseJacobian<F> {
             reverse_colors: best.rows.count,
             cost: best.cost(),
             single,
-            outputs: vec![0.0; shape.0],
-            f,
+            outputs: vec![0.0; outputs],
             pattern,
             counts,
             lanes: Lanes::default(),
@@ -125,18 +174,13 @@ impl<F: VectorFn> SparseJacobian<F> {
         }
     }
 
-    /// The pattern that [`evaluate_into`](Self::evaluate_into) fills, row by row.
-    pub fn pattern(&self) -> &Pattern {
-        &self.pattern
-    }
-
     /// The number of colours: of columns pushed forward, of rows pulled back.
-    pub fn colors(&self) -> (usize, usize) {
+    pub(crate) fn colors(&self) -> (usize, usize) {
         (self.forward_colors, self.reverse_colors)
     }
 
     /// What was chosen and why.
-    pub fn explain(&self) -> String {
+    pub(crate) fn explain(&self) -> String {
         let plain = plain_cost(&self.counts);
         let mut parts = Vec::new();
         if !self.forward.is_empty() {
@@ -165,31 +209,25 @@ impl<F: VectorFn> SparseJacobian<F> {
         )
     }
 
-    /// The Jacobian at `x`.
-    pub fn evaluate(&mut self, x: &[f64]) -> Csr {
-        let mut values = vec![0.0; self.pattern.nonzeros()];
-        self.evaluate_into(x, &mut values);
-        Csr { pattern: self.pattern.clone(), values }
-    }
-
-    /// Writes the Jacobian's values at `x` in the pattern's order; allocates nothing after the first call.
-    ///
-    /// # Panics
-    /// If a length does not fit.
-    pub fn evaluate_into(&mut self, x: &[f64], values: &mut [f64]) {
+    /// Writes the Jacobian's values at `x` in the pattern's order, and keeps the function's.
+    pub(crate) fn evaluate_into<F: VectorFn>(&mut self, f: &F, x: &[f64], values: &mut [f64]) {
         assert_eq!(x.len(), self.pattern.cols(), "one number for each input");
         assert_eq!(values.len(), self.pattern.nonzeros(), "one value for each entry of the pattern");
+        if self.forward.is_empty() && self.reverse.is_empty() {
+            self.outputs.fill(0.0);
+            f.call(x, &mut self.outputs);
+        }
         if !self.forward.is_empty() {
             at_width!(self.forward_width, W, {
                 let work = &mut Slot::<W>::slot(&mut self.lanes).first;
-                push_forward(&self.f, &self.forward, x, work, self.outputs.len(), values);
+                push_forward(f, &self.forward, x, work, &mut self.outputs, values);
             });
         }
         if !self.reverse.is_empty() {
             at_width!(self.reverse_width, W, {
                 let adjoints = &mut Slot::<W>::slot(&mut self.lanes).adjoints;
                 let passes = &self.reverse;
-                record(&self.f, &mut self.tape, x, &mut self.outputs, |tape, outputs| {
+                record(f, &mut self.tape, x, &mut self.outputs, |tape, outputs| {
                     for pass in passes {
                         let seeds = pass.seeds.iter().map(|&(i, lane)| (lane as usize, outputs[i as usize]));
                         tape.pullback_seeded_lanes_into::<W>(seeds, adjoints);
@@ -202,11 +240,29 @@ impl<F: VectorFn> SparseJacobian<F> {
         }
     }
 
-    /// The modes in use.
-    pub fn modes(&self) -> Vec<Mode> {
-        let forward = (!self.forward.is_empty()).then_some(Mode::Forward);
-        let reverse = (!self.reverse.is_empty()).then_some(Mode::Reverse);
-        forward.into_iter().chain(reverse).collect()
+    /// The function's values at the point of the last evaluation.
+    pub(crate) fn outputs(&self) -> &[f64] {
+        &self.outputs
+    }
+
+    /// The pattern of the values.
+    pub(crate) fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// The larger part of the passes, with the cost of all, in nanoseconds.
+    pub(crate) fn summary(&self) -> Candidate {
+        let (mode, width, passes) = if self.forward.len() >= self.reverse.len() {
+            (Mode::Forward, self.forward_width, self.forward.len())
+        } else {
+            (Mode::Reverse, self.reverse_width, self.reverse.len())
+        };
+        Candidate { mode, width, passes, ratio: self.cost }
+    }
+
+    /// The modelled cost of all passes, in nanoseconds.
+    pub(crate) fn cost(&self) -> f64 {
+        self.cost
     }
 }
 
@@ -215,12 +271,12 @@ fn push_forward<F: VectorFn, const W: usize>(
     passes: &[Pass],
     x: &[f64],
     work: &mut Vec<Dual<f64, W>>,
-    outputs: usize,
+    outputs: &mut [f64],
     values: &mut [f64],
 ) {
-    let n = x.len();
+    let (n, m) = (x.len(), outputs.len());
     // A single pass has the same seeds in every call: only the primals change.
-    let seeded = passes.len() == 1 && work.len() == n + outputs;
+    let seeded = passes.len() == 1 && work.len() == n + m;
     if seeded {
         for (v, &x) in work.iter_mut().zip(x) {
             v.primal = x;
@@ -228,7 +284,7 @@ fn push_forward<F: VectorFn, const W: usize>(
     } else {
         work.clear();
         work.extend(x.iter().map(|&x| Dual::constant(x)));
-        work.resize(n + outputs, Dual::constant(0.0));
+        work.resize(n + m, Dual::constant(0.0));
     }
     let (inputs, results) = work.split_at_mut(n);
     for pass in passes {
@@ -250,6 +306,9 @@ fn push_forward<F: VectorFn, const W: usize>(
                 inputs[j as usize].tangent[lane as usize] = 0.0;
             }
         }
+    }
+    for (output, result) in outputs.iter_mut().zip(results) {
+        *output = result.primal;
     }
 }
 

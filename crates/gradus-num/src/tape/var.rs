@@ -147,7 +147,11 @@ macro_rules! chained_unary {
         $(
             #[inline]
             fn $name(&self) -> Self {
-                self.chained(self.value.$name(), rules::$family::$name)
+                // A test of a constant: the compiler keeps one side.
+                match rules::joint(Unary::$op, &self.value) {
+                    Some((value, slope)) => self.chained(value, |_, _| slope),
+                    None => self.chained(self.value.$name(), rules::$family::$name),
+                }
             }
         )*
     };
