@@ -55,7 +55,8 @@ pub struct Reverse;
 
 impl Mode for Reverse {
     fn gradient<T: Real, const N: usize>(f: &impl Function<T, N>, x: [T; N]) -> Result<(T, [T; N])> {
-        let tape = Tape::new();
+        // Most recordings are a few operations long, one for each step of an outer one.
+        let tape = Tape::with_capacity(64);
         let x = x.map(|x| tape.var(x));
         let y = f.at(x)?;
         let adjoints = tape.pullback(y);
