@@ -148,19 +148,24 @@ impl Plan {
         };
         self.kernels.iter().map(one).sum()
     }
-    /// The bound on allocations outside the arena: operands and results of the largest primitive that runs by its
-    /// reference evaluation, twice.
+    /// The bound on allocations outside the arena: for a product, what its kernel packs (at most
+    /// [`PACKED`](Self::PACKED) on all threads together, and never more than four times what it reads and writes);
+    /// for a primitive that may run by its reference evaluation, operands and results twice.
     pub fn outside_bound(&self) -> usize {
-        let one = |k: &Kernel| match &k.work {
-            Work::Primitive(_) => {
-                let all = k.reads.iter().chain(&k.writes);
-                2 * all.map(|&v| self.graph.ty(v).bytes()).sum::<usize>()
+        let one = |k: &Kernel| {
+            let all = k.reads.iter().chain(&k.writes);
+            let touched = all.map(|&v| self.graph.ty(v).bytes()).sum::<usize>();
+            match &k.work {
+                Work::Primitive(_) => 2 * touched,
+                Work::Product(_) => (4 * touched).min(Self::PACKED),
+                Work::Control(_, plans) => plans.iter().map(|p| p.outside_bound()).max().unwrap_or(0),
+                Work::Region(_) | Work::Assemble(_) => 0,
             }
-            Work::Control(_, plans) => plans.iter().map(|p| p.outside_bound()).max().unwrap_or(0),
-            Work::Region(_) | Work::Product(_) | Work::Assemble(_) => 0,
         };
         self.kernels.iter().map(one).max().unwrap_or(0)
     }
+    /// Bytes that product kernels pack at most at once.
+    pub const PACKED: usize = 1 << 20;
     /// What was chosen, and why.
     pub fn decision(&self) -> &Decision {
         &self.decision

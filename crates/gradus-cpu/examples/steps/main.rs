@@ -1,5 +1,5 @@
 //! Times whole training steps and small programs through the planner and the executor:
-//! `cargo run --release -p gradus-cpu --example steps [mlp|deep|chain|softmax]`.
+//! `cargo run --release -p gradus-cpu --example steps [mlp|deep|chain|softmax|plan]`.
 
 mod models;
 
@@ -31,6 +31,30 @@ fn main() {
             50,
         );
         time("mlp, batch 1024, mish", &models::mlp(&[784, 512, 512, 10], 1024, models::mish_of), 10);
+    }
+    if has("plan") {
+        for layers in [4, 40, 400] {
+            let widths = vec![32; layers];
+            let g = models::mlp(&widths, 16, models::mish_of);
+            for budget in [None, Some(Budget::Share(0.6))] {
+                let options = Options { memory_budget: budget, ..Options::default() };
+                let began = Instant::now();
+                match plan(&g, &options) {
+                    Ok(p) => println!(
+                        "{} equations, budget {budget:?}: planned in {:.1?}, arena {} of at least {}",
+                        g.eqns().len(),
+                        began.elapsed(),
+                        p.arena_bytes(),
+                        p.arena_lower_bound()
+                    ),
+                    Err(e) => println!(
+                        "{} equations, budget {budget:?}: {e} in {:.1?}",
+                        g.eqns().len(),
+                        began.elapsed()
+                    ),
+                }
+            }
+        }
     }
     if has("deep") {
         let widths: Vec<usize> = std::iter::once(784).chain([1024; 16]).chain([10]).collect();
