@@ -170,9 +170,11 @@ fn train<M: Model>(
     let (file, picture) = write(&arguments.out, name, &outcome.model, &outcome.history)?;
     output.text(|| {
         format!(
-            "{name}: reverse mode, one backward pass a step for {parameters} parameters; \
-             one program compiled and run {} times",
-            outcome.history.len() * (split.train.len() / batch)
+            "{name}: reverse mode, one backward pass a step (forward mode would take {parameters}); the forward half \
+             keeps {} for it, and a step needs {} in all; {}",
+            bytes(outcome.saved_bytes),
+            bytes(outcome.peak_bytes),
+            if outcome.programs == 1 { "one program was planned".into() } else { format!("{} programs were planned", outcome.programs) }
         )
     })?;
     output.text(|| format!("{name}: wrote {} and {}", file.display(), picture.display()))?;
@@ -181,9 +183,18 @@ fn train<M: Model>(
     })?;
     output.json(|| {
         json!({"event": "model", "model": name, "test_accuracy": accuracy, "seconds": seconds,
-               "mode": "reverse", "programs": outcome.programs, "file": file, "picture": picture})
+               "mode": "reverse", "saved_bytes": outcome.saved_bytes, "planned_peak_bytes": outcome.peak_bytes,
+               "programs": outcome.programs, "file": file, "picture": picture})
     })?;
     Ok(accuracy)
+}
+
+/// An amount of memory for people.
+fn bytes(n: usize) -> String {
+    match n as f64 / 1024.0 {
+        kib if kib < 1024.0 => format!("{kib:.1} KiB"),
+        kib => format!("{:.1} MiB", kib / 1024.0),
+    }
 }
 
 /// A bar on the standard error, where people watch.

@@ -77,6 +77,10 @@ pub struct Outcome<M> {
     pub history: Vec<Epoch>,
     /// Programs that were compiled for the training step.
     pub programs: usize,
+    /// Bytes of a step that its forward half keeps for its backward half.
+    pub saved_bytes: usize,
+    /// Bytes that a step needs at most: parameters, optimiser state, batch and all in between.
+    pub peak_bytes: usize,
 }
 
 /// One step's arguments.
@@ -143,6 +147,7 @@ pub fn fit<M: Model, O: Optimizer>(
     let mut state = State::new(&training.optimizer, &model);
     let mut history = Vec::new();
     let mut done = 0;
+    let (mut saved_bytes, mut peak_bytes) = (0, 0);
     'epochs: for epoch in 1..=training.epochs {
         let start = Instant::now();
         let (mut losses, mut rights, mut norms) = (0.0, 0.0, 0.0);
@@ -153,7 +158,10 @@ pub fn fit<M: Model, O: Optimizer>(
             rate = training.schedule.at(done);
             let key = epoch_key.fold_in(done);
             let input = (model, state, (batch.inputs, batch.labels), Tensor::from(rate as f32), key);
-            let ((next, next_state), (loss, right, norm)) = step.call(&input);
+            if done == 0 {
+                (saved_bytes, peak_bytes) = (step.saved_bytes(&input), step.planned_peak_bytes(&input));
+            }
+            let ((next, next_state), (loss, right, norm)) = step.call_owned(input);
             (model, state) = (next, next_state);
             let loss = loss.item::<f64>();
             if !loss.is_finite() {
@@ -195,5 +203,5 @@ pub fn fit<M: Model, O: Optimizer>(
             break 'epochs;
         }
     }
-    Ok(Outcome { model, history, programs: step.programs() })
+    Ok(Outcome { model, history, programs: step.programs(), saved_bytes, peak_bytes })
 }

@@ -80,6 +80,25 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         self.compiled(x).or_fail().program.plan().planned_peak_bytes()
     }
 
+    /// The bytes that the first half of a reverse-mode program keeps for its second half, for an argument like `x`; 0 for a
+    /// program without one.
+    #[track_caller]
+    pub fn saved_bytes(&self, x: &A) -> usize {
+        self.compiled(x).or_fail().program.plan().saved_bytes()
+    }
+
+    /// What will run for an argument like `x`, and why: kernels, what is kept and for what, memory over time.
+    ///
+    /// ```
+    /// use gradus::{Tensor, grad, jit};
+    /// let f = jit(grad(|x: &Tensor| x.tanh().sum(())));
+    /// assert!(f.explain(&Tensor::from([1.0, 2.0])).contains("kernels"));
+    /// ```
+    #[track_caller]
+    pub fn explain(&self, x: &A) -> String {
+        self.compiled(x).or_fail().program.plan().explain()
+    }
+
     /// Runs the function.
     ///
     /// # Panics
