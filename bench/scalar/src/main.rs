@@ -1,6 +1,7 @@
 //! Derivatives of scalar programs, timed side by side: these crates' drivers, derivatives written by hand, and other
 //! crates at their own best settings. `--json` prints one object for each row, `--quick` shortens the run,
-//! `--only=TEXT` keeps the rows whose name contains the text.
+//! `--only=TEXT` keeps the rows whose name contains the text,
+//! `--calibrate` prints the unit costs that plans are made from, measured anew, and nothing else.
 
 mod hand;
 mod harness;
@@ -292,10 +293,14 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|a| a == flag);
     let only = arguments.iter().find_map(|a| a.strip_prefix("--only="));
-    let known = |a: &str| ["--json", "--quick"].contains(&a) || a.starts_with("--only=");
+    let known = |a: &str| ["--json", "--quick", "--calibrate"].contains(&a) || a.starts_with("--only=");
     if let Some(unknown) = arguments.iter().find(|a| !known(a)) {
-        eprintln!("unknown argument `{unknown}`; known: --json, --quick, --only=TEXT");
+        eprintln!("unknown argument `{unknown}`; known: --json, --quick, --only=TEXT, --calibrate");
         std::process::exit(2);
+    }
+    if has("--calibrate") {
+        print!("{}", gradus_num::drivers::UnitCosts::measure());
+        return;
     }
     // Short batches and many rounds: an interruption spoils few samples, and the median none.
     let (batch, rounds) = if has("--quick") { (100, 61) } else { (300, 401) };

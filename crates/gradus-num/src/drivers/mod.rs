@@ -7,9 +7,14 @@
 //!
 //! Each mode compiles the function anew; only the drivers' methods that are called are compiled. A gradient
 //! compiles it for eight number types: `f64`'s counting twin, five dual widths, the tape, and `f64` where
-//! the value alone is asked for. `forward::*` and `reverse::*` compile one.
+//! the value alone is asked for. `forward::*` and `reverse::*` compile one. For a function of a dozen operations in a release
+//! build that came to, in processor seconds of the compiler: 0.1 with no derivative, 0.2 with `forward::gradient`, 0.9 with
+//! [`gradient`] and 2.3 with [`hessian`] (`bench/scalar/build-time.sh`).
+//!
+//! The cost model sums measured [`UnitCosts`]; [`calibrate`] measures those of the machine at hand.
 
 mod coloured;
+mod cost;
 mod count;
 mod function;
 pub(crate) mod plan;
@@ -17,6 +22,7 @@ pub(crate) mod scalar;
 pub(crate) mod vector;
 mod width;
 
+pub use cost::{UnitCosts, calibrate};
 pub use count::OpCounts;
 pub(crate) use function::OneOutput;
 pub use function::{ScalarFn, VectorFn};

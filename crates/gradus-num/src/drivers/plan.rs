@@ -1,15 +1,14 @@
 //! The cost model, the choice it makes, and the words for it.
 //!
-//! The unit costs below are nanoseconds set by hand beside the scalar benchmark's timings on one AVX2 core at the default
-//! target. They rank the modes; as ratios they are rough, most of all for short functions, which a compiler may vectorise
-//! when they are called with plain numbers. They are constants and not timed anew on each run: the choice, and with it the
-//! last bit of the result, then depends on the function alone. A wrong choice between two modes that cost nearly the same
-//! costs little.
+//! A mode's cost is the sum over the operations of their measured [`UnitCosts`]. It ranks the modes; as a ratio to the plain
+//! function it is rough, most of all for short functions, which a compiler may vectorise when they are called with plain
+//! numbers. A wrong choice between two modes that cost nearly the same costs little.
 
 use core::fmt;
 use std::string::String;
 use std::vec::Vec;
 
+use super::cost::UnitCosts;
 use super::count::OpCounts;
 use super::width::{SECOND_ORDER_WIDTHS, WIDTHS};
 
@@ -52,63 +51,38 @@ pub struct Plan {
     chosen: Candidate,
     other: Candidate,
     forced: bool,
+    /// The model's cost of the plain function, in nanoseconds.
+    plain: f64,
     /// What coloured passes, if these were chosen, are: then `chosen` is their largest part and `other` the full matrix.
     coloured: Option<String>,
 }
 
-/// Nanoseconds.
-mod unit {
-    /// A call, and the loads and stores around it.
-    pub const CALL: f64 = 1.5;
-    pub const SUM: f64 = 0.45;
-    pub const PRODUCT: f64 = 0.45;
-    pub const DIVISION: f64 = 2.2;
-    pub const ELEMENTARY: f64 = 9.0;
-    pub const SPECIAL: f64 = 25.0;
-    /// The extra cost of the local derivative.
-    pub const DIVISION_SLOPE: f64 = 1.6;
-    pub const ELEMENTARY_SLOPE: f64 = 6.0;
-    pub const SPECIAL_SLOPE: f64 = 30.0;
-    /// A tangent more through one operation: a sum adds, a product multiplies twice and adds.
-    pub const SUM_LANE: f64 = 0.18;
-    pub const PRODUCT_LANE: f64 = 0.35;
-    pub const CHAIN_LANE: f64 = 0.25;
-    /// Setting one input's tangents.
-    pub const SEED_LANE: f64 = 0.12;
-    /// Multiplying a weight, per operation on a tape variable.
-    pub const WEIGHT: f64 = 0.5;
-    /// Writing an entry and sweeping it back.
-    pub const ENTRY: f64 = 2.3;
-    pub const SWEEP: f64 = 1.2;
-    /// Sweeping a row more at the same time.
-    pub const SWEEP_LANE: f64 = 0.5;
-    /// Resetting a tape, making its inputs, reading the adjoints.
-    pub const TAPE: f64 = 25.0;
-}
-
 fn plain(c: &OpCounts) -> f64 {
-    unit::CALL
-        + c.sums as f64 * unit::SUM
-        + c.products as f64 * unit::PRODUCT
-        + c.divisions as f64 * unit::DIVISION
-        + c.elementary as f64 * unit::ELEMENTARY
-        + c.special as f64 * unit::SPECIAL
+    let u = UnitCosts::current();
+    u.call
+        + c.sums as f64 * u.sum
+        + c.products as f64 * u.product
+        + c.divisions as f64 * u.division
+        + c.elementary as f64 * u.elementary
+        + c.special as f64 * u.special
 }
 
 /// The local derivatives, in either mode.
 fn slopes(c: &OpCounts) -> f64 {
-    c.divisions as f64 * unit::DIVISION_SLOPE
-        + c.elementary as f64 * unit::ELEMENTARY_SLOPE
-        + c.special as f64 * unit::SPECIAL_SLOPE
+    let u = UnitCosts::current();
+    c.divisions as f64 * u.division_slope
+        + c.elementary as f64 * u.elementary_slope
+        + c.special as f64 * u.special_slope
 }
 
 fn tangents(c: &OpCounts, n: usize, width: usize) -> f64 {
+    let u = UnitCosts::current();
     let chained = (c.divisions + c.elementary + c.special) as f64;
     width as f64
-        * (c.sums as f64 * unit::SUM_LANE
-            + c.products as f64 * unit::PRODUCT_LANE
-            + chained * unit::CHAIN_LANE
-            + n as f64 * unit::SEED_LANE)
+        * (c.sums as f64 * u.sum_lane
+            + c.products as f64 * u.product_lane
+            + chained * u.chain_lane
+            + n as f64 * u.seed_lane)
 }
 
 fn forward_pass(c: &OpCounts, n: usize, width: usize) -> f64 {
@@ -116,18 +90,21 @@ fn forward_pass(c: &OpCounts, n: usize, width: usize) -> f64 {
 }
 
 fn record(c: &OpCounts) -> f64 {
-    unit::TAPE + plain(c) + slopes(c) + c.total() as f64 * unit::WEIGHT + c.entries as f64 * unit::ENTRY
+    let u = UnitCosts::current();
+    u.tape + plain(c) + slopes(c) + c.total() as f64 * u.weight + c.entries as f64 * u.entry
 }
 
 fn sweep(c: &OpCounts, width: usize) -> f64 {
-    c.entries as f64 * (unit::SWEEP + (width - 1) as f64 * unit::SWEEP_LANE)
+    let u = UnitCosts::current();
+    c.entries as f64 * (u.sweep + (width - 1) as f64 * u.sweep_lane)
 }
 
 /// Dual numbers on a tape: the arithmetic twice (values and weights), larger entries.
 fn forward_over_reverse(c: &OpCounts, n: usize, width: usize) -> f64 {
+    let u = UnitCosts::current();
     let second_slopes = slopes(c) + plain(c);
-    let entries = c.entries as f64 * (unit::ENTRY + unit::SWEEP) * (1.0 + 0.6 * width as f64);
-    unit::TAPE + 2.0 * forward_pass(c, n, width) + second_slopes + entries
+    let entries = c.entries as f64 * (u.entry + u.sweep) * (1.0 + 0.6 * width as f64);
+    u.tape + 2.0 * forward_pass(c, n, width) + second_slopes + entries
 }
 
 /// A dual number of one inner direction and `width` outer ones.
@@ -176,17 +153,27 @@ impl Plan {
             None => forward.ratio <= reverse.ratio,
         };
         let (chosen, other) = if take_forward { (forward, reverse) } else { (reverse, forward) };
-        Plan { task, inputs, outputs, counts, chosen, other, forced: forced.is_some(), coloured: None }
+        Plan {
+            task,
+            inputs,
+            outputs,
+            counts,
+            chosen,
+            other,
+            forced: forced.is_some(),
+            plain: plain(&counts),
+            coloured: None,
+        }
     }
 
     /// The cost of the chosen way in the model's nanoseconds.
     pub(crate) fn cost(&self) -> f64 {
-        self.chosen.ratio * plain(&self.counts)
+        self.chosen.ratio * self.plain
     }
 
     /// The plan for coloured passes of the given cost (in nanoseconds) in place of this one.
     pub(crate) fn coloured(&self, mut passes: Candidate, words: String) -> Plan {
-        passes.ratio /= plain(&self.counts);
+        passes.ratio /= self.plain;
         Plan { chosen: passes, other: self.chosen, coloured: Some(words), ..self.clone() }
     }
 
@@ -256,7 +243,7 @@ impl Plan {
         format!(
             "{inputs} {}, {outputs} {}{task}: {reverse_words} {:.1}x the function; forward would be \
              {forward_words}, {:.1}x: {name} {verb}\n{} operations ({} sums, {} products, {} divisions and roots, \
-             {} elementary, {} special), {} tape entries of 24 bytes",
+             {} elementary, {} special), {} tape entries of 24 bytes, about {:.0} ns plain",
             plural(*inputs, "input"),
             plural(*outputs, "output"),
             reverse.ratio,
@@ -268,6 +255,7 @@ impl Plan {
             counts.elementary,
             counts.special,
             counts.entries,
+            self.plain,
         )
     }
 }
