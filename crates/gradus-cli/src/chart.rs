@@ -159,7 +159,7 @@ impl Chart {
             let last = (high.log10().ceil() as i32).max(first + 1);
             return (first..=last).map(|e| 10f64.powi(e)).collect();
         }
-        let rough = ((high - low) / 4.0).max(1e-12);
+        let rough = ((high - low) / 6.0).max(1e-12);
         let unit = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * unit).into_iter().find(|s| *s >= rough).unwrap_or(rough);
         let (first, last) = ((low / step).floor() as i64, (high / step).ceil() as i64);

@@ -170,9 +170,14 @@ fn train<M: Model>(
     let (file, picture) = write(&arguments.out, name, &outcome.model, &outcome.history)?;
     output.text(|| {
         format!(
-            "{name}: reverse mode, one backward pass a step (forward mode would take {parameters}); the forward half \
-             keeps {} for it, and a step needs {} in all; {}",
-            bytes(outcome.saved_bytes),
+            "{name}: reverse mode, one backward pass a step (forward mode would take {parameters}); {}a step needs {} in \
+             all; {}",
+            // The planner may see no point where the halves of the step meet; then it counts nothing.
+            if outcome.saved_bytes > 0 {
+                format!("the forward half keeps {} for it, ", bytes(outcome.saved_bytes))
+            } else {
+                String::new()
+            },
             bytes(outcome.peak_bytes),
             if outcome.programs == 1 { "one program was planned".into() } else { format!("{} programs were planned", outcome.programs) }
         )
