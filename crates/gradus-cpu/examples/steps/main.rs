@@ -56,20 +56,22 @@ fn main() {
             }
         }
     }
-    if has("deep") {
+    // The big network: planned only, unless it is asked for by name.
+    {
+        let runs = if wanted.iter().any(|w| w == "deep") { 2 } else { 0 };
         let widths: Vec<usize> = std::iter::once(784).chain([1024; 16]).chain([10]).collect();
         let g = models::mlp(&widths, 4096, models::mish_of);
         for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Nested] {
             time_with(
                 &format!("deep-mish, batch 4096, {strategy:?}"),
                 &g,
-                2,
+                runs,
                 &Options { strategy, ..Options::default() },
             );
         }
         for share in [0.75, 0.5, 0.35] {
             let options = Options { memory_budget: Some(Budget::Share(share)), ..Options::default() };
-            time_with(&format!("deep-mish, batch 4096, budget {share}"), &g, 2, &options);
+            time_with(&format!("deep-mish, batch 4096, budget {share}"), &g, runs, &options);
         }
     }
 }
@@ -98,13 +100,18 @@ fn time_with(name: &str, graph: &Graph, runs: usize, options: &Options) {
     let planning = began.elapsed();
     let regions = planned.kernels().iter().filter(|k| matches!(k.work, Work::Region(_))).count();
     println!(
-        "{name}: {} equations, {} kernels ({regions} regions), arena {:.1} MiB (bound {:.1}), peak {:.1}, planned in {planning:.1?}",
+        "{name}: {} equations, saved {:.1} MiB, {} kernels ({regions} regions), arena {:.1} MiB (bound {:.1}), peak {:.1}, planned in {planning:.1?}, estimated {:.0} ms",
         graph.eqns().len(),
+        planned.saved_bytes() as f64 / 1048576.0,
         planned.kernels().len(),
         planned.arena_bytes() as f64 / 1048576.0,
         planned.arena_lower_bound() as f64 / 1048576.0,
         planned.planned_peak_bytes() as f64 / 1048576.0,
+        planned.estimated_seconds() * 1e3,
     );
+    if runs == 0 {
+        return;
+    }
     let executable = Executable::new(planned);
     let mut times = Vec::new();
     for _ in 0..runs + 1 {
