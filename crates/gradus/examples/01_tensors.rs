@@ -19,7 +19,7 @@ fn main() {
 
     // dtypes never mix silently.
     let single = x.cast(DType::F32);
-    println!("{} is {} {}", "cast", single.dtype(), single.shape());
+    println!("cast is {} {}", single.dtype(), single.shape());
 
     // Random numbers come from keys: the same key, the same numbers.
     let noise = Key::new(0).normal([2, 3], DType::F64);

@@ -11,9 +11,9 @@ impl ScalarFn for Charges {
     fn call<R: Real>(&self, x: &[R]) -> R {
         let mut energy = R::zero();
         for (i, &a) in x.iter().enumerate() {
-            energy = energy + a * a * R::from_f64(self.stiffness / 2.0);
+            energy += a * a * R::from_f64(self.stiffness / 2.0);
             for &b in &x[..i] {
-                energy = energy + R::one() / (a - b).abs();
+                energy += R::one() / (a - b).abs();
             }
         }
         energy
