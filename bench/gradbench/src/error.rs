@@ -21,6 +21,9 @@ pub enum Error {
     /// More memory is needed than there is.
     #[error("{what} needs {bytes} bytes, which could not be allocated")]
     Memory { what: &'static str, bytes: u128 },
+    /// A tensor program that cannot be built or run.
+    #[error(transparent)]
+    Tensor(#[from] gradus::Error),
     /// An iteration that ends for every valid start did not end.
     #[error("{what} did not end within {cap} {unit}; no answer exists for this start, or it is out of reach")]
     Endless { what: &'static str, cap: usize, unit: &'static str },

@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use gradus::{Jit, Tree};
+
 use crate::error::Result;
 use crate::input::Repeat;
 use crate::output::Output;
@@ -55,6 +57,20 @@ pub fn vector<'a>(len: usize, mut f: impl FnMut(&mut [f64]) + 'a) -> Box<dyn Tas
         Ok(())
     };
     task(vec![0.0; len], run, |result| Output::Vector(result.clone()))
+}
+
+/// A task that runs a tensor program on `arguments`; a first run here compiles it for their shapes.
+pub fn compiled<'a, A: Tree + 'a, B: Tree + 'a, F: Fn(&A) -> B + 'a>(
+    program: Jit<A, B, F>,
+    arguments: A,
+    show: impl Fn(&B) -> Output + 'a,
+) -> Result<Box<dyn Task + 'a>> {
+    let first = program.try_call(&arguments)?;
+    let run = move |result: &mut B| {
+        *result = program.try_call(&arguments)?;
+        Ok(())
+    };
+    Ok(task(first, run, show))
 }
 
 /// Runs `task` as often as asked and returns the nanoseconds of each run.
