@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Times the GradBench tool on the sizes of the results table.
 
-usage: bench.py [--tool PATH] [--evals gmm,ba] [--seconds S] [--json FILE] [--min-runs N] [--best]
+usage: bench.py [--tool PATH] [--evals gmm,ba] [--seconds S] [--json FILE] [--min-runs N] [--best] [--threads N]
 
 Inputs are random with fixed seeds: parameters of gmm and x of gmm standard normal, everything else uniform in
 [0, 1), as the suite draws them; kmeans takes the last k points as centroids; ht takes the hand of the sample
 messages beside this script (tests/data).  Each function is run for --seconds; medians (with --best the
-fastest runs, for a busy machine) are printed in milliseconds.  The tool works on one thread.
+fastest runs, for a busy machine) are printed in milliseconds.  Evals that are tensor programs use --threads
+threads (one unless it says otherwise), all others one.
 """
 import argparse
 import gzip
@@ -90,9 +91,11 @@ def cases():
 
 
 class Tool:
-    def __init__(self, command, best=False):
+    def __init__(self, command, best=False, threads=1):
         self.best = best
-        self.proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = dict(os.environ, GRADUS_THREADS=str(threads))
+        self.proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                     env=environment)
         self.id = 0
 
     def ask(self, **message):
@@ -122,6 +125,7 @@ def main():
     ap.add_argument("--seconds", type=float, default=1.0)
     ap.add_argument("--min-runs", type=int, default=5)
     ap.add_argument("--json", default=None)
+    ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--best", action="store_true", help="the best run, not the median: for a busy machine")
     opt = ap.parse_args()
     wanted = opt.evals.split(",") if opt.evals else None
@@ -130,11 +134,11 @@ def main():
     for label, module, primal, derivative, data in cases():
         if wanted and module not in wanted:
             continue
-        tool = Tool([opt.tool], opt.best)
+        tool = Tool([opt.tool], opt.best, opt.threads)
         p = tool.median_ms(module, primal, data, opt.min_runs, opt.seconds) if primal else None
         d = tool.median_ms(module, derivative, data, opt.min_runs, opt.seconds)
         tool.close()
-        results.append({"eval": label, "threads": 1, "primal_ms": p, "derivative_ms": d})
+        results.append({"eval": label, "threads": opt.threads, "primal_ms": p, "derivative_ms": d})
         shown = ("%12.4f" % p, "%8.2f" % (d / p)) if p else (" " * 12, "")
         print("%-26s %s %12.4f %s" % (label, shown[0], d, shown[1]), flush=True)
     if opt.json:

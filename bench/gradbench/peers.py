@@ -264,7 +264,7 @@ def main():
     for label, module, _, function, data in bench.cases():
         if module not in opt.evals.split(",") or module not in EVALS:
             continue
-        tool = bench.Tool([opt.tool])
+        tool = bench.Tool([opt.tool], threads=opt.threads)
         want = tool.ask(kind="evaluate", module=module, function=function, input=dict(data, min_runs=1, min_seconds=0))
         want = flat(want["output"], [])
         row = {"eval": label, "Gradus": tool.median_ms(module, function, data, 3, opt.seconds)}
