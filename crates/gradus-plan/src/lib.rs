@@ -1,8 +1,8 @@
 //! From a graph to a plan: everything is decided before anything runs.
 //!
 //! [`plan`] takes a [`Graph`] and gives a [`Plan`]: kernels in order, a place in memory for every value, the peak in
-//! bytes. The way there: [passes] simplify the graph; [fuse] groups its equations into [kernels](kernel), reading
-//! operands through [views](View) so that movement costs nothing; [arena] packs what is left into one block of memory.
+//! bytes. The way there: `passes` simplify the graph; `fuse` groups its equations into [kernels](kernel), reading
+//! operands through [views](View) so that movement costs nothing; `arena` packs what is left into one block of memory.
 //! A back end runs the plan; nothing here depends on one.
 
 mod arena;

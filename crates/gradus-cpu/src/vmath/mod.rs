@@ -1,6 +1,6 @@
 //! Element-wise functions on slices of `f32` and `f64`, vectorised for the machine they run on.
 //!
-//! Each function is written once as ordinary branch-free code over a few primitives ([`isa`]) and compiled for
+//! Each function is written once as ordinary branch-free code over a few primitives (`isa`) and compiled for
 //! every instruction set of the architecture; [`Level::current`] is chosen when the program runs. Results are within
 //! 2 units in the last place of the exact value (`lgamma` and `polygamma` near their zeros excepted), with the IEEE
 //! results at zeros, subnormals, infinities and NaN. An element's result depends on its value alone, never on its
