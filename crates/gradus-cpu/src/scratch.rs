@@ -5,7 +5,12 @@ use std::cell::RefCell;
 /// A cache line's worth of storage.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Line(#[allow(dead_code, reason = "only its storage is used")] [u8; 64]);
+pub(crate) struct Line(#[allow(dead_code, reason = "only its storage is used")] [u8; 64]);
+
+impl Line {
+    /// A line of zeros.
+    pub(crate) const ZERO: Line = Line([0; 64]);
+}
 
 thread_local! {
     static SCRATCH: [RefCell<Vec<Line>>; 2] = const { [const { RefCell::new(Vec::new()) }; 2] };
@@ -28,7 +33,7 @@ pub(crate) fn with<T: Copy, R>(slot: Slot, len: usize, f: impl FnOnce(*mut T) ->
     // Taken out rather than borrowed: a nested call would find an empty scratch, not a panic.
     let mut scratch = SCRATCH.with(|slots| slots[slot].take());
     if scratch.len() < lines {
-        scratch.resize(lines, Line([0; 64]));
+        scratch.resize(lines, Line::ZERO);
     }
     let result = f(scratch.as_mut_ptr().cast::<T>());
     SCRATCH.with(|slots| slots[slot].replace(scratch));

@@ -2,6 +2,8 @@
 
 use gradus_plan::{ALIGN, Place};
 
+use crate::scratch::Line;
+
 /// Pointers to everything a running plan reads and writes.
 #[derive(Clone, Copy)]
 pub(super) struct Memory<'a> {
@@ -41,10 +43,8 @@ pub(super) struct Scratch {
     blocks: Vec<Line>,
 }
 
-/// A cache line.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line(#[allow(dead_code)] [u8; ALIGN]);
+/// The planner's alignment is that of a line.
+const _: () = assert!(ALIGN == size_of::<Line>() && ALIGN == align_of::<Line>());
 
 impl Scratch {
     pub(super) const fn new() -> Self {
@@ -57,7 +57,7 @@ impl Scratch {
         if self.blocks.len() < lines {
             // The old content is of no use: give it back before asking for more.
             self.blocks = Vec::new();
-            self.blocks = vec![Line([0; ALIGN]); lines];
+            self.blocks = vec![Line::ZERO; lines];
         }
         self.blocks.as_mut_ptr().cast()
     }
