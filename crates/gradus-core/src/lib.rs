@@ -15,6 +15,7 @@ mod record;
 pub mod shape;
 mod strided;
 mod sym;
+#[cfg(feature = "table")]
 pub mod table;
 pub mod transforms;
 
