@@ -15,8 +15,10 @@ pub enum Activation {
     GeluTanh,
     /// `x / (1 + e⁻ˣ)`.
     Silu,
-    /// `x tanh(ln(1 + eˣ))`.
+    /// `x tanh(ln(1 + eˣ))`, the logarithm by the primitive softplus.
     Mish,
+    /// The same function with softplus written out: `x tanh(max(x, 0) + ln(1 + e^-|x|))`, four primitives more.
+    MishWrittenOut,
     /// The hyperbolic tangent.
     Tanh,
     /// `1 / (1 + e⁻ˣ)`.
@@ -40,6 +42,10 @@ impl Activation {
             Activation::GeluTanh => x.gelu_tanh(),
             Activation::Silu => x.silu(),
             Activation::Mish => x.mish(),
+            Activation::MishWrittenOut => {
+                let softplus = x.maximum(0.0) + (-x.abs()).exp().log1p();
+                x * softplus.tanh()
+            }
             Activation::Tanh => x.tanh(),
             Activation::Sigmoid => x.sigmoid(),
         }
