@@ -73,6 +73,8 @@ mod pages {
     struct Errors;
     #[doc = include_str!("../../../docs/training.md")]
     struct Training;
+    #[doc = include_str!("../../../docs/profiling.md")]
+    struct Profiling;
     #[doc = include_str!("../../../docs/accuracy.md")]
     struct Accuracy;
 }

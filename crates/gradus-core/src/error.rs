@@ -141,13 +141,30 @@ pub struct Site {
     pub location: Option<&'static Location<'static>>,
     /// The dotted path of scopes open at that time.
     pub scope: Option<Arc<str>>,
+    /// Whether the node was made by transposing: it carries cotangents back.
+    pub transposed: bool,
 }
 
 impl Site {
     /// The caller's source line, without a scope.
     #[track_caller]
     pub fn caller() -> Self {
-        Site { location: Some(Location::caller()), scope: None }
+        Site { location: Some(Location::caller()), scope: None, transposed: false }
+    }
+
+    /// Whether anything is known about the place.
+    pub fn is_known(&self) -> bool {
+        self.location.is_some() || self.scope.is_some()
+    }
+
+    /// The same place in the user's source, for a node that transposing made there.
+    pub fn transposed(&self) -> Self {
+        Site { transposed: true, ..self.clone() }
+    }
+
+    /// The same place in the user's source, for a node that belongs to the values and tangents there.
+    pub fn primal(&self) -> Self {
+        Site { transposed: false, ..self.clone() }
     }
 }
 
@@ -197,7 +214,7 @@ impl From<ErrorKind> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind())?;
-        if self.site() != &Site::default() {
+        if self.site().is_known() {
             write!(f, "\n  at {}", self.site())?;
         }
         Ok(())

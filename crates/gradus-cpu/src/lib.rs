@@ -8,7 +8,8 @@
 //! * [`window`]: pooling, and its transposes;
 //! * [`fused`]: softmax, normalisation, GELU and optimiser steps, each as one loop;
 //! * [`vmath`]: element-wise functions, vectorised for the machine;
-//! * [`reduce`]: sums, products, extremes and running sums along an axis.
+//! * [`reduce`]: sums, products, extremes and running sums along an axis;
+//! * [`peaks`]: what the machine can do at best, measured.
 //!
 //! Every kernel cuts its work from shapes alone, so the same inputs give the same bits on any number of threads.
 
@@ -16,6 +17,7 @@ pub mod conv;
 pub mod exec;
 pub mod fused;
 pub mod matmul;
+pub mod peaks;
 pub mod pool;
 pub mod reduce;
 mod scratch;

@@ -3,7 +3,7 @@
 //! An optimiser states its update for one tensor ([`Optimizer::step`]); trees, states and counts are handled once, in
 //! [`Optimizer::update`]. The learning rate is a tensor, so that a compiled step takes a new one at each call.
 
-use gradus::{DType, Tensor, Tree};
+use gradus::{DType, Tensor, Tree, scope};
 
 use crate::model::global_norm;
 
@@ -49,23 +49,26 @@ pub trait Optimizer {
         state: &State<P>,
         rate: &Tensor,
     ) -> (P, State<P>) {
-        let steps = &state.steps + 1;
-        let (mut gradients, mut next) = (gradients.tensors().into_iter(), Vec::new());
-        let olds: Vec<Vec<Tensor>> = state.moments.iter().map(Tree::tensors).collect();
-        let mut news: Vec<Vec<Tensor>> = vec![Vec::new(); olds.len()];
-        for (i, p) in parameters.tensors().iter().enumerate() {
-            let g = gradients.next().expect("a gradient has the structure of its parameters");
-            let mut moments: Vec<Tensor> = olds.iter().map(|m| m[i].clone()).collect();
-            if p.dtype().is_float() {
-                let count = steps.cast(p.dtype());
-                next.push(self.step(p, &g, &mut moments, &count, &rate.cast(p.dtype())));
-            } else {
-                next.push(p.clone());
+        // The scope tells profiles what belongs to the update.
+        scope("update", || {
+            let steps = &state.steps + 1;
+            let (mut gradients, mut next) = (gradients.tensors().into_iter(), Vec::new());
+            let olds: Vec<Vec<Tensor>> = state.moments.iter().map(Tree::tensors).collect();
+            let mut news: Vec<Vec<Tensor>> = vec![Vec::new(); olds.len()];
+            for (i, p) in parameters.tensors().iter().enumerate() {
+                let g = gradients.next().expect("a gradient has the structure of its parameters");
+                let mut moments: Vec<Tensor> = olds.iter().map(|m| m[i].clone()).collect();
+                if p.dtype().is_float() {
+                    let count = steps.cast(p.dtype());
+                    next.push(self.step(p, &g, &mut moments, &count, &rate.cast(p.dtype())));
+                } else {
+                    next.push(p.clone());
+                }
+                news.iter_mut().zip(moments).for_each(|(all, m)| all.push(m));
             }
-            news.iter_mut().zip(moments).for_each(|(all, m)| all.push(m));
-        }
-        let moments = state.moments.iter().zip(news).map(|(tree, new)| tree.with_tensors(new)).collect();
-        (parameters.with_tensors(next), State { steps, moments })
+            let moments = state.moments.iter().zip(news).map(|(tree, new)| tree.with_tensors(new)).collect();
+            (parameters.with_tensors(next), State { steps, moments })
+        })
     }
 }
 

@@ -15,7 +15,8 @@ fn mib(bytes: usize) -> String {
     }
 }
 
-fn text(s: &str) -> String {
+/// A string as JSON.
+pub fn json_text(s: &str) -> String {
     let mut out = String::from("\"");
     for c in s.chars() {
         match c {
@@ -65,7 +66,8 @@ impl Plan {
         names.iter().map(one).collect::<Vec<_>>().join(" ")
     }
 
-    fn shape_of(&self, k: usize) -> String {
+    /// The sizes of kernel `k`: of a product `m×k · k×n`, of others the types of what they write.
+    pub fn shape_of(&self, k: usize) -> String {
         let kernel = &self.kernels()[k];
         match &kernel.work {
             Work::Product(p) => {
@@ -191,15 +193,15 @@ impl Plan {
                 let kernel = &self.kernels()[k];
                 format!(
                     "{{\"kind\":{},\"operations\":{},\"shape\":{},\"stage\":{},\"flops\":{},\"bytes\":{},\"workspace\":{},\"in_place\":{},\"source\":{}}}",
-                    text(kernel.kind()),
-                    text(&self.operations(k)),
-                    text(&self.shape_of(k)),
+                    json_text(kernel.kind()),
+                    json_text(&self.operations(k)),
+                    json_text(&self.shape_of(k)),
                     kernel.stage,
                     kernel.flops,
                     kernel.bytes,
                     kernel.workspace,
                     self.in_place(k).len(),
-                    text(&kernel.site.to_string())
+                    json_text(&kernel.site.to_string())
                 )
             })
             .collect();
@@ -209,11 +211,11 @@ impl Plan {
             .map(|r| {
                 format!(
                     "{{\"type\":{},\"bytes\":{},\"op\":{},\"why\":{},\"source\":{}}}",
-                    text(&r.ty.to_string()),
+                    json_text(&r.ty.to_string()),
                     r.ty.bytes(),
-                    text(r.op),
-                    text(r.why),
-                    text(&r.site.to_string())
+                    json_text(r.op),
+                    json_text(r.why),
+                    json_text(&r.site.to_string())
                 )
             })
             .collect();
@@ -222,15 +224,15 @@ impl Plan {
             .alternatives
             .iter()
             .map(|(what, peak, seconds)| {
-                format!("{{\"what\":{},\"peak_bytes\":{peak},\"seconds\":{seconds:e}}}", text(what))
+                format!("{{\"what\":{},\"peak_bytes\":{peak},\"seconds\":{seconds:e}}}", json_text(what))
             })
             .collect();
         let passed = self.returns().iter().filter(|r| **r != Return::Written).count();
         let curve: Vec<String> = self.memory_curve().iter().map(usize::to_string).collect();
         format!(
             "{{\"strategy\":{},\"why\":{},\"alternatives\":[{}],\"planned_peak_bytes\":{},\"argument_bytes\":{},\"result_bytes\":{},\"results_passed_on\":{passed},\"arena_bytes\":{},\"arena_lower_bound\":{},\"outside_bound\":{},\"saved_bytes\":{},\"estimated_seconds\":{:e},\"kernels\":[{}],\"residuals\":[{}],\"memory_curve\":[{}]}}",
-            text(&format!("{:?}", self.decision().strategy).to_lowercase()),
-            text(&self.decision().why),
+            json_text(&format!("{:?}", self.decision().strategy).to_lowercase()),
+            json_text(&self.decision().why),
             alternatives.join(","),
             self.planned_peak_bytes(),
             self.argument_bytes(),
@@ -295,5 +297,5 @@ impl Plan {
 
 /// The place in the source, if it is known.
 fn at(site: &Site) -> String {
-    if *site == Site::default() { String::new() } else { format!("  at {site}") }
+    if site.is_known() { format!("  at {site}") } else { String::new() }
 }

@@ -12,6 +12,7 @@ mod fuse;
 mod keep;
 pub mod kernel;
 mod passes;
+mod phase;
 mod plan;
 mod view;
 
@@ -19,7 +20,9 @@ use gradus_core::{Graph, Result};
 
 pub use arena::{ALIGN, Block};
 pub use control::{ControlLayout, carried, packed};
+pub use explain::json_text;
 pub use kernel::Kernel;
+pub use phase::Phase;
 pub use plan::{Decision, Place, Plan, Residual, Return};
 pub use view::{Dim, View};
 

@@ -184,7 +184,7 @@ impl Plan {
                 let seen = out.iter().any(|r| r.value == v);
                 let (false, Some(k)) = (seen, made[v.index()]) else { continue };
                 let eqn = self.graph.eqns().iter().find(|e| e.outputs.contains(&v));
-                let site = eqn.map(|e| e.site.clone()).filter(|s| *s != Site::default());
+                let site = eqn.map(|e| e.site.clone()).filter(Site::is_known);
                 out.push(Residual {
                     value: v,
                     ty: self.graph.ty(v).clone(),

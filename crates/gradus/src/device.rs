@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use gradus_core::{Array, Builder, Error, Graph, Op, Result, Site, Type};
-use gradus_cpu::exec::Executable;
+use gradus_cpu::exec::{Executable, Profile};
 use gradus_plan::{Options, Plan};
 
 /// How many programs a device keeps planned. The least recently used one goes first.
@@ -64,6 +64,11 @@ impl Program {
 
     pub(crate) fn run(&self, args: &[Array]) -> Result<Vec<Array>> {
         self.executable.run(args)
+    }
+
+    /// What each kernel takes.
+    pub(crate) fn profile(&self, args: &[Array], owned: bool) -> Result<Profile> {
+        if owned { self.executable.profile_owned(args) } else { self.executable.profile(args) }
     }
 
     /// Results may be written into arguments that nobody else holds.

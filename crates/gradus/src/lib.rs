@@ -27,10 +27,12 @@ mod tree;
 
 pub use device::Device;
 pub use gradus_core::{Array, DType, Element, Error, ErrorKind, Result, Shape};
+pub use gradus_cpu::exec::{KernelProfile, Profile};
+pub use gradus_cpu::peaks::Peaks;
 pub use gradus_derive::Tree;
 /// Scalar automatic differentiation: dual numbers, Taylor series, tapes, drivers.
 pub use gradus_num as num;
-pub use gradus_plan::{Budget, Strategy};
+pub use gradus_plan::{Budget, Phase, Strategy};
 pub use literal::{Literal, Scalar};
 pub use random::Key;
 pub use tensor::{Axes, Stencil, Tensor};

@@ -10,6 +10,8 @@
 //! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
 //! * `fast`: convolution, pooling, gather and scatter-add;
 //! * `primitive`: every other primitive, by its reference evaluation.
+//!
+//! `profile` runs a plan with a clock beside it.
 
 mod control;
 mod fast;
@@ -17,6 +19,7 @@ mod lanes;
 mod memory;
 mod primitive;
 mod product;
+mod profile;
 mod program;
 mod reduce;
 mod region;
@@ -33,6 +36,7 @@ use smallvec::SmallVec;
 
 use crate::Pool;
 use memory::{Memory, Scratch};
+pub use profile::{KernelProfile, Profile};
 use program::Program;
 use results::Held;
 
@@ -92,6 +96,16 @@ impl Executable {
     /// # Errors
     /// If the arguments do not have the types of the program's inputs, or a primitive fails on its data.
     pub fn run(&self, args: &[Array]) -> Result<Vec<Array>> {
+        // SAFETY: `run_by` promises what running needs.
+        self.run_by(args, |program, memory, pool| unsafe { program.run(memory, pool) })
+    }
+
+    /// Runs the program by `go`, which is promised what [`Program::run`] needs.
+    fn run_by(
+        &self,
+        args: &[Array],
+        go: impl FnOnce(&Program, &Memory<'_>, &Pool) -> Result<()>,
+    ) -> Result<Vec<Array>> {
         self.check(args)?;
         let types = self.plan().output_types();
         let mut held: SmallVec<[Option<Held>; 8]> = SmallVec::new();
@@ -99,7 +113,7 @@ impl Executable {
             held.push((*how == Return::Written).then(|| Held::new(ty)));
         }
         let pointers: SmallVec<[*const u8; 16]> = args.iter().map(results::start).collect();
-        self.launch(&pointers, &mut held)?;
+        self.launch(&pointers, &mut held, go)?;
         Ok(self.collect(held, |i| args[i].clone()))
     }
 
@@ -109,6 +123,16 @@ impl Executable {
     /// # Errors
     /// As for [`run`](Self::run).
     pub fn run_owned(&self, args: Vec<Array>) -> Result<Vec<Array>> {
+        // SAFETY: `run_owned_by` promises what running needs.
+        self.run_owned_by(args, |program, memory, pool| unsafe { program.run(memory, pool) })
+    }
+
+    /// As [`run_by`](Self::run_by), on arguments given away.
+    fn run_owned_by(
+        &self,
+        args: Vec<Array>,
+        go: impl FnOnce(&Program, &Memory<'_>, &Pool) -> Result<()>,
+    ) -> Result<Vec<Array>> {
         self.check(&args)?;
         let plan = self.plan();
         let mut held: SmallVec<[Option<Held>; 8]> = SmallVec::new();
@@ -140,7 +164,7 @@ impl Executable {
                 *pointer = results::start(array);
             }
         }
-        self.launch(&pointers, &mut held)?;
+        self.launch(&pointers, &mut held, go)?;
         Ok(self.collect(held, |i| args[i].clone().expect("a returned argument is never given away")))
     }
 
@@ -156,7 +180,14 @@ impl Executable {
         Err(ErrorKind::Argument { op: "call", detail: "the arguments do not fit the program".into() }.into())
     }
 
-    fn launch(&self, arguments: &[*const u8], held: &mut [Option<Held>]) -> Result<()> {
+    /// Finds memory for a run. `go` is promised that the arguments have been checked against the program's types and
+    /// outlive the run, and that results and arena are this run's own and as large as the plan says.
+    fn launch(
+        &self,
+        arguments: &[*const u8],
+        held: &mut [Option<Held>],
+        go: impl FnOnce(&Program, &Memory<'_>, &Pool) -> Result<()>,
+    ) -> Result<()> {
         let inner = &*self.inner;
         let results: SmallVec<[*mut u8; 8]> =
             held.iter_mut().map(|h| h.as_mut().map_or(std::ptr::null_mut(), Held::pointer)).collect();
@@ -165,9 +196,7 @@ impl Executable {
         let memory =
             Memory { arguments, results: &results, arena: arena.get(inner.program.plan.arena_bytes()) };
         let pool = inner.pool.as_deref().unwrap_or_else(|| Pool::global());
-        // SAFETY: arguments have been checked against the program's types and outlive the run; results and arena are
-        // this run's own and as large as the plan says.
-        let done = unsafe { inner.program.run(&memory, pool) };
+        let done = go(&inner.program, &memory, pool);
         let mut idle = lock();
         if idle.len() < IDLE {
             idle.push(arena);

@@ -1,6 +1,7 @@
 //! A plan's kernels made ready, and the loop that runs them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use gradus_core::{Error, Op, Result, Site, Type};
 use gradus_plan::kernel::{Assemble, Work};
@@ -56,6 +57,25 @@ impl Program {
         for kernel in &self.kernels {
             // SAFETY: the caller's promise; the plan keeps values that are alive together apart.
             unsafe { kernel.run(memory, pool)? };
+        }
+        Ok(())
+    }
+
+    /// Runs the kernels in order, and tells when each began and ended.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    pub(super) unsafe fn run_timed(
+        &self,
+        memory: &Memory<'_>,
+        pool: &Pool,
+        mut each: impl FnMut(usize, Instant, Instant),
+    ) -> Result<()> {
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            let begin = Instant::now();
+            // SAFETY: the caller's promise, as in `run`.
+            unsafe { kernel.run(memory, pool)? };
+            each(k, begin, Instant::now());
         }
         Ok(())
     }

@@ -14,6 +14,7 @@
 
 mod job;
 mod threads;
+mod watch;
 mod worker;
 
 use std::ops::Range;
@@ -22,6 +23,8 @@ use std::thread::JoinHandle;
 
 use job::Shared;
 pub use threads::{ThreadsError, parse_threads, threads_from_env};
+pub(crate) use watch::Span;
+use watch::Watch;
 
 /// A set of worker threads; the thread that calls [`run`](Pool::run) is one of them.
 ///
@@ -35,6 +38,7 @@ pub use threads::{ThreadsError, parse_threads, threads_from_env};
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    watch: Option<Watch>,
 }
 
 impl Pool {
@@ -54,7 +58,19 @@ impl Pool {
                     .ok()
             })
             .collect();
-        Pool { shared, workers }
+        Pool { shared, workers, watch: None }
+    }
+
+    /// A pool that notes what each thread does.
+    pub(crate) fn watched(threads: usize) -> Self {
+        let mut pool = Pool::new(threads);
+        pool.watch = Some(Watch::default());
+        pool
+    }
+
+    /// What the threads of a watched pool did since the last call.
+    pub(crate) fn take_spans(&self) -> Vec<Span> {
+        self.watch.as_ref().map(Watch::take).unwrap_or_default()
     }
 
     /// A pool that runs everything on the calling thread.
@@ -88,6 +104,13 @@ impl Pool {
     /// # Panics
     /// If a task panics, the tasks not yet begun are dropped and the first panic goes on in the caller.
     pub fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        match &self.watch {
+            None => self.hand_out(tasks, task),
+            Some(watch) => watch.run(self, tasks, task),
+        }
+    }
+
+    fn hand_out(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         if tasks <= 1 || self.workers.is_empty() || !self.shared.try_begin() {
             (0..tasks).for_each(task);
             return;

@@ -13,6 +13,7 @@ const TURNS: u32 = 64;
 
 /// Works for the pool until it is dropped.
 pub(super) fn work(shared: &Shared, index: usize) {
+    super::watch::take_place(index);
     let mut seen = 0;
     loop {
         let began = Instant::now();

@@ -131,7 +131,7 @@ fn site(fuser: &Fuser<'_>, eqns: &[usize]) -> Site {
     eqns.iter()
         .rev()
         .map(|&i| &fuser.graph.eqns()[i].site)
-        .find(|s| **s != Site::default())
+        .find(|s| s.is_known())
         .cloned()
         .unwrap_or_default()
 }

@@ -222,6 +222,7 @@ impl Region<'_> {
         site: &Site,
     ) -> Result<()> {
         let mut sum = None;
+        let outer = copy.b.set_site(site.clone());
         for &(root, c) in terms {
             let root_now = copy.get(root);
             let term = match self.pool[c] {
@@ -233,6 +234,7 @@ impl Region<'_> {
             };
             sum = copy.b.add_tangents(sum, Some(term))?;
         }
+        copy.b.set_site(outer);
         if let Some(sum) = sum {
             copy.set(out, sum);
         }

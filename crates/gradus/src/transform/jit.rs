@@ -47,10 +47,20 @@ struct Key {
     structure: u64,
 }
 
-struct Compiled<B> {
+pub(super) struct Compiled<B> {
     program: Program,
     captures: Vec<Tensor>,
     result: B,
+}
+
+impl<B> Compiled<B> {
+    pub(super) fn program(&self) -> &Program {
+        &self.program
+    }
+    /// What the function captured: arguments after its own.
+    pub(super) fn captures(&self) -> &[Tensor] {
+        &self.captures
+    }
 }
 
 impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
@@ -167,7 +177,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         Ok(compiled.result.with_tensors(results))
     }
 
-    fn compiled(&self, x: &A) -> Result<Arc<Compiled<B>>> {
+    pub(super) fn compiled(&self, x: &A) -> Result<Arc<Compiled<B>>> {
         let mut hasher = DefaultHasher::new();
         x.structure(&mut hasher);
         let key = Key { types: x.tensors().iter().map(Tensor::ty).collect(), structure: hasher.finish() };

@@ -7,6 +7,7 @@ mod custom;
 mod forward;
 mod jacobian;
 mod jit;
+mod profile;
 mod reverse;
 mod scalar;
 mod vmap;
