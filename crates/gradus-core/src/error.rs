@@ -141,30 +141,24 @@ pub struct Site {
     pub location: Option<&'static Location<'static>>,
     /// The dotted path of scopes open at that time.
     pub scope: Option<Arc<str>>,
-    /// Whether the node was made by transposing: it carries cotangents back.
-    pub transposed: bool,
+    /// How many transpositions lie between that line and the node: 0 for what computes values, 1 for what brings
+    /// their cotangents back.
+    pub transposed: u8,
 }
 
 impl Site {
     /// The caller's source line, without a scope.
     #[track_caller]
     pub fn caller() -> Self {
-        Site { location: Some(Location::caller()), scope: None, transposed: false }
+        Site { location: Some(Location::caller()), scope: None, transposed: 0 }
     }
-
-    /// Whether anything is known about the place.
+    /// Whether a source line or a scope is known.
     pub fn is_known(&self) -> bool {
         self.location.is_some() || self.scope.is_some()
     }
-
-    /// The same place in the user's source, for a node that transposing made there.
-    pub fn transposed(&self) -> Self {
-        Site { transposed: true, ..self.clone() }
-    }
-
-    /// The same place in the user's source, for a node that belongs to the values and tangents there.
-    pub fn primal(&self) -> Self {
-        Site { transposed: false, ..self.clone() }
+    /// The site of what transposition makes of a node at this one.
+    pub fn transpose(&self) -> Self {
+        Site { transposed: self.transposed.saturating_add(1), ..self.clone() }
     }
 }
 

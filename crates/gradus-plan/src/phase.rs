@@ -50,7 +50,7 @@ impl Plan {
             if own.iter().max().is_some_and(update) {
                 return Phase::Update;
             }
-            back |= own.iter().max().is_some_and(|i| site(i).transposed);
+            back |= own.iter().max().is_some_and(|i| site(i).transposed > 0);
             if back { Phase::Backward } else { Phase::Forward }
         };
         (0..self.kernels().len()).map(&mut phase).collect()

@@ -28,7 +28,7 @@ pub fn transpose_inline(
         }
     }
     for eqn in graph.eqns().iter().rev().filter(|e| linear[e.outputs[0].index()]) {
-        let outer = b.set_site(eqn.site.transposed());
+        let outer = b.set_site(eqn.site.transpose());
         let cts: Tangents = eqn.outputs.iter().map(|v| ct[v.index()].take()).collect();
         if cts.iter().any(Option::is_some) {
             let operand = |v: &Var| match value[v.index()] {
