@@ -98,6 +98,48 @@ fn networks() {
     }
 }
 
+const RULES: [models::Update; 4] =
+    [models::Update::Sgd, models::Update::Momentum, models::Update::Adam, models::Update::Clipped];
+
+#[test]
+fn whole_steps() {
+    let widths = [16, 64, 64, 64, 64, 64, 64, 10];
+    for rule in RULES {
+        let g = models::step(&widths, 48, models::mish_of, rule);
+        check(&g, &arguments(&g, 3), 2e-4);
+    }
+}
+
+#[test]
+fn an_update_changes_nothing_about_what_is_kept() {
+    // With a batch this small gradients are larger than activations.
+    for batch in [8, 512] {
+        let widths = [64, 128, 128, 128, 128, 10];
+        let bare = models::mlp(&widths, batch, models::mish_of);
+        for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Nested, Strategy::Auto] {
+            let kept = |g: &Graph| plan(g, &with(strategy, None)).unwrap().saved_bytes();
+            assert!(kept(&bare) > 0);
+            for rule in RULES {
+                let step = models::step(&widths, batch, models::mish_of, rule);
+                assert_eq!(kept(&step), kept(&bare), "{strategy:?}, {rule:?}, batch {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_do_not_wait_for_each_other() {
+    let widths = [256; 12];
+    for rule in [models::Update::Sgd, models::Update::Momentum, models::Update::Adam] {
+        let g = models::step(&widths, 8, models::mish_of, rule);
+        let p = plan(&g, &Options::default()).unwrap();
+        let weights = 11 * 256 * 256 * 4;
+        assert!(p.arena_bytes() < weights / 4, "{rule:?}: {} of {weights}", p.arena_bytes());
+        // Every parameter and moment is written over.
+        assert_eq!(p.donations().len(), g.outputs().len() - 1, "{rule:?}");
+    }
+}
+
 #[test]
 fn nested_keeps_half_of_what_plain_keeps() {
     let g = models::mlp(&[784, 256, 256, 256, 256, 256, 256, 10], 512, models::mish_of);

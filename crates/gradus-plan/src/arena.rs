@@ -78,10 +78,10 @@ pub fn curve(blocks: &[Block], kernels: usize) -> Vec<usize> {
 }
 
 /// For each value that a kernel writes, a value it reads whole, in order, for the last time, whose buffer the written
-/// one may take over: `last(read)` says whether this is the last read and the buffer is free to take.
+/// one may take over: `free(read, written)` says whether this is the last read and the buffer is free to take.
 pub(crate) fn in_place(
     kernel: &Kernel,
-    free: impl Fn(Var) -> bool,
+    free: impl Fn(Var, Var) -> bool,
     width: impl Fn(Var) -> usize,
     bytes: impl Fn(Var) -> usize,
 ) -> Vec<(Var, Var)> {
@@ -96,7 +96,7 @@ pub(crate) fn in_place(
                 && !pairs.iter().any(|p| p.1 == load.value)
                 && load.level == level
                 && load.dtype.size() == width(store.value)
-                && free(load.value)
+                && free(load.value, store.value)
                 && points(region.domain, level) == load.view.size()
         };
         // What the last step itself reads (`p` of `p - rate * g`) comes before what is read earlier.

@@ -61,13 +61,16 @@ pub struct Options {
     pub strategy: Strategy,
     /// The most bytes one run may need, arguments and results included.
     pub memory_budget: Option<Budget>,
+    /// Whether runs are given their arguments for good, as a training step is: the budget then counts a result that is
+    /// written over an argument once.
+    pub donate: bool,
     /// The most equations in one fused region.
     pub region_limit: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { strategy: Strategy::Auto, memory_budget: None, region_limit: 96 }
+        Options { strategy: Strategy::Auto, memory_budget: None, donate: false, region_limit: 96 }
     }
 }
 

@@ -136,9 +136,20 @@ impl Plan {
         self.input_types.iter().map(Type::bytes).sum()
     }
     /// Bytes that one run needs at most: arguments, results, the arena, and a bound on what primitives without a
-    /// kernel of their own allocate while they run. Results written over arguments given away need less.
+    /// kernel of their own allocate while they run. Results written over arguments given away need less: see
+    /// [`planned_peak_donated_bytes`](Self::planned_peak_donated_bytes).
     pub fn planned_peak_bytes(&self) -> usize {
         self.argument_bytes() + self.result_bytes() + self.arena + self.outside_bound()
+    }
+    /// Bytes that one run needs at most when nobody else holds its arguments and all are given away: results that
+    /// [take over](Self::donations) an argument's buffer are counted once.
+    pub fn planned_peak_donated_bytes(&self) -> usize {
+        let twice: usize = self.donations.iter().map(|&(_, r)| self.output_types[r].bytes()).sum();
+        self.planned_peak_bytes() - twice
+    }
+    /// The peak that a budget is about.
+    pub(crate) fn peak(&self, options: &Options) -> usize {
+        if options.donate { self.planned_peak_donated_bytes() } else { self.planned_peak_bytes() }
     }
     /// Estimated seconds of a run on two threads, for comparing plans of one program.
     pub fn estimated_seconds(&self) -> f64 {
@@ -292,14 +303,17 @@ impl Layout {
         let mut scratch = vec![None; self.kernels.len()];
         for (k, kernel) in self.kernels.iter().enumerate() {
             let ends = |v: Var| self.life[v.index()].is_some_and(|l| l.1 == k);
-            let free = |v: Var| match self.places[v.index()] {
-                Some(Place::Argument(a)) => {
-                    ends(v)
-                        && !self.returns.contains(&Return::Argument(a))
-                        && !donations.iter().any(|d| d.0 == a)
-                }
-                Some(_) => false,
-                None => ends(v),
+            let free = |read: Var, written: Var| {
+                let places = (self.places[read.index()], self.places[written.index()]);
+                ends(read)
+                    && match places {
+                        (Some(Place::Argument(a)), Some(Place::Result(_))) => {
+                            !self.returns.contains(&Return::Argument(a))
+                                && !donations.iter().any(|d| d.0 == a)
+                        }
+                        (None, None) => true,
+                        _ => false,
+                    }
             };
             let width = |v: Var| self.graph.ty(v).dtype.size();
             let pairs = arena::in_place(kernel, free, width, |v| self.graph.ty(v).bytes());

@@ -1,5 +1,5 @@
 //! Times whole training steps and small programs through the planner and the executor:
-//! `cargo run --release -p gradus-cpu --example steps [mlp|deep|chain|softmax|plan]`.
+//! `cargo run --release -p gradus-cpu --example steps [mlp|deep|chain|softmax|plan|sgd|momentum|adam|clipped]`.
 
 mod models;
 
@@ -57,22 +57,30 @@ fn main() {
         }
     }
     // The big network: planned only, unless it is asked for by name.
-    {
-        let runs = if wanted.iter().any(|w| w == "deep") { 2 } else { 0 };
-        let widths: Vec<usize> = std::iter::once(784).chain([1024; 16]).chain([10]).collect();
-        let g = models::mlp(&widths, 4096, models::mish_of);
-        for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Nested] {
-            time_with(
-                &format!("deep-mish, batch 4096, {strategy:?}"),
-                &g,
-                runs,
-                &Options { strategy, ..Options::default() },
-            );
-        }
-        for share in [0.75, 0.5, 0.35] {
-            let options = Options { memory_budget: Some(Budget::Share(share)), ..Options::default() };
-            time_with(&format!("deep-mish, batch 4096, budget {share}"), &g, runs, &options);
-        }
+    let widths: Vec<usize> = std::iter::once(784).chain([1024; 16]).chain([10]).collect();
+    let asked = |name: &str| if wanted.iter().any(|w| w == name) { 2 } else { 0 };
+    let gradients = models::mlp(&widths, 4096, models::mish_of);
+    strategies("deep-mish, batch 4096", &gradients, asked("deep"), false);
+    for (name, rule) in [
+        ("sgd", models::Update::Sgd),
+        ("momentum", models::Update::Momentum),
+        ("adam", models::Update::Adam),
+        ("clipped", models::Update::Clipped),
+    ] {
+        let step = models::step(&widths, 4096, models::mish_of, rule);
+        strategies(&format!("deep-mish, batch 4096, a step of {name}"), &step, asked(name), true);
+    }
+}
+
+/// A network under every strategy and several budgets.
+fn strategies(name: &str, graph: &Graph, runs: usize, donate: bool) {
+    for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Nested] {
+        let options = Options { strategy, donate, ..Options::default() };
+        time_with(&format!("{name}, {strategy:?}"), graph, runs, &options);
+    }
+    for share in [0.75, 0.5, 0.35] {
+        let options = Options { memory_budget: Some(Budget::Share(share)), donate, ..Options::default() };
+        time_with(&format!("{name}, budget {share}"), graph, runs, &options);
     }
 }
 
@@ -82,7 +90,7 @@ fn time(name: &str, graph: &Graph, runs: usize) {
 
 /// Plans, runs and prints the median.
 fn time_with(name: &str, graph: &Graph, runs: usize, options: &Options) {
-    let args: Vec<Array> = graph
+    let mut args: Vec<Array> = graph
         .input_types()
         .iter()
         .enumerate()
@@ -98,6 +106,8 @@ fn time_with(name: &str, graph: &Graph, runs: usize, options: &Options) {
         Err(error) => return println!("{name}: {error}"),
     };
     let planning = began.elapsed();
+    let peak =
+        if options.donate { planned.planned_peak_donated_bytes() } else { planned.planned_peak_bytes() };
     let regions = planned.kernels().iter().filter(|k| matches!(k.work, Work::Region(_))).count();
     println!(
         "{name}: {} equations, saved {:.1} MiB, {} kernels ({regions} regions), arena {:.1} MiB (bound {:.1}), peak {:.1}, planned in {planning:.1?}, estimated {:.0} ms",
@@ -106,7 +116,7 @@ fn time_with(name: &str, graph: &Graph, runs: usize, options: &Options) {
         planned.kernels().len(),
         planned.arena_bytes() as f64 / 1048576.0,
         planned.arena_lower_bound() as f64 / 1048576.0,
-        planned.planned_peak_bytes() as f64 / 1048576.0,
+        peak as f64 / 1048576.0,
         planned.estimated_seconds() * 1e3,
     );
     if runs == 0 {
@@ -116,11 +126,27 @@ fn time_with(name: &str, graph: &Graph, runs: usize, options: &Options) {
     let mut times = Vec::new();
     for _ in 0..runs + 1 {
         let began = Instant::now();
-        let out = executable.run(&args).expect("a run");
+        let out = if options.donate {
+            args = turn(&executable, args);
+            Vec::new()
+        } else {
+            executable.run(&args).expect("a run")
+        };
         times.push(began.elapsed().as_secs_f64());
         drop(out);
     }
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
     println!("    {:.3} ms, {:.2} ns an equation", median * 1e3, median * 1e9 / graph.eqns().len() as f64);
+}
+
+/// One run that gives its arguments away, and the arguments of the next: what was written over is taken on.
+fn turn(executable: &Executable, args: Vec<Array>) -> Vec<Array> {
+    let donations = executable.plan().donations().to_vec();
+    let result = |i: usize| donations.iter().find(|d| d.0 == i).map(|d| d.1);
+    let kept: Vec<Option<Array>> =
+        args.iter().enumerate().map(|(i, a)| result(i).is_none().then(|| a.clone())).collect();
+    let out = executable.run_owned(args).expect("a run");
+    let next = |(i, kept): (usize, Option<Array>)| kept.or_else(|| result(i).map(|r| out[r].clone()));
+    kept.into_iter().enumerate().filter_map(next).collect()
 }

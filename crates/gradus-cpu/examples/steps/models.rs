@@ -136,3 +136,83 @@ pub fn mlp(widths: &[usize], batch: usize, activation: fn(&mut Builder, Var) -> 
     let loss = scaled(&mut b, t, -1.0 / batch as f64);
     value_and_grad(&b.finish(vec![loss]), &wrt).expect("gradients")
 }
+
+/// A rule that improves parameters.
+#[derive(Clone, Copy, Debug)]
+pub enum Update {
+    /// `p - r g`
+    Sgd,
+    /// `m ← 0.9 m + g`, `p - r m`
+    Momentum,
+    /// Adam without the correction of its first steps.
+    Adam,
+    /// `p - r g / max(1, |g|)` with the norm over all parameters.
+    Clipped,
+}
+
+/// A whole training step of [`mlp`]: loss, gradients and update; arguments are inputs, targets, then for each parameter
+/// the parameter and its moments, and last the rate; results are the loss and what replaces those.
+pub fn step(widths: &[usize], batch: usize, activation: fn(&mut Builder, Var) -> Var, rule: Update) -> Graph {
+    let gradients = mlp(widths, batch, activation);
+    let moments = match rule {
+        Update::Sgd | Update::Clipped => 0,
+        Update::Momentum => 1,
+        Update::Adam => 2,
+    };
+    let mut b = Builder::new();
+    let types = gradients.input_types();
+    let mut args: Vec<Var> = types[..2].iter().map(|ty| b.input(ty.clone())).collect();
+    let mut states = Vec::new();
+    for ty in &types[2..] {
+        args.push(b.input(ty.clone()));
+        states.push((0..moments).map(|_| b.input(ty.clone())).collect::<Vec<Var>>());
+    }
+    let rate = b.input(f32s(&[]));
+    let out = b.inline(&gradients, &args).expect("the same types");
+    let mut scale = rate;
+    if let Update::Clipped = rule {
+        let mut total = None;
+        for &g in &out[1..] {
+            let square = binary(&mut b, Binary::Mul, g, g);
+            let all = (0..b.shape(g).rank()).collect();
+            let sum = b.emit1(Reduce { kind: ReduceKind::Sum, axes: all }, &[square]).expect("axes");
+            total = b.add_tangents(total, Some(sum)).expect("scalars");
+        }
+        let norm = unary(&mut b, Unary::Sqrt, total.expect("parameters"));
+        let one = b.full(&f32s(&[]), 1.0);
+        let norm = binary(&mut b, Binary::Max, norm, one);
+        scale = binary(&mut b, Binary::Div, rate, norm);
+    }
+    let mut results = vec![out[0]];
+    for ((&p, state), &g) in args[2..].iter().zip(&states).zip(&out[1..]) {
+        let shape = b.shape(p).clone();
+        let rate = b.emit1(Broadcast { shape, axes: Axes::new() }, &[scale]).expect("a scalar");
+        let mut direction = g;
+        let mut news = Vec::new();
+        match state[..] {
+            [m] => {
+                let m = scaled(&mut b, m, 0.9);
+                direction = binary(&mut b, Binary::Add, m, g);
+                news.push(direction);
+            }
+            [m, v] => {
+                let (m0, g0) = (scaled(&mut b, m, 0.9), scaled(&mut b, g, 0.1));
+                let m = binary(&mut b, Binary::Add, m0, g0);
+                let gg = binary(&mut b, Binary::Mul, g, g);
+                let (v0, g1) = (scaled(&mut b, v, 0.999), scaled(&mut b, gg, 0.001));
+                let v = binary(&mut b, Binary::Add, v0, g1);
+                let root = unary(&mut b, Unary::Sqrt, v);
+                let ty = b.ty(root).clone();
+                let eps = b.full(&ty, 1e-8);
+                let root = binary(&mut b, Binary::Add, root, eps);
+                direction = binary(&mut b, Binary::Div, m, root);
+                news.extend([m, v]);
+            }
+            _ => {}
+        }
+        let move_by = binary(&mut b, Binary::Mul, rate, direction);
+        results.push(binary(&mut b, Binary::Sub, p, move_by));
+        results.extend(news);
+    }
+    b.finish(results)
+}

@@ -1,4 +1,9 @@
 //! Where the two halves of a program meet, and which of its values the first half can provide.
+//!
+//! Transposition marks what it makes ([`Site::transposed`](gradus_core::Site)). The first half is what neither is
+//! marked nor depends on what is; the second half is the rest: what brings cotangents back, and what is done with the
+//! gradients afterwards, an update of parameters for example. Gradients that wait for their update are not kept by the
+//! first half for the second, however large they are.
 
 use gradus_core::ops::Op;
 use gradus_core::{Graph, Var};
@@ -14,6 +19,8 @@ pub(super) struct Halves {
     pub(super) available: Vec<bool>,
     /// For each value, the equation that defines it.
     pub(super) made: Vec<Option<usize>>,
+    /// For each equation, whether it works on the results of the way back without being part of it.
+    pub(super) after: Vec<bool>,
 }
 
 /// For each value, the equation that defines it.
@@ -27,6 +34,21 @@ pub(super) fn definitions(graph: &Graph) -> Vec<Option<usize>> {
     made
 }
 
+/// For each value, the one whose buffer it is read from: a view is its operand, a constant nothing.
+pub(super) fn roots(graph: &Graph) -> Vec<Option<Var>> {
+    let mut root: Vec<Option<Var>> = vec![None; graph.types().len()];
+    for eqn in graph.eqns() {
+        for &v in &eqn.outputs {
+            root[v.index()] = match &eqn.op {
+                Op::Full(_) => None,
+                op if is_movement(op) => root[eqn.inputs[0].index()],
+                _ => Some(v),
+            };
+        }
+    }
+    root
+}
+
 /// Whether an equation may be run twice without anybody minding.
 pub(super) fn is_cheap(op: &Op) -> bool {
     is_elementwise(op)
@@ -34,56 +56,83 @@ pub(super) fn is_cheap(op: &Op) -> bool {
         || matches!(op, Op::Full(_) | Op::Reduce(_) | Op::Pad(_) | Op::Concat(_) | Op::Clamp(_))
 }
 
+/// What an equation has to do with the way back.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    First,
+    Back,
+    After,
+}
+
+/// The part of each equation, where the way back is what `times` transpositions or more have made.
+fn parts(graph: &Graph, times: u8) -> Vec<Part> {
+    let mut later = vec![false; graph.types().len()];
+    let part = |eqn: &gradus_core::Eqn, later: &mut [bool]| {
+        let part = match &eqn.op {
+            Op::Full(_) => Part::First,
+            _ if eqn.site.transposed >= times => Part::Back,
+            _ if eqn.inputs.iter().any(|v| later[v.index()]) => Part::After,
+            _ => Part::First,
+        };
+        for v in &eqn.outputs {
+            later[v.index()] = part != Part::First;
+        }
+        part
+    };
+    graph.eqns().iter().map(|eqn| part(eqn, &mut later)).collect()
+}
+
+/// The equation of the way back before which the first half keeps most bytes for the rest, and those bytes.
+fn most_kept(graph: &Graph, parts: &[Part], root: &[Option<Var>]) -> Option<(usize, usize)> {
+    let mut last: Vec<usize> = vec![0; graph.types().len()];
+    for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| parts[*i] != Part::First) {
+        for r in eqn.inputs.iter().filter_map(|v| root[v.index()]) {
+            last[r.index()] = i;
+        }
+    }
+    let mut change = vec![0isize; graph.eqns().len() + 1];
+    for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| parts[*i] == Part::First) {
+        for &v in eqn.outputs.iter().filter(|v| root[v.index()] == Some(**v) && last[v.index()] > i) {
+            change[i + 1] += graph.ty(v).bytes() as isize;
+            change[last[v.index()] + 1] -= graph.ty(v).bytes() as isize;
+        }
+    }
+    let (mut now, mut most) = (0, None);
+    for (i, c) in change.iter().enumerate() {
+        now += c;
+        if parts.get(i) == Some(&Part::Back) && now > most.map_or(0, |m: (usize, isize)| m.1) {
+            most = Some((i, now));
+        }
+    }
+    most.map(|(at, bytes)| (at, bytes as usize))
+}
+
 impl Halves {
-    /// Finds the halves: the second begins where most bytes are alive. `None` for a program whose values are not
-    /// waited for.
+    /// Finds the halves; where derivatives were taken several times, those that keep most. `None` for a program
+    /// without a way back, or one whose way back reads nothing but arguments.
     pub(super) fn find(graph: &Graph) -> Option<Self> {
-        let made = definitions(graph);
-        let n = graph.eqns().len();
-        // A view is its operand, a constant nothing.
-        let mut root: Vec<Option<Var>> = vec![None; graph.types().len()];
-        for eqn in graph.eqns() {
-            for &v in &eqn.outputs {
-                root[v.index()] = match &eqn.op {
-                    Op::Full(_) => None,
-                    op if is_movement(op) => root[eqn.inputs[0].index()],
-                    _ => Some(v),
-                };
+        let root = roots(graph);
+        let deepest = graph.eqns().iter().map(|e| e.site.transposed).max().unwrap_or(0);
+        let mut best: Option<(usize, usize, Vec<Part>)> = None;
+        for times in 1..=deepest {
+            let parts = parts(graph, times);
+            if let Some((at, bytes)) = most_kept(graph, &parts, &root)
+                && best.as_ref().is_none_or(|b| bytes > b.1)
+            {
+                best = Some((at, bytes, parts));
             }
         }
-        let mut last: Vec<usize> = vec![0; graph.types().len()];
-        for (i, eqn) in graph.eqns().iter().enumerate() {
-            for v in &eqn.inputs {
-                if let Some(r) = root[v.index()] {
-                    last[r.index()] = i;
-                }
-            }
-        }
-        let mut change = vec![0isize; n + 1];
-        for (i, eqn) in graph.eqns().iter().enumerate() {
-            for &v in eqn.outputs.iter().filter(|v| root[v.index()] == Some(**v)) {
-                if last[v.index()] > i + 1 {
-                    change[i + 1] += graph.ty(v).bytes() as isize;
-                    change[last[v.index()]] -= graph.ty(v).bytes() as isize;
-                }
-            }
-        }
-        let (mut now, mut most, mut at) = (0, 0, None);
-        for (i, c) in change.iter().enumerate() {
-            now += c;
-            if now > most {
-                (most, at) = (now, Some(i));
-            }
-        }
-        let at = at?;
+        let (at, _, parts) = best?;
         let mut available = vec![true; graph.types().len()];
-        for eqn in &graph.eqns()[at..] {
-            let here = is_cheap(&eqn.op) && eqn.inputs.iter().all(|v| available[v.index()]);
+        for (eqn, part) in graph.eqns().iter().zip(&parts).skip(at) {
+            let here =
+                *part == Part::First && is_cheap(&eqn.op) && eqn.inputs.iter().all(|v| available[v.index()]);
             for v in &eqn.outputs {
                 available[v.index()] = here;
             }
         }
-        Some(Halves { at, available, made })
+        let after = parts.iter().map(|p| *p == Part::After).collect();
+        Some(Halves { at, available, made: definitions(graph), after })
     }
 
     /// The program as it is, divided at the boundary.

@@ -1,7 +1,8 @@
 //! What to keep between the two halves of a reverse-mode program, and what to compute again.
 //!
 //! A program of values and gradients computes values first and comes back through them later; what the second half
-//! reads of the first is kept meanwhile. [`boundary`] finds where the halves meet. [`nested`] multiplies local
+//! reads of the first is kept meanwhile. [`boundary`] finds where the halves meet. [`early`] lets an update of
+//! parameters follow each gradient at once. [`nested`] multiplies local
 //! derivatives out while their operands are at hand, so that an element-wise region keeps its derivative only.
 //! [`cut`] chooses what crosses: a minimum cut over bytes and time. [`segments`] gives memory back by recomputing
 //! whole stretches, matrix products included. [`rewrite`] writes the choice into the program: what is computed again
@@ -12,6 +13,7 @@
 
 mod boundary;
 mod cut;
+mod early;
 mod nested;
 mod rewrite;
 mod segments;
@@ -48,6 +50,8 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     };
     const STRAIGHT: &str = "nothing is kept for later: the program has no second half";
     let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+    let graph = early::as_they_come(&graph, &halves)?;
+    let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
     match options.strategy {
         Strategy::Plain => staged(halves.as_it_is(&graph), "each primitive keeps what its rule reads"),
         Strategy::Recompute => {
@@ -76,7 +80,7 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
 
 /// The fastest plan within the budget.
 fn fit(graph: &Graph, halves: &Halves, fast: Plan, budget: Budget, options: &Options) -> Result<Plan> {
-    let natural = fast.planned_peak_bytes();
+    let natural = fast.peak(options);
     let limit = match budget {
         Budget::Bytes(bytes) => bytes,
         Budget::Share(share) => (natural as f64 * share) as usize,
@@ -90,7 +94,7 @@ fn fit(graph: &Graph, halves: &Halves, fast: Plan, budget: Budget, options: &Opt
     let mut consider = |kept: &[bool], what: String| -> Result<bool> {
         let s = rewrite::rewrite(graph, halves, kept)?;
         let mut plan = Plan::staged(s.graph, &s.stages, options)?;
-        let (peak, seconds) = (plan.planned_peak_bytes(), plan.estimated_seconds());
+        let (peak, seconds) = (plan.peak(options), plan.estimated_seconds());
         smallest = smallest.min(peak);
         looked_at.push((what.clone(), peak, seconds));
         let fits = peak <= limit;
@@ -136,7 +140,7 @@ fn too_small(limit: usize, smallest: usize) -> ErrorKind {
 
 /// A budget on a plan that has no choice.
 fn within(options: &Options, plan: &Plan) -> Result<()> {
-    let peak = plan.planned_peak_bytes();
+    let peak = plan.peak(options);
     let limit = match options.memory_budget {
         None => return Ok(()),
         Some(Budget::Bytes(bytes)) => bytes,

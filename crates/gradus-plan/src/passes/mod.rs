@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 
 use gradus_core::graph::Vars;
 use gradus_core::ops::{CallKind, Op};
-use gradus_core::{Builder, Graph, Result, Var, transforms};
+use gradus_core::{Builder, Graph, Result, Site, Var, transforms};
 
 /// A primitive with its operands, as the key of a table.
 #[derive(PartialEq)]
@@ -32,6 +32,8 @@ pub(crate) struct Rewriter {
     known: HashMap<Key, Vars>,
     /// The equation that defines a value, by its number in the new graph.
     defined: Vec<Option<usize>>,
+    /// Transpositions of the rule that is being written out.
+    transposed: u8,
 }
 
 impl Rewriter {
@@ -73,11 +75,15 @@ impl Rewriter {
         for eqn in graph.eqns() {
             let inputs: Vars =
                 eqn.inputs.iter().map(|v| map[v.index()].expect("operands come first")).collect();
-            let outer = self.b.set_site(eqn.site.clone());
+            let transposed = eqn.site.transposed.max(self.transposed);
+            let outer = self.b.set_site(Site { transposed, ..eqn.site.clone() });
             let outputs = match &eqn.op {
                 // A rule of the user's own has done its work when derivatives have been taken.
                 Op::Call(call) if matches!(call.kind, CallKind::Custom(_)) => {
-                    self.graph(&call.body, &inputs).map(Vars::from)
+                    let outside = std::mem::replace(&mut self.transposed, transposed);
+                    let outputs = self.graph(&call.body, &inputs).map(Vars::from);
+                    self.transposed = outside;
+                    outputs
                 }
                 op => self.simplified(op, &inputs),
             };
@@ -94,7 +100,7 @@ impl Rewriter {
 /// reductions over scattered axes, turns transposed products round, and drops dead code.
 pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
     let graph = products::turn(graph)?;
-    let mut r = Rewriter { b: Builder::new(), known: HashMap::new(), defined: Vec::new() };
+    let mut r = Rewriter { b: Builder::new(), known: HashMap::new(), defined: Vec::new(), transposed: 0 };
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| r.b.input(ty)).collect();
     let outputs = r.graph(&graph, &args)?;
     Ok(transforms::prune(&r.b.finish(outputs)))

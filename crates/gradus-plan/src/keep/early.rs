@@ -1,0 +1,78 @@
+//! What is done with a gradient is done as soon as the gradient is there.
+//!
+//! A training step updates its parameters when all gradients are known, and so all of them would wait. Here an update
+//! follows its own gradient at once, but not before the way back has read the old parameter for the last time: the new
+//! one is then written over it.
+
+use gradus_core::{Graph, Result};
+
+use super::boundary::{Halves, is_cheap};
+use crate::passes::Copier;
+
+/// The graph with cheap equations after the way back moved to where what they read is complete.
+pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
+    let eqns = graph.eqns();
+    let moves = |i: usize| i >= halves.at && halves.after[i] && is_cheap(&eqns[i].op);
+    // Equations that need nothing of the way back wait until they are asked for.
+    let idle =
+        |i: usize| i >= halves.at && is_cheap(&eqns[i].op) && halves.available[eqns[i].outputs[0].index()];
+    let is_input = {
+        let mut is_input = vec![false; graph.types().len()];
+        graph.inputs().iter().for_each(|v| is_input[v.index()] = true);
+        is_input
+    };
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.types().len()];
+    for (i, eqn) in eqns.iter().enumerate().skip(halves.at).filter(|(i, _)| !moves(*i) && !idle(*i)) {
+        for v in eqn.inputs.iter().filter(|v| is_input[v.index()]) {
+            readers[v.index()].push(i);
+        }
+    }
+    // For each equation, those that wait for it.
+    let mut waits = vec![0usize; eqns.len()];
+    let mut frees: Vec<Vec<usize>> = vec![Vec::new(); eqns.len()];
+    for i in (halves.at..eqns.len()).filter(|&i| moves(i)) {
+        let mut before: Vec<usize> = Vec::new();
+        for v in &eqns[i].inputs {
+            before.extend(halves.made[v.index()].filter(|&j| j >= halves.at && !idle(j)));
+            // An argument that is read here may be written over.
+            before.extend(readers[v.index()].iter().copied());
+        }
+        before.sort_unstable();
+        before.dedup();
+        waits[i] = before.len();
+        before.into_iter().for_each(|j| frees[j].push(i));
+    }
+    let mut copy = Copier::new(graph);
+    let mut done = vec![false; eqns.len()];
+    let mut pending = Vec::new();
+    for i in 0..eqns.len() {
+        if !idle(i) {
+            pending.push(i);
+        }
+        while let Some(i) = pending.pop() {
+            if done[i] {
+                continue;
+            }
+            let missing = |v: &gradus_core::Var| halves.made[v.index()].filter(|&j| !done[j]);
+            let missing: Vec<usize> = eqns[i].inputs.iter().filter_map(missing).collect();
+            if !missing.is_empty() {
+                pending.push(i);
+                pending.extend(missing);
+                continue;
+            }
+            copy.copy(&eqns[i])?;
+            done[i] = true;
+            for &next in frees[i].iter().rev() {
+                waits[next] -= 1;
+                if waits[next] == 0 {
+                    pending.push(next);
+                }
+            }
+        }
+    }
+    // What nobody has asked for may still be a result.
+    for i in (0..eqns.len()).filter(|&i| !done[i]) {
+        copy.copy(&eqns[i])?;
+    }
+    Ok(copy.finish(graph.outputs()))
+}
