@@ -214,6 +214,10 @@ pub trait Real:
     /// How many points the number is for: 1, but for [`Lanes`](crate::Lanes) and what is built on them.
     const LANES: usize = 1;
 
+    /// Whether dual numbers made of this type keep a zero tangent zero under an infinite local derivative. They do,
+    /// but for numbers with which a driver makes a first attempt.
+    const GUARDED: bool = true;
+
     /// The constant that has `value(lane)` in each lane.
     #[inline]
     fn from_lanes(mut value: impl FnMut(usize) -> f64) -> Self {

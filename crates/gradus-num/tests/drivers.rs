@@ -267,3 +267,55 @@ fn sparse_matrices_are_coloured_unless_branches_depend_on_the_inputs() {
         }
     }
 }
+
+/// A constant below a root at 0, and a division by 0 that only an unchosen branch performs.
+fn singular<R: Real>(x: &[R]) -> R {
+    let nothing = R::from_f64(0.0);
+    let sum = x.iter().map(|&x| (x * x).atan() / R::from_f64(-3.0)).sum::<R>();
+    sum + nothing.sqrt() + nothing.log().exp() + x[0] * nothing
+}
+
+#[test]
+fn unguarded_first_attempts_do_not_show() {
+    fn by_array<const N: usize>(x: &[f64]) -> Vec<f64> {
+        let x: [f64; N] = x.try_into().unwrap();
+        gradus_num::value_and_gradient_array(&scalar_fn!(singular), &x).1.to_vec()
+    }
+    fn many<R: Real>(x: &[R], y: &mut [R]) {
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = singular(&x[i..]);
+        }
+    }
+    for n in [1, 2, 3, 4, 7, 8, 13, 16, 29] {
+        let mut x = point(n);
+        x[n / 2] = -0.0;
+        // Closures at one number type are always guarded.
+        let want = gradus_num::forward::gradient::<f64, 4>(singular, &x);
+        assert!(want.iter().all(|g| g.is_finite()));
+        let mut driver = ScalarDriver::new(scalar_fn!(singular), &x).with_mode(Mode::Forward);
+        let bits = |g: &[f64]| g.iter().map(|g| g.to_bits()).collect::<Vec<_>>();
+        for _ in 0..2 {
+            let mut g = vec![7.0; n];
+            let value = driver.value_and_gradient_into(&x, &mut g);
+            assert_eq!(value, singular(&x));
+            assert_eq!(bits(&g), bits(&want));
+        }
+        match n {
+            1 => assert_eq!(bits(&by_array::<1>(&x)), bits(&want)),
+            3 => assert_eq!(bits(&by_array::<3>(&x)), bits(&want)),
+            7 => assert_eq!(bits(&by_array::<7>(&x)), bits(&want)),
+            _ => {}
+        }
+        let mut driver = VectorDriver::new(vector_fn!(many, |n| n), &x).with_mode(Mode::Forward);
+        let (mut y, mut j) = (vec![7.0; n], vec![7.0; n * n]);
+        driver.jacobian_into(&x, &mut y, &mut j);
+        assert_eq!(bits(&j[..n]), bits(&want));
+        assert!(j.iter().all(|j| j.is_finite()));
+    }
+    // What is NaN stays NaN.
+    fn undefined<R: Real>(x: &[R]) -> R {
+        x[0] * x[1].atan2(&x[2])
+    }
+    let g = gradient(&scalar_fn!(undefined), &[1.0, 0.0, 0.0]);
+    assert!(g[0] == 0.0 && g[1].is_nan() && g[2].is_nan(), "{g:?}");
+}

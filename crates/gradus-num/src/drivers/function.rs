@@ -46,6 +46,7 @@ pub trait VectorFn {
 }
 
 impl<F: ScalarFn> ScalarFn for &F {
+    #[inline(always)]
     fn call<R: Real>(&self, x: &[R]) -> R {
         (**self).call(x)
     }
@@ -55,6 +56,7 @@ impl<F: VectorFn> VectorFn for &F {
     fn outputs(&self, inputs: usize) -> usize {
         (**self).outputs(inputs)
     }
+    #[inline(always)]
     fn call<R: Real>(&self, x: &[R], y: &mut [R]) {
         (**self).call(x, y);
     }
@@ -67,6 +69,7 @@ impl<F: ScalarFn> VectorFn for OneOutput<'_, F> {
     fn outputs(&self, _inputs: usize) -> usize {
         1
     }
+    #[inline(always)]
     fn call<R: Real>(&self, x: &[R], y: &mut [R]) {
         y[0] = self.0.call(x);
     }
@@ -88,6 +91,7 @@ macro_rules! scalar_fn {
         #[derive(Clone, Copy)]
         struct Wrapped;
         impl $crate::ScalarFn for Wrapped {
+            #[inline(always)]
             fn call<R: $crate::Real>(&self, x: &[R]) -> R {
                 $f(x)
             }
@@ -118,6 +122,7 @@ macro_rules! vector_fn {
             fn outputs(&self, $n: usize) -> usize {
                 $outputs
             }
+            #[inline(always)]
             fn call<R: $crate::Real>(&self, x: &[R], y: &mut [R]) {
                 $f(x, y)
             }

@@ -18,6 +18,7 @@ mod cost;
 mod count;
 mod function;
 pub(crate) mod plan;
+mod push;
 pub(crate) mod scalar;
 pub(crate) mod vector;
 mod width;

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use super::coloured::ColouredHessian;
 use super::count::OpCounts;
 use super::plan::{Mode, Plan, Task};
-use super::{Lanes, OneOutput, ScalarFn, Slot, at_second_order_width, at_width};
+use super::{Lanes, OneOutput, ScalarFn, Slot, at_second_order_width, at_width, push};
 use crate::{Dual, Tape, Taylor, forward, reverse};
 
 /// The derivatives of one scalar function, with the choices made and the buffers kept.
@@ -85,20 +85,19 @@ impl<F: ScalarFn> ScalarDriver<F> {
     ///
     /// # Panics
     /// If a length is not the driver's number of inputs; so do all methods.
-    #[inline]
     pub fn value_and_gradient_into(&mut self, x: &[f64], gradient: &mut [f64]) -> f64 {
         self.check(x);
+        self.check(gradient);
         let f = &self.f;
         match self.gradient.mode() {
             Mode::Reverse => reverse::value_and_gradient_into(&mut self.tape, |v| f.call(v), x, gradient),
-            Mode::Forward => at_width!(self.gradient.chosen().width, W, {
-                let buffers = Slot::<W>::slot(&mut self.lanes);
-                if self.n <= W {
-                    return one_pass(f, x, &mut buffers.seeded, gradient);
-                }
-                let work = &mut buffers.first;
-                forward::gradient_into(|v: &[Dual<f64, W>]| f.call(v), x, work, gradient)
-            }),
+            Mode::Forward => {
+                at_width!(
+                    self.gradient.chosen().width,
+                    W,
+                    push::gradient::<F, W>(f, x, &mut self.lanes, gradient)
+                )
+            }
         }
     }
 
@@ -227,27 +226,6 @@ impl<F: ScalarFn> ScalarDriver<F> {
     }
 }
 
-/// All inputs in one forward pass. The seeds are the same in every call: only the primals change.
-#[inline]
-fn one_pass<F: ScalarFn, const W: usize>(
-    f: &F,
-    x: &[f64],
-    seeded: &mut Vec<Dual<f64, W>>,
-    gradient: &mut [f64],
-) -> f64 {
-    assert_eq!(x.len(), gradient.len(), "one derivative for each input");
-    if seeded.len() != x.len() {
-        seeded.clear();
-        seeded.extend((0..x.len()).map(|j| Dual::variable(0.0, j)));
-    }
-    for (v, &x) in seeded.iter_mut().zip(x) {
-        v.primal = x;
-    }
-    let y = f.call(seeded);
-    gradient.copy_from_slice(&y.tangent[..gradient.len()]);
-    y.primal
-}
-
 /// `f(x)` and `∇f(x)` for a number of inputs known when compiling: one forward pass of exactly that width, all on the
 /// stack. The fastest form for up to about a dozen inputs.
 ///
@@ -258,13 +236,9 @@ fn one_pass<F: ScalarFn, const W: usize>(
 /// }
 /// assert_eq!(value_and_gradient_array(&scalar_fn!(f), &[3.0, 0.0]), (0.0, [0.0, 3.0]));
 /// ```
-#[inline]
+#[inline(always)]
 pub fn value_and_gradient_array<const N: usize>(f: &impl ScalarFn, x: &[f64; N]) -> (f64, [f64; N]) {
-    // Selected, not stored by index: the seeds then stay in registers.
-    let seed = |j: usize| core::array::from_fn(|i| if i == j { 1.0 } else { 0.0 });
-    let inputs: [Dual<f64, N>; N] = core::array::from_fn(|j| Dual::new(x[j], seed(j)));
-    let y = f.call(&inputs);
-    (y.primal, y.tangent)
+    push::array(f, x)
 }
 
 /// Records `f` on a tape of dual numbers, sweeps back once, and shows each input's adjoint.

@@ -5,8 +5,8 @@ use std::vec::Vec;
 use super::coloured::ColouredJacobian;
 use super::count::OpCounts;
 use super::plan::{Mode, Plan, Task};
-use super::{Lanes, Slot, VectorFn, at_width};
-use crate::{Dual, Real, Tape, Var, forward};
+use super::{Lanes, Slot, VectorFn, at_width, push};
+use crate::{Dual, Real, Tape, Var};
 
 /// The derivatives of one vector function, with the choices made and the buffers kept.
 ///
@@ -79,10 +79,9 @@ impl<F: VectorFn> VectorDriver<F> {
         }
         let width = self.plan.chosen().width;
         match self.plan.mode() {
-            Mode::Forward => at_width!(width, W, {
-                let work = &mut Slot::<W>::slot(&mut self.lanes).first;
-                forward::jacobian_into(|x: &[Dual<f64, W>], y| call(f, x, y), x, work, y, jacobian);
-            }),
+            Mode::Forward => {
+                at_width!(width, W, push::jacobian::<F, W>(f, x, &mut self.lanes, y, jacobian))
+            }
             Mode::Reverse => at_width!(width, W, {
                 let adjoints = &mut Slot::<W>::slot(&mut self.lanes).adjoints;
                 record(f, &mut self.tape, x, y, |tape, outputs| {
@@ -132,7 +131,7 @@ impl<F: VectorFn> VectorDriver<F> {
 }
 
 /// Calls `f` with outputs cleared, as it may expect.
-fn call<F: VectorFn, R: Real>(f: &F, x: &[R], y: &mut [R]) {
+pub(super) fn call<F: VectorFn, R: Real>(f: &F, x: &[R], y: &mut [R]) {
     y.fill(R::from_f64(0.0));
     f.call(x, y);
 }

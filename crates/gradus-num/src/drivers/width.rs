@@ -2,6 +2,7 @@
 
 use std::vec::Vec;
 
+use crate::dual::Unguarded;
 use crate::forward::Dual2;
 use crate::{Dual, Tape};
 
@@ -65,9 +66,9 @@ pub(crate) use at_second_order_width;
 /// What a driver keeps for one width.
 #[derive(Default)]
 pub(crate) struct Buffers<const W: usize> {
-    /// Inputs with their unit tangents set, where one pass takes all of them.
-    pub seeded: Vec<Dual<f64, W>>,
     /// First order: inputs, and outputs behind them.
+    pub unguarded: Vec<Dual<Unguarded, W>>,
+    /// First order where tangents are guarded.
     pub first: Vec<Dual<f64, W>>,
     /// Second order, forward over forward.
     pub second: Vec<Dual2<f64, W>>,

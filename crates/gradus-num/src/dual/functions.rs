@@ -142,6 +142,7 @@ impl<T: Real, const N: usize> Scalar for Dual<T, N> {
 
 impl<T: Real, const N: usize> Real for Dual<T, N> {
     const LANES: usize = T::LANES;
+    const GUARDED: bool = T::GUARDED;
 
     #[inline]
     fn from_lanes(value: impl FnMut(usize) -> f64) -> Self {

@@ -7,10 +7,14 @@
 mod convert;
 mod functions;
 mod operators;
+#[cfg(feature = "std")]
+mod unguarded;
 
 use core::hint::black_box;
 
 use crate::Real;
+#[cfg(feature = "std")]
+pub(crate) use unguarded::Unguarded;
 
 /// A value and `N` tangents: `primal + Σ tangent[i] εᵢ` with `εᵢ εⱼ = 0`.
 ///
@@ -68,7 +72,7 @@ impl<T: Real, const N: usize> Dual<T, N> {
     /// The result `out` of a function whose local derivative is `slope`.
     #[inline]
     pub(crate) fn chain(&self, out: T, slope: T) -> Self {
-        if !slope.parts_finite() {
+        if T::GUARDED && !slope.parts_finite() {
             return self.combine_guarded(self, out, slope, T::zero());
         }
         let mut tangent = self.tangent;
@@ -81,7 +85,7 @@ impl<T: Real, const N: usize> Dual<T, N> {
     /// The result `out` of a function of two arguments with the local derivatives `px` and `py`.
     #[inline]
     pub(crate) fn chain2(&self, rhs: &Self, out: T, px: T, py: T) -> Self {
-        if !(px.parts_finite() && py.parts_finite()) {
+        if T::GUARDED && !(px.parts_finite() && py.parts_finite()) {
             return self.combine_guarded(rhs, out, px, py);
         }
         self.combine(rhs, out, px, py)

@@ -38,7 +38,7 @@ impl<T: Real, const N: usize> Mul for Dual<T, N> {
     fn mul(self, rhs: Self) -> Self {
         let out = self.primal.mul_finite(rhs.primal);
         // A finite product has finite factors, so one test covers both partials.
-        if !out.parts_finite() {
+        if T::GUARDED && !out.parts_finite() {
             return self.combine_guarded(&rhs, black_box(self.primal) * rhs.primal, rhs.primal, self.primal);
         }
         self.combine(&rhs, out, rhs.primal, self.primal)
@@ -81,10 +81,11 @@ impl<T: Real, const N: usize> Dual<T, N> {
     /// Each part is divided, so that `x / 3.0` is rounded once and not through `1/3`.
     #[inline]
     fn divide(mut self, k: f64) -> Self {
+        let guarded = T::GUARDED && (k == 0.0 || k.is_nan());
         let k = T::from_f64(k);
         self.primal /= k;
         for t in &mut self.tangent {
-            if !t.parts_zero() {
+            if !(guarded && t.parts_zero()) {
                 *t /= k;
             }
         }
