@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use std::time::Instant;
 use std::vec::Vec;
 
+use super::width::WIDTHS;
+use crate::dual::Unguarded;
 use crate::{Dual, Real, Tape};
 
 /// What one operation of each kind costs, in nanoseconds: plainly, and more in each mode.
@@ -33,12 +35,12 @@ pub struct UnitCosts {
     pub elementary_slope: f64,
     /// The local derivative of a special function.
     pub special_slope: f64,
-    /// A tangent through a sum.
-    pub sum_lane: f64,
-    /// A tangent through a product.
-    pub product_lane: f64,
-    /// A tangent through any other operation.
-    pub chain_lane: f64,
+    /// All tangents through a sum, for each chunk width (1, 2, 4, 8, 16).
+    pub sum_lanes: [f64; 5],
+    /// All tangents through a product.
+    pub product_lanes: [f64; 5],
+    /// All tangents through any other operation.
+    pub chain_lanes: [f64; 5],
     /// Setting one tangent of one input.
     pub seed_lane: f64,
     /// An operation on a tape variable that writes no entry.
@@ -62,18 +64,18 @@ impl UnitCosts {
         division: 1.14,
         elementary: 5.8,
         special: 8.8,
-        division_slope: 1.87,
+        division_slope: 1.2,
         elementary_slope: 0.8,
         special_slope: 9.7,
-        sum_lane: 0.14,
-        product_lane: 0.16,
-        chain_lane: 0.31,
+        sum_lanes: [0.16, 0.5, 0.6, 1.3, 2.6],
+        product_lanes: [0.2, 0.3, 0.8, 1.4, 2.8],
+        chain_lanes: [0.4, 0.9, 1.6, 2.9, 5.6],
         seed_lane: 0.05,
-        weight: 1.26,
-        entry: 1.52,
-        sweep: 1.86,
+        weight: 1.0,
+        entry: 1.4,
+        sweep: 1.83,
         sweep_lane: 0.67,
-        tape: 50.0,
+        tape: 41.0,
     };
 
     /// Those that plans are made from: the machine's after [`calibrate`], else [`SHIPPED`](Self::SHIPPED).
@@ -81,11 +83,12 @@ impl UnitCosts {
         CALIBRATED.get().unwrap_or(&Self::SHIPPED)
     }
 
-    /// Times short programs of each kind with plain numbers, dual numbers of 1 and 8 tangents, and a tape: some
+    /// Times short programs of each kind with plain numbers, dual numbers of every chunk width, and a tape: some
     /// milliseconds. The least of several repeats counts, so that a busy machine disturbs little.
     pub fn measure() -> UnitCosts {
         let [sum, product, division, elementary, special] = KINDS.map(Forward::of);
-        let chain_lane = (division.lane + elementary.lane + special.lane) / 3.0;
+        let chain_lanes =
+            core::array::from_fn(|k| (division.lanes[k] + elementary.lanes[k] + special.lanes[k]) / 3.0);
         let weight = (on_tape(Kind::Scale).record - sum.plain).max(FLOOR);
         let taped = on_tape(Kind::Product);
         UnitCosts {
@@ -98,9 +101,9 @@ impl UnitCosts {
             division_slope: division.slope,
             elementary_slope: elementary.slope,
             special_slope: special.slope,
-            sum_lane: sum.lane,
-            product_lane: product.lane,
-            chain_lane,
+            sum_lanes: sum.lanes,
+            product_lanes: product.lanes,
+            chain_lanes,
             seed_lane: seeding(),
             weight,
             entry: (taped.record - product.plain - weight).max(FLOOR),
@@ -142,9 +145,6 @@ impl fmt::Display for UnitCosts {
             ("division_slope", self.division_slope),
             ("elementary_slope", self.elementary_slope),
             ("special_slope", self.special_slope),
-            ("sum_lane", self.sum_lane),
-            ("product_lane", self.product_lane),
-            ("chain_lane", self.chain_lane),
             ("seed_lane", self.seed_lane),
             ("weight", self.weight),
             ("entry", self.entry),
@@ -152,7 +152,13 @@ impl fmt::Display for UnitCosts {
             ("sweep_lane", self.sweep_lane),
             ("tape", self.tape),
         ];
-        rows.iter().try_for_each(|(name, ns)| writeln!(f, "{name}: {ns:.2},"))
+        rows.iter().try_for_each(|(name, ns)| writeln!(f, "{name}: {ns:.2},"))?;
+        let lanes = [
+            ("sum_lanes", self.sum_lanes),
+            ("product_lanes", self.product_lanes),
+            ("chain_lanes", self.chain_lanes),
+        ];
+        lanes.iter().try_for_each(|(name, ns)| writeln!(f, "{name}: {ns:.2?},"))
     }
 }
 
@@ -223,19 +229,21 @@ fn shortest(mut run: impl FnMut()) -> f64 {
 struct Forward {
     plain: f64,
     slope: f64,
-    lane: f64,
+    lanes: [f64; WIDTHS.len()],
 }
 
 impl Forward {
     fn of(kind: Kind) -> Forward {
         fn dual<const N: usize>(kind: Kind) -> f64 {
-            let x: [Dual<f64, N>; CHAINS] = core::array::from_fn(|k| Dual::variable(POINT[k], k % N));
+            let x: [Dual<Unguarded, N>; CHAINS] =
+                core::array::from_fn(|k| Dual::variable(Unguarded::from_f64(POINT[k]), k % N));
             shortest(|| _ = black_box(program(kind, black_box(&x)))) / OPERATIONS
         }
         let plain = shortest(|| _ = black_box(program(kind, black_box(&POINT)))) / OPERATIONS;
-        let (one, eight) = (dual::<1>(kind), dual::<8>(kind));
-        let lane = ((eight - one) / 7.0).max(FLOOR);
-        Forward { plain: plain.max(FLOOR), slope: (one - plain - lane).max(0.0), lane }
+        let all = [dual::<1>(kind), dual::<2>(kind), dual::<4>(kind), dual::<8>(kind), dual::<16>(kind)];
+        // What does not grow with the number of tangents is the local derivative.
+        let slope = (all[0] - plain - (all[3] - all[0]) / 7.0).max(0.0);
+        Forward { plain: plain.max(FLOOR), slope, lanes: all.map(|time| (time - plain - slope).max(FLOOR)) }
     }
 }
 

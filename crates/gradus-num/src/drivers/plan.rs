@@ -75,14 +75,15 @@ fn slopes(c: &OpCounts) -> f64 {
         + c.special as f64 * u.special_slope
 }
 
+/// `width` tangents of each of `n` inputs, through all operations.
 fn tangents(c: &OpCounts, n: usize, width: usize) -> f64 {
     let u = UnitCosts::current();
     let chained = (c.divisions + c.elementary + c.special) as f64;
-    width as f64
-        * (c.sums as f64 * u.sum_lane
-            + c.products as f64 * u.product_lane
-            + chained * u.chain_lane
-            + n as f64 * u.seed_lane)
+    let at = WIDTHS.iter().position(|&w| w >= width).unwrap_or(WIDTHS.len() - 1);
+    c.sums as f64 * u.sum_lanes[at]
+        + c.products as f64 * u.product_lanes[at]
+        + chained * u.chain_lanes[at]
+        + (width * n) as f64 * u.seed_lane
 }
 
 fn forward_pass(c: &OpCounts, n: usize, width: usize) -> f64 {
