@@ -3,6 +3,7 @@
 //! `main` parses the arguments and turns the result into an exit code; everything else is here, so that tests can call
 //! it.
 
+mod bench;
 mod chart;
 mod check;
 mod output;
@@ -15,7 +16,7 @@ use clap::{Parser, Subcommand};
 pub use chart::{Chart, Series};
 pub use output::{Error, Output};
 
-/// Automatic differentiation for Rust: train a network on real data, check every derivative rule.
+/// Automatic differentiation for Rust: train a network on real data, check every derivative rule, time what runs.
 #[derive(Debug, Parser)]
 #[command(name = "gradus", version, arg_required_else_help = true)]
 pub struct Command {
@@ -32,6 +33,9 @@ enum Task {
     ///
     /// Prints a line for each operation with the worst error of each check. Exit code 1 if a cell fails or is empty.
     Check(check::Arguments),
+    /// Time training steps, kernels and small programs on this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +55,7 @@ pub fn run(command: Command) -> Result<ExitCode, Error> {
     match command.task {
         Task::Train(Data::Digits(arguments)) => train::digits(&arguments),
         Task::Check(arguments) => check::table(&arguments),
+        Task::Bench(what) => bench::run(&what),
     }
 }
 

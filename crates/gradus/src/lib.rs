@@ -32,7 +32,7 @@ pub use gradus_cpu::peaks::Peaks;
 pub use gradus_derive::Tree;
 /// Scalar automatic differentiation: dual numbers, Taylor series, tapes, drivers.
 pub use gradus_num as num;
-pub use gradus_plan::{Budget, Phase, Strategy};
+pub use gradus_plan::{Budget, Phase, Plan, Strategy};
 pub use literal::{Literal, Scalar};
 pub use random::Key;
 pub use tensor::{Axes, Stencil, Tensor};

@@ -22,9 +22,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use job::Shared;
-pub use threads::{ThreadsError, parse_threads, threads_from_env};
+pub use threads::{RunningError, ThreadsError, parse_threads, threads_from_env};
 pub(crate) use watch::Span;
 use watch::Watch;
+
+static GLOBAL: OnceLock<Pool> = OnceLock::new();
 
 /// A set of worker threads; the thread that calls [`run`](Pool::run) is one of them.
 ///
@@ -78,12 +80,12 @@ impl Pool {
         Pool::new(1)
     }
 
-    /// The pool of the process: `GRADUS_THREADS` threads, or one for each processor the process may use.
+    /// The pool of the process: as large as [`start_global`](Pool::start_global) said, else `GRADUS_THREADS` threads, else
+    /// one for each processor the process may use.
     ///
     /// A value of `GRADUS_THREADS` that is not a count is reported once on standard error and ignored; use
     /// [`threads_from_env`] to treat it as an error.
     pub fn global() -> &'static Pool {
-        static GLOBAL: OnceLock<Pool> = OnceLock::new();
         GLOBAL.get_or_init(|| {
             let asked = threads_from_env().unwrap_or_else(|error| {
                 eprintln!("gradus: {error}; using one thread for each processor");
@@ -91,6 +93,18 @@ impl Pool {
             });
             Pool::new(asked.unwrap_or_else(threads::processors))
         })
+    }
+
+    /// Starts the pool of the process with so many threads, before anything has used it.
+    ///
+    /// # Errors
+    /// If it runs already with another number.
+    pub fn start_global(threads: usize) -> Result<&'static Pool, RunningError> {
+        let pool = GLOBAL.get_or_init(|| Pool::new(threads));
+        if pool.threads() == threads.max(1) {
+            return Ok(pool);
+        }
+        Err(RunningError { asked: threads, running: pool.threads() })
     }
 
     /// How many threads take part, the caller included.

@@ -13,6 +13,16 @@ pub struct ThreadsError {
     pub value: String,
 }
 
+/// The pool of the process runs already, with another number of threads than was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{asked} threads were asked for, but {running} are running: ask before the first program runs")]
+pub struct RunningError {
+    /// What was asked for.
+    pub asked: usize,
+    /// What there is.
+    pub running: usize,
+}
+
 /// Reads a thread count; an empty text means "not set".
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
 use gradus_core::Type;
-use gradus_plan::{Options, Strategy};
+use gradus_plan::{Options, Plan, Strategy};
 
 use super::{IntoBudget, Recorded, record};
 use crate::device::Program;
@@ -107,6 +107,12 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     #[track_caller]
     pub fn explain(&self, x: &A) -> String {
         self.compiled(x).or_fail().program.plan().explain()
+    }
+
+    /// The plan for an argument like `x`: kernels, places in memory, what each costs.
+    #[track_caller]
+    pub fn plan(&self, x: &A) -> Plan {
+        self.compiled(x).or_fail().program.plan().clone()
     }
 
     /// Runs the function.

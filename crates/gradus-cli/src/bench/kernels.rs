@@ -1,0 +1,327 @@
+//! `gradus bench kernels`: a line a kernel and size, beside the machine's peaks.
+//!
+//! Each kernel is an ordinary function of tensors, compiled; what is timed are its kernels alone, on arguments given
+//! away, so that results may be written over them. Where the planner makes several kernels of one function their times add.
+
+use clap::Args;
+use gradus::{Axes, DType, Jit, Key, Profile, Stencil, Tensor, Tree, jit, jvp, vjp};
+use gradus_cpu::Pool;
+use gradus_nn::layers::Activation;
+use gradus_nn::{Adam, Optimizer, loss};
+use serde_json::json;
+
+use super::Common;
+use crate::{Error, Output};
+
+/// Options of `gradus bench kernels`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Only kernels whose name contains this
+    filter: Option<String>,
+    #[command(flatten)]
+    common: Common,
+    /// Elements, for all kernels but products and convolutions
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000_000, 10_000_000], value_parser = size)]
+    sizes: Vec<usize>,
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    match text.replace('_', "").parse::<f64>() {
+        Ok(n) if (1.0..=1e10).contains(&n) && n.fract() == 0.0 => Ok(n as usize),
+        _ => Err("a size is a whole number such as 1000000 or 1e6".into()),
+    }
+}
+
+/// A benchmark: it is given the wanted number of elements and tells what ran.
+type Kernel = (&'static str, fn(usize) -> Run);
+
+/// What ran.
+struct Run {
+    /// Elements that the time is divided by.
+    elements: usize,
+    /// Sizes, in words.
+    shape: String,
+    profile: Profile,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let threads = arguments.common.start()?;
+    let output = Output::of(arguments.common.json, false);
+    let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|f| name.contains(f));
+    let peaks = gradus::Peaks::of(Pool::global());
+    let mut count = 0;
+    output.text(|| {
+        format!(
+            "{threads} threads; peaks: {:.1} GFLOP/s f32, {:.1} f64, {:.1} GB/s read, {:.1} copied\n{:<28} {:<28} {:>10} {:>9} {:>9} {:>6} {:>8}",
+            peaks.f32_gflops, peaks.f64_gflops, peaks.read_gbps, peaks.copy_gbps,
+            "kernel", "size", "ns/element", "GB/s", "GFLOP/s", "peak", "kernels"
+        )
+    })?;
+    let mut show = |name: &str, run: Run| -> Result<(), Error> {
+        count += 1;
+        let p = &run.profile;
+        let seconds = p.seconds_in(|_| true).max(1e-12);
+        let (flops, bytes): (f64, f64) =
+            (p.kernels.iter().map(|k| k.flops).sum(), p.kernels.iter().map(|k| k.bytes).sum());
+        let ns = seconds * 1e9 / run.elements as f64;
+        let (gbps, gflops) = (bytes / seconds * 1e-9, flops / seconds * 1e-9);
+        let share = (gbps / peaks.gbps()).max(gflops / peaks.f32_gflops);
+        output.json(|| {
+            json!({"kernel": name, "size": run.shape, "elements": run.elements, "threads": threads, "ns_per_element": ns,
+                   "ms": seconds * 1e3, "gbps": gbps, "gflops": gflops, "share_of_peak": share, "kernels": p.kernels.len()})
+        })?;
+        output.text(|| {
+            format!(
+                "{name:<28} {:<28} {ns:>10.4} {gbps:>9.2} {gflops:>9.2} {:>5.0}% {:>8}",
+                run.shape,
+                100.0 * share,
+                p.kernels.len()
+            )
+        })
+    };
+    for &(name, make) in ELEMENTWISE.iter().filter(|k| wanted(k.0)) {
+        for &n in &arguments.sizes {
+            show(name, make(n))?;
+        }
+    }
+    for [m, n, k] in PRODUCTS.into_iter().filter(|_| wanted("matmul")) {
+        show("matmul", product(m, n, k))?;
+    }
+    for conv in CONVOLUTIONS.into_iter().filter(|_| wanted("conv")) {
+        for (name, run) in ["conv", "conv gradients"].into_iter().zip(conv.runs()) {
+            show(name, run)?;
+        }
+    }
+    if count == 0 {
+        let name = arguments.filter.as_deref().unwrap_or_default();
+        let names: Vec<&str> = ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv"]).collect();
+        return Err(Error::Usage(format!(
+            "no kernel has \"{name}\" in its name; there are {}",
+            names.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// Rows of this many elements, where a kernel has rows.
+const ROW: usize = 512;
+
+/// Numbers of both signs.
+fn numbers(n: usize, seed: u64) -> Tensor {
+    Key::new(seed).normal([n], DType::F32)
+}
+
+/// The same with rows.
+fn rows(n: usize, seed: u64) -> Tensor {
+    Key::new(seed).normal([(n / ROW).max(1), ROW], DType::F32)
+}
+
+fn profiled<A: Tree, B: Tree, F: Fn(&A) -> B>(f: Jit<A, B, F>, x: A, elements: usize) -> Run {
+    let shape = x.tensors().first().map_or(String::new(), |t| format!("{}", t.shape()));
+    Run { elements, shape, profile: f.profile_owned(&x) }
+}
+
+/// A function of one tensor, element by element.
+fn map(n: usize, f: fn(&Tensor) -> Tensor) -> Run {
+    profiled(jit(f), numbers(n, 0), n)
+}
+
+/// The same of positive numbers.
+fn map_positive(n: usize, f: fn(&Tensor) -> Tensor) -> Run {
+    profiled(jit(f), numbers(n, 0).abs() + 0.01, n)
+}
+
+/// An activation and its derivative.
+fn with_derivative(n: usize, f: Activation) -> Run {
+    let f = jit(move |x: &Tensor| jvp(|x: &Tensor| f.apply(x), x, &x.ones_like()));
+    profiled(f, numbers(n, 0), n)
+}
+
+/// The gradient of an activation from its argument and a cotangent.
+fn backward(n: usize, f: Activation) -> Run {
+    let f = jit(move |(x, ct): &(Tensor, Tensor)| vjp(|x: &Tensor| f.apply(x), x).1(ct));
+    profiled(f, (numbers(n, 0), numbers(n, 1)), n)
+}
+
+/// The gradient of a function of rows.
+fn rows_backward(n: usize, f: fn(&Tensor) -> Tensor) -> Run {
+    let x = rows(n, 0);
+    let elements = x.size();
+    let f = jit(move |(x, ct): &(Tensor, Tensor)| vjp(f, x).1(ct));
+    profiled(f, (x, rows(n, 1)), elements)
+}
+
+fn row_kernel(n: usize, f: fn(&Tensor) -> Tensor) -> Run {
+    let x = rows(n, 0);
+    let elements = x.size();
+    profiled(jit(f), x, elements)
+}
+
+fn normalised(x: &Tensor) -> Tensor {
+    x.standardize(-1, 1e-5)
+}
+
+fn layer_norm(n: usize) -> Run {
+    let x = rows(n, 0);
+    let elements = x.size();
+    let f = jit(|(x, w, b): &(Tensor, Tensor, Tensor)| x.standardize(-1, 1e-5) * w + b);
+    profiled(f, (x, Tensor::ones([ROW], DType::F32), Tensor::zeros([ROW], DType::F32)), elements)
+}
+
+/// Loss and gradient.
+fn cross_entropy(n: usize) -> Run {
+    let x = rows(n, 0);
+    let elements = x.size();
+    let labels = Tensor::new([x.shape()[0]], (0..x.shape()[0]).map(|i| (i * 7 % ROW) as i64).collect());
+    let labels = labels.expect("one label for each row");
+    let f =
+        jit(|(x, y): &(Tensor, Tensor)| gradus::value_and_grad(|x: &Tensor| loss::cross_entropy(x, y))(x));
+    profiled(f, (x, labels), elements)
+}
+
+fn adam(n: usize) -> Run {
+    let f = jit(|(p, g, m, v, steps, rate): &(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)| {
+        let mut moments = [m.clone(), v.clone()];
+        let p = Adam::default().step(p, g, &mut moments, steps, rate);
+        let [m, v] = moments;
+        (p, m, v)
+    });
+    let moments = (numbers(n, 2), numbers(n, 3).square());
+    let scalar = |x: f32| Tensor::from(x);
+    profiled(f, (numbers(n, 0), numbers(n, 1), moments.0, moments.1, scalar(5.0), scalar(1e-3)), n)
+}
+
+fn momentum(n: usize) -> Run {
+    let f = jit(|(p, g, m): &(Tensor, Tensor, Tensor)| {
+        let m = m * 0.9 + g;
+        (p - &m * 0.01, m)
+    });
+    profiled(f, (numbers(n, 0), numbers(n, 1), numbers(n, 2)), n)
+}
+
+fn batch_norm(n: usize) -> Run {
+    let channels = 64;
+    let x = Key::new(0).normal([(n / (channels * 256)).max(1), channels, 16, 16], DType::F32);
+    let elements = x.size();
+    let f = jit(|x: &Tensor| {
+        let axes = vec![0usize, 2, 3];
+        let centred = x - x.mean(Axes::keep(axes.clone()));
+        let variance = centred.square().mean(Axes::keep(axes));
+        centred * (variance + 1e-5).rsqrt()
+    });
+    profiled(f, x, elements)
+}
+
+/// All kernels whose size is a number of elements.
+const ELEMENTWISE: [Kernel; 31] = [
+    ("add", |n| profiled(jit(|(x, y): &(Tensor, Tensor)| x + y), (numbers(n, 0), numbers(n, 1)), n)),
+    ("exp", |n| map(n, Tensor::exp)),
+    ("expm1", |n| map(n, Tensor::expm1)),
+    ("log", |n| map_positive(n, Tensor::log)),
+    ("log1p", |n| map_positive(n, Tensor::log1p)),
+    ("tanh", |n| map(n, Tensor::tanh)),
+    ("sigmoid", |n| map(n, Tensor::sigmoid)),
+    ("softplus", |n| map(n, Tensor::softplus)),
+    ("erf", |n| map(n, Tensor::erf)),
+    ("sin", |n| map(n, Tensor::sin)),
+    ("cos", |n| map(n, Tensor::cos)),
+    ("sqrt", |n| map_positive(n, Tensor::sqrt)),
+    ("rsqrt", |n| map_positive(n, Tensor::rsqrt)),
+    ("pow", |n| {
+        let f = jit(|(x, y): &(Tensor, Tensor)| x.pow(y));
+        profiled(f, (numbers(n, 0).abs() + 0.01, numbers(n, 1)), n)
+    }),
+    ("relu with derivative", |n| with_derivative(n, Activation::Relu)),
+    ("mish", |n| map(n, |x| Activation::Mish.apply(x))),
+    ("mish with derivative", |n| with_derivative(n, Activation::Mish)),
+    ("gelu", |n| map(n, |x| Activation::Gelu.apply(x))),
+    ("gelu backward", |n| backward(n, Activation::Gelu)),
+    ("gelu-tanh backward", |n| backward(n, Activation::GeluTanh)),
+    ("silu backward", |n| backward(n, Activation::Silu)),
+    ("softmax", |n| row_kernel(n, |x| x.softmax(-1))),
+    ("softmax backward", |n| rows_backward(n, |x| x.softmax(-1))),
+    ("log-softmax", |n| row_kernel(n, |x| x.log_softmax(-1))),
+    ("cross-entropy with gradient", cross_entropy),
+    ("layer norm", layer_norm),
+    ("layer norm backward", |n| rows_backward(n, normalised)),
+    ("batch norm", batch_norm),
+    ("sum", |n| map(n, |x| x.sum(()))),
+    ("adam", adam),
+    ("momentum", momentum),
+];
+
+/// Rows, columns, inner extent.
+const PRODUCTS: [[usize; 3]; 10] = [
+    [64, 64, 64],
+    [256, 256, 256],
+    [1024, 1024, 1024],
+    [2048, 2048, 2048],
+    [128, 512, 784],
+    [1024, 512, 784],
+    [4096, 1024, 1024],
+    [2048, 1024, 256],
+    [2048, 768, 256],
+    [1, 4096, 4096],
+];
+
+fn product(m: usize, n: usize, k: usize) -> Run {
+    let f = jit(|(a, b): &(Tensor, Tensor)| a.matmul(b));
+    let a = Key::new(0).normal([m, k], DType::F32);
+    let b = Key::new(1).normal([k, n], DType::F32);
+    Run { shape: format!("{m}x{k} {k}x{n}"), ..profiled(f, (a, b), m * n) }
+}
+
+/// A convolution of a known network.
+#[derive(Clone, Copy)]
+struct Convolution {
+    batch: usize,
+    inputs: usize,
+    outputs: usize,
+    side: usize,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+}
+
+const fn conv(
+    batch: usize,
+    inputs: usize,
+    outputs: usize,
+    side: usize,
+    kernel: usize,
+    stride: usize,
+) -> Convolution {
+    Convolution { batch, inputs, outputs, side, kernel, stride, groups: 1 }
+}
+
+const CONVOLUTIONS: [Convolution; 8] = [
+    conv(128, 1, 32, 28, 5, 1),
+    conv(128, 32, 64, 14, 5, 1),
+    conv(32, 3, 64, 32, 3, 1),
+    conv(32, 64, 64, 32, 3, 1),
+    conv(32, 64, 128, 32, 3, 2),
+    conv(32, 256, 256, 8, 3, 1),
+    conv(32, 64, 128, 32, 1, 1),
+    Convolution { groups: 128, ..conv(32, 128, 128, 16, 3, 1) },
+];
+
+impl Convolution {
+    /// Forward, and both gradients.
+    fn runs(self) -> [Run; 2] {
+        let Convolution { batch, inputs, outputs, side, kernel, stride, groups } = self;
+        let x = Key::new(0).normal([batch, inputs, side, side], DType::F32);
+        let w = Key::new(1).normal([outputs, inputs / groups, kernel, kernel], DType::F32);
+        let f = move |(x, w): &(Tensor, Tensor)| {
+            x.conv(w, &Stencil::new(2).stride(stride).padding(kernel / 2).groups(groups))
+        };
+        let out = side.div_ceil(stride);
+        let elements = batch * outputs * out * out;
+        let groups = if groups > 1 { format!(" in {groups}") } else { String::new() };
+        let shape = format!("{batch}x{inputs}x{side}x{side} {outputs}x{kernel}x{kernel}/{stride}{groups}");
+        let ct = Key::new(2).normal([batch, outputs, out, out], DType::F32);
+        let forward = profiled(jit(f), (x.clone(), w.clone()), elements);
+        let gradients = jit(move |(operands, ct): &((Tensor, Tensor), Tensor)| vjp(f, operands).1(ct));
+        let back = profiled(gradients, ((x, w), ct), elements);
+        [Run { shape: shape.clone(), ..forward }, Run { shape, ..back }]
+    }
+}

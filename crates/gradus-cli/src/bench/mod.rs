@@ -1,0 +1,67 @@
+//! `gradus bench`: how long training steps, kernels and small programs take on this machine.
+//!
+//! * `train`: a whole step of training of a named model, beside the time of its matrix products and convolutions alone;
+//! * `kernels`: element-wise functions, normalisations, losses, optimisers, products and convolutions at large sizes;
+//! * `small`: what an operation and a call cost where the tensors are tiny, and how long compiling takes.
+//!
+//! Every figure is a median. `clock` and `memory` measure, `floor` times the products of a plan, `chain` is the program of
+//! a thousand small operations.
+
+mod chain;
+mod clock;
+mod floor;
+mod kernels;
+mod memory;
+mod small;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use gradus_cpu::Pool;
+
+use crate::Error;
+
+/// What is timed.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// A whole training step: forward, backward and update
+    ///
+    /// Cases a to e, deep-mish and the other named models; `chain` is a chain of 1,000 operations on 4 elements with its
+    /// gradient. `floor_ms` is the time of the step's matrix products and convolutions alone.
+    Train(train::Arguments),
+    /// Kernels at large sizes, a line a kernel and size
+    Kernels(kernels::Arguments),
+    /// Small programs: an operation at once, a compiled call, a chain of operations, compiling
+    Small(small::Arguments),
+}
+
+/// Options that all benchmarks share.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Threads, the calling one included [default: GRADUS_THREADS, else one for each processor]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+    /// Print JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+impl Common {
+    /// Starts the pool and gives its threads.
+    fn start(&self) -> Result<usize, Error> {
+        if let Some(threads) = self.threads {
+            Pool::start_global(threads as usize).map_err(|e| Error::Usage(e.to_string()))?;
+        }
+        Ok(Pool::global().threads())
+    }
+}
+
+pub fn run(bench: &Bench) -> Result<ExitCode, Error> {
+    match bench {
+        Bench::Train(arguments) => train::run(arguments),
+        Bench::Kernels(arguments) => kernels::run(arguments),
+        Bench::Small(arguments) => small::run(arguments),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
