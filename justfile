@@ -19,6 +19,10 @@ ci:
 bench:
     cargo run --release -p gradus-cpu --example kernels
 
+# Steps of training beside PyTorch, JAX, burn and candle; `just bench-train --help` tells the options.
+bench-train *args:
+    bench/train/run.py {{args}}
+
 # Held-out accuracy of the digits models over seeds 0 to 9.
 bench-digits *models:
     tools/digits {{models}}

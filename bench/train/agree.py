@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Whether steps of gradus and of PyTorch from the same parameters and batches have the same losses.
+
+    agree.py GRADUS CASE... [--steps 20] [--batches 4] [--threads 2]
+
+Runs in an environment with torch. Prints one JSON line a case with the largest relative difference.
+"""
+
+import argparse
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
+import numpy as np
+import torch
+
+from torch_models import arrays, loss_of, make
+
+
+def write_safetensors(path, tensors):
+    """The header and the elements, wide ones first, so that each tensor is aligned."""
+    kinds = {"float32": "F32", "int64": "I64"}
+    names = sorted(tensors, key=lambda name: -tensors[name].itemsize)
+    header, end = {}, 0
+    for name in names:
+        array = tensors[name]
+        place = [end, end + array.nbytes]
+        header[name] = dict(dtype=kinds[str(array.dtype)], shape=list(array.shape), data_offsets=place)
+        end += array.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in names:
+            file.write(np.ascontiguousarray(tensors[name]).tobytes())
+
+
+def compare(gradus, case, steps, count, threads):
+    torch.manual_seed(1)
+    model, draw, optimizer = make(case)
+    batches = [draw() for _ in range(count)]
+    tensors = arrays(model)
+    tensors["inputs"] = np.stack([x.numpy() for x, _ in batches])
+    tensors["labels"] = np.stack([y.numpy() for _, y in batches])
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "start.safetensors")
+        write_safetensors(path, tensors)
+        command = [gradus, "bench", "train", "--case", case, "--weights", path, "--losses", "--json"]
+        command += ["--steps", str(steps), "--threads", str(threads)]
+        ours = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["losses"]
+    theirs, loss_function = [], loss_of(model)
+    for i in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_function(*batches[i % count])
+        loss.backward()
+        optimizer.step()
+        theirs.append(loss.item())
+    worst = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs))
+    return dict(case=case, steps=steps, worst_relative_difference=worst, first_loss=theirs[0], last_loss=theirs[-1],
+                last_loss_gradus=ours[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("gradus")
+    parser.add_argument("cases", nargs="+")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--batches", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    agreed = True
+    for case in given.cases:
+        line = compare(given.gradus, case, given.steps, given.batches, given.threads)
+        agreed &= line["worst_relative_difference"] <= 1e-4
+        print(json.dumps(line), flush=True)
+    sys.exit(0 if agreed else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Times steps of training of gradus beside PyTorch, JAX, burn and candle, in one run, and writes the tables.
+
+The libraries take turns, each in a process of its own, round after round; the median of the rounds counts. Without --venv a
+virtual environment is made in the ignored folder `bench/train/.venv`, with torch, jax and numpy from PyPI (about 6 GB).
+
+    just bench-train                         # everything, tables to the standard output
+    just bench-train --write                 # the same into bench/RESULTS.md
+    just bench-train --cases a b --libs gradus torch-eager jax --rounds 5
+    just bench-train --quick                 # one round, without compile and the Rust peers
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CASES = ["a", "b", "c", "d", "e", "deep-mish", "chain"]
+LIBS = ["gradus", "torch-eager", "torch-compile", "jax", "burn", "candle"]
+NAMES = {"gradus": "gradus", "torch-eager": "PyTorch", "torch-compile": "PyTorch compiled", "jax": "JAX",
+         "burn": "burn (flex)", "candle": "candle"}
+# What the Rust libraries are run on.
+RUST_CASES = ["a", "b", "d"]
+LIMIT = 900
+BEGIN, END = "<!-- bench-train: begin -->", "<!-- bench-train: end -->"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help=" ".join(CASES))
+    parser.add_argument("--libs", nargs="+", choices=LIBS, default=LIBS, metavar="LIB", help=" ".join(LIBS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="one round of gradus, torch-eager and jax")
+    parser.add_argument("--venv", default=os.environ.get("GRADUS_BENCH_VENV"), metavar="PATH",
+                        help="an environment with torch, jax and numpy (or GRADUS_BENCH_VENV)")
+    parser.add_argument("--kernels", action="store_true", help="element-wise kernels beside PyTorch's, too")
+    parser.add_argument("--no-agree", action="store_true", help="do not compare losses with those of PyTorch")
+    parser.add_argument("--no-build", action="store_true", help="use what has been built before")
+    parser.add_argument("--write", action="store_true", help="write the tables into bench/RESULTS.md")
+    parser.add_argument("--raw", metavar="FILE", help="write every JSON line to this file")
+    given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.libs = 1, [l for l in given.libs if l in ("gradus", "torch-eager", "jax")]
+    return given
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def environment(given):
+    """The Python of an environment with the libraries; made if there is none."""
+    folder = given.venv or os.path.join(HERE, ".venv")
+    python = os.path.join(folder, "bin", "python")
+    if not os.path.exists(python):
+        if given.venv:
+            raise SystemExit(f"there is no {python}")
+        say(f"making {folder}: torch, jax and numpy from PyPI")
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "torch", "jax", "numpy"], check=True)
+    return python
+
+
+def target(*parts):
+    return os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), *parts)
+
+
+def build(given):
+    """The two programs; both in release mode, with default target flags."""
+    rust = any(lib in given.libs for lib in ("burn", "candle"))
+    peers = target("peers")
+    if not given.no_build:
+        subprocess.run(["cargo", "build", "--release", "-p", "gradus-cli"], cwd=ROOT, check=True)
+        if rust:
+            manifest = os.path.join(HERE, "rust-peers", "Cargo.toml")
+            command = ["cargo", "build", "--release", "--manifest-path", manifest, "--target-dir", peers]
+            subprocess.run(command, check=True)
+    return target("release", "gradus"), os.path.join(peers, "release", "gradus-bench-rust-peers")
+
+
+class Runner:
+    def __init__(self, given):
+        self.given = given
+        self.python = environment(given)
+        self.gradus, self.peers = build(given)
+        threads = str(given.threads)
+        self.environ = dict(os.environ, BENCH_THREADS=threads, GRADUS_THREADS=threads, RAYON_NUM_THREADS=threads,
+                            OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads,
+                            CUDA_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu", TF_CPP_MIN_LOG_LEVEL="3")
+        self.raw = []
+
+    def pin(self):
+        # XLA takes every processor that it may use: all libraries get as many as there are threads.
+        if hasattr(os, "sched_setaffinity"):
+            processors = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, processors[:self.given.threads])
+
+    def lines(self, command):
+        """The JSON lines that a command prints; none if it fails or takes too long."""
+        try:
+            done = subprocess.run(command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  timeout=LIMIT, preexec_fn=self.pin)
+        except subprocess.TimeoutExpired:
+            say(f"  gave up after {LIMIT} s: {' '.join(command)}")
+            return []
+        if done.returncode != 0:
+            say(f"  failed: {' '.join(command)}\n{done.stderr[-2000:]}")
+        found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        self.raw += found
+        return found
+
+    def script(self, name, *rest):
+        return [self.python, os.path.join(HERE, "peers", name), *rest]
+
+    def run(self, lib, case):
+        if lib == "gradus":
+            command = [self.gradus, "bench", "train", "--case", case, "--threads", str(self.given.threads), "--json"]
+        elif lib == "jax":
+            command = self.script("jax_steps.py", case)
+        elif lib.startswith("torch"):
+            command = self.script("torch_steps.py", lib.removeprefix("torch-"), case)
+        else:
+            command = [self.peers, lib, case]
+        found = self.lines(command)
+        return found[0] if found else None
+
+
+def applies(lib, case):
+    if lib in ("burn", "candle"):
+        return case in RUST_CASES
+    return not (lib == "torch-compile" and case == "chain")
+
+
+def measure(runner, given):
+    """For each case and library the lines of all rounds, and for each case the floors of PyTorch."""
+    found = {case: {lib: [] for lib in given.libs} for case in given.cases}
+    floors = {case: [] for case in given.cases}
+    for case in given.cases:
+        for round_number in range(given.rounds):
+            # Everybody goes first once.
+            order = given.libs[round_number % len(given.libs):] + given.libs[:round_number % len(given.libs)]
+            for lib in (lib for lib in order if applies(lib, case)):
+                line = runner.run(lib, case)
+                if line:
+                    found[case][lib].append(line)
+                    say(f"{case:>9} round {round_number + 1}  {lib:<14} {line['ms']:.4f} ms")
+            if case != "chain":
+                floors[case] += [l["floor_ms"] for l in runner.lines(runner.script("torch_steps.py", "floor", case))]
+    return found, floors
+
+
+def median(values):
+    values = [v for v in values if v is not None]
+    return statistics.median(values) if values else None
+
+
+def number(x, digits=4):
+    if x is None:
+        return "–"
+    if x >= 1000:
+        return f"{x:,.0f}"
+    return f"{x:.{max(0, digits - len(str(int(x))))}f}"
+
+
+def times_table(found, floors, given):
+    libs = [lib for lib in given.libs if lib != "gradus"]
+    head = ["case", "gradus", "floor, ours", "floor, PyTorch", "to the floor"] + [NAMES[l] for l in libs]
+    rows = [head + ["to the best peer"], ["---"] * (len(head) + 1)]
+    for case in given.cases:
+        ms = {lib: median(l["ms"] for l in found[case][lib]) for lib in given.libs}
+        ours = median(l.get("floor_ms") for l in found[case].get("gradus", []))
+        theirs = median(floors[case])
+        floor = min((f for f in (ours, theirs) if f), default=None)
+        best = min((ms[l] for l in libs if ms[l]), default=None)
+        own = ms.get("gradus")
+        row = [case, number(own), number(ours), number(theirs), f"{own / floor:.2f}" if own and floor else "–"]
+        row += [number(ms[l]) for l in libs] + [f"{own / best:.2f}" if own and best else "–"]
+        rows.append(row)
+    return table(rows)
+
+
+def memory_table(found, given):
+    rows = [["case"] + [NAMES[l] for l in given.libs], ["---"] * (len(given.libs) + 1)]
+    for case in (c for c in given.cases if c != "chain"):
+        row = [case]
+        for lib in given.libs:
+            peak = median(l.get("peak_rss_mb") for l in found[case][lib])
+            more = median(l["peak_rss_mb"] - l["idle_rss_mb"] for l in found[case][lib] if l.get("idle_rss_mb"))
+            row.append("–" if peak is None else f"{number(peak)} ({number(more)})")
+        rows.append(row)
+    return table(rows)
+
+
+def agreement_table(runner, given):
+    cases = [c for c in given.cases if c != "chain"]
+    command = [runner.python, os.path.join(HERE, "agree.py"), runner.gradus, *cases, "--threads", str(given.threads)]
+    lines = [l for l in runner.lines(command) if "worst_relative_difference" in l]
+    rows = [["case", "steps", "first loss", "last loss, PyTorch", "last loss, gradus", "largest relative difference"], ["---"] * 6]
+    for l in lines:
+        rows.append([l["case"], str(l["steps"]), f"{l['first_loss']:.6f}", f"{l['last_loss']:.6f}",
+                     f"{l['last_loss_gradus']:.6f}", f"{l['worst_relative_difference']:.1e}"])
+    return table(rows)
+
+
+def kernels_table(runner, given):
+    """Nanoseconds an element; each library once a round, the median of the rounds."""
+    found = {}
+    commands = {
+        "gradus": [runner.gradus, "bench", "kernels", "--threads", str(given.threads), "--json"],
+        "torch-eager": runner.script("torch_kernels.py", "eager"),
+        "torch-compile": runner.script("torch_kernels.py", "compile"),
+    }
+    for round_number in range(given.rounds):
+        for lib, command in commands.items():
+            say(f"kernels   round {round_number + 1}  {lib}")
+            for l in runner.lines(command):
+                decade = len(str(l["elements"] * 100 // 99)) - 1  # rows do not divide every size
+                found.setdefault((l["kernel"], decade), {}).setdefault(lib, []).append(l)
+    rows = [["kernel", "elements", "gradus", "share of the limit", "PyTorch", "PyTorch compiled", "to the best"], ["---"] * 7]
+    for (kernel, decade), lines in found.items():
+        if "gradus" in lines and len(lines) > 1:
+            ns = {lib: median(l["ns_per_element"] for l in lines.get(lib, [])) for lib in commands}
+            best = min(v for lib, v in ns.items() if v and lib != "gradus")
+            share = median(l["share_of_peak"] for l in lines["gradus"])
+            rows.append([kernel, f"1e{decade}", f"{ns['gradus']:.3f}", f"{100 * share:.0f} %",
+                         *(f"{ns[l]:.3f}" if ns[l] else "–" for l in ("torch-eager", "torch-compile")),
+                         f"{ns['gradus'] / best:.2f}"])
+    return table(rows)
+
+
+def table(rows):
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def versions(runner):
+    code = "import torch, jax; print(f'torch {torch.__version__}, jax {jax.__version__}')"
+    done = subprocess.run([runner.python, "-c", code], env=runner.environ, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
+def report(runner, given, found, floors):
+    rounds = "one round" if given.rounds == 1 else f"medians of {given.rounds} rounds"
+    parts = [
+        f"`just bench-train`, {time.strftime('%Y-%m-%d')}: {versions(runner)}, f32, {given.threads} threads, {rounds} in which the "
+        "libraries took turns; milliseconds a step. \"To the floor\": over the lower of the two times for the step's matrix "
+        "products and convolutions alone.",
+        times_table(found, floors, given),
+        "Most resident memory during a step, MiB, and in brackets how much that is above what was resident with parameters and "
+        "batches made and no step run:",
+        memory_table(found, given),
+    ]
+    if not given.no_agree and "gradus" in given.libs and any(c != "chain" for c in given.cases):
+        parts += ["Losses of steps from the same parameters and batches (`bench/train/agree.py`), f32, aim 1e-4:",
+                  agreement_table(runner, given)]
+    if given.kernels:
+        parts += ["Element-wise kernels (`gradus bench kernels`), nanoseconds an element. The limit is the memory's measured bandwidth "
+                  "or the arithmetic of a large matrix product, whichever binds, by the operations that the op table counts:",
+                  kernels_table(runner, given)]
+    return "\n\n".join(parts)
+
+
+def write(text):
+    path = os.path.join(ROOT, "bench", "RESULTS.md")
+    with open(path) as file:
+        old = file.read()
+    new = f"{BEGIN}\n{text}\n{END}"
+    if BEGIN in old and END in old:
+        before, rest = old.split(BEGIN, 1)
+        old = before + new + rest.split(END, 1)[1]
+    else:
+        old = old.rstrip("\n") + f"\n\n## Training steps beside other libraries\n\n{new}\n"
+    with open(path, "w") as file:
+        file.write(old)
+    say(f"written into {path}")
+
+
+def main():
+    given = arguments()
+    runner = Runner(given)
+    found, floors = measure(runner, given)
+    text = report(runner, given, found, floors)
+    if given.raw:
+        with open(given.raw, "w") as file:
+            file.writelines(json.dumps(line) + "\n" for line in runner.raw)
+    if given.write:
+        write(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
