@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Whether steps of gradus and of PyTorch from the same parameters and batches have the same losses.
 
-    agree.py GRADUS CASE... [--steps 20] [--batches 4] [--threads 2]
+    agree.py GRADUS CASE... [--steps 20] [--batches 20] [--threads 2] [--double]
 
 Runs in an environment with torch. Prints one JSON line a case with the largest relative difference.
 """
 
 import argparse
+import copy
 import json
 import os
 import struct
@@ -39,7 +40,7 @@ def write_safetensors(path, tensors):
             file.write(np.ascontiguousarray(tensors[name]).tobytes())
 
 
-def compare(gradus, case, steps, count, threads):
+def compare(gradus, case, steps, count, threads, double):
     torch.manual_seed(1)
     model, draw, optimizer = make(case)
     batches = [draw() for _ in range(count)]
@@ -52,16 +53,30 @@ def compare(gradus, case, steps, count, threads):
         command = [gradus, "bench", "train", "--case", case, "--weights", path, "--losses", "--json"]
         command += ["--steps", str(steps), "--threads", str(threads)]
         ours = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["losses"]
-    theirs, loss_function = [], loss_of(model)
+    start = copy.deepcopy(model.state_dict())
+    theirs = train(model, optimizer, batches, steps)
+    worst = lambda losses, base: max(abs(a - b) / abs(b) for a, b in zip(losses, base))
+    line = dict(case=case, steps=steps, worst_relative_difference=worst(ours, theirs), first_loss=theirs[0],
+                last_loss=theirs[-1], last_loss_gradus=ours[-1])
+    if double:
+        model, _, optimizer = make(case)
+        model.load_state_dict(start)
+        optimizer.param_groups[0]["params"] = list(model.double().parameters())
+        wide = [(x.double() if x.is_floating_point() else x, y) for x, y in batches]
+        exact = train(model, optimizer, wide, steps)
+        line |= dict(gradus_to_double=worst(ours, exact), torch_to_double=worst(theirs, exact))
+    return line
+
+
+def train(model, optimizer, batches, steps):
+    losses, loss_function = [], loss_of(model)
     for i in range(steps):
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_function(*batches[i % count])
+        loss = loss_function(*batches[i % len(batches)])
         loss.backward()
         optimizer.step()
-        theirs.append(loss.item())
-    worst = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs))
-    return dict(case=case, steps=steps, worst_relative_difference=worst, first_loss=theirs[0], last_loss=theirs[-1],
-                last_loss_gradus=ours[-1])
+        losses.append(loss.item())
+    return losses
 
 
 def main():
@@ -69,13 +84,14 @@ def main():
     parser.add_argument("gradus")
     parser.add_argument("cases", nargs="+")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--batches", type=int, default=4)
+    parser.add_argument("--batches", type=int, help="different batches, used in turn; one a step if not given")
+    parser.add_argument("--double", action="store_true", help="also compare both with PyTorch in double precision")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     agreed = True
     for case in given.cases:
-        line = compare(given.gradus, case, given.steps, given.batches, given.threads)
+        line = compare(given.gradus, case, given.steps, given.batches or given.steps, given.threads, given.double)
         agreed &= line["worst_relative_difference"] <= 1e-4
         print(json.dumps(line), flush=True)
     sys.exit(0 if agreed else 1)
