@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// One line of a chart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
@@ -11,10 +11,12 @@ pub struct Series {
     pub colour: &'static str,
     /// The values at x = 1, 2, …; those that are not finite are left out.
     pub values: Vec<f64>,
+    /// Whether the values are ringed, without a line between them.
+    pub marks: bool,
 }
 
 /// A panel with axes, a title and lines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Chart {
     /// Above the panel.
     pub title: String,
@@ -24,10 +26,15 @@ pub struct Chart {
     pub logarithmic: bool,
     /// The lines.
     pub series: Vec<Series>,
+    /// What stands at x = 1, 2, …; the numbers themselves if empty.
+    pub names: Vec<String>,
 }
 
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 320.0;
+/// More lines than this have their names below the panel, `COLUMNS` in a row.
+const INSIDE: usize = 3;
+const COLUMNS: usize = 3;
 /// Left, right, top and bottom of the frame.
 const FRAME: [f64; 4] = [64.0, WIDTH - 16.0, 36.0, HEIGHT - 48.0];
 
@@ -36,16 +43,20 @@ impl Chart {
     ///
     /// ```
     /// use gradus_cli::{Chart, Series};
-    /// let series = vec![Series { name: "loss".into(), colour: "#1f77b4", values: vec![2.0, 1.0, 0.5] }];
-    /// let svg = Chart { title: "MLP".into(), x_label: "epoch".into(), logarithmic: true, series };
+    /// let series = vec![Series { name: "loss".into(), colour: "#1f77b4", values: vec![2.0, 1.0, 0.5],
+    ///     ..Default::default() }];
+    /// let svg = Chart { title: "MLP".into(), x_label: "epoch".into(), logarithmic: true, series,
+    ///     ..Default::default() };
     /// assert!(Chart::document(&[svg]).starts_with("<svg"));
     /// ```
     pub fn document(charts: &[Chart]) -> String {
         let width = WIDTH * charts.len() as f64;
+        let below = charts.iter().map(|c| c.series.len()).filter(|&n| n > INSIDE).max().unwrap_or(0);
+        let height = HEIGHT + 18.0 * below.div_ceil(COLUMNS) as f64;
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {HEIGHT}\" width=\"{width}\" \
-             height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-             <rect width=\"{width}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+             height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+             <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
         );
         for (i, chart) in charts.iter().enumerate() {
             chart.panel(&mut svg, WIDTH * i as f64);
@@ -91,10 +102,11 @@ impl Chart {
                 number(tick)
             );
         }
-        for x in whole_ticks(last_x) {
+        let size = if self.names.len() > 8 { 9 } else { 12 };
+        for (x, name) in self.marked(last_x) {
             let _ = writeln!(
                 svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{x}</text>",
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"{size}\">{name}</text>",
                 x_of(x),
                 bottom + 18.0
             );
@@ -114,6 +126,14 @@ impl Chart {
                 self.points(series).map(|(x, y)| format!("{:.1},{:.1}", x_of(x), y_of(y))).collect();
             let colour = series.colour;
             match points.as_slice() {
+                rings if series.marks => {
+                    for (x, y) in rings.iter().filter_map(|ring| ring.split_once(',')) {
+                        let _ = writeln!(
+                            svg,
+                            "<circle cx=\"{x}\" cy=\"{y}\" r=\"6\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+                        );
+                    }
+                }
                 [one] => {
                     let (x, y) = one.split_once(',').unwrap_or(("0", "0"));
                     let _ = writeln!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{colour}\"/>");
@@ -126,25 +146,42 @@ impl Chart {
                     );
                 }
             }
-            let y = top + 16.0 + 18.0 * i as f64;
-            // In the corner that the lines leave free: losses fall, accuracies rise.
-            let y = if self.logarithmic {
-                y
+            let (x, y) = self.legend(i);
+            let sample = if series.marks {
+                format!("<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"6\" fill=\"none\"", x + 11.0)
             } else {
-                y + (bottom - top) - 22.0 - 18.0 * self.series.len() as f64
+                format!("<line x1=\"{x}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"", x + 22.0)
             };
-            let x = right - 118.0;
             let _ = writeln!(
                 svg,
-                "<line x1=\"{x}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{colour}\" stroke-width=\"2\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                x + 22.0,
+                "{sample} stroke=\"{colour}\" stroke-width=\"2\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
                 x + 28.0,
                 y + 4.0,
                 escape(&series.name)
             );
         }
         svg.push_str("</g>\n");
+    }
+
+    /// Where the name of series `i` stands.
+    fn legend(&self, i: usize) -> (f64, f64) {
+        let [left, right, top, bottom] = FRAME;
+        let count = self.series.len();
+        if count > INSIDE {
+            let step = (right - left + 44.0) / COLUMNS as f64;
+            return (left - 44.0 + step * (i % COLUMNS) as f64, HEIGHT + 4.0 + 18.0 * (i / COLUMNS) as f64);
+        }
+        // In the corner that the lines leave free: losses fall, accuracies rise.
+        let first = if self.logarithmic { top + 16.0 } else { bottom - 6.0 - 18.0 * count as f64 };
+        (right - 118.0, first + 18.0 * i as f64)
+    }
+
+    /// What to write below the x axis, and where.
+    fn marked(&self, last: f64) -> Vec<(f64, String)> {
+        if self.names.is_empty() {
+            return whole_ticks(last).into_iter().map(|x| (x, x.to_string())).collect();
+        }
+        self.names.iter().enumerate().map(|(i, name)| ((i + 1) as f64, escape(name))).collect()
     }
 
     /// Values to mark on the y axis; the first and last bound it.

@@ -6,6 +6,8 @@
 mod bench;
 mod chart;
 mod check;
+mod memory;
+mod modes;
 mod output;
 mod train;
 
@@ -36,6 +38,11 @@ enum Task {
     /// Time training steps, kernels and small programs on this machine
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Measure Jacobians in forward, chunked forward, reverse and sparse passes, and what the driver chooses by itself
+    ///
+    /// One function family, from one input with many outputs to many inputs with one, and from 1 to 64 layers: times and
+    /// peaks of memory, both crossovers as a picture, and how often the automatic choice is within 15 % of the best.
+    Modes(modes::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,6 +63,7 @@ pub fn run(command: Command) -> Result<ExitCode, Error> {
         Task::Train(Data::Digits(arguments)) => train::digits(&arguments),
         Task::Check(arguments) => check::table(&arguments),
         Task::Bench(what) => bench::run(&what),
+        Task::Modes(arguments) => modes::modes(&arguments),
     }
 }
 

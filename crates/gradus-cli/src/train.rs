@@ -247,9 +247,10 @@ fn write<M: Model>(
         name: name.into(),
         colour,
         values: history.iter().map(value).collect(),
+        marks: false,
     };
     let chart =
-        |title: String, logarithmic, series| Chart { title, x_label: "epoch".into(), logarithmic, series };
+        |title: String, logarithmic, series| Chart { title, x_label: "epoch".into(), logarithmic, series, names: Vec::new() };
     let charts = [
         chart(
             format!("{name}: loss"),

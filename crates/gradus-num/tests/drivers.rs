@@ -163,6 +163,30 @@ fn an_output_left_alone_is_zero() {
 }
 
 #[test]
+fn every_width_gives_the_same_jacobian() {
+    fn call<R: Real>(x: &[R], y: &mut [R]) {
+        mixed(x, y);
+    }
+    let (n, m) = (11, 19);
+    let x = point(n);
+    let jacobian_by = |mut driver: VectorDriver<_>| {
+        let (mut y, mut j) = (vec![0.0; m], vec![0.0; m * n]);
+        driver.jacobian_into(&x, &mut y, &mut j);
+        j
+    };
+    let f = vector_fn!(call, 19);
+    let want = jacobian_by(VectorDriver::new(f, &x));
+    for mode in [Mode::Forward, Mode::Reverse] {
+        for width in [1, 2, 4, 8, 16] {
+            let driver = VectorDriver::new(f, &x).with_width(mode, width);
+            let chosen = driver.plan().chosen();
+            assert_eq!((chosen.mode, chosen.width), (mode, width));
+            all_close(&jacobian_by(driver), &want);
+        }
+    }
+}
+
+#[test]
 fn plans_follow_the_shapes() {
     fn one_in<R: Real>(x: &[R]) -> R {
         x[0].sin().exp()

@@ -11,10 +11,12 @@ use super::plan::Plan;
 use super::{ScalarFn, VectorFn};
 use crate::sparse::{HessianPasses, JacobianPasses, Pattern, Scope, detect_hessian, detect_jacobian};
 
-/// Fewer inputs, or outputs, go through in one or two passes anyway.
+/// Fewer inputs, or outputs, go through in one or two passes anyway: for one matrix a pattern is not worth looking for.
 const FROM: usize = 16;
+/// For many matrices it may be: narrower passes are cheaper. But not where the matrix is as small as this.
+const FEW_ENTRIES: usize = FROM * FROM;
 /// What coloured passes may cost at most, as a part of the full matrix's cost: the model is rough.
-const PAYS: f64 = 0.7;
+const PAYS: f64 = 0.8;
 
 /// The passes, once looked for, and room for the values.
 struct Kept<P> {
@@ -23,8 +25,8 @@ struct Kept<P> {
 }
 
 impl<P> Kept<P> {
-    fn at(x: &[f64]) -> Self {
-        if x.len() < FROM {
+    fn at(x: &[f64], from: usize) -> Self {
+        if x.len() < from {
             return Self::never();
         }
         Kept { point: x.to_vec(), found: OnceCell::new() }
@@ -52,7 +54,7 @@ pub(super) struct ColouredHessian(Kept<HessianPasses>);
 impl ColouredHessian {
     /// To be looked for at `x`.
     pub(super) fn at(x: &[f64]) -> Self {
-        ColouredHessian(Kept::at(x))
+        ColouredHessian(Kept::at(x, FROM))
     }
 
     /// Not to be looked for.
@@ -96,9 +98,14 @@ impl ColouredHessian {
 pub(super) struct ColouredJacobian(Kept<JacobianPasses>);
 
 impl ColouredJacobian {
-    /// To be looked for at `x`.
-    pub(super) fn at(x: &[f64]) -> Self {
-        ColouredJacobian(Kept::at(x))
+    /// To be looked for at `x`, for many Jacobians with `outputs` rows.
+    pub(super) fn at(x: &[f64], outputs: usize) -> Self {
+        if outputs < 2 || x.len() * outputs < FEW_ENTRIES { Self::never() } else { Self(Kept::at(x, 2)) }
+    }
+
+    /// To be looked for at `x`, for one Jacobian with `outputs` rows.
+    pub(super) fn once(x: &[f64], outputs: usize) -> Self {
+        if outputs < FROM { Self::never() } else { Self(Kept::at(x, FROM)) }
     }
 
     /// Not to be looked for.
@@ -108,11 +115,7 @@ impl ColouredJacobian {
 
     fn find<F: VectorFn>(&self, f: &F, full: &Plan) -> Option<&JacobianPasses> {
         let find = || {
-            let x = &self.0.point;
-            if f.outputs(x.len()) < FROM {
-                return None;
-            }
-            let pattern = detect_jacobian(f, x, Scope::Everywhere)?;
+            let pattern = detect_jacobian(f, &self.0.point, Scope::Everywhere)?;
             let values = vec![0.0; pattern.nonzeros()];
             let passes = JacobianPasses::new(pattern, full.counts());
             (passes.cost() < PAYS * full.cost()).then_some((passes, values))

@@ -34,6 +34,19 @@ pub struct Candidate {
     pub ratio: f64,
 }
 
+/// What a user asks for: a mode, and perhaps how much one pass carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forced {
+    pub mode: Mode,
+    pub width: Option<usize>,
+}
+
+impl From<Mode> for Forced {
+    fn from(mode: Mode) -> Self {
+        Forced { mode, width: None }
+    }
+}
+
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -119,15 +132,19 @@ impl Plan {
         inputs: usize,
         outputs: usize,
         counts: OpCounts,
-        forced: Option<Mode>,
+        forced: Option<Forced>,
     ) -> Plan {
+        let widths = |mode: Mode| match forced {
+            Some(Forced { mode: of, width: Some(width) }) if of == mode => vec![width],
+            _ => WIDTHS.to_vec(),
+        };
         let (forward, reverse) = match task {
             Task::Jacobian => (
-                best(Mode::Forward, &WIDTHS, |w| {
+                best(Mode::Forward, &widths(Mode::Forward), |w| {
                     let passes = inputs.div_ceil(w).max(1);
                     (passes, passes as f64 * forward_pass(&counts, inputs, w))
                 }),
-                best(Mode::Reverse, &WIDTHS, |w| {
+                best(Mode::Reverse, &widths(Mode::Reverse), |w| {
                     let passes = outputs.div_ceil(w).max(1);
                     (passes, record(&counts) + passes as f64 * sweep(&counts, w))
                 }),
@@ -150,7 +167,7 @@ impl Plan {
         };
         let (forward, reverse) = (relative(forward), relative(reverse));
         let take_forward = match forced {
-            Some(mode) => mode == Mode::Forward,
+            Some(forced) => forced.mode == Mode::Forward,
             None => forward.ratio <= reverse.ratio,
         };
         let (chosen, other) = if take_forward { (forward, reverse) } else { (reverse, forward) };

@@ -60,8 +60,8 @@ impl<F: ScalarFn> ScalarDriver<F> {
     /// Forces a mode for gradients and Hessians, these in full.
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.coloured = ColouredHessian::never();
-        self.gradient = Plan::new(Task::Jacobian, self.n, 1, self.counts, Some(mode));
-        self.hessian = Plan::new(Task::Hessian, self.n, 1, self.counts, Some(mode));
+        self.gradient = Plan::new(Task::Jacobian, self.n, 1, self.counts, Some(mode.into()));
+        self.hessian = Plan::new(Task::Hessian, self.n, 1, self.counts, Some(mode.into()));
         self
     }
 

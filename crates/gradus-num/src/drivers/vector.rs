@@ -4,7 +4,8 @@ use std::vec::Vec;
 
 use super::coloured::ColouredJacobian;
 use super::count::OpCounts;
-use super::plan::{Mode, Plan, Task};
+use super::plan::{Forced, Mode, Plan, Task};
+use super::width::WIDTHS;
 use super::{Lanes, Slot, VectorFn, at_width, push};
 use crate::{Dual, Real, Tape, Var};
 
@@ -42,14 +43,26 @@ impl<F: VectorFn> VectorDriver<F> {
         let counts = OpCounts::of(&f, x);
         let (n, m) = (x.len(), f.outputs(x.len()));
         let plan = Plan::new(Task::Jacobian, n, m, counts, None);
-        let coloured = ColouredJacobian::at(x);
+        let coloured = ColouredJacobian::at(x, m);
         VectorDriver { f, n, m, counts, plan, coloured, lanes: Lanes::default(), tape: Tape::new() }
     }
 
     /// Forces a mode for Jacobians, in full.
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.coloured = ColouredJacobian::never();
-        self.plan = Plan::new(Task::Jacobian, self.n, self.m, self.counts, Some(mode));
+        self.plan = Plan::new(Task::Jacobian, self.n, self.m, self.counts, Some(mode.into()));
+        self
+    }
+
+    /// Forces a mode for Jacobians, in full, and how many columns (forward) or rows (reverse) one pass carries.
+    ///
+    /// # Panics
+    /// If the width is not 1, 2, 4, 8 or 16.
+    pub fn with_width(mut self, mode: Mode, width: usize) -> Self {
+        assert!(WIDTHS.contains(&width), "a pass carries 1, 2, 4, 8 or 16 columns or rows, not {width}");
+        self.coloured = ColouredJacobian::never();
+        let forced = Forced { mode, width: Some(width) };
+        self.plan = Plan::new(Task::Jacobian, self.n, self.m, self.counts, Some(forced));
         self
     }
 
@@ -162,6 +175,7 @@ pub(crate) fn record<F: VectorFn>(
 /// The Jacobian, a matrix by rows: entry `i n + j` is `∂fᵢ/∂xⱼ`; in the mode that costs least.
 pub fn jacobian(f: &impl VectorFn, x: &[f64]) -> Vec<f64> {
     let mut driver = VectorDriver::new(f, x);
+    driver.coloured = ColouredJacobian::once(x, driver.m);
     let mut jacobian = vec![0.0; driver.m * x.len()];
     driver.jacobian_into(x, &mut vec![0.0; f.outputs(x.len())], &mut jacobian);
     jacobian
