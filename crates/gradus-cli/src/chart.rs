@@ -34,7 +34,7 @@ const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 320.0;
 /// More lines than this have their names below the panel, `COLUMNS` in a row.
 const INSIDE: usize = 3;
-const COLUMNS: usize = 3;
+const COLUMNS: usize = 2;
 /// Left, right, top and bottom of the frame.
 const FRAME: [f64; 4] = [64.0, WIDTH - 16.0, 36.0, HEIGHT - 48.0];
 

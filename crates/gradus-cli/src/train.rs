@@ -249,8 +249,13 @@ fn write<M: Model>(
         values: history.iter().map(value).collect(),
         marks: false,
     };
-    let chart =
-        |title: String, logarithmic, series| Chart { title, x_label: "epoch".into(), logarithmic, series, names: Vec::new() };
+    let chart = |title: String, logarithmic, series| Chart {
+        title,
+        x_label: "epoch".into(),
+        logarithmic,
+        series,
+        names: Vec::new(),
+    };
     let charts = [
         chart(
             format!("{name}: loss"),

@@ -177,7 +177,8 @@ fn readable(seconds: f64) -> String {
 
 fn line(point: &Point) -> Value {
     let Family { inputs, outputs, depth } = point.family;
-    let way = |w: &Way| json!({"mode": w.mode, "width": w.width, "time_us": 1e6 * w.seconds, "peak_bytes": w.peak});
+    let way =
+        |w: &Way| json!({"mode": w.mode, "width": w.width, "time_us": 1e6 * w.seconds, "peak_bytes": w.peak});
     let best = point.best();
     json!({
         "event": "point",

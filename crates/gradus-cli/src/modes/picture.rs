@@ -32,8 +32,7 @@ pub fn times(points: &[&Point]) -> Chart {
 
 /// What each mode needs of memory at one shape as the depth grows.
 pub fn memory(points: &[&Point]) -> Chart {
-    let mut series =
-        lines(points, |point, mode| point.of(mode).map_or(f64::NAN, |w| w.peak as f64 / 1024.0));
+    let mut series = lines(points, |point, mode| point.of(mode).map_or(f64::NAN, |w| w.peak as f64 / 1024.0));
     series.push(Series {
         name: "automatic".into(),
         colour: "#000000",
@@ -42,7 +41,7 @@ pub fn memory(points: &[&Point]) -> Chart {
     });
     let shape = points.first().map_or((0, 0), |p| (p.family.inputs, p.family.outputs));
     Chart {
-        title: format!("Peak in KiB, {} inputs : {} outputs", shape.0, shape.1),
+        title: format!("Peak in KiB, inputs : outputs = {}:{}", shape.0, shape.1),
         x_label: "depth".into(),
         logarithmic: true,
         series,
