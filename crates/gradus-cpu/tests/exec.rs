@@ -225,7 +225,7 @@ fn loops_and_branches() {
     let cond = build(&types, |b, a| vec![b.emit1(Compare::Lt, &[a[1], a[0]]).unwrap()]);
     let body = build(&types, |b, a| vec![b.emit1(Binary::Add, &[a[1], a[1]]).unwrap()]);
     let g = build(&types, |b, a| {
-        let w = While { constants: 1, cond: Arc::new(cond), body: Arc::new(body) };
+        let w = While { constants: 1, cond: Arc::new(cond), body: Arc::new(body), checkpoints: None };
         vec![b.emit1(w, a).unwrap()]
     });
     let value = |v: f64| Array::scalar(v);

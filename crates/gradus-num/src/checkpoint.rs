@@ -15,4 +15,4 @@ mod gradient;
 mod schedule;
 
 pub use gradient::{LoopBody, LoopGradient, gradient, gradient_while};
-pub use schedule::{LoopCost, least_advances, reverse_loop, reverse_while};
+pub use schedule::{LoopCost, least_advances, reverse_loop, reverse_while, split};

@@ -1,11 +1,18 @@
-//! Control flow as primitives that carry sub-programs: [`Cond`], and [`Scan`] and [`While`] beside it.
+//! Control flow as primitives that carry sub-programs: [`Cond`], and [`Scan`] and [`While`] beside it; and [`Replay`],
+//! which reverse mode makes of loops whose states are not all stored.
 
 mod cond;
+mod replay;
+mod reverse;
 mod scan;
+mod sweep;
+mod tower;
 mod while_loop;
 
 pub use cond::Cond;
+pub use replay::Replay;
 pub use scan::Scan;
+pub use sweep::{Stepper, Sweep};
 pub use while_loop::While;
 
 use crate::ops::materialize_batch;

@@ -25,7 +25,7 @@ use smallvec::{SmallVec, smallvec};
 pub use arrange::{Concat, Pad, Reverse, Slice};
 pub use call::{Call, CallKind};
 pub use clamp::Clamp;
-pub use control::{Cond, Scan, While};
+pub use control::{Cond, Replay, Scan, Stepper, Sweep, While};
 pub use conv::{Conv, Padding};
 pub use cumulative::{Cumulative, CumulativeKind, Recurrence};
 pub use dot::Dot;
@@ -109,6 +109,7 @@ primitives! {
     Cond,
     Scan,
     While,
+    Replay,
     Call,
 }
 
@@ -124,6 +125,7 @@ impl Op {
             Op::Cond(p) => smallvec![&p.on_true, &p.on_false],
             Op::Scan(p) => smallvec![&p.body],
             Op::While(p) => smallvec![&p.cond, &p.body],
+            Op::Replay(p) => p.levels.iter().collect(),
             Op::Call(p) => p.graphs(),
             Op::Full(_)
             | Op::Iota(_)
@@ -191,6 +193,7 @@ impl fmt::Display for Op {
                 write!(f, "{name} window={:?} stride={:?}", &window.size[..], &window.stride[..])
             }
             Op::Scan(p) => write!(f, "{name} length={} carry={}", p.length, p.carry),
+            Op::Replay(p) => write!(f, "{name} levels={} reverse={}", p.levels.len(), p.reverse),
             Op::Unary(_)
             | Op::Binary(_)
             | Op::LinearMul(_)

@@ -55,8 +55,9 @@ pub fn least_advances(steps: usize, slots: usize) -> usize {
     (r as usize * steps).saturating_sub(beta(slots + 1, r - 1))
 }
 
-/// How many steps to advance before the next checkpoint: both parts are then reversed with the least work.
-fn split(steps: usize, slots: usize) -> usize {
+/// How many of `steps` steps (at least 2) to advance before the next checkpoint, where `slots` (at least 2) states can
+/// be stored, the initial one among them: both parts are then reversed with the least work.
+pub fn split(steps: usize, slots: usize) -> usize {
     let r = passes(steps, slots);
     // Any split for which the left part is in the range of (slots, r - 1) and the right part in that of
     // (slots - 1, r) is optimal; this is the longest.

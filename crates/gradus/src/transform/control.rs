@@ -178,6 +178,7 @@ fn while_at<C: Tree>(
         constants: captures.len(),
         cond: Arc::new(captures_first(&cond, &captures, 0, nc, &carry)?),
         body: Arc::new(captures_first(&body, &captures, nc, nb, &carry)?),
+        checkpoints: None,
     };
     let init = init.tensors();
     let operands: Vec<&Tensor> = captures.iter().chain(&init).collect();

@@ -178,12 +178,18 @@ impl Scan {
 }
 
 /// Adds the step axis at the front.
-fn stacked_type(ty: &Type, length: usize) -> Type {
+pub(super) fn stacked_type(ty: &Type, length: usize) -> Type {
     ty.with_shape(ty.shape.insert(0, length))
 }
 
+/// Row `i` of a stacked array.
+pub(super) fn row_of(x: &Array, i: usize) -> Result<Array, ErrorKind> {
+    let row = Slice::along(x.shape(), 0, i, i + 1).eval(&[x])?.remove(0);
+    Ok(row.reshaped(x.shape().remove(0)))
+}
+
 /// Swaps the step axis and the batch axis, both in front.
-fn swap_front(b: &mut Builder, v: Var) -> Result<Var> {
+pub(super) fn swap_front(b: &mut Builder, v: Var) -> Result<Var> {
     let rank = b.shape(v).rank();
     let axes: Axes = [1, 0].into_iter().chain(2..rank).collect();
     b.emit1(Permute { axes }, &[v])
@@ -234,8 +240,7 @@ impl Primitive for Scan {
             let i = if self.reverse { self.length - 1 - step } else { step };
             let mut args = [&constants[..], &carry[..]].concat();
             for x in stacked {
-                let row = Slice::along(x.shape(), 0, i, i + 1).eval(&[x])?.remove(0);
-                args.push(row.reshaped(x.shape().remove(0)));
+                args.push(row_of(x, i)?);
             }
             let mut results = run(&self.body, &args)?;
             for (rows, y) in rows.iter_mut().zip(results.drain(self.carry..)) {

@@ -1,17 +1,22 @@
 //! A loop of unknown length: a sub-program repeated while another gives true.
+//!
+//! Its derivative counts the trips and goes through as many again ([`Replay`]): reverse mode stores no more states
+//! than it is told, whatever the count.
 
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{active, batch_graph, batched, distribute, fixpoint};
+use super::tower::{Level, Tower, restrict};
+use super::{Replay, active, batch_graph, batched, distribute, fixpoint};
 use crate::graph::Vars;
 use crate::ops::call::{check_inputs, graph_cost, inputs_like, run};
 use crate::ops::{Broadcast, Cast, Compare, Reduce, ReduceKind, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::{jvp_inline, vmap_inline};
 use crate::{
-    Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
+    Array, Batched, Binary, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result,
+    Type, Var,
 };
 
 /// `while cond(constants, carry) { carry = body(constants, carry) }`. Operands are the constants, then the
@@ -24,6 +29,8 @@ pub struct While {
     pub cond: Arc<Graph>,
     /// `(constants, carry) -> carry`.
     pub body: Arc<Graph>,
+    /// The states that reverse mode may store; by their size if `None`.
+    pub checkpoints: Option<usize>,
 }
 
 impl Primitive for While {
@@ -31,11 +38,15 @@ impl Primitive for While {
         Doc {
             name: "while_loop",
             formula: "x ← f(x) while p(x)",
-            derivative: "forward: tangents carried beside the values",
+            derivative: "forward: tangents carried beside the values; reverse: replayed from stored states",
             domain: "loops that end",
         }
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
+        if self.checkpoints == Some(0) {
+            let detail = "there must be at least one checkpoint: the initial state".into();
+            return Err(ErrorKind::Argument { op: "while_loop", detail });
+        }
         check_inputs("while_loop", &self.cond, inputs)?;
         check_inputs("while_loop", &self.body, inputs)?;
         if self.cond.output_types() != [Type::new(DType::Bool, [])] {
@@ -76,6 +87,10 @@ impl Primitive for While {
         // Operands of the joint loop: x constants, dx constants, x carry, dx carry.
         let joint = |graph: &Graph, with_tangents: bool| -> Result<Graph> {
             let mut f = Builder::new();
+            // The step of a replay also knows its number.
+            if mode == Mode::Split {
+                f.input(Type::new(DType::I64, []));
+            }
             let types = graph.input_types();
             let mut args = Vec::new();
             let mut dots = Vec::new();
@@ -87,7 +102,7 @@ impl Primitive for While {
                 let results = f.inline(graph, &args)?;
                 return Ok(f.finish(results));
             }
-            let (mut results, dots) = jvp_inline(&mut f, graph, &args, &dots, Mode::Forward)?;
+            let (mut results, dots) = jvp_inline(&mut f, graph, &args, &dots, mode)?;
             for ((t, ty), &m) in dots.into_iter().zip(&types[n..]).zip(&carry) {
                 if m {
                     results.push(f.instantiate(t, ty));
@@ -104,21 +119,75 @@ impl Primitive for While {
                 operands.push(t[n + i].unwrap_or_else(|| b.zeros_like(inputs[n + i])));
             }
         }
+        let body = joint(&self.body, true)?;
+        if mode == Mode::Split {
+            // Values come first, and the count of trips with them; tangents go through as many again.
+            let (trips, results) = self.counted(b, inputs)?;
+            let (constants, initial) = operands.split_at(constants);
+            let level = Level { backward: false, initial: initial.to_vec(), step: body };
+            let mut wanted = vec![false; carry.len()];
+            wanted.resize(initial.len(), true);
+            let tower = Tower {
+                trips,
+                constants: constants.to_vec(),
+                stacked: Vec::new(),
+                length: 0,
+                slots: self.checkpoints,
+                levels: vec![level],
+            };
+            let dots = tower.emit(b, &wanted)?.into_iter().flatten();
+            return Ok((results, distribute(&carry, dots)));
+        }
         let loop_ = While {
             constants,
             cond: Arc::new(joint(&self.cond, false)?),
-            body: Arc::new(joint(&self.body, true)?),
+            body: Arc::new(body),
+            checkpoints: self.checkpoints,
         };
         let mut results = b.emit(loop_, &operands)?.to_vec();
         let dots = results.split_off(carry.len());
-        // Values that are needed before tangents are known come from a loop of their own.
-        let results = if mode == Mode::Split { b.emit(self.clone(), inputs)? } else { results.into() };
-        Ok((results, distribute(&carry, dots)))
+        Ok((results.into(), distribute(&carry, dots)))
     }
-    fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
-        let detail = "the number of iterations is not known, so its steps cannot be stored; \
-                      use `scan` with a fixed length, or forward mode (`jvp`, `jacfwd`)";
-        Err(ErrorKind::NoTranspose { op: "while_loop", detail: detail.into() }.into())
+    fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
+        let n = self.constants;
+        let depends = |graph: &Graph, marks: &[bool]| -> Vec<bool> {
+            let depends = graph.depends_on(marks);
+            graph.outputs().iter().map(|v| depends[v.index()]).collect()
+        };
+        let given: Vec<bool> = inputs.iter().map(Operand::is_linear).collect();
+        let carry = fixpoint(given[n..].to_vec(), |c| Ok(depends(&self.body, &[&given[..n], c].concat())))?;
+        let linear = [&given[..n], &carry[..]].concat();
+        if depends(&self.cond, &linear)[0] {
+            let detail = "whether it goes on depends on what it is to be linear in, a tangent or cotangent; \
+                          a rule for a derivative must take a number of steps that does not";
+            return Err(ErrorKind::NoTranspose { op: "while_loop", detail: detail.into() }.into());
+        }
+        // The loop without its linear part counts the trips.
+        let known: Vec<bool> = linear.iter().map(|l| !l).collect();
+        let residuals: Vec<Var> =
+            inputs.iter().zip(&known).filter(|(_, k)| **k).filter_map(|(i, _)| i.residual()).collect();
+        let counting = While {
+            constants: known[..n].iter().filter(|k| **k).count(),
+            cond: Arc::new(restrict(&self.cond, &known, &[true])?),
+            body: Arc::new(restrict(&self.body, &known, &known[n..])?),
+            checkpoints: self.checkpoints,
+        };
+        let (trips, _) = counting.counted(b, &residuals)?;
+        let mut f = Builder::new();
+        let mut args = inputs_like(&mut f, [Type::new(DType::I64, [])]);
+        args.extend(inputs_like(&mut f, self.body.input_types()));
+        let step = f.inline(&self.body, &args[1..])?;
+        let replay = Replay {
+            constants: n,
+            stacked: 0,
+            length: 0,
+            reverse: false,
+            slots: self.checkpoints,
+            levels: vec![Arc::new(f.finish(step))],
+        };
+        let operands: Vec<Operand> =
+            std::iter::once(Operand::Residual(trips)).chain(inputs.iter().cloned()).collect();
+        Ok(replay.transpose(b, &operands, cotangents)?.into_iter().skip(1).collect())
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
         let n = self.constants;
@@ -139,7 +208,7 @@ impl Primitive for While {
         for (&input, &m) in inputs[n..].iter().zip(&carry) {
             operands.push(if m { materialize_batch(b, input, size)? } else { input.0 });
         }
-        let loop_ = While { constants: n, cond: Arc::new(cond), body: Arc::new(body) };
+        let loop_ = While { constants: n, cond: Arc::new(cond), body: Arc::new(body), ..self.clone() };
         Ok(b.emit(loop_, &operands)?.into_iter().zip(carry).collect())
     }
     fn cost(&self, _: &[Type], _: &[Type]) -> Cost {
@@ -150,6 +219,33 @@ impl Primitive for While {
 }
 
 impl While {
+    /// Emits the loop with a count of its trips.
+    fn counted(&self, b: &mut Builder, inputs: &[Var]) -> Result<(Var, Vars)> {
+        let index = Type::new(DType::I64, []);
+        // The count is the last carried value.
+        let with_count = |graph: &Graph, counts: bool| -> Result<Graph> {
+            let mut f = Builder::new();
+            let args = inputs_like(&mut f, graph.input_types());
+            let count = f.input(index.clone());
+            let mut results = f.inline(graph, &args)?;
+            if counts {
+                let one = f.full(&index, 1.0);
+                results.push(f.emit1(Binary::Add, &[count, one])?);
+            }
+            Ok(f.finish(results))
+        };
+        let counted = While {
+            cond: Arc::new(with_count(&self.cond, false)?),
+            body: Arc::new(with_count(&self.body, true)?),
+            ..self.clone()
+        };
+        let zero = b.full(&index, 0.0);
+        let operands: Vars = inputs.iter().copied().chain([zero]).collect();
+        let mut results = b.emit(counted, &operands)?;
+        let trips = results.pop().unwrap_or(zero);
+        Ok((trips, results))
+    }
+
     /// The batched operands of a condition or body.
     fn args(&self, f: &mut Builder, marks: &[bool], size: usize) -> Vec<Batched> {
         let types = self.body.input_types();

@@ -203,7 +203,7 @@ pub(super) fn results(op: &Op, args: &[Array], types: &[Type]) -> Option<Vec<Gri
         Op::Conv(p) => vec![windows::conv(p, &g[0], &g[1], shape)],
         Op::MaxPool(p) => windows::max_pool(&p.window, &g[0], shape),
         Op::SumPool(p) => vec![windows::sum_pool(&p.window, &g[0], shape)],
-        Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Call(_) => return None,
+        Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Replay(_) | Op::Call(_) => return None,
     };
     for (grid, ty) in out.iter_mut().zip(types) {
         grid.v.iter_mut().for_each(|x| *x = wrapped(ty.dtype, *x));

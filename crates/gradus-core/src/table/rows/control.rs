@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ops::{Call, CallKind, Compare, Cond, Op, Scan, While};
+use crate::ops::{Call, CallKind, Compare, Cond, Op, Replay, Scan, While};
 use crate::table::random::{Range, Sampled};
 use crate::table::row::{Case, Row};
 use crate::{Array, Binary, Builder, DType, Graph, Type, Unary, Var};
@@ -91,7 +91,7 @@ fn while_loop() -> Row {
         vec![e(Binary::Mul.into(), &[twice, a[1]])]
     });
     let x = |low, high| Sampled::f64([], Range::Uniform(low, high));
-    let op = While { constants: 2, cond, body };
+    let op = While { constants: 2, cond, body, checkpoints: None };
     let defined = |args: &[Array]| {
         let v = numbers(args);
         let mut x = v[2][0];
@@ -103,6 +103,103 @@ fn while_loop() -> Row {
     Row::of(vec![
         Case::new("three steps", op.clone(), &[x(9.0, 10.0), x(1.0, 1.1), x(1.5, 1.6)]).defined(defined),
         Case::new("no step", op, &[x(0.0, 1.0), x(1.0, 1.1), x(1.5, 1.6)]).defined(defined),
+    ])
+}
+
+fn replay() -> Row {
+    let types = |n: usize| {
+        let mut types = vec![Type::new(DType::I64, [])];
+        types.extend(scalars(n));
+        types
+    };
+    let step = |n: usize, f: fn(&mut Builder, &[Var]) -> crate::Result<Vec<Var>>| {
+        let mut b = Builder::new();
+        let args: Vec<Var> = types(n).into_iter().map(|ty| b.input(ty)).collect();
+        let results = f(&mut b, &args).expect("scalars of one type");
+        Arc::new(b.finish(results))
+    };
+    // Operands of a step: t, w, row, states. Level 0: s ← w sin(s) + row; level 1: λ ← cos(s) λ + w s, giving λ s;
+    // level 2: μ ← sin(λ) μ + s, giving μ λ.
+    let lowest = step(3, |b, a| {
+        let s = b.emit1(Unary::Sin, &[a[3]])?;
+        let s = b.emit1(Binary::Mul, &[a[1], s])?;
+        Ok(vec![b.emit1(Binary::Add, &[s, a[2]])?])
+    });
+    fn second(b: &mut Builder, a: &[Var]) -> crate::Result<Vec<Var>> {
+        let c = b.emit1(Unary::Cos, &[a[3]])?;
+        let c = b.emit1(Binary::Mul, &[c, a[4]])?;
+        let ws = b.emit1(Binary::Mul, &[a[1], a[3]])?;
+        Ok(vec![b.emit1(Binary::Add, &[c, ws])?])
+    }
+    let inner = step(4, second);
+    let highest = step(4, |b, a| {
+        let mut results = second(b, a)?;
+        results.push(b.emit1(Binary::Mul, &[a[4], a[3]])?);
+        Ok(results)
+    });
+    let third = step(5, |b, a| {
+        let s = b.emit1(Unary::Sin, &[a[4]])?;
+        let s = b.emit1(Binary::Mul, &[s, a[5]])?;
+        let s = b.emit1(Binary::Add, &[s, a[3]])?;
+        Ok(vec![s, b.emit1(Binary::Mul, &[a[5], a[4]])?])
+    });
+    fn run(args: &[Array], levels: usize, reverse: bool) -> Vec<Array> {
+        let v = numbers(args);
+        let (trips, w, rows) = (v[0][0].max(0.0) as usize, v[1][0], &v[2]);
+        let order = |level: usize| -> Vec<usize> {
+            let steps = 0..trips;
+            if (level % 2 == 1) != reverse { steps.rev().collect() } else { steps.collect() }
+        };
+        let mut out = vec![0.0; rows.len()];
+        let mut entered = [vec![0.0; trips], vec![0.0; trips]];
+        let mut s = v[3][0];
+        for t in order(0) {
+            entered[0][t] = s;
+            s = w * s.sin() + rows[t];
+        }
+        if levels == 1 {
+            return vec![Array::scalar(s)];
+        }
+        let mut l = v[4][0];
+        for t in order(1) {
+            entered[1][t] = l;
+            out[t] = l * entered[0][t];
+            l = entered[0][t].cos() * l + w * entered[0][t];
+        }
+        if levels == 3 {
+            let mut m = v[5][0];
+            for t in order(2) {
+                out[t] = m * entered[1][t];
+                m = entered[1][t].sin() * m + entered[0][t];
+            }
+            l = m;
+        }
+        vec![Array::scalar(l), Array::of::<f64>([rows.len()].into(), out)]
+    }
+    let case = |label, levels: Vec<Arc<Graph>>, reverse, slots, trips: (i64, i64)| {
+        let near = |shape: &[usize]| Sampled::f64(shape, Range::Uniform(-1.0, 1.0));
+        let mut operands = vec![Sampled::of(DType::I64, [], Range::Integers(trips.0, trips.1))];
+        operands.extend([near(&[]), near(&[5])]);
+        operands.extend(levels.iter().map(|_| near(&[])));
+        let op = Replay { constants: 1, stacked: 1, length: 5, reverse, slots, levels };
+        Case::new(label, op, &operands)
+    };
+    let (one, two) = (vec![lowest.clone()], vec![lowest.clone(), highest]);
+    let three = vec![lowest, inner, third];
+    Row::of(vec![
+        case("values against a loop", two.clone(), false, Some(2), (5, 5))
+            .defined(|args| run(args, 2, false))
+            .linear(&[&[4]]),
+        case("from the end", two.clone(), true, None, (2, 5))
+            .defined(|args| run(args, 2, true))
+            .linear(&[&[4]]),
+        case("one slot", two.clone(), false, Some(1), (3, 5)).defined(|args| run(args, 2, false)),
+        case("one level", one, false, Some(1), (3, 4)).defined(|args| run(args, 1, false)).linear(&[&[2]]),
+        case("three levels", three.clone(), false, Some(2), (3, 5))
+            .defined(|args| run(args, 3, false))
+            .linear(&[&[5]]),
+        case("three levels from the end", three, true, Some(3), (4, 4)).defined(|args| run(args, 3, true)),
+        case("no step", two, false, None, (-1, 0)).defined(|args| run(args, 2, false)).edge(),
     ])
 }
 
@@ -135,7 +232,7 @@ fn call() -> Vec<Row> {
 
 /// Every row of this file.
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows = vec![cond(), scan(), while_loop()];
+    let mut rows = vec![cond(), scan(), while_loop(), replay()];
     rows.extend(call());
     rows
 }
