@@ -1,10 +1,11 @@
 //! Scratch memory of control flow: the arenas of the planned sub-programs, and the carried values of loops.
 //!
-//! A loop carries its state in two sets of buffers that take turns; the layout is shared with whoever runs it.
+//! A loop carries its state in two sets of buffers that take turns; a replay also stores states, in as many places as
+//! its schedule has, whatever the number of its steps. The layouts are shared with whoever runs them.
 
 use std::sync::Arc;
 
-use gradus_core::ops::Op;
+use gradus_core::ops::{Op, Replay};
 use gradus_core::{Graph, Type};
 
 use crate::Plan;
@@ -54,7 +55,39 @@ impl ControlLayout {
     }
 }
 
+/// Where things lie in the scratch of a replay.
+#[derive(Clone, Debug)]
+pub struct ReplayLayout {
+    /// Offsets of the states in each buffer after the result, in the numbering of [`gradus_core::ops::Sweep`].
+    pub buffers: Vec<Vec<usize>>,
+    /// Where the number of a step is.
+    pub index: usize,
+    /// Where the sub-programs' arena begins.
+    pub arena: usize,
+    /// All bytes.
+    pub bytes: usize,
+}
+
+impl ReplayLayout {
+    /// The layout for a primitive and the plans of its levels.
+    pub fn new(replay: &Replay, plans: &[Arc<Plan>]) -> Self {
+        let states = replay.states();
+        let mut at = ALIGN;
+        let mut buffers = Vec::new();
+        for level in replay.sweep().buffers() {
+            let (offsets, bytes) = packed(&states[level]);
+            buffers.push(offsets.into_iter().map(|offset| at + offset).collect());
+            at += bytes;
+        }
+        let inner = plans.iter().map(|p| p.arena_bytes()).max().unwrap_or(0);
+        ReplayLayout { buffers, index: 0, arena: at, bytes: at + inner }
+    }
+}
+
 /// Scratch bytes of a control-flow kernel.
 pub(crate) fn workspace(op: &Op, plans: &[Arc<Plan>]) -> usize {
-    ControlLayout::new(op, plans).bytes
+    match op {
+        Op::Replay(replay) => ReplayLayout::new(replay, plans).bytes,
+        _ => ControlLayout::new(op, plans).bytes,
+    }
 }

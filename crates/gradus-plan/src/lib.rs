@@ -19,7 +19,7 @@ mod view;
 use gradus_core::{Graph, Result};
 
 pub use arena::{ALIGN, Block};
-pub use control::{ControlLayout, carried, packed};
+pub use control::{ControlLayout, ReplayLayout, carried, packed};
 pub use explain::json_text;
 pub use kernel::Kernel;
 pub use phase::Phase;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use gradus_core::{Op, Result};
+use gradus_core::Result;
+use gradus_core::ops::Op;
 use gradus_plan::{ControlLayout, Plan};
 use smallvec::SmallVec;
 
 use super::memory::Memory;
 use super::program::{Operands, Program};
+use super::replay::Replayed;
 use crate::Pool;
 
 /// A control-flow primitive ready to run.
@@ -15,17 +17,22 @@ pub(super) struct Control {
     op: Op,
     programs: Vec<Program>,
     layout: ControlLayout,
+    replayed: Option<Replayed>,
     workspace: usize,
 }
 
-type Sources = SmallVec<[*const u8; 8]>;
-type Targets = SmallVec<[*mut u8; 8]>;
+pub(super) type Sources = SmallVec<[*const u8; 8]>;
+pub(super) type Targets = SmallVec<[*mut u8; 8]>;
 
 impl Control {
     pub(super) fn new(op: &Op, plans: &[Arc<Plan>], workspace: usize) -> Self {
         let layout = ControlLayout::new(op, plans);
         let programs = plans.iter().map(|p| Program::new(p.clone())).collect();
-        Control { op: op.clone(), programs, layout, workspace }
+        let replayed = match op {
+            Op::Replay(replay) => Some(Replayed::new(replay, plans)),
+            _ => None,
+        };
+        Control { op: op.clone(), programs, layout, replayed, workspace }
     }
 
     /// # Safety
@@ -33,6 +40,10 @@ impl Control {
     pub(super) unsafe fn run(&self, operands: &Operands, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
         let inputs: Sources = operands.inputs.iter().map(|(p, _)| memory.at(*p)).collect();
         let outputs: Targets = operands.outputs.iter().map(|(p, _)| memory.at_mut(*p)).collect();
+        if let Some(replayed) = &self.replayed {
+            // SAFETY: the caller's promise.
+            return unsafe { replayed.run(&self.programs, self.workspace, operands, memory, pool) };
+        }
         // SAFETY: the caller's promise; operands have the types of the sub-programs' inputs, which the shape rules
         // checked.
         unsafe {

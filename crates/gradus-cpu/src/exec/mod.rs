@@ -8,6 +8,7 @@
 //! * `product`: matrix products;
 //! * `strided`: movement;
 //! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
+//! * `replay`: loops gone through against themselves, from a few stored states;
 //! * `fast`: convolution, pooling, gather and scatter-add;
 //! * `primitive`: every other primitive, by its reference evaluation.
 //!
@@ -23,6 +24,7 @@ mod profile;
 mod program;
 mod reduce;
 mod region;
+mod replay;
 mod results;
 mod strided;
 mod tile;

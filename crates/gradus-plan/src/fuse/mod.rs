@@ -112,7 +112,7 @@ impl Fuser<'_> {
             Op::Reduce(_) => self.reduction(i),
             Op::Dot(_) if self.product(i) => {}
             Op::Pad(_) | Op::Concat(_) => self.assemble(i),
-            Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Call(_) => self.control(i)?,
+            Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Replay(_) | Op::Call(_) => self.control(i)?,
             // Every other primitive is a kernel of its own.
             _ => self.barrier(i, Work::Primitive(eqn.op.clone())),
         }

@@ -194,7 +194,7 @@ fn replay() -> Row {
             .defined(|args| run(args, 2, true))
             .linear(&[&[4]]),
         case("one slot", two.clone(), false, Some(1), (3, 5)).defined(|args| run(args, 2, false)),
-        case("one level", one, false, Some(1), (3, 4)).defined(|args| run(args, 1, false)).linear(&[&[2]]),
+        case("one level", one, false, Some(1), (3, 4)).defined(|args| run(args, 1, false)),
         case("three levels", three.clone(), false, Some(2), (3, 5))
             .defined(|args| run(args, 3, false))
             .linear(&[&[5]]),
