@@ -3,7 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use gradus::{DType, ErrorKind, Tensor, custom_jvp, grad, jit, jvp, scan, vmap, while_loop};
+use gradus::{
+    Checkpoints, DType, ErrorKind, Tensor, custom_jvp, grad, jit, jvp, scan, vmap, while_loop,
+    while_loop_with,
+};
 
 /// The message that `f` panics with.
 fn message<R>(f: impl FnOnce() -> R) -> String {
@@ -60,8 +63,13 @@ fn gradients_of_the_wrong_thing() {
     says(&["jvp", "expected (f64[2])", "found (f64[1])"], || {
         jvp(|x: &Tensor| x.sin(), &x, &Tensor::from([1.0]))
     });
-    says(&["while_loop", "scan", "jvp"], || {
-        grad(|x: &Tensor| while_loop(x, |x| x.less(10.0), |x| x * 2.0))(&Tensor::from(1.0))
+    says(&["while_loop", "at least one checkpoint", "errors.rs:"], || {
+        while_loop_with(Checkpoints::Slots(0), &Tensor::from(1.0), |x| x.less(10.0), |x| x * 2.0)
+    });
+    says(&["while_loop", "goes on depends on", "linear"], || {
+        let rule = |_: &Tensor, dx: &Tensor| while_loop(dx, |d| d.less(10.0), |d| d * 2.0);
+        let f = custom_jvp(|x: &Tensor| x.sin(), rule);
+        grad(|x: &Tensor| f(x).sum(()))(&Tensor::from(1.0))
     });
     says(&["custom_jvp", "linear"], || {
         let f = custom_jvp(|x: &Tensor| x.sin(), |_: &Tensor, dx: &Tensor| dx * dx);

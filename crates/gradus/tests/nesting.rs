@@ -1,8 +1,8 @@
 //! Transforms in any order and depth, with captured tensors of outer transforms.
 
 use gradus::{
-    Tensor, checkpoint, cond, custom_jvp, grad, hessian, hvp, jacfwd, jacobian, jacrev, jit, jvp, linearize,
-    scan, vjp, vmap, while_loop,
+    Tensor, check_grads, checkpoint, cond, custom_jvp, grad, hessian, hvp, jacfwd, jacobian, jacrev, jit,
+    jvp, linearize, scan, vjp, vmap, while_loop,
 };
 
 fn close(a: &Tensor, b: &Tensor) {
@@ -113,6 +113,51 @@ fn control_flow_captures_outer_tensors() {
     let powers =
         |n: &Tensor| while_loop(&(n.clone(), s(1.0)), |(n, _)| n.greater(0.5), |(n, p)| (n - 1.0, p * 3.0)).1;
     close(&vmap(powers)(&Tensor::from([0.0, 1.0, 3.0])), &Tensor::from([1.0, 3.0, 27.0]));
+}
+
+#[test]
+fn loops_of_unknown_length_in_every_mode() {
+    // Newton's iteration for the root of x³ = a, as long as it takes, and two steps more for its derivatives.
+    let root = |a: &Tensor| {
+        let more = |x: &Tensor| ((x * x * x - a).abs()).greater(1e-10);
+        let step = |x: &Tensor| (x * 2.0 + a / (x * x)) / 3.0;
+        step(&step(&while_loop(&Tensor::from(1.0), more, step)))
+    };
+    let a = s(5.0);
+    let (first, second) = (s(5f64.powf(-2.0 / 3.0) / 3.0), s(-2.0 / 9.0 * 5f64.powf(-5.0 / 3.0)));
+    let near = |got: &Tensor, want: &Tensor| {
+        let error = (got - want).abs().max(()).item::<f64>();
+        assert!(error < 1e-9, "{got:?} {want:?}");
+    };
+    near(&grad(root)(&a), &first);
+    near(&jvp(root, &a, &s(1.0)).1, &first);
+    near(&jit(grad(root)).call(&a), &first);
+    near(&grad(grad(root))(&a), &second);
+    near(&hessian(root)(&a), &second);
+    near(&jvp(grad(root), &a, &s(1.0)).1, &second);
+    near(&grad(|a: &Tensor| jvp(root, a, &s(1.0)).1)(&a), &second);
+    near(&grad(checkpoint(root))(&a), &first);
+    let many = Tensor::from([1.0, 5.0, 900.0, 0.3]);
+    let one = |f: &dyn Fn(&Tensor) -> Tensor| {
+        let all: Vec<Tensor> = (0..4).map(|i| f(&many.index(0, i))).collect();
+        Tensor::stack(&all.iter().collect::<Vec<_>>(), 0)
+    };
+    near(&vmap(grad(root))(&many), &one(&grad(root)));
+    near(&grad(|a: &Tensor| vmap(root)(a).sum(()))(&many), &one(&grad(root)));
+    near(&vmap(grad(grad(root)))(&many), &one(&grad(grad(root))));
+    near(&jacrev(|a: &Tensor| vmap(root)(a))(&many), &jacfwd(|a: &Tensor| vmap(root)(a))(&many));
+    check_grads(root, &a, 2).unwrap();
+    // In a scan, a branch and another loop.
+    let nested = |a: &Tensor| {
+        let step = |c: &Tensor, x: &Tensor| {
+            let r = while_loop(&(c * x), |y| y.less(2.0), |y| y * y + a);
+            (cond(&r.less(3.0), &r, |r| while_loop(r, |y| y.greater(0.5), |y| y * 0.3), |r| r.sqrt()), r)
+        };
+        let (c, rows) = scan(a, &Tensor::from([0.5, 1.5, 0.7]), step);
+        c + rows.sum(())
+    };
+    check_grads(nested, &s(0.8), 2).unwrap();
+    close(&jit(grad(nested)).call(&s(0.8)), &jvp(nested, &s(0.8), &s(1.0)).1);
 }
 
 #[test]

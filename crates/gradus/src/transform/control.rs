@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gradus_core::ops::{Cond, Scan, While};
 use gradus_core::{Builder, Error, ErrorKind, Graph, Result, Site, Type, Var};
 
-use super::{Recorded, record};
+use super::{Checkpoints, Recorded, record};
 use crate::trace::{OrFail, emit, here};
 use crate::{Tensor, Tree};
 
@@ -145,25 +145,63 @@ fn scan_at<C: Tree, X: Tree, Y: Tree>(
     Ok(result.with_tensors(emit(&op.into(), &operands, site)?))
 }
 
-/// `while condition(x) { x = f(x) }`. Forward mode goes through it; reverse mode does not yet, and says so.
+/// `while condition(x) { x = f(x) }`, a loop whose length is known only when it has run.
+///
+/// Forward mode carries tangents along. Reverse mode goes through the loop once for its result, counting the steps,
+/// and then back through them: the states it needs are recomputed from a fixed number of stored ones
+/// ([`Checkpoints::Auto`]; [`while_loop_with`] sets it), so that a plan states the peak before the first run and only
+/// time depends on the count. Both modes nest to any order; under [`vmap`](crate::vmap) each example takes its own
+/// number of steps. A condition that is NaN ends the loop as a comparison with NaN does.
 ///
 /// ```
-/// use gradus::{Tensor, jvp, while_loop};
+/// use gradus::{Tensor, grad, hessian, jvp, while_loop};
 /// // Newton's iteration for √a.
 /// let root = |a: &Tensor| {
 ///     while_loop(a, |x| (x * x - a).abs().greater(1e-12), |x| (x + a / x) * 0.5)
 /// };
-/// let (y, dy) = jvp(root, &Tensor::from(2.0), &Tensor::from(1.0));
+/// let a = Tensor::from(2.0);
+/// let (y, dy) = jvp(root, &a, &Tensor::from(1.0));
 /// assert!((y.item::<f64>() - 2f64.sqrt()).abs() < 1e-12);
 /// assert!((dy.item::<f64>() - 0.5 / 2f64.sqrt()).abs() < 1e-6);
+/// assert!((grad(root)(&a).item::<f64>() - 0.5 / 2f64.sqrt()).abs() < 1e-6);
+/// // Reverse over reverse: a loop against a loop against a loop.
+/// assert!((grad(grad(root))(&a).item::<f64>() + 0.25 / 2f64.powf(1.5)).abs() < 1e-5);
 /// ```
 #[track_caller]
 pub fn while_loop<C: Tree>(init: &C, condition: impl Fn(&C) -> Tensor, f: impl Fn(&C) -> C) -> C {
     let site = here();
-    while_at(init, condition, f, &site).or_fail()
+    while_at(Checkpoints::Auto, init, condition, f, &site).or_fail()
+}
+
+/// [`while_loop`] with the number of states that reverse mode may store. The gradient has the same bits for each.
+///
+/// ```
+/// use gradus::{Checkpoints, Tensor, grad, while_loop_with};
+/// let power = |slots| {
+///     move |x: &Tensor| {
+///         let start = (x.clone(), Tensor::from(0i64));
+///         let step = |(y, k): &(Tensor, Tensor)| (y * x, k + 1);
+///         while_loop_with(Checkpoints::Slots(slots), &start, |(_, k)| k.less(999), step).0
+///     }
+/// };
+/// let x = Tensor::from(1.001);
+/// let few = grad(power(4))(&x);
+/// assert_eq!(few, grad(power(1000))(&x));
+/// assert!((few.item::<f64>() / (1000.0 * 1.001f64.powi(999)) - 1.0).abs() < 1e-12);
+/// ```
+#[track_caller]
+pub fn while_loop_with<C: Tree>(
+    checkpoints: Checkpoints,
+    init: &C,
+    condition: impl Fn(&C) -> Tensor,
+    f: impl Fn(&C) -> C,
+) -> C {
+    let site = here();
+    while_at(checkpoints, init, condition, f, &site).or_fail()
 }
 
 fn while_at<C: Tree>(
+    checkpoints: Checkpoints,
     init: &C,
     condition: impl Fn(&C) -> Tensor,
     f: impl Fn(&C) -> C,
@@ -178,7 +216,7 @@ fn while_at<C: Tree>(
         constants: captures.len(),
         cond: Arc::new(captures_first(&cond, &captures, 0, nc, &carry)?),
         body: Arc::new(captures_first(&body, &captures, nc, nb, &carry)?),
-        checkpoints: None,
+        checkpoints: checkpoints.slots(),
     };
     let init = init.tensors();
     let operands: Vec<&Tensor> = captures.iter().chain(&init).collect();

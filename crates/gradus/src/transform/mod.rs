@@ -2,6 +2,7 @@
 
 mod budget;
 mod check;
+mod checkpoints;
 mod control;
 mod custom;
 mod forward;
@@ -14,7 +15,8 @@ mod vmap;
 
 pub use budget::IntoBudget;
 pub use check::{CheckError, check_grads};
-pub use control::{cond, scan, while_loop};
+pub use checkpoints::Checkpoints;
+pub use control::{cond, scan, while_loop, while_loop_with};
 pub use custom::{checkpoint, custom_jvp, custom_jvp_checked};
 pub use forward::{jvp, linearize};
 pub use jacobian::{hessian, hvp, jacfwd, jacobian, jacrev};

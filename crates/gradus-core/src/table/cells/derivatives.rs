@@ -6,7 +6,7 @@ use crate::table::probe::{self, disagreement};
 use crate::table::random::Rng;
 use crate::table::row::{Case, Row};
 use crate::transforms::transpose;
-use crate::{Array, ErrorKind, Graph, Op, Result};
+use crate::{Array, Graph, Op, Result};
 
 /// Whether a row has anything to differentiate, and if not, why.
 fn not_differentiable(row: &Row) -> Option<&'static str> {
@@ -47,12 +47,7 @@ pub(in crate::table) fn forward(row: &Row) -> Result<Outcome> {
 }
 
 pub(in crate::table) fn reverse(row: &Row) -> Result<Outcome> {
-    match probed(row, 7, probe::reverse) {
-        Err(e) if matches!(e.kind(), ErrorKind::NoTranspose { op: "while_loop", .. }) => {
-            Ok(Outcome::NotApplicable("no reverse mode: a clear error says so"))
-        }
-        other => other,
-    }
+    probed(row, 7, probe::reverse)
 }
 
 pub(in crate::table) fn second(row: &Row) -> Result<Outcome> {
