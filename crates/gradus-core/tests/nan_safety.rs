@@ -255,7 +255,7 @@ fn inside_a_loop_in_a_batch_and_twice() {
         std::sync::Arc::new(b.finish(vec![s]))
     };
     let g = program(&[floats_of(&[]), floats_of(&[3])], |b, a| {
-        let scan = Scan { constants: 0, carry: 1, length: 3, reverse: false, body };
+        let scan = Scan { constants: 0, carry: 1, length: 3, reverse: false, body, checkpoints: None };
         b.emit1(scan, a).unwrap()
     });
     let args = [arr(&[], &[1.0]), arr(&[3], &[0.0, 4.0, -1.0])];

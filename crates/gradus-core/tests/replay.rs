@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use gradus_core::ops::{Compare, Replay, Stepper, Sweep, While};
+use gradus_core::ops::{Compare, Reduce, ReduceKind, Replay, Scan, Stepper, Sweep, While};
 use gradus_core::table::probe;
 use gradus_core::table::{Rng, Row};
-use gradus_core::transforms::{jvp, value_and_grad, vmap};
+use gradus_core::transforms::{checkpoint_loops, jvp, value_and_grad, vmap};
 use gradus_core::{Array, Binary, Builder, DType, Graph, Op, Type, Unary, Var, interpret};
 
 /// A replay checked step by step: every state that a step reads is the right one, and no slot is overwritten that is
@@ -89,6 +89,12 @@ fn higher_orders_stay_near_linear() {
     assert!(counts[0] <= 6 * 60 && counts[1] <= 4 * 60, "{counts:?}");
     let counts = Sweep::new(4, false, 64).count(1000);
     assert!(counts[0] <= 24_000, "{counts:?}");
+    for (levels, slots, trips) in [(3, 64, 60), (4, 64, 60), (3, 64, 1000), (4, 64, 1000), (4, 8, 1000)] {
+        println!(
+            "{levels} levels, {slots} slots, {trips} trips: {:?}",
+            Sweep::new(levels, false, slots).count(trips)
+        );
+    }
 }
 
 fn f64s(shape: &[usize]) -> Type {
@@ -122,10 +128,7 @@ fn wave(n: usize, checkpoints: Option<usize>) -> Graph {
     graph(&types, |b, a| {
         let w = While { constants: 1, cond: Arc::new(cond), body: Arc::new(body), checkpoints };
         let out = b.emit(w, a)?;
-        let sum = gradus_core::ops::Reduce {
-            kind: gradus_core::ops::ReduceKind::Sum,
-            axes: [0].into_iter().collect(),
-        };
+        let sum = Reduce { kind: ReduceKind::Sum, axes: [0].into_iter().collect() };
         Ok(vec![b.emit1(sum, &[out[0]])?])
     })
 }
@@ -204,10 +207,7 @@ fn every_example_takes_its_own_number_of_steps() {
     let types = many.input_types();
     let total = graph(&types, |b, a| {
         let out = b.inline(&many, a)?;
-        let sum = gradus_core::ops::Reduce {
-            kind: gradus_core::ops::ReduceKind::Sum,
-            axes: [0].into_iter().collect(),
-        };
+        let sum = Reduce { kind: ReduceKind::Sum, axes: [0].into_iter().collect() };
         Ok(vec![b.emit1(sum, &out)?])
     });
     let grad_many = value_and_grad(&total, &[true, true, false]).unwrap();
@@ -273,10 +273,7 @@ fn loops_in_loops() {
     let g = graph(&types, |b, a| {
         let w = While { constants: 1, cond: Arc::new(cond), body: Arc::new(body), checkpoints: Some(2) };
         let out = b.emit(w, a)?;
-        let sum = gradus_core::ops::Reduce {
-            kind: gradus_core::ops::ReduceKind::Sum,
-            axes: [0].into_iter().collect(),
-        };
+        let sum = Reduce { kind: ReduceKind::Sum, axes: [0].into_iter().collect() };
         Ok(vec![b.emit1(sum, &out[..1])?])
     });
     let (mut rng, wrt) = (Rng::new(4), [true, true, false]);
@@ -340,4 +337,77 @@ fn wrong_numbers_are_told() {
     let Op::While(w0) = wave(2, None).eqns()[0].op.clone() else { panic!("the loop comes first") };
     let error = b.emit(While { checkpoints: Some(0), ..w0 }, &[w, x, k]).unwrap_err().to_string();
     assert!(error.contains("at least one checkpoint"), "{error}");
+}
+
+/// `s ← sin(w s + x)` over rows, giving `s²` each step, and then the sum of everything.
+fn rows(length: usize, reverse: bool, checkpoints: Option<usize>) -> Graph {
+    let (v, xs) = (f64s(&[2]), f64s(&[length, 2]));
+    let body = graph(&[v.clone(), v.clone(), v.clone()], |b, a| {
+        let ws = b.emit1(Binary::Mul, &[a[0], a[1]])?;
+        let s = b.emit1(Binary::Add, &[ws, a[2]])?;
+        let s = b.emit1(Unary::Sin, &[s])?;
+        Ok(vec![s, b.emit1(Binary::Mul, &[s, s])?])
+    });
+    graph(&[v.clone(), v, xs], |b, a| {
+        let scan = Scan { constants: 1, carry: 1, length, reverse, body: Arc::new(body), checkpoints };
+        let out = b.emit(scan, a)?;
+        let all = |n: usize| Reduce { kind: ReduceKind::Sum, axes: (0..n).collect() };
+        let (s, ys) = (b.emit1(all(1), &[out[0]])?, b.emit1(all(2), &[out[1]])?);
+        Ok(vec![b.emit1(Binary::Add, &[s, ys])?])
+    })
+}
+
+fn stacked_bytes(graph: &Graph) -> usize {
+    let scans = graph.eqns().iter().filter_map(|e| match &e.op {
+        Op::Scan(scan) => Some(&e.outputs[scan.carry..]),
+        _ => None,
+    });
+    scans.flatten().map(|&v| graph.ty(v).bytes()).sum()
+}
+
+#[test]
+fn a_scan_with_checkpoints_has_the_same_gradient() {
+    let mut rng = Rng::new(2);
+    for (length, reverse) in [(1, false), (2, true), (9, false), (12, true)] {
+        let args: Vec<Array> =
+            rows(length, reverse, None).input_types().iter().map(|ty| rng.direction(ty)).collect();
+        let run = |checkpoints| {
+            let grad = value_and_grad(&rows(length, reverse, checkpoints), &[true; 3]).unwrap();
+            (interpret(&grad, &args).unwrap(), grad)
+        };
+        let (want, grad) = run(None);
+        for slots in [1, 2, 3, 20] {
+            assert_eq!(run(Some(slots)).0, want, "{slots} slots, {length} steps");
+            // The same by rewriting the gradient that stores everything.
+            match checkpoint_loops(&grad, slots).unwrap() {
+                Some(less) => {
+                    assert_eq!(interpret(&less, &args).unwrap(), want, "{slots} slots, {length} steps");
+                    // What is left is what the function itself stacks, and the gradient of its rows.
+                    assert!(stacked_bytes(&less) < stacked_bytes(&grad), "{less}");
+                }
+                None => assert_eq!(length, 1),
+            }
+        }
+        let g = rows(length, reverse, Some(2));
+        assert!(probe::second_order(&g, &args, &[true; 3], &mut rng).unwrap() < 1e-6);
+        let batched = value_and_grad(&g, &[true; 3]).unwrap();
+        let examples: Vec<Vec<Array>> =
+            (0..3).map(|_| g.input_types().iter().map(|ty| rng.direction(ty)).collect()).collect();
+        assert!(probe::batched(&batched, &examples).unwrap() < 1e-13);
+    }
+}
+
+#[test]
+fn rewriting_lowers_the_slots_left_open() {
+    let grad = value_and_grad(&wave(3, None), &[true, true, false]).unwrap();
+    let less = checkpoint_loops(&grad, 2).unwrap().expect("there is a replay");
+    let slots = less.eqns().iter().find_map(|e| match &e.op {
+        Op::Replay(r) => r.slots,
+        _ => None,
+    });
+    assert_eq!(slots, Some(2));
+    let args = arguments(3, 11);
+    assert_eq!(interpret(&less, &args).unwrap(), interpret(&grad, &args).unwrap());
+    let fixed = value_and_grad(&wave(3, Some(5)), &[true, true, false]).unwrap();
+    assert!(checkpoint_loops(&fixed, 2).unwrap().is_none());
 }

@@ -99,7 +99,14 @@ fn loop_program() -> Graph {
         vec![s, y]
     });
     build(&[f64s(&[]), f64s(&[]), f64s(&[5])], |b, a| {
-        let scan = Scan { constants: 1, carry: 1, length: 5, reverse: false, body: Arc::new(body) };
+        let scan = Scan {
+            constants: 1,
+            carry: 1,
+            length: 5,
+            reverse: false,
+            body: Arc::new(body),
+            checkpoints: None,
+        };
         let out = b.emit(scan, a).unwrap();
         let y = sum(b, out[1]);
         vec![b.emit1(Binary::Add, &[y, out[0]]).unwrap()]

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use gradus_core::ops::{Op, Replay};
-use gradus_core::{Graph, Type};
+use gradus_core::transforms::checkpoint_loops;
+use gradus_core::{ErrorKind, Graph, Result, Type};
 
-use crate::Plan;
 use crate::arena::ALIGN;
+use crate::{Budget, Options, Plan, Strategy, keep, passes};
 
 /// Bytes that values take, one after another, each aligned; and where each begins.
 pub fn packed<'a>(types: impl IntoIterator<Item = &'a Type>) -> (Vec<usize>, usize) {
@@ -90,4 +91,54 @@ pub(crate) fn workspace(op: &Op, plans: &[Arc<Plan>]) -> usize {
         Op::Replay(replay) => ReplayLayout::new(replay, plans).bytes,
         _ => ControlLayout::new(op, plans).bytes,
     }
+}
+
+/// Plans a simplified graph; where nothing else meets a budget, loops store fewer states: as many as fit.
+pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
+    let (Some(budget), Strategy::Auto) = (options.memory_budget, options.strategy) else {
+        return keep::choose(graph, options);
+    };
+    let Some(mut slots) = most_slots(&graph) else { return keep::choose(graph, options) };
+    let mut error = match keep::choose(graph.clone(), options) {
+        Err(e) if is_budget(e.kind()) => e,
+        other => return other,
+    };
+    let limit = match budget {
+        Budget::Bytes(bytes) => bytes,
+        Budget::Share(share) => {
+            let natural = keep::choose(graph.clone(), &Options { memory_budget: None, ..options.clone() })?;
+            (natural.peak(options) as f64 * share) as usize
+        }
+    };
+    let options = Options { memory_budget: Some(Budget::Bytes(limit)), ..options.clone() };
+    while let Some(less) = checkpoint_loops(&graph, slots)? {
+        match keep::choose(passes::simplify(&less)?, &options) {
+            Ok(mut plan) => {
+                let states = if slots == 1 { "state" } else { "states" };
+                plan.decision.why = format!("{}; loops store {slots} {states} at most", plan.decision.why);
+                return Ok(plan);
+            }
+            Err(e) if is_budget(e.kind()) => error = e,
+            other => return other,
+        }
+        if slots == 1 {
+            break;
+        }
+        slots = (slots * 2 / 3).max(1);
+    }
+    Err(error)
+}
+
+/// The most states that a loop can use: one for each step, or as many as it would take by itself.
+fn most_slots(graph: &Graph) -> Option<usize> {
+    let of = |op: &Op| match op {
+        Op::Scan(scan) if scan.length > 1 => Some(scan.length),
+        Op::Replay(replay) if replay.slots.is_none() => Some(replay.sweep().slots()),
+        _ => None,
+    };
+    graph.eqns().iter().filter_map(|e| of(&e.op)).max()
+}
+
+fn is_budget(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Argument { op: "memory_budget", .. })
 }

@@ -79,5 +79,5 @@ impl Default for Options {
 /// # Errors
 /// If the memory budget cannot be met; the error names the smallest that can.
 pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
-    keep::choose(passes::simplify(graph)?, options)
+    control::choose(passes::simplify(graph)?, options)
 }

@@ -2,6 +2,7 @@
 //! which reverse mode makes of loops whose states are not all stored.
 
 mod cond;
+mod recompute;
 mod replay;
 mod reverse;
 mod scan;
@@ -10,6 +11,7 @@ mod tower;
 mod while_loop;
 
 pub use cond::Cond;
+pub(crate) use recompute::recomputed;
 pub use replay::Replay;
 pub use scan::Scan;
 pub use sweep::{Stepper, Sweep};

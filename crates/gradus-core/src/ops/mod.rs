@@ -25,6 +25,7 @@ use smallvec::{SmallVec, smallvec};
 pub use arrange::{Concat, Pad, Reverse, Slice};
 pub use call::{Call, CallKind};
 pub use clamp::Clamp;
+pub(crate) use control::recomputed;
 pub use control::{Cond, Replay, Scan, Stepper, Sweep, While};
 pub use conv::{Conv, Padding};
 pub use cumulative::{Cumulative, CumulativeKind, Recurrence};
@@ -193,7 +194,15 @@ impl fmt::Display for Op {
                 write!(f, "{name} window={:?} stride={:?}", &window.size[..], &window.stride[..])
             }
             Op::Scan(p) => write!(f, "{name} length={} carry={}", p.length, p.carry),
-            Op::Replay(p) => write!(f, "{name} levels={} reverse={}", p.levels.len(), p.reverse),
+            Op::Replay(p) => {
+                write!(
+                    f,
+                    "{name} levels={} slots={} reverse={}",
+                    p.levels.len(),
+                    p.sweep().slots(),
+                    p.reverse
+                )
+            }
             Op::Unary(_)
             | Op::Binary(_)
             | Op::LinearMul(_)

@@ -422,7 +422,14 @@ impl Grower<'_> {
                 let length = 1 + self.rng.below(3);
                 let rows = self.fit(x, &shape.insert(0, length))?;
                 let body = self.body(&shape, 3, 2)?;
-                let scan = Scan { constants: 1, carry: 1, length, reverse: self.rng.below(2) == 0, body };
+                let scan = Scan {
+                    constants: 1,
+                    carry: 1,
+                    length,
+                    reverse: self.rng.below(2) == 0,
+                    body,
+                    checkpoints: None,
+                };
                 let results = self.emit(scan, &[x.clone(), y, rows])?;
                 let total =
                     self.emit1(Reduce { kind: ReduceKind::Sum, axes: smallvec![0] }, &results[1..])?;

@@ -6,6 +6,7 @@
 mod derive;
 mod jvp;
 mod linearize;
+mod loops;
 mod prune;
 mod transpose;
 mod vmap;
@@ -14,6 +15,7 @@ pub use derive::{value_and_grad, vjp};
 pub use jvp::{jvp, jvp_inline};
 pub use linearize::{Linearized, linearize};
 pub(crate) use linearize::{Residual, split};
+pub use loops::checkpoint_loops;
 pub use prune::prune;
 pub use transpose::{transpose, transpose_inline};
 pub use vmap::{vmap, vmap_inline};

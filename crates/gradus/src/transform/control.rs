@@ -86,7 +86,8 @@ fn cond_at<A: Tree, B: Tree>(
 /// the `y` stacked along axis 0.
 ///
 /// Forward mode through it needs no memory that grows with its length; reverse mode stores what each step's derivative
-/// reads.
+/// reads. [`scan_with`] makes it store a few states instead, and so does a [memory budget](crate::Jit::memory_budget)
+/// that nothing else meets.
 ///
 /// ```
 /// use gradus::{Tensor, grad, scan};
@@ -96,10 +97,38 @@ fn cond_at<A: Tree, B: Tree>(
 #[track_caller]
 pub fn scan<C: Tree, X: Tree, Y: Tree>(init: &C, xs: &X, f: impl Fn(&C, &X) -> (C, Y)) -> (C, Y) {
     let site = here();
-    scan_at(init, xs, f, &site).or_fail()
+    scan_at(Checkpoints::Auto, init, xs, f, &site).or_fail()
+}
+
+/// [`scan`] with the number of carried states that reverse mode may store: the others, and what a step's derivative
+/// reads, are computed again from those. The gradient has the same bits for each.
+///
+/// ```
+/// use gradus::{Checkpoints, DType, Tensor, grad, jit, scan_with};
+/// let last = |checkpoints| {
+///     move |x: &Tensor| {
+///         let step = |c: &Tensor, x: &Tensor| ((c * 0.9 + x).sin(), ());
+///         scan_with(checkpoints, &Tensor::zeros([100], DType::F64), x, step).0.sum(())
+///     }
+/// };
+/// let (all, few) = (jit(grad(last(Checkpoints::Auto))), jit(grad(last(Checkpoints::Slots(10)))));
+/// let x = Tensor::linspace(0.0, 1.0, 1000, DType::F64).reshape([1000, 1]);
+/// assert_eq!(all.call(&x), few.call(&x));
+/// assert!(few.planned_peak_bytes(&x) * 10 < all.planned_peak_bytes(&x));
+/// ```
+#[track_caller]
+pub fn scan_with<C: Tree, X: Tree, Y: Tree>(
+    checkpoints: Checkpoints,
+    init: &C,
+    xs: &X,
+    f: impl Fn(&C, &X) -> (C, Y),
+) -> (C, Y) {
+    let site = here();
+    scan_at(checkpoints, init, xs, f, &site).or_fail()
 }
 
 fn scan_at<C: Tree, X: Tree, Y: Tree>(
+    checkpoints: Checkpoints,
     init: &C,
     xs: &X,
     f: impl Fn(&C, &X) -> (C, Y),
@@ -139,7 +168,14 @@ fn scan_at<C: Tree, X: Tree, Y: Tree>(
         return Err(wrong("scan", detail, site));
     }
     let body = Arc::new(captures_first(&graph, &captures, 0, captures.len(), &row_types)?);
-    let op = Scan { constants: captures.len(), carry: carried, length, reverse: false, body };
+    let op = Scan {
+        constants: captures.len(),
+        carry: carried,
+        length,
+        reverse: false,
+        body,
+        checkpoints: checkpoints.slots(),
+    };
     let (init, xs) = (init.tensors(), xs.tensors());
     let operands: Vec<&Tensor> = captures.iter().chain(&init).chain(&xs).collect();
     Ok(result.with_tensors(emit(&op.into(), &operands, site)?))

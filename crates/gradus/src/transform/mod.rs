@@ -16,7 +16,7 @@ mod vmap;
 pub use budget::IntoBudget;
 pub use check::{CheckError, check_grads};
 pub use checkpoints::Checkpoints;
-pub use control::{cond, scan, while_loop, while_loop_with};
+pub use control::{cond, scan, scan_with, while_loop, while_loop_with};
 pub use custom::{checkpoint, custom_jvp, custom_jvp_checked};
 pub use forward::{jvp, linearize};
 pub use jacobian::{hessian, hvp, jacfwd, jacobian, jacrev};

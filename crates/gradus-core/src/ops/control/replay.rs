@@ -351,8 +351,14 @@ impl Primitive for Replay {
         Ok(out)
     }
     fn cost(&self, _: &[Type], _: &[Type]) -> Cost {
+        // Of a known number of steps all that the schedule takes, else one of each level.
+        let counts =
+            if self.length > 0 { self.sweep().count(self.length) } else { vec![1; self.levels.len()] };
         let mut cost = Cost::default();
-        self.levels.iter().for_each(|level| cost += graph_cost(level));
+        for (level, n) in self.levels.iter().zip(counts) {
+            let step = graph_cost(level);
+            cost += Cost { flops: step.flops * n as f64, bytes: step.bytes * n as f64 };
+        }
         cost
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
+use super::tower::{Inputs, Level, Tower};
 use super::{active, batch_graph, batched, distribute, fixpoint};
 use crate::graph::Vars;
 use crate::ops::call::{graph_cost, inputs_like, run};
@@ -11,7 +12,7 @@ use crate::ops::{Axes, Concat, Permute, Slice, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::{Residual, jvp_inline, split, transpose_inline};
 use crate::{
-    Array, Batched, Builder, Cost, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
+    Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
 };
 
 /// `for x in xs { (carry, y) = body(constants, carry, x) }`. Operands are the constants, the carried values and
@@ -28,6 +29,9 @@ pub struct Scan {
     pub reverse: bool,
     /// `(constants, carry, x) -> (carry, y)`.
     pub body: Arc<Graph>,
+    /// The carried states that reverse mode may store, the others being computed again; if `None` it stores what each
+    /// step's derivative reads.
+    pub checkpoints: Option<usize>,
 }
 
 /// A loop under derivation: which operands have tangents, which results do.
@@ -39,7 +43,7 @@ struct Active {
 }
 
 impl Scan {
-    fn split_at<'a, T>(&self, operands: &'a [T]) -> (&'a [T], &'a [T], &'a [T]) {
+    pub(super) fn split_at<'a, T>(&self, operands: &'a [T]) -> (&'a [T], &'a [T], &'a [T]) {
         let (constants, rest) = operands.split_at(self.constants);
         let (carry, stacked) = rest.split_at(self.carry);
         (constants, carry, stacked)
@@ -121,6 +125,45 @@ impl Scan {
         Ok((outputs, distribute(&[&act.carry[..], &act.results].concat(), dots)))
     }
 
+    /// A loop of values, and a replay that carries tangents along: transposed, it goes back from stored states.
+    fn jvp_replayed(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+        let results = b.emit(self.clone(), inputs)?;
+        let act = self.active(t)?;
+        let joint = self.joint(&act, Mode::Split)?;
+        let count = |marks: &[bool]| marks.iter().filter(|m| **m).count();
+        let (n_const, n_carry) = (count(&act.constants), count(&act.carry));
+        let types = joint.input_types();
+        let (values, dots) = types.split_at(inputs.len());
+        let ((vc, vs, vx), (dc, rest)) = (self.split_at(values), dots.split_at(n_const));
+        let (ds, dx) = rest.split_at(n_carry);
+        let mut f = Builder::new();
+        let ins = Inputs::new(&mut f, &[vc, dc].concat(), &[vx, dx].concat(), &[[vs, ds].concat()]);
+        let ((vc, dc), (vx, dx)) = (ins.constants.split_at(vc.len()), ins.rows.split_at(vx.len()));
+        let (vs, ds) = ins.states[0].split_at(vs.len());
+        let out = f.inline(&joint, &[vc, vs, vx, dc, ds, dx].concat())?;
+        let (values, dots) = out.split_at(self.body.outputs().len());
+        let (carried, rows) = (values.split_at(self.carry), dots.split_at(n_carry));
+        let step = f.finish([carried.0, rows.0, carried.1, rows.1].concat());
+
+        let (xc, xs, xx) = self.split_at(inputs);
+        let (tc, _, tx) = self.split_at(t);
+        let given = |t: &[Option<Var>]| t.iter().copied().flatten().collect::<Vec<Var>>();
+        let initial = [xs, &self.carry_tangents(b, &act, inputs, t)].concat();
+        let tower = Tower {
+            trips: b.full(&Type::new(DType::I64, []), self.length as f64),
+            constants: [xc, &given(tc)].concat(),
+            stacked: [xx, &given(tx)].concat(),
+            length: self.length,
+            slots: self.checkpoints,
+            levels: vec![Level { backward: self.reverse, initial, step }],
+        };
+        let rows = self.body.outputs().len() - self.carry;
+        let kinds = [(self.carry, false), (n_carry, true), (rows, false), (count(&act.results), true)];
+        let wanted: Vec<bool> = kinds.iter().flat_map(|&(n, wanted)| vec![wanted; n]).collect();
+        let dots = tower.emit(b, &wanted)?.into_iter().flatten();
+        Ok((results, distribute(&[&act.carry[..], &act.results].concat(), dots)))
+    }
+
     /// A loop of values that stacks what its tangents will need, and a linear loop over that stack.
     fn jvp_split(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let act = self.active(t)?;
@@ -200,12 +243,15 @@ impl Primitive for Scan {
         Doc {
             name: "scan",
             formula: "(s, yᵢ) ← f(c, s, xᵢ)",
-            derivative: "forward: one loop; reverse: a loop back over the stacked residuals",
+            derivative: "forward: one loop; reverse: a loop back over the stacked residuals, or over stored states",
             domain: "that of f",
         }
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         let wrong = |detail: String| Err(ErrorKind::Argument { op: "scan", detail });
+        if self.checkpoints == Some(0) {
+            return wrong("there must be at least one checkpoint: the initial state".into());
+        }
         let want = self.body.input_types();
         if inputs.len() != want.len() || inputs.len() < self.constants + self.carry {
             return wrong(format!("the body takes {} values, but is given {}", want.len(), inputs.len()));
@@ -271,6 +317,7 @@ impl Primitive for Scan {
     ) -> Result<(Vars, Tangents)> {
         match mode {
             Mode::Forward => self.jvp_forward(b, inputs, t),
+            Mode::Split if self.checkpoints.is_some() => self.jvp_replayed(b, inputs, t),
             Mode::Split => self.jvp_split(b, inputs, t),
         }
     }
@@ -342,6 +389,7 @@ impl Primitive for Scan {
             reverse: !self.reverse,
             body,
             length: self.length,
+            checkpoints: None,
         };
         let results = b.emit(back, &operands)?;
 

@@ -41,6 +41,11 @@ impl Sweep {
         Sweep { levels, reverse, slots: slots.max(1) }
     }
 
+    /// The number of states a level may store, the initial one included.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
     /// The buffer of the result.
     pub fn result(&self) -> usize {
         self.levels

@@ -67,16 +67,18 @@ fn scan() -> Row {
         }
         vec![Array::scalar(s), Array::of::<f64>([n].into(), ys)]
     }
-    let case = |label, length: usize, reverse| {
+    let case = |label, length: usize, reverse, checkpoints| {
         let near = |shape: &[usize]| Sampled::f64(shape, Range::Uniform(-1.0, 1.0));
-        let op = Scan { constants: 1, carry: 1, length, reverse, body: step.clone() };
+        let op = Scan { constants: 1, carry: 1, length, reverse, body: step.clone(), checkpoints };
         Case::new(label, op, &[near(&[]), near(&[]), near(&[length])])
     };
     Row::of(vec![
-        case("", 4, false).defined(|args| run(args, false)),
-        case("reverse", 3, true).defined(|args| run(args, true)),
-        case("one step", 1, false).defined(|args| run(args, false)),
-        case("no step", 0, false).defined(|args| run(args, false)).edge(),
+        case("", 4, false, None).defined(|args| run(args, false)),
+        case("reverse", 3, true, None).defined(|args| run(args, true)),
+        case("checkpoints", 5, false, Some(2)).defined(|args| run(args, false)),
+        case("checkpoints from the end", 4, true, Some(1)).defined(|args| run(args, true)),
+        case("one step", 1, false, None).defined(|args| run(args, false)),
+        case("no step", 0, false, Some(3)).defined(|args| run(args, false)).edge(),
     ])
 }
 
