@@ -89,6 +89,15 @@ macro_rules! float {
                 (sin as Self, cos as Self)
             }
             #[inline]
+            fn with_slope(&self, op: Unary) -> Option<(Self, Self)> {
+                let (value, slope) = match op {
+                    Unary::Sigmoid => math::sigmoid_with_slope(*self as f64),
+                    Unary::Tanh => math::tanh_with_slope(*self as f64),
+                    _ => return None,
+                };
+                Some((value as Self, slope as Self))
+            }
+            #[inline]
             fn rem(&self, rhs: &Self) -> Self {
                 *self % *rhs
             }

@@ -55,6 +55,14 @@ pub trait Scalar:
     fn unary(&self, op: Unary) -> Self;
     /// Applies an element-wise function of two arguments.
     fn binary(&self, op: Binary, rhs: &Self) -> Self;
+    /// The value and the derivative of `op` where they share their work and `self` is a plain number, whose derivative is
+    /// not differentiated again; otherwise `None`, and the rule gives the derivative.
+    #[doc(hidden)]
+    #[inline]
+    fn with_slope(&self, op: Unary) -> Option<(Self, Self)> {
+        let _ = op;
+        None
+    }
     /// `self < rhs`, on primal values.
     fn lt(&self, rhs: &Self) -> Self::Mask;
     /// `self <= rhs`, on primal values.

@@ -72,6 +72,10 @@ impl PointFn for Network {
         j * self.bits + bit
     }
 
+    fn own_row(&self, bit: usize, j: usize) -> Option<usize> {
+        Some(self.own_index(bit, j))
+    }
+
     #[inline(always)]
     fn call<R: Real>(&self, block: &Block, _shared: &[R], parameters: &[R], z: &mut [R]) {
         let (gates, ends) = parameters.split_at(8 * self.layers);

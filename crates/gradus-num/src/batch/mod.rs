@@ -27,6 +27,7 @@
 //! ```
 
 mod pass;
+mod steps;
 
 use core::ops::Range;
 use std::vec::Vec;
@@ -62,6 +63,18 @@ impl Block {
     }
 }
 
+/// Own input `j` of the points of a block, into `input`: one load where they stand in a row.
+#[inline(always)]
+fn own_input<F: PointFn, const W: usize>(f: &F, x: &[f64], block: &Block, j: usize, input: &mut Lanes<W>) {
+    if block.count == W
+        && let Some(first) = f.own_row(block.first, j)
+    {
+        input.0.copy_from_slice(&x[first..first + W]);
+    } else {
+        *input = block.gather(|point| x[f.own_index(point, j)]);
+    }
+}
+
 /// A function to be evaluated at many points.
 pub trait PointFn {
     /// The number of points.
@@ -82,6 +95,12 @@ pub trait PointFn {
     fn own_index(&self, point: usize, j: usize) -> usize {
         let _ = point;
         j
+    }
+    /// `Some(own_index(first, j))` if the own inputs `j` of `first` and all points after it stand side by side in `x`, so that
+    /// they are read together. By default nothing is known.
+    fn own_row(&self, first: usize, j: usize) -> Option<usize> {
+        let _ = (first, j);
+        None
     }
     /// Writes the results at the points of `block` into `y`, which has [`outputs`](PointFn::outputs) entries.
     ///
@@ -139,16 +158,23 @@ impl<const W: usize> Blocks<W> {
         (self.next.count > 0).then_some(self.next)
     }
 
+    /// Moves on without the present block.
+    #[inline(always)]
+    fn skip(&mut self) {
+        self.next.first += self.next.count;
+        self.size();
+    }
+
     /// Whether the points of the present block took one path, so that its results count; moves on if so.
     #[inline(always)]
     fn agreed(&mut self) -> bool {
         let agreed = !diverged() || self.next.count == 1;
         if agreed {
-            self.next.first += self.next.count;
+            self.skip();
         } else {
             self.alone_until = self.next.first + self.next.count;
+            self.size();
         }
-        self.size();
         agreed
     }
 }
@@ -191,6 +217,8 @@ impl<const W: usize> Batch<W> {
     }
 
     /// Adds the derivatives of `Σ cotangent(point, k) * result(point, k)` in all inputs to `gradient`; returns the sum.
+    ///
+    /// Where all cotangents of a block of points are zero, `f` is not evaluated there.
     ///
     /// # Panics
     /// If `gradient` is not as long as `x`.

@@ -1,7 +1,7 @@
 //! The passes over all blocks. Each is one function without closures around it, so that all of it is compiled for
 //! the vector instructions that [`wide`](crate::lanes::wide) finds.
 
-use super::{Batch, Blocks, PointFn, ROWS};
+use super::{Batch, Blocks, PointFn, ROWS, own_input};
 use crate::lanes::Wide;
 use crate::tape::Var;
 use crate::{Lanes, Real};
@@ -32,11 +32,15 @@ impl<F: PointFn, const W: usize> Wide for Values<'_, F, W> {
         let mut blocks = Blocks::<W>::new(f.points());
         while let Some(block) = blocks.present() {
             for j in 0..own.len() {
-                own[j] = block.gather(|point| x[f.own_index(point, j)]);
+                own_input(f, x, &block, j, &mut own[j]);
             }
             out.fill(zero);
             f.call(&block, shared, own, out);
             if !blocks.agreed() {
+                continue;
+            }
+            if outputs == 1 && block.count == W {
+                y[block.first..block.first + W].copy_from_slice(&out[0].0);
                 continue;
             }
             for k in 0..outputs {
@@ -63,13 +67,16 @@ impl<F: PointFn, const W: usize> Wide for Jacobian<'_, F, W> {
     fn run(self) {
         let Jacobian { batch, f, x, jacobian } = self;
         let (own, outputs, shared) = (f.own(), f.outputs(), f.shared(x.len()));
+        let zero = Lanes::<W>::from_f64(0.0);
         let mut blocks = Blocks::<W>::new(f.points());
         while let Some(block) = blocks.present() {
             batch.tape.reset();
             let (tape, rows) = (&batch.tape, &mut batch.rows);
             let mut vars = tape.take_vars();
             for j in 0..own {
-                vars.push(tape.var(block.gather(|point| x[f.own_index(point, j)])));
+                let mut input = zero;
+                own_input(f, x, &block, j, &mut input);
+                vars.push(tape.var(input));
             }
             for &s in &x[shared.clone()] {
                 vars.push(Var::constant(Lanes::from_f64(s)));
@@ -119,6 +126,16 @@ impl<F: PointFn, C: Fn(usize, usize) -> f64, const W: usize> Wide for Pullback<'
         batch.total.resize(shared.len(), zero);
         let mut blocks = Blocks::<W>::new(f.points());
         while let Some(block) = blocks.present() {
+            let mut active = false;
+            for point in block.first..block.first + block.count {
+                for k in 0..outputs {
+                    active |= cotangent(point, k) != 0.0;
+                }
+            }
+            if !active {
+                blocks.skip();
+                continue;
+            }
             batch.tape.reset();
             let tape = &batch.tape;
             let mut vars = tape.take_vars();
@@ -127,7 +144,9 @@ impl<F: PointFn, C: Fn(usize, usize) -> f64, const W: usize> Wide for Pullback<'
                 vars.push(tape.var(Lanes::from_f64(s)));
             }
             for j in 0..own {
-                vars.push(tape.var(block.gather(|point| x[f.own_index(point, j)])));
+                let mut input = zero;
+                own_input(f, x, &block, j, &mut input);
+                vars.push(tape.var(input));
             }
             vars.resize(shared.len() + own + outputs, Var::from_f64(0.0));
             let (inputs, out) = vars.split_at_mut(shared.len() + own);

@@ -63,74 +63,94 @@ fn exp_of<const W: usize>(mut x: [f64; W]) -> [f64; W] {
     x
 }
 
-/// `e^x - 1 = 2^k (e^r - 1) + (2^k - 1)`.
+/// `e^x` and `e^x - 1 = 2^k (e^r - 1) + (2^k - 1)`.
 #[inline(always)]
-fn expm1_of(x: f64) -> f64 {
-    let (p, k) = reduce(clamp(x, -40.0, 710.0));
+fn exp_and_expm1_of(x: f64) -> (f64, f64) {
+    let (p, k) = reduce(clamp(x, -746.0, 710.0));
     let half = (k * 0.5 + ROUND) - ROUND;
     let (first, second) = (power_of_two(half), power_of_two(k - half));
     let scale = first * second;
+    let exp = (1.0 + p) * first * second;
     // Where 2^k overflows the difference from e^x is far below a unit.
-    let large = (1.0 + p) * first * second;
-    if k > 60.0 { large } else { p * scale + (scale - 1.0) }
+    (exp, if k > 60.0 { exp } else { p * scale + (scale - 1.0) })
 }
 
 /// `e^x - 1`, and `x` itself where that is all (also -0).
 #[inline(always)]
 fn expm1_lanes<const W: usize>(mut x: [f64; W]) -> [f64; W] {
     for lane in 0..W {
-        let y = expm1_of(x[lane]);
+        let (_, y) = exp_and_expm1_of(x[lane]);
         x[lane] = if x[lane] == 0.0 { x[lane] } else { y };
     }
     x
 }
 
-/// `1/(1 + e^-x)`, from `e^-|x|`.
+/// `1/(1 + e^-x)` and `e/(1 + e)²`, from `e = e^-|x|`.
 #[inline(always)]
-fn sigmoid_of<const W: usize>(x: [f64; W]) -> [f64; W] {
+fn sigmoid_and_slope<const W: usize>(x: [f64; W]) -> ([f64; W], [f64; W]) {
     let mut decay = [0.0; W];
     for lane in 0..W {
         decay[lane] = -x[lane].abs();
     }
     decay = exp_of(decay);
+    let mut value = decay;
     for lane in 0..W {
+        let above = 1.0 + decay[lane];
         let top = if x[lane] < 0.0 { decay[lane] } else { 1.0 };
-        decay[lane] = top / (1.0 + decay[lane]);
+        value[lane] = top / above;
+        decay[lane] /= above * above;
     }
-    decay
+    (value, decay)
 }
 
-/// `tanh |x| = -t/(2 + t)` with `t = e^(-2|x|) - 1`.
+/// `tanh |x| = -t/(2 + t)` with `t = e^(-2|x|) - 1`, and `4 e/(1 + e)²` with `e = e^(-2|x|)`.
 #[inline(always)]
-fn tanh_of<const W: usize>(mut x: [f64; W]) -> [f64; W] {
+fn tanh_and_slope<const W: usize>(mut x: [f64; W]) -> ([f64; W], [f64; W]) {
+    let mut slope = x;
     for lane in 0..W {
-        let t = expm1_of(-2.0 * x[lane].abs());
+        let (e, t) = exp_and_expm1_of(-2.0 * x[lane].abs());
+        let above = 1.0 + e;
+        slope[lane] = 4.0 * (e / (above * above));
         x[lane] = (-t / (2.0 + t)).copysign(x[lane]);
     }
-    x
+    (x, slope)
+}
+
+/// `1/(1 + e^-x)`.
+#[inline(always)]
+fn sigmoid_of<const W: usize>(x: [f64; W]) -> [f64; W] {
+    sigmoid_and_slope(x).0
+}
+
+/// `tanh x`.
+#[inline(always)]
+fn tanh_of<const W: usize>(x: [f64; W]) -> [f64; W] {
+    tanh_and_slope(x).0
 }
 
 macro_rules! dispatched {
-    ($($name:ident $Work:ident $lanes:ident $doc:literal;)*) => {$(
+    ($($name:ident $Work:ident $lanes:ident $out:ty, $doc:literal;)*) => {$(
         struct $Work<const W: usize>([f64; W]);
         impl<const W: usize> Wide for $Work<W> {
-            type Output = [f64; W];
+            type Output = $out;
             #[inline(always)]
-            fn run(self) -> [f64; W] {
+            fn run(self) -> $out {
                 $lanes(self.0)
             }
         }
         #[doc = $doc]
         #[inline]
-        pub fn $name<const W: usize>(x: [f64; W]) -> [f64; W] {
+        pub fn $name<const W: usize>(x: [f64; W]) -> $out {
             wide($Work(x))
         }
     )*};
 }
 
 dispatched! {
-    exp Exp exp_of "`e^x` of each lane.";
-    expm1 Expm1 expm1_lanes "`e^x - 1` of each lane.";
-    sigmoid Sigmoid sigmoid_of "`1/(1 + e^-x)` of each lane.";
-    tanh Tanh tanh_of "`tanh x` of each lane.";
+    exp Exp exp_of [f64; W], "`e^x` of each lane.";
+    expm1 Expm1 expm1_lanes [f64; W], "`e^x - 1` of each lane.";
+    sigmoid Sigmoid sigmoid_of [f64; W], "`1/(1 + e^-x)` of each lane.";
+    tanh Tanh tanh_of [f64; W], "`tanh x` of each lane.";
+    sigmoid_with_slope SigmoidSlope sigmoid_and_slope ([f64; W], [f64; W]), "`1/(1 + e^-x)` and its derivative.";
+    tanh_with_slope TanhSlope tanh_and_slope ([f64; W], [f64; W]), "`tanh x` and its derivative.";
 }

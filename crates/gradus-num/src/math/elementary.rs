@@ -91,6 +91,26 @@ pub fn sigmoid(x: f64) -> f64 {
     if x < 0.0 { decay / (1.0 + decay) } else { 1.0 / (1.0 + decay) }
 }
 
+/// [`sigmoid`] and its derivative `e/(1 + e)²`, from one `e = e^-|x|`.
+#[inline]
+pub fn sigmoid_with_slope(x: f64) -> (f64, f64) {
+    let decay = exp(-x.abs());
+    let above = 1.0 + decay;
+    (if x < 0.0 { decay / above } else { 1.0 / above }, decay / (above * above))
+}
+
+/// [`tanh`] and its derivative: `1 - y²` near 0, else `4e/(1 + e)²` with `e = e^(-2|x|)`.
+#[inline]
+pub fn tanh_with_slope(x: f64) -> (f64, f64) {
+    let y = tanh(x);
+    if x.abs() < 0.5 {
+        return (y, 1.0 - y * y);
+    }
+    let decay = exp(-2.0 * x.abs());
+    let above = 1.0 + decay;
+    (y, 4.0 * (decay / (above * above)))
+}
+
 /// `ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)`.
 #[inline]
 pub fn softplus(x: f64) -> f64 {

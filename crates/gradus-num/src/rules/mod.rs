@@ -46,7 +46,8 @@ macro_rules! dispatch {
 }
 unary_table!(dispatch);
 
-/// The value and the derivative of an operation whose value and derivative share their work: sine and cosine.
+/// The value and the derivative of an operation whose value and derivative share their work: sine and cosine, and what
+/// a plain number type says of its own.
 #[inline(always)]
 pub(crate) fn joint<S: Scalar>(op: Unary, x: &S) -> Option<(S, S)> {
     match op {
@@ -55,6 +56,7 @@ pub(crate) fn joint<S: Scalar>(op: Unary, x: &S) -> Option<(S, S)> {
             let (sin, cos) = x.sin_cos();
             Some((cos, -sin))
         }
+        Unary::Sigmoid | Unary::Tanh => x.with_slope(op),
         _ => None,
     }
 }
