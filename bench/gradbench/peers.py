@@ -1,21 +1,28 @@
 #!/usr/bin/env python3
-"""Times the same derivatives with PyTorch and JAX, on the same inputs as bench.py, in the same run as the tool.
+"""Times the derivatives of the evals beside other tools on the same inputs, all in one run.
 
-usage: peers.py [--tool PATH] [--evals gmm,lse,...] [--seconds S] [--threads N] [--json FILE]
+usage: peers.py [--tool PATH] [--evals gmm,lse,...] [--seconds S] [--rounds N] [--threads N] [--json FILE]
 
-Evals: lse, llsq, gmm, kmeans, lstm (those that are natural as array programs).  A package that is not installed
-is left out and named.  Everything is in double precision on one thread unless --threads says otherwise (the
-tool always uses one).  Each gradient is checked against the tool's to 1e-8 relative before it is timed.
+The others: PyTorch and JAX (evals that are natural as array programs), ADOL-C and hand-written C++ (peers/, compiled
+with g++ -std=c++17 -O3 -march=native).  What is not installed is left out and named.  Everything is in double
+precision on one thread, pinned to one processor, unless --threads says otherwise; the tool is also timed with two
+threads where it uses them.  Rounds go through all tools in turn; the median of the rounds' medians is shown.  Every
+result is compared with the tool's to 1e-8 relative before it is timed.
 """
 import argparse
 import json
 import os
+import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-EVALS = "lse llsq gmm kmeans lstm".split()
+# Evals whose programs are spread over threads.
+THREADED = ("gmm", "lse", "llsq")
+PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
 def threads_first():
@@ -57,6 +64,22 @@ class Torch:
         def run():
             return self.torch.autograd.grad(f(*args), args)
         return run
+
+    def ode(self, steps):
+        torch = self.torch
+
+        def f(x):
+            def slope(y):
+                return x * torch.cat([one, y[:-1]])
+            one, y, h = torch.ones(1), torch.zeros_like(x), 2.0 / steps
+            for _ in range(steps):
+                k1 = slope(y)
+                k2 = slope(y + h / 2 * k1)
+                k3 = slope(y + h / 2 * k2)
+                k4 = slope(y + h * k3)
+                y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            return y[-1]
+        return f
 
     def lse(self, x):
         return self.torch.logsumexp(x, 0)
@@ -149,6 +172,23 @@ class Jax:
             return 0.5 * ((np.sign(t) - np.cumprod(powers, 1) @ x) ** 2).sum()
         return f
 
+    def ode(self, steps):
+        jax, np = self.jax, self.np
+
+        def f(x):
+            def slope(y):
+                return x * np.concatenate([np.ones(1), y[:-1]])
+
+            def step(y, _):
+                h = 2.0 / steps
+                k1 = slope(y)
+                k2 = slope(y + h / 2 * k1)
+                k3 = slope(y + h / 2 * k2)
+                k4 = slope(y + h * k3)
+                return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
+            return jax.lax.scan(step, np.zeros_like(x), None, length=steps)[0][-1]
+        return f
+
     def gmm(self, x, d, k):
         np, lse = self.np, self.jax.nn.logsumexp
         rows, cols = (np.array(v, dtype=int) for v in triangle(d))
@@ -203,7 +243,9 @@ class Jax:
 
 
 def prepared(peer, module, data):
-    """A closure that computes the derivative, as a list of arrays."""
+    """A closure that computes the derivative, as a list of arrays; none where that is no array program."""
+    if module not in ("lse", "llsq", "gmm", "kmeans", "lstm", "ode"):
+        return None
     array = peer.array
     if module == "lse":
         return peer.gradient(peer.lse, [array(data["x"])])
@@ -214,13 +256,15 @@ def prepared(peer, module, data):
         return peer.gradient(f, [array(data[name]) for name in ("alpha", "mu", "q", "l")])
     if module == "kmeans":
         return peer.kmeans(array(data["points"]))(array(data["centroids"]))
+    if module == "ode":
+        return peer.gradient(peer.ode(data["s"]), [array(data["x"])])
     f = peer.lstm(array(data["state"]), array(data["sequence"]))
     return peer.gradient(f, [array(data["main_params"]), array(data["extra_params"])])
 
 
 def flat(value, out):
     if isinstance(value, dict):
-        for name in ("alpha", "mu", "q", "l"):
+        for name in ("vals",) if "vals" in value else ("alpha", "mu", "q", "l"):
             flat(value[name], out)
     elif isinstance(value, (list, tuple)):
         for v in value:
@@ -230,6 +274,45 @@ def flat(value, out):
     else:
         out.append(value)
     return out
+
+
+def numbers(module, data):
+    """Sizes and numbers of an input in the order in which peers/ reads them; none where it has no such eval."""
+    sizes, fields = {
+        "lse": (lambda d: [len(d["x"])], ["x"]),
+        "llsq": (lambda d: [len(d["x"]), d["n"]], ["x"]),
+        "det": (lambda d: [d["ell"]], ["A"]),
+        "ode": (lambda d: [len(d["x"]), d["s"]], ["x"]),
+        "kmeans": (lambda d: [len(d["points"]), len(d["centroids"]), len(d["points"][0])], ["points", "centroids"]),
+        "gmm": (lambda d: [d["d"], d["k"], d["n"], d["m"]], ["gamma", "x", "alpha", "mu", "q", "l"]),
+        "lstm": (lambda d: [len(d["main_params"]) // 2, len(d["state"][0]), len(d["sequence"])],
+                 ["main_params", "extra_params", "state", "sequence"]),
+        "ba": (lambda d: [d["n"], d["m"], d["p"]], ["cam", "x", "w", "feat"]),
+    }.get(module, (None, None))
+    if sizes is None:
+        return None
+    sizes, values = sizes(data), flat([data[f] for f in fields], [])
+    return "%d %s\n%d %s\n" % (len(sizes), " ".join(map(str, sizes)), len(values), " ".join(map(repr, values)))
+
+
+class Native:
+    """A program of peers/, compiled into a folder that goes away with it."""
+
+    def __init__(self, name, source, libraries):
+        self.name, self.folder = name, tempfile.TemporaryDirectory()
+        self.program = os.path.join(self.folder.name, source)
+        command = ["g++", "-std=c++17", "-O3", "-march=native", os.path.join(HERE, "peers", source + ".cpp"),
+                   "-o", self.program] + libraries
+        if not shutil.which("g++") or subprocess.run(command, stderr=subprocess.DEVNULL).returncode != 0:
+            raise ImportError("it does not compile here")
+
+    def run(self, module, kind, seconds, text):
+        """Milliseconds and the result, or none where the program has no such function."""
+        done = subprocess.run([self.program, module, kind, str(seconds)], input=text, capture_output=True, text=True)
+        if done.returncode != 0:
+            return None
+        lines = done.stdout.split()
+        return float(lines[0]), [float(v) for v in lines[1:]]
 
 
 def median_ms(run, seconds):
@@ -242,43 +325,83 @@ def median_ms(run, seconds):
     return statistics.median(times) * 1e3
 
 
+def agree(label, name, want, got):
+    error = max(abs(a - b) for a, b in zip(want, got)) / (max(map(abs, want)) or 1.0)
+    if len(want) != len(got) or not error < 1e-8:
+        raise SystemExit("%s of %s differs by %g: nothing to compare" % (label, name, error))
+
+
+def contenders(bench, opt, peers, natives, case):
+    """Of each column, a function of seconds that gives milliseconds."""
+    label, module, primal, function, data = case
+    columns = {}
+
+    def of_tool(function, threads):
+        tool = bench.Tool([opt.tool], threads=threads)
+        if threads > 1 and PROCESSORS:
+            os.sched_setaffinity(tool.proc.pid, PROCESSORS)
+        return lambda seconds: tool.median_ms(module, function, data, 3, seconds)
+
+    tool = bench.Tool([opt.tool], threads=opt.threads)
+    answer = tool.ask(kind="evaluate", module=module, function=function, input=dict(data, min_runs=1, min_seconds=0))
+    want = flat(answer["output"], [])
+    tool.close()
+    if primal:
+        columns["primal"] = of_tool(primal, opt.threads)
+    columns["Gradus"] = of_tool(function, opt.threads)
+    if module in THREADED and opt.threads == 1:
+        columns["2 threads"] = of_tool(function, 2)
+    text = numbers(module, data)
+    for native in natives if text else []:
+        for kind, column in (("primal", "C++ primal"), ("derivative", native.name)):
+            if kind == "primal" and native.name != "manual":
+                continue
+            first = native.run(module, kind, 0, text)
+            if first is None:
+                continue
+            if kind == "derivative":
+                agree(label, native.name, want, first[1])
+            columns[column] = lambda seconds, n=native, k=kind: n.run(module, k, seconds, text)[0]
+    for peer in peers:
+        run = prepared(peer, module, data)
+        if run:
+            agree(label, peer.name, want, flat(run(), []))
+            columns[peer.name] = lambda seconds, run=run: median_ms(run, seconds)
+    return columns
+
+
 def main():
     threads = threads_first()
     sys.path.insert(0, HERE)
     import bench
     ap = argparse.ArgumentParser(usage=__doc__)
     ap.add_argument("--tool", default=os.path.join(HERE, "..", "..", "target", "release", "gradus-gradbench"))
-    ap.add_argument("--evals", default=",".join(EVALS))
-    ap.add_argument("--seconds", type=float, default=1.0)
+    ap.add_argument("--evals", default=None)
+    ap.add_argument("--seconds", type=float, default=0.3, help="of each tool, eval and round")
+    ap.add_argument("--rounds", type=int, default=3)
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--json", default=None)
     opt = ap.parse_args()
-    peers = []
-    for kind in (Torch, Jax):
+    peers, natives = [], []
+    for kind, into in ((lambda: Native("manual", "manual", []), natives),
+                       (lambda: Native("ADOL-C", "adolc", ["-ladolc"]), natives),
+                       (lambda: Torch(threads), peers), (lambda: Jax(threads), peers)):
         try:
-            peers.append(kind(threads))
+            into.append(kind())
         except ImportError as missing:
-            print("%s is left out: %s" % (kind.name, missing))
-    print("%-26s %12s %s" % ("derivative, ms", "Gradus", " ".join("%12s" % p.name for p in peers)))
+            print("left out: %s" % missing)
+    names = ["C++ primal", "primal", "Gradus", "2 threads", "manual", "ADOL-C", "PyTorch", "JAX"]
+    print("%-26s %s" % ("ms", " ".join("%10s" % n for n in names)))
     results = []
-    for label, module, _, function, data in bench.cases():
-        if module not in opt.evals.split(",") or module not in EVALS:
+    for case in bench.cases():
+        if opt.evals and case[1] not in opt.evals.split(","):
             continue
-        tool = bench.Tool([opt.tool], threads=opt.threads)
-        want = tool.ask(kind="evaluate", module=module, function=function, input=dict(data, min_runs=1, min_seconds=0))
-        want = flat(want["output"], [])
-        row = {"eval": label, "Gradus": tool.median_ms(module, function, data, 3, opt.seconds)}
-        tool.close()
-        for peer in peers:
-            run = prepared(peer, module, data)
-            got = flat(run(), [])
-            scale = max(map(abs, want))
-            error = max(abs(a - b) for a, b in zip(want, got)) / scale
-            if len(want) != len(got) or not error < 1e-8:
-                raise SystemExit("%s of %s differs by %g: nothing to compare" % (label, peer.name, error))
-            row[peer.name] = median_ms(run, opt.seconds)
-        results.append(row)
-        print("%-26s %s" % (label, " ".join("%12.4f" % v for k, v in row.items() if k != "eval")), flush=True)
+        columns = contenders(bench, opt, peers, natives, case)
+        rounds = [{name: run(opt.seconds) for name, run in columns.items()} for _ in range(opt.rounds)]
+        row = {name: statistics.median(r[name] for r in rounds) for name in columns}
+        results.append(dict(row, eval=case[0]))
+        shown = ("%10.4f" % row[n] if n in row else " " * 10 for n in names)
+        print("%-26s %s" % (case[0], " ".join(shown)), flush=True)
     if opt.json:
         with open(opt.json, "w") as f:
             json.dump({"threads": threads, "rows": results}, f, indent=1)

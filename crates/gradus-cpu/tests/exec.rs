@@ -331,3 +331,24 @@ fn convolution_pooling_and_indexing() {
     let error = ready(&g).run(&[args[0].clone(), outside]).unwrap_err().to_string();
     assert!(error.contains("index 7"), "{error}");
 }
+
+#[test]
+fn running_sums_and_products_have_the_bits_of_the_interpreter() {
+    for dtype in [DType::F32, DType::F64] {
+        for (shape, axis) in [(&[5][..], 0), (&[1, 1], 1), (&[3, 300, 2], 1), (&[130, 257], 0), (&[4, 0], 1)]
+        {
+            for kind in CumulativeKind::ALL {
+                for reverse in [false, true] {
+                    let graph = build(&[Type::new(dtype, shape)], |b, a| {
+                        vec![b.emit1(Cumulative { kind, axis, reverse }, &[a[0]]).unwrap()]
+                    });
+                    let n: usize = shape.iter().product();
+                    let x = |i: usize| if i % 7 == 0 { -0.0 } else { (i as f64).sin() + 0.9 };
+                    let x = Array::new(shape, (0..n).map(x).collect::<Vec<f64>>()).unwrap().cast(dtype);
+                    let want = interpret(&graph, std::slice::from_ref(&x)).unwrap();
+                    assert!(same_bits(&ready(&graph).run(&[x]).unwrap(), &want), "{graph}");
+                }
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Primitives with a kernel of their own: convolution, pooling, gather and scatter-add.
+//! Primitives with a kernel of their own: convolution, pooling, gather, scatter-add, running sums and products.
 //!
 //! Each is made ready once, from its types; a form that the kernels do not take is left to the reference.
 
@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::Pool;
 use crate::conv::Conv;
 use crate::matmul::Element;
+use crate::reduce::{Extents, Running, running};
 use crate::vmath::Float;
 use crate::window::Window;
 
@@ -23,6 +24,7 @@ pub(super) enum Fast {
     ScatterAdd(Walk),
     MaxPool(ops::Window),
     SumPool { window: Window, planes: usize, double: bool },
+    Running { how: Running, extents: Extents, double: bool },
 }
 
 /// How indices walk over an operand; see [`ops::Gather`].
@@ -118,6 +120,17 @@ impl Fast {
                 let window = window.dilation(&w.dilation).ok()?;
                 Some(Fast::SumPool { window, planes: x.shape[..lead].iter().product(), double })
             }
+            Op::Cumulative(c) if float => {
+                let product = c.kind == ops::CumulativeKind::Prod;
+                let how = Running { product, reverse: c.reverse, exclusive: false };
+                let (outer, inner) = (&x.shape[..c.axis], &x.shape[c.axis + 1..]);
+                let extents = Extents {
+                    outer: outer.iter().product(),
+                    axis: x.shape[c.axis],
+                    inner: inner.iter().product(),
+                };
+                Some(Fast::Running { how, extents, double })
+            }
             _ => None,
         }
     }
@@ -157,6 +170,14 @@ impl Fast {
                 }
                 Fast::SumPool { window, planes, .. } => {
                     Ok(sum_pool::<f32>(window, *planes, inputs, outputs, pool))
+                }
+                Fast::Running { how, extents, double: true } => {
+                    let (x, out) = (read::<f64>(&inputs[0]), write::<f64>(&outputs[0]));
+                    Ok(running(pool, *how, *extents, x, out).is_ok())
+                }
+                Fast::Running { how, extents, .. } => {
+                    let (x, out) = (read::<f32>(&inputs[0]), write::<f32>(&outputs[0]));
+                    Ok(running(pool, *how, *extents, x, out).is_ok())
                 }
             }
         }

@@ -44,6 +44,12 @@ pub fn running<T: Float>(
     if extents.is_empty() {
         return Ok(());
     }
+    // Nothing changes when -0 is added to it, 0 does when -0 is.
+    let start = match how {
+        Running { product: true, .. } => T::ONE,
+        Running { exclusive: true, .. } => T::ZERO,
+        _ => T::from_f64(-0.0),
+    };
     let out = Shared(out.as_mut_ptr());
     let stripes = inner.div_ceil(STRIPE);
     let group = (GRAIN / (axis * inner.min(STRIPE))).max(1);
@@ -51,7 +57,7 @@ pub fn running<T: Float>(
         for task in tasks {
             let (o, from) = (task / stripes, task % stripes * STRIPE);
             let width = (inner - from).min(STRIPE);
-            let mut total = [if how.product { T::ONE } else { T::ZERO }; STRIPE];
+            let mut total = [start; STRIPE];
             for step in 0..axis {
                 let a = if how.reverse { axis - 1 - step } else { step };
                 let place = (o * axis + a) * inner + from;
