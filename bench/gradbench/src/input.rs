@@ -88,14 +88,13 @@ pub fn same_len<T>(name: &str, array: &[T], expected: usize) -> Result<()> {
 /// The rows of a matrix one after the other, or which of them is not of length `width`.
 pub fn flatten(name: &str, rows: &[Vec<f64>], count: usize, width: usize) -> Result<Vec<f64>> {
     same_len(name, rows, count)?;
-    let mut flat = Vec::with_capacity(count * width);
     for (i, row) in rows.iter().enumerate() {
         require(row.len() == width, || {
             format!("{name}[{i}] has {} elements, but {width} are needed", row.len())
         })?;
-        flat.extend_from_slice(row);
     }
-    Ok(flat)
+    // Only now is it known that the widths asked for are there.
+    Ok(rows.concat())
 }
 
 /// `len` copies of `value`, or an error rather than an abort where memory does not suffice.

@@ -343,7 +343,7 @@ fn running_sums_and_products_have_the_bits_of_the_interpreter() {
                         vec![b.emit1(Cumulative { kind, axis, reverse }, &[a[0]]).unwrap()]
                     });
                     let n: usize = shape.iter().product();
-                    let x = |i: usize| if i % 7 == 0 { -0.0 } else { (i as f64).sin() + 0.9 };
+                    let x = |i: usize| if i.is_multiple_of(7) { -0.0 } else { (i as f64).sin() + 0.9 };
                     let x = Array::new(shape, (0..n).map(x).collect::<Vec<f64>>()).unwrap().cast(dtype);
                     let want = interpret(&graph, std::slice::from_ref(&x)).unwrap();
                     assert!(same_bits(&ready(&graph).run(&[x]).unwrap(), &want), "{graph}");

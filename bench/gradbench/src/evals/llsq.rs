@@ -31,7 +31,7 @@ struct Input {
 }
 
 /// The powers of all points stand in memory at the same time: more than these are refused.
-const MAX_POWERS: u128 = 1 << 30;
+const MAX_POWERS: u128 = 1 << 26;
 
 fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     let Input { x, n: Count(n) } = decode(input)?;

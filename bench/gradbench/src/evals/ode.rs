@@ -77,6 +77,9 @@ impl PointFn for RungeKutta {
     }
 }
 
+/// Elements times steps.
+const MAX_WORK: u128 = 1 << 36;
+
 #[derive(Deserialize)]
 struct Input {
     x: Vec<f64>,
@@ -88,6 +91,9 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     require(!x.is_empty(), || "x is empty".into())?;
     require(steps >= 1, || "s is 0, but at least one step is needed".into())?;
     let n = x.len();
+    require(n as u128 * steps as u128 <= MAX_WORK, || {
+        format!("{steps} steps of {n} elements are more than the {MAX_WORK} in all that end within minutes")
+    })?;
     let step = RungeKutta { n, h: 2.0 / steps as f64 };
     let mut inputs = vec![0.0; n];
     inputs.extend(x);
@@ -106,7 +112,7 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
             let run = move |cotangents: &mut Vec<f64>| {
                 cotangents.fill(0.0);
                 cotangents[n - 1] = 1.0;
-                batch.pull_steps(&step, steps, slots(steps), &inputs, cotangents);
+                batch.pull_steps(&step, steps, slots(steps, n), &inputs, cotangents);
                 Ok(())
             };
             Ok(task(vec![0.0; 2 * n + 2], run, move |all| Output::Vector(all[n..2 * n].to_vec())))
@@ -115,7 +121,7 @@ fn prepare(function: &str, input: &RawValue) -> Result<Box<dyn Task>> {
     }
 }
 
-/// All states of a short loop are kept, a bounded number of a long one.
-fn slots(steps: usize) -> usize {
-    steps.min(128)
+/// All states of a short loop are kept, a bounded number of a long one, and not more than half a gigabyte where four are less.
+fn slots(steps: usize, n: usize) -> usize {
+    steps.min(128).min(((1 << 26) / n).max(4))
 }
