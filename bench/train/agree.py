@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Whether steps of gradus and of PyTorch from the same parameters and batches have the same losses.
 
-    agree.py GRADUS CASE... [--steps 20] [--batches 20] [--threads 2] [--double]
+    agree.py GRADUS CASE... [--steps 20] [--batches 20] [--threads 2] [--rate R] [--double]
+
+Rounding grows from step to step as fast as the training is sensitive to its parameters. With --double the line also has the
+differences of both to PyTorch in double precision, which tells how much of theirs is that.
 
 Runs in an environment with torch. Prints one JSON line a case with the largest relative difference.
 """
@@ -40,9 +43,11 @@ def write_safetensors(path, tensors):
             file.write(np.ascontiguousarray(tensors[name]).tobytes())
 
 
-def compare(gradus, case, steps, count, threads, double):
+def compare(gradus, case, steps, count, threads, rate, double):
     torch.manual_seed(1)
     model, draw, optimizer = make(case)
+    if rate:
+        optimizer.param_groups[0]["lr"] = rate
     batches = [draw() for _ in range(count)]
     tensors = arrays(model)
     tensors["inputs"] = np.stack([x.numpy() for x, _ in batches])
@@ -51,15 +56,16 @@ def compare(gradus, case, steps, count, threads, double):
         path = os.path.join(folder, "start.safetensors")
         write_safetensors(path, tensors)
         command = [gradus, "bench", "train", "--case", case, "--weights", path, "--losses", "--json"]
-        command += ["--steps", str(steps), "--threads", str(threads)]
+        command += ["--steps", str(steps), "--threads", str(threads)] + (["--rate", str(rate)] if rate else [])
         ours = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["losses"]
     start = copy.deepcopy(model.state_dict())
     theirs = train(model, optimizer, batches, steps)
     worst = lambda losses, base: max(abs(a - b) / abs(b) for a, b in zip(losses, base))
-    line = dict(case=case, steps=steps, worst_relative_difference=worst(ours, theirs), first_loss=theirs[0],
+    line = dict(case=case, steps=steps, rate=optimizer.param_groups[0]["lr"], worst_relative_difference=worst(ours, theirs), first_loss=theirs[0],
                 last_loss=theirs[-1], last_loss_gradus=ours[-1])
     if double:
         model, _, optimizer = make(case)
+        optimizer.param_groups[0]["lr"] = rate or optimizer.param_groups[0]["lr"]
         model.load_state_dict(start)
         optimizer.param_groups[0]["params"] = list(model.double().parameters())
         wide = [(x.double() if x.is_floating_point() else x, y) for x, y in batches]
@@ -85,13 +91,14 @@ def main():
     parser.add_argument("cases", nargs="+")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batches", type=int, help="different batches, used in turn; one a step if not given")
+    parser.add_argument("--rate", type=float, help="another learning rate")
     parser.add_argument("--double", action="store_true", help="also compare both with PyTorch in double precision")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     agreed = True
     for case in given.cases:
-        line = compare(given.gradus, case, given.steps, given.batches or given.steps, given.threads, given.double)
+        line = compare(given.gradus, case, given.steps, given.batches or given.steps, given.threads, given.rate, given.double)
         agreed &= line["worst_relative_difference"] <= 1e-4
         print(json.dumps(line), flush=True)
     sys.exit(0 if agreed else 1)

@@ -65,7 +65,8 @@ impl Kind {
     }
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+/// A learning rate on the command line.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
         _ => Err("a learning rate is a number above 0, such as 0.003".into()),

@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Print the loss of every step instead of times; 20 steps if --steps does not say
     #[arg(long)]
     losses: bool,
+    /// The learning rate [default: that of the case]
+    #[arg(long, value_parser = crate::train::rate)]
+    rate: Option<f64>,
     /// Print a table of the step's kernels and write a Chrome trace to this file
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
@@ -70,7 +73,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 impl Case {
     fn new(arguments: &Arguments) -> Result<Self, Error> {
         let model = Named::find(&arguments.case)?;
-        let model = if arguments.small { model.small() } else { model };
+        let mut model = if arguments.small { model.small() } else { model };
+        model.rate = arguments.rate.map_or(model.rate, |rate| rate as f32);
         let key = |n: usize| Key::new(arguments.seed).fold_in(n);
         if let Some(path) = &arguments.weights {
             return Case::read(model, path);
