@@ -81,7 +81,9 @@ def build(given):
         if rust:
             manifest = os.path.join(HERE, "rust-peers", "Cargo.toml")
             command = ["cargo", "build", "--release", "--manifest-path", manifest, "--target-dir", peers]
-            subprocess.run(command, check=True)
+            if subprocess.run(command).returncode != 0:
+                say("the Rust libraries do not build here: they are left out")
+                given.libs = [lib for lib in given.libs if lib not in ("burn", "candle")]
     return target("release", "gradus"), os.path.join(peers, "release", "gradus-bench-rust-peers")
 
 
@@ -109,6 +111,9 @@ class Runner:
                                   timeout=LIMIT, preexec_fn=self.pin)
         except subprocess.TimeoutExpired:
             say(f"  gave up after {LIMIT} s: {' '.join(command)}")
+            return []
+        except OSError as error:
+            say(f"  cannot run {command[0]}: {error.strerror}")
             return []
         if done.returncode != 0:
             say(f"  failed: {' '.join(command)}\n{done.stderr[-2000:]}")
