@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         let (gbps, gflops) = (bytes / seconds * 1e-9, flops / seconds * 1e-9);
         let share = (gbps / peaks.gbps()).max(gflops / peaks.f32_gflops);
         output.json(|| {
-            json!({"kernel": name, "size": run.shape, "elements": run.elements, "threads": threads, "ns_per_element": ns,
+            json!({"kernel": name, "lib": "gradus", "size": run.shape, "elements": run.elements, "threads": threads, "ns_per_element": ns,
                    "ms": seconds * 1e3, "gbps": gbps, "gflops": gflops, "share_of_peak": share, "kernels": p.kernels.len()})
         })?;
         output.text(|| {

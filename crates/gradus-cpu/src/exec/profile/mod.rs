@@ -235,11 +235,12 @@ fn median(mut times: Vec<f64>) -> f64 {
 }
 
 fn described(plan: &Plan, times: &[f64]) -> Vec<KernelProfile> {
+    let phases = plan.phases();
     let one = |(k, (kernel, &seconds)): (usize, (&gradus_plan::Kernel, &f64))| KernelProfile {
         kind: kernel.kind(),
         operations: plan.operations(k),
         shape: plan.shape_of(k),
-        phase: plan.phases()[k],
+        phase: phases[k],
         source: kernel.site.to_string(),
         seconds,
         flops: kernel.flops,
