@@ -99,14 +99,16 @@ pub(crate) fn in_place(
                 && free(load.value, store.value)
                 && points(region.domain, level) == load.view.size()
         };
-        // What the last step itself reads (`p` of `p - rate * g`) comes before what is read earlier.
+        // What the last step itself reads (`p` of `p - rate * g`) comes before what is read earlier, and then what is
+        // read once (a running average) before what is read often (the gradient).
+        let uses = |i: usize| region.steps.iter().flat_map(|s| &s.args).filter(|&&a| a as usize == i).count();
         let last = (store.slot as usize).checked_sub(region.first_step()).map(|i| &region.steps[i].args);
         let operand = |i: &usize| last.is_some_and(|args| args.contains(&(*i as u16)));
         let fitting: Vec<usize> = (0..region.loads.len()).filter(|&i| fits(&region.loads[i])).collect();
         let best = fitting
             .iter()
             .find(|i| operand(i))
-            .or_else(|| fitting.iter().min_by_key(|&&i| region.loads[i].value));
+            .or_else(|| fitting.iter().min_by_key(|&&i| (uses(i), region.loads[i].value)));
         if let Some(&i) = best {
             pairs.push((store.value, region.loads[i].value));
         }
