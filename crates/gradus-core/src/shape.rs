@@ -8,8 +8,16 @@ use smallvec::SmallVec;
 use crate::ErrorKind;
 
 /// The extents of a tensor, outermost axis first. A scalar has none.
-#[derive(Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct Shape(SmallVec<[usize; 4]>);
+
+impl Clone for Shape {
+    #[inline]
+    fn clone(&self) -> Self {
+        // One copy of memory; the vector's own clone goes extent by extent.
+        Shape(SmallVec::from_slice(&self.0))
+    }
+}
 
 impl Shape {
     /// The shape of a scalar.

@@ -6,7 +6,6 @@
 //! * [`matmul`]: batched matrix products on any strides;
 //! * [`conv`]: convolution in its general form;
 //! * [`window`]: pooling, and its transposes;
-//! * [`fused`]: softmax, normalisation, GELU and optimiser steps, each as one loop;
 //! * [`vmath`]: element-wise functions, vectorised for the machine;
 //! * [`reduce`]: sums, products, extremes and running sums along an axis;
 //! * [`peaks`]: what the machine can do at best, measured.
@@ -15,7 +14,6 @@
 
 pub mod conv;
 pub mod exec;
-pub mod fused;
 pub mod matmul;
 pub mod peaks;
 pub mod pool;

@@ -13,7 +13,7 @@ impl Line {
 }
 
 thread_local! {
-    static SCRATCH: [RefCell<Vec<Line>>; 2] = const { [const { RefCell::new(Vec::new()) }; 2] };
+    static SCRATCH: [RefCell<Vec<Line>>; 3] = const { [const { RefCell::new(Vec::new()) }; 3] };
 }
 
 /// Which of a thread's scratches: kernels that call one another use different ones.
@@ -23,6 +23,8 @@ pub(crate) enum Slot {
     Repack,
     /// The patches and results of a convolution.
     Patches,
+    /// The values of a region of a few points.
+    Small,
 }
 
 /// Calls `f` with room for `len` elements of `T`, aligned to cache lines, holding anything.

@@ -6,9 +6,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use gradus_core::{Array, Builder, Error, Graph, Op, Result, Site, Type};
+use gradus_core::{Array, Builder, DType, Element, Error, Graph, Op, Result, Shape, Site, Type};
 use gradus_cpu::exec::{Executable, Profile};
+use gradus_cpu::vmath;
 use gradus_plan::{Options, Plan};
+use smallvec::SmallVec;
+
+use crate::Tensor;
+use crate::tensor::Repr;
 
 /// How many programs a device keeps planned. The least recently used one goes first.
 const CACHED_PROGRAMS: usize = 512;
@@ -137,6 +142,50 @@ impl Device {
         let args: Vec<Array> = inputs.iter().map(|&a| a.clone()).collect();
         program.run(&args).map_err(|e| Error::new(e.kind().clone(), site.clone()))
     }
+}
+
+/// An element-wise function of floats with few elements, computed on the spot by the same functions that programs use:
+/// whatever is between a call and its arithmetic would take longer. `None` leaves the operation to the usual way.
+pub(crate) fn at_once(op: &Op, operands: &[&Tensor]) -> Option<Tensor> {
+    fn operand<'a, T: Element>(a: &'a Array, shape: &Shape) -> Option<vmath::Operand<'a, T>> {
+        let elements = a.elements::<T>()?;
+        if a.shape() == shape {
+            return Some(vmath::Operand::Slice(elements));
+        }
+        if a.shape().rank() == 0 { elements.first().map(|&x| vmath::Operand::Scalar(x)) } else { None }
+    }
+    fn typed<T: Element + vmath::Float>(op: &Op, operands: &[(&Array, &Device)]) -> Option<Array> {
+        let largest = operands.iter().map(|(a, _)| a).max_by_key(|a| (a.shape().rank(), a.size()))?;
+        let shape = largest.shape().clone();
+        let n = largest.size();
+        if n > SMALL {
+            return None;
+        }
+        let mut out = vec![T::ZERO; n];
+        match (op, operands) {
+            (Op::Unary(f), [(x, _)]) => vmath::unary(*f, x.elements::<T>()?, &mut out),
+            (Op::Binary(f), [(x, _), (y, _)]) => {
+                vmath::binary(*f, operand(x, &shape)?, operand(y, &shape)?, &mut out);
+            }
+            _ => return None,
+        }
+        Array::new(shape, out).ok()
+    }
+    if !matches!(op, Op::Unary(_) | Op::Binary(_)) {
+        return None;
+    }
+    let mut concrete: SmallVec<[(&Array, &Device); 2]> = SmallVec::new();
+    for x in operands {
+        let Repr::Concrete(array, device) = &x.0 else { return None };
+        concrete.push((array, device));
+    }
+    let (first, device) = *concrete.first()?;
+    let out = match first.dtype() {
+        DType::F32 => typed::<f32>(op, &concrete),
+        DType::F64 => typed::<f64>(op, &concrete),
+        _ => None,
+    }?;
+    Some(Tensor(Repr::Concrete(out, device.clone())))
 }
 
 impl Programs {

@@ -1,10 +1,9 @@
 //! Times the kernels: `cargo run -p gradus-cpu --release --example kernels [section...]`.
 //!
-//! Sections: `peak`, `pool`, `matmul`, `conv`, `vmath`, `fused`. Each line names the kernel and its size, and gives the time, the rate, and
+//! Sections: `peak`, `pool`, `matmul`, `conv`, `vmath`. Each line names the kernel and its size, and gives the time, the rate, and
 //! what that is of the peak measured in the same run. Threads: `GRADUS_THREADS`, else all.
 
 mod conv;
-mod fused;
 mod matmul;
 mod peak;
 mod timing;
@@ -28,9 +27,6 @@ fn main() {
     }
     if wants("conv") {
         conv::report(pool);
-    }
-    if wants("fused") {
-        fused::report(pool);
     }
     if wants("vmath") {
         vmath::report();

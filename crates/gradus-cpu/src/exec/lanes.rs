@@ -152,7 +152,7 @@ unsafe fn float<T: vmath::Float + Converts>(op: StepOp, out: DType, x: Operands)
     }
 }
 
-fn comparison(c: Compare) -> vmath::Compare {
+pub(super) fn comparison(c: Compare) -> vmath::Compare {
     match c {
         Compare::Eq => vmath::Compare::Eq,
         Compare::Ne => vmath::Compare::Ne,

@@ -5,6 +5,7 @@
 //! through [places](gradus_plan::Place) only:
 //!
 //! * `tile`: fused regions, tile by tile;
+//! * `small`: fused regions of a few points;
 //! * `product`: matrix products;
 //! * `strided`: movement;
 //! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
@@ -26,6 +27,7 @@ mod reduce;
 mod region;
 mod replay;
 mod results;
+mod small;
 mod strided;
 mod tile;
 mod versions;

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::control::Control;
 use super::fast::Fast;
 use super::memory::Memory;
-use super::{primitive, product, region, strided, tile};
+use super::{primitive, product, region, small, strided, tile};
 use crate::Pool;
 
 /// A plan ready to run.
@@ -25,6 +25,7 @@ pub(super) struct Program {
 /// A kernel ready to run.
 enum Ready {
     Region(region::Compiled),
+    Small(small::Compiled),
     Product(product::Ready),
     Assemble(Assemble, Vec<Place>, Place, usize),
     Primitive(Op, Option<Fast>, Operands, Site),
@@ -116,7 +117,13 @@ impl Ready {
             }
         };
         match &kernel.work {
-            Work::Region(region) => Ready::Region(region::Compiled::new(region, plan, k)),
+            Work::Region(region) => {
+                let general = region::Compiled::new(region, plan, k);
+                match small::Compiled::new(region, &general) {
+                    Some(small) => Ready::Small(small),
+                    None => Ready::Region(general),
+                }
+            }
             Work::Product(p) => Ready::Product(product::Ready::new(p, plan)),
             Work::Assemble(a) => {
                 let parts = a.parts.iter().map(|p| place(p.value)).collect();
@@ -145,6 +152,7 @@ impl Ready {
         unsafe {
             match self {
                 Ready::Region(region) => tile::run(region, memory, pool),
+                Ready::Small(small) => small.run(memory),
                 Ready::Product(product) => product.run(memory, pool),
                 Ready::Assemble(a, parts, out, bytes) => {
                     let to = memory.at_mut(*out);

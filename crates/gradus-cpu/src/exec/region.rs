@@ -241,7 +241,7 @@ fn scalar_bits(region: &Region, args: &[u16]) -> u8 {
 }
 
 /// The step that reads each slot last; what is stored by copying or reduction is read after all steps.
-fn last_uses(region: &Region, slots: usize) -> Vec<usize> {
+pub(super) fn last_uses(region: &Region, slots: usize) -> Vec<usize> {
     let mut last = vec![0; slots];
     for (i, step) in region.steps.iter().enumerate() {
         for &a in &step.args {

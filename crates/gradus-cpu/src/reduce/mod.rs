@@ -17,7 +17,7 @@ use crate::Pool;
 use crate::vmath::Float;
 pub(crate) use columns::{ColumnsKernel, columns_raw};
 pub use index::{Extreme, arg_extreme};
-pub(crate) use rows::{Max, RowsKernel, Sum, fold};
+pub(crate) use rows::RowsKernel;
 pub use running::{Running, running};
 
 /// What is done with the elements of an axis.

@@ -2,6 +2,7 @@
 
 use super::binary::{BinaryKernel, CompareKernel, SelectKernel};
 use super::isa::{Isa, Num};
+use super::small::SmallKernel;
 use super::unary::UnaryKernel;
 use super::{erf, exp, hyperbolic, inverse, log, power, trig};
 use crate::conv::DepthwiseKernel;
@@ -29,20 +30,12 @@ pub trait Kernels<T>:
     + BinaryKernel<T>
     + CompareKernel<T>
     + SelectKernel<T>
+    + SmallKernel<T>
     + RowsKernel<T>
     + ColumnsKernel<T>
     + DepthwiseKernel<T>
     + MaxKernel<T>
     + SumKernel<T>
-    + crate::fused::SoftmaxKernel<T>
-    + crate::fused::SoftmaxGradientKernel<T>
-    + crate::fused::CrossEntropyGradientKernel<T>
-    + crate::fused::NormKernel<T>
-    + crate::fused::NormGradientKernel<T>
-    + crate::fused::GeluKernel<T>
-    + crate::fused::GeluGradientKernel<T>
-    + crate::fused::AdamKernel<T>
-    + crate::fused::SgdKernel<T>
 {
 }
 impl Kernels<f32> for f32 {}

@@ -22,6 +22,7 @@ pub(crate) mod isa;
 mod log;
 pub(crate) mod loops;
 mod power;
+pub(crate) mod small;
 mod trig;
 mod unary;
 

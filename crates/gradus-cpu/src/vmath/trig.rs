@@ -51,7 +51,7 @@ fn both<I: Isa>(r: f64, e: f64) -> (f64, f64) {
 #[inline(always)]
 fn short<I: Isa>(x: f64) -> (u64, f64, f64) {
     let (bits, n) = quadrant::<I>(x);
-    let r = (x - n * PI_2_1) - n * PI_2_1_REST;
+    let r = fma::<I, _>(-n, PI_2_1_REST, fma::<I, _>(-n, PI_2_1, x));
     let z = r * r;
     let sine = fma::<I, _>(r * z, horner::<I, _, 4>(z, &SIN_SHORT), r);
     let cosine = fma::<I, _>(z * z, horner::<I, _, 3>(z, &COS_SHORT), fma::<I, _>(z, -0.5, 1.0));

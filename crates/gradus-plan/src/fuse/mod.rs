@@ -244,11 +244,16 @@ impl Fuser<'_> {
         out
     }
 
+    /// The most equations in a region of so many points: where all its values stay in cache, there may be many more.
+    fn limit(&self, points: usize) -> usize {
+        self.options.region_limit * (256 / points.max(1)).clamp(1, 32)
+    }
+
     /// The level at which an equation of `n` elements with these operands can join group `g`, if it can.
     fn level_in(&self, g: usize, n: usize, inputs: &[Var]) -> Option<Level> {
         let group = &self.groups.list[g];
         let Body::Fused(domain) = group.body else { return None };
-        if group.stage != self.stages[self.at] || group.eqns.len() >= self.options.region_limit {
+        if group.stage != self.stages[self.at] || group.eqns.len() >= self.limit(domain.points()) {
             return None;
         }
         let level = if n == domain.points() {
@@ -311,7 +316,7 @@ impl Fuser<'_> {
             _ => true,
         });
         let (x, y) = (&self.groups.list[g], &self.groups.list[h]);
-        let small = x.eqns.len() + y.eqns.len() < self.options.region_limit;
+        let small = x.eqns.len() + y.eqns.len() < self.limit(domain.points());
         let apart = !self.groups.depends(g, h) && !self.groups.depends(h, g);
         // What the equation reads from elsewhere must not wait for the group that is to be merged.
         let apart = apart

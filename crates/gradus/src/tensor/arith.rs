@@ -5,6 +5,7 @@ use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Sub};
 use gradus_core::ops::{Broadcast, Compare, Logic, Not as NotOp, Op, Select};
 use gradus_core::{Binary, Error, ErrorKind, Result, Shape, Site, Unary};
 
+use crate::device::at_once;
 use crate::literal::Literal;
 use crate::trace::{OrFail, here};
 use crate::{Scalar, Tensor};
@@ -38,6 +39,12 @@ pub(crate) fn common_shape(op: &'static str, operands: &[&Tensor], site: &Site) 
 /// An element-wise primitive on broadcast operands.
 pub(crate) fn broadcasting(op: impl Into<Op>, operands: &[&Tensor], site: &Site) -> Result<Tensor> {
     let op = op.into();
+    if let Some(done) = at_once(&op, operands) {
+        return Ok(done);
+    }
+    if operands.windows(2).all(|pair| pair[0].shape() == pair[1].shape()) {
+        return Tensor::apply_at(op, operands, site);
+    }
     let shape = common_shape(op.name(), operands, site)?;
     let operands = operands.iter().map(|x| broadcast_at(x, &shape, site)).collect::<Result<Vec<_>>>()?;
     Tensor::apply_at(op, &operands.iter().collect::<Vec<_>>(), site)

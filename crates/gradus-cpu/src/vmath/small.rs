@@ -1,0 +1,373 @@
+//! Programs on a few elements: every value is one block of [`LANES`] elements, and one loop with one branch a step runs
+//! the whole program, so that a step costs a few nanoseconds.
+//!
+//! A step is the same arithmetic as the loops over slices; lanes beyond the program's elements hold copies of others,
+//! and take the same way through it.
+
+use gradus_num::{Binary, Unary};
+
+use super::binary::Compare;
+use super::float::Float;
+use super::isa::{Isa, dispatch};
+
+/// Elements of a block.
+pub const LANES: usize = 16;
+/// Bytes between blocks.
+pub const BLOCK: usize = LANES * 8;
+
+/// How the lanes of a block are combined to one value in all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fold {
+    /// The sum.
+    Sum,
+    /// The product.
+    Prod,
+    /// The largest, NaN if there is one.
+    Max,
+    /// The smallest, NaN if there is one.
+    Min,
+}
+
+/// One step: what it computes, and where its operands and its result lie in memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    code: Code,
+    /// An integer that belongs to the operation: an exponent, a number of lanes.
+    number: i32,
+    /// Operands.
+    pub args: [u32; 3],
+    /// Result.
+    pub out: u32,
+}
+
+macro_rules! codes {
+    ($($name:ident)*) => {
+        /// All operations, without payload: one branch finds the one to run.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        enum Code { $($name),* }
+    };
+}
+codes! {
+    Neg Abs Sign Floor Ceil Round Recip Powi One Square Cube Fourth InverseSquare Sqrt Rsqrt Cbrt Exp Exp2 Expm1 Log Log2 Log1p Sin Cos Tan Asin Acos
+    Atan Sinh Cosh Tanh Asinh Acosh Atanh Sigmoid Softplus Erf Erfc
+    Add Sub Mul Div Rem Pow Atan2 Hypot Max Min
+    LinearMul Lt Le Gt Ge Eq Ne Select And Or Xor Not Copy
+    Sum Prod Largest Smallest
+}
+
+impl Step {
+    fn new(code: Code) -> Self {
+        Step { code, number: 0, args: [0; 3], out: 0 }
+    }
+
+    /// The step of a function of one argument; `None` for those that are computed element by element anyway.
+    pub fn unary(op: Unary) -> Option<Self> {
+        let code = match op {
+            Unary::Neg => Code::Neg,
+            Unary::Abs => Code::Abs,
+            Unary::Sign => Code::Sign,
+            Unary::Floor => Code::Floor,
+            Unary::Ceil => Code::Ceil,
+            Unary::Round => Code::Round,
+            Unary::Recip | Unary::Powi(-1) => Code::Recip,
+            Unary::Powi(1) => Code::Copy,
+            Unary::Powi(2) => Code::Square,
+            Unary::Powi(3) => Code::Cube,
+            Unary::Powi(0) => Code::One,
+            Unary::Powi(4) => Code::Fourth,
+            Unary::Powi(-2) => Code::InverseSquare,
+            Unary::Powi(n) => return Some(Step { number: n, ..Step::new(Code::Powi) }),
+            Unary::Sqrt => Code::Sqrt,
+            Unary::Rsqrt => Code::Rsqrt,
+            Unary::Cbrt => Code::Cbrt,
+            Unary::Exp => Code::Exp,
+            Unary::Exp2 => Code::Exp2,
+            Unary::Expm1 => Code::Expm1,
+            Unary::Log => Code::Log,
+            Unary::Log2 => Code::Log2,
+            Unary::Log1p => Code::Log1p,
+            Unary::Sin => Code::Sin,
+            Unary::Cos => Code::Cos,
+            Unary::Tan => Code::Tan,
+            Unary::Asin => Code::Asin,
+            Unary::Acos => Code::Acos,
+            Unary::Atan => Code::Atan,
+            Unary::Sinh => Code::Sinh,
+            Unary::Cosh => Code::Cosh,
+            Unary::Tanh => Code::Tanh,
+            Unary::Asinh => Code::Asinh,
+            Unary::Acosh => Code::Acosh,
+            Unary::Atanh => Code::Atanh,
+            Unary::Sigmoid => Code::Sigmoid,
+            Unary::Softplus => Code::Softplus,
+            Unary::Erf => Code::Erf,
+            Unary::Erfc => Code::Erfc,
+            Unary::Lgamma | Unary::Polygamma(_) => return None,
+        };
+        Some(Step::new(code))
+    }
+
+    /// The step of a function of two arguments.
+    pub fn binary(op: Binary) -> Self {
+        Step::new(match op {
+            Binary::Add => Code::Add,
+            Binary::Sub => Code::Sub,
+            Binary::Mul => Code::Mul,
+            Binary::Div => Code::Div,
+            Binary::Rem => Code::Rem,
+            Binary::Pow => Code::Pow,
+            Binary::Atan2 => Code::Atan2,
+            Binary::Hypot => Code::Hypot,
+            Binary::Max => Code::Max,
+            Binary::Min => Code::Min,
+        })
+    }
+
+    /// The step of a comparison, which gives a mask.
+    pub fn compare(op: Compare) -> Self {
+        Step::new(match op {
+            Compare::Lt => Code::Lt,
+            Compare::Le => Code::Le,
+            Compare::Gt => Code::Gt,
+            Compare::Ge => Code::Ge,
+            Compare::Eq => Code::Eq,
+            Compare::Ne => Code::Ne,
+        })
+    }
+
+    /// The product for which a zero factor gives zero.
+    pub fn linear_mul() -> Self {
+        Step::new(Code::LinearMul)
+    }
+    /// The first of two values where a mask is set, else the second.
+    pub fn select() -> Self {
+        Step::new(Code::Select)
+    }
+    /// Both of two masks.
+    pub fn and() -> Self {
+        Step::new(Code::And)
+    }
+    /// Either of two masks.
+    pub fn or() -> Self {
+        Step::new(Code::Or)
+    }
+    /// One of two masks and not the other.
+    pub fn xor() -> Self {
+        Step::new(Code::Xor)
+    }
+    /// The opposite of a mask.
+    pub fn not() -> Self {
+        Step::new(Code::Not)
+    }
+    /// The same value, or the same mask.
+    pub fn copy() -> Self {
+        Step::new(Code::Copy)
+    }
+    /// The first `n` lanes combined, in all lanes.
+    pub fn fold(kind: Fold, n: usize) -> Self {
+        let code = match kind {
+            Fold::Sum => Code::Sum,
+            Fold::Prod => Code::Prod,
+            Fold::Max => Code::Largest,
+            Fold::Min => Code::Smallest,
+        };
+        Step { number: n as i32, ..Step::new(code) }
+    }
+}
+
+dispatch! {
+    /// Runs `count` steps on blocks in `memory`.
+    ///
+    /// # Safety
+    /// `steps` is valid for `count` of them; all their places are aligned to [`BLOCK`] and hold blocks inside `memory`,
+    /// and every operand has been written before it is read.
+    pub unsafe fn small_raw<T: Float>(steps: *const Step, count: usize, memory: *mut u8) = run in SmallKernel
+}
+
+#[inline(always)]
+unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u8) {
+    // SAFETY: the caller's promise.
+    for step in unsafe { std::slice::from_raw_parts(steps, count) } {
+        // SAFETY: the places of a step hold blocks.
+        let read = |i: usize| unsafe { *memory.add(step.args[i] as usize).cast::<[T; LANES]>() };
+        // SAFETY: as above.
+        let mask = |i: usize| unsafe { *memory.add(step.args[i] as usize).cast::<[u8; LANES]>() };
+        let write = |block: [T; LANES]| {
+            // SAFETY: as above.
+            unsafe { *memory.add(step.out as usize).cast::<[T; LANES]>() = block }
+        };
+        let write_mask = |block: [u8; LANES]| {
+            // SAFETY: as above.
+            unsafe { *memory.add(step.out as usize).cast::<[u8; LANES]>() = block }
+        };
+        macro_rules! one {
+            (|$v:ident| $body:expr $(, far $again:ident)?) => {{
+                let x = read(0);
+                let mut block = [T::ZERO; LANES];
+                for j in 0..LANES {
+                    let $v = x[j];
+                    block[j] = $body;
+                }
+                $(
+                    if x.iter().fold(false, |any, v| any | v.far()) {
+                        for j in 0..LANES {
+                            if x[j].far() {
+                                block[j] = x[j].$again();
+                            }
+                        }
+                    }
+                )?
+                write(block);
+            }};
+        }
+        macro_rules! two {
+            (|$x:ident, $y:ident| $body:expr) => {{
+                let (a, b) = (read(0), read(1));
+                let mut block = [T::ZERO; LANES];
+                for j in 0..LANES {
+                    let ($x, $y) = (a[j], b[j]);
+                    block[j] = $body;
+                }
+                write(block);
+            }};
+        }
+        macro_rules! test {
+            (|$x:ident, $y:ident| $body:expr) => {{
+                let (a, b) = (read(0), read(1));
+                let mut block = [0u8; LANES];
+                for j in 0..LANES {
+                    let ($x, $y) = (a[j], b[j]);
+                    block[j] = u8::from($body);
+                }
+                write_mask(block);
+            }};
+        }
+        macro_rules! masks {
+            (|$x:ident, $y:ident| $body:expr) => {{
+                let (a, b) = (mask(0), mask(1));
+                let mut block = [0u8; LANES];
+                for j in 0..LANES {
+                    let ($x, $y) = (a[j], b[j]);
+                    block[j] = $body;
+                }
+                write_mask(block);
+            }};
+        }
+        macro_rules! fold {
+            ($start:expr, |$x:ident, $y:ident| $body:expr) => {{
+                let x = read(0);
+                let f = |$x: T, $y: T| $body;
+                let mut lanes = [$start; LANES];
+                for j in 0..LANES.min(step.number as usize) {
+                    lanes[j] = f($start, x[j]);
+                }
+                let mut width = LANES / 2;
+                while width > 0 {
+                    for j in 0..width {
+                        lanes[j] = f(lanes[j], lanes[j + width]);
+                    }
+                    width /= 2;
+                }
+                write([f($start, lanes[0]); LANES]);
+            }};
+        }
+        match step.code {
+            Code::Neg => one!(|v| -v),
+            Code::Abs => one!(|v| v.abs()),
+            Code::Sign => one!(|v| {
+                let signed = if v < T::ZERO { -T::ONE } else { T::ZERO };
+                let signed = if v > T::ZERO { T::ONE } else { signed };
+                if v.is_nan() { v } else { signed }
+            }),
+            Code::Floor => one!(|v| v.floor()),
+            Code::Ceil => one!(|v| v.ceil()),
+            Code::Round => one!(|v| v.round()),
+            Code::Recip => one!(|v| T::ONE / v),
+            Code::Powi => one!(|v| v.power::<I>(step.number)),
+            Code::Square => one!(|v| v * v),
+            Code::Cube => one!(|v| v * v * v),
+            Code::One => write([T::ONE; LANES]),
+            Code::Fourth => one!(|v| {
+                let square = v * v;
+                square * square
+            }),
+            Code::InverseSquare => one!(|v| {
+                let inverse = T::ONE / v;
+                inverse * inverse
+            }),
+            Code::Sqrt => one!(|v| v.sqrt()),
+            Code::Rsqrt => one!(|v| T::ONE / v.sqrt()),
+            Code::Cbrt => one!(|v| v.cbrt::<I>()),
+            Code::Exp => one!(|v| v.exp::<I>()),
+            Code::Exp2 => one!(|v| v.exp2::<I>()),
+            Code::Expm1 => one!(|v| v.expm1::<I>()),
+            Code::Log => one!(|v| v.log::<I>()),
+            Code::Log2 => one!(|v| v.log2::<I>()),
+            Code::Log1p => one!(|v| v.log1p::<I>()),
+            Code::Sin => one!(|v| v.sin::<I>(), far far_sin),
+            Code::Cos => one!(|v| v.cos::<I>(), far far_cos),
+            Code::Tan => one!(|v| v.tan::<I>(), far far_tan),
+            Code::Asin => one!(|v| v.asin::<I>()),
+            Code::Acos => one!(|v| v.acos::<I>()),
+            Code::Atan => one!(|v| v.atan::<I>()),
+            Code::Sinh => one!(|v| v.sinh::<I>()),
+            Code::Cosh => one!(|v| v.cosh::<I>()),
+            Code::Tanh => one!(|v| v.tanh::<I>()),
+            Code::Asinh => one!(|v| v.asinh::<I>()),
+            Code::Acosh => one!(|v| v.acosh::<I>()),
+            Code::Atanh => one!(|v| v.atanh::<I>()),
+            Code::Sigmoid => one!(|v| v.sigmoid::<I>()),
+            Code::Softplus => one!(|v| v.softplus::<I>()),
+            Code::Erf => one!(|v| v.erf::<I>()),
+            Code::Erfc => one!(|v| v.erfc::<I>()),
+            Code::Add => two!(|x, y| x + y),
+            Code::Sub => two!(|x, y| x - y),
+            Code::Mul => two!(|x, y| x * y),
+            Code::Div => two!(|x, y| x / y),
+            Code::Rem => two!(|x, y| x.rem(y)),
+            Code::Pow => two!(|x, y| x.pow::<I>(y)),
+            Code::Atan2 => two!(|x, y| x.atan2::<I>(y)),
+            Code::Hypot => two!(|x, y| x.hypot::<I>(y)),
+            Code::Max => two!(|x, y| if (x > y) | x.is_nan() { x } else { y }),
+            Code::Min => two!(|x, y| if (x < y) | x.is_nan() { x } else { y }),
+            Code::LinearMul => two!(|x, y| {
+                let product = if x == T::ZERO { T::ZERO } else { x * y };
+                if y == T::ZERO { T::ZERO } else { product }
+            }),
+            Code::Lt => test!(|x, y| x < y),
+            Code::Le => test!(|x, y| x <= y),
+            Code::Gt => test!(|x, y| x > y),
+            Code::Ge => test!(|x, y| x >= y),
+            Code::Eq => test!(|x, y| x == y),
+            Code::Ne => test!(|x, y| x != y),
+            Code::Select => {
+                let (m, a, b) = (mask(0), read(1), read(2));
+                let mut block = [T::ZERO; LANES];
+                for j in 0..LANES {
+                    block[j] = if m[j] != 0 { a[j] } else { b[j] };
+                }
+                write(block);
+            }
+            Code::And => masks!(|x, y| x & y),
+            Code::Or => masks!(|x, y| x | y),
+            Code::Xor => masks!(|x, y| x ^ y),
+            Code::Not => {
+                let mut block = mask(0);
+                for j in 0..LANES {
+                    block[j] ^= 1;
+                }
+                write_mask(block);
+            }
+            Code::Copy => write(read(0)),
+            Code::Sum => fold!(T::ZERO, |x, y| x + y),
+            Code::Prod => fold!(T::ONE, |x, y| x * y),
+            Code::Largest => {
+                fold!(T::from_f64(f64::NEG_INFINITY), |x, y| if (x > y) | x.is_nan() { x } else { y })
+            }
+            Code::Smallest => {
+                fold!(T::from_f64(f64::INFINITY), |x, y| if (x < y) | x.is_nan() { x } else { y })
+            }
+        }
+    }
+}
