@@ -21,7 +21,7 @@ struct Checked {
 
 impl Checked {
     fn behind(&self, level: usize, t: usize) -> usize {
-        if (level % 2 == 0) != self.reverse { t } else { self.trips - 1 - t }
+        if level.is_multiple_of(2) != self.reverse { t } else { self.trips - 1 - t }
     }
 }
 

@@ -207,7 +207,14 @@ fn loops_and_branches() {
     for (length, reverse) in [(5, false), (4, true), (1, false), (0, false)] {
         let xs = Type::new(DType::F64, [length]);
         let g = build(&[scalar.clone(), scalar.clone(), xs.clone()], |b, a| {
-            let scan = Scan { constants: 1, carry: 1, length, reverse, body: Arc::new(body.clone()), checkpoints: None };
+            let scan = Scan {
+                constants: 1,
+                carry: 1,
+                length,
+                reverse,
+                body: Arc::new(body.clone()),
+                checkpoints: None,
+            };
             b.emit(scan, a).unwrap().to_vec()
         });
         let mut rng = Rng::new(7);

@@ -118,7 +118,7 @@ struct Run<'a, S> {
 
 impl<S: Stepper> Run<'_, S> {
     fn forward(&self, level: usize) -> bool {
-        (level % 2 == 0) != self.sweep.reverse
+        level.is_multiple_of(2) != self.sweep.reverse
     }
 
     /// The buffer for the state of level `j` at place `row` of level `k`.
