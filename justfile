@@ -15,6 +15,10 @@ test *args:
 ci:
     .ci/run
 
+# The tape's unsafe code under Miri, which comes with a nightly toolchain: `rustup component add miri --toolchain nightly`.
+miri:
+    cargo +nightly miri test -p gradus-num --test tape
+
 # Times of the CPU kernels.
 bench:
     cargo run --release -p gradus-cpu --example kernels

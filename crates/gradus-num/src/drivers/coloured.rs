@@ -16,7 +16,7 @@ const FROM: usize = 16;
 /// For many matrices it may be: narrower passes are cheaper. But not where the matrix is as small as this.
 const FEW_ENTRIES: usize = FROM * FROM;
 /// What coloured passes may cost at most, as a part of the full matrix's cost: the model is rough.
-const PAYS: f64 = 0.9;
+const PAYS: f64 = 0.97;
 
 /// The passes, once looked for, and room for the values.
 struct Kept<P> {

@@ -8,8 +8,8 @@
 //! Each mode compiles the function anew; only the drivers' methods that are called are compiled. A gradient
 //! compiles it for nine number types: `f64`'s counting twin, five dual widths, one more for tangents that came out NaN, the tape,
 //! and `f64` where the value alone is asked for. `forward::*` and `reverse::*` compile one. For a function of a dozen operations in a release
-//! build that came to, in processor seconds of the compiler: 0.1 with no derivative, 0.2 with `forward::gradient`, 0.9 with
-//! [`gradient`] and 2.3 with [`hessian`] (`bench/scalar/build-time.sh`).
+//! build that came to, in processor seconds of the compiler: 0.1 with no derivative, 0.2 with `forward::gradient`, 1.0 with
+//! [`gradient`] and 2.0 with [`hessian`] (`bench/scalar/build-time.sh`).
 //!
 //! The cost model sums measured [`UnitCosts`]; [`calibrate`] measures those of the machine at hand.
 
