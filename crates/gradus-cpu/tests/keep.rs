@@ -6,9 +6,9 @@ mod models;
 #[allow(dead_code)]
 mod programs;
 
-use gradus_core::ops::{Axes, Reduce, ReduceKind};
+use gradus_core::ops::*;
 use gradus_core::transforms::value_and_grad;
-use gradus_core::{Array, Builder, Graph, interpret};
+use gradus_core::{Array, Binary, Builder, DType, Graph, Type, interpret};
 use gradus_cpu::exec::Executable;
 use gradus_plan::{Budget, Options, Plan, Strategy, plan};
 use programs::{arguments, random};
@@ -98,6 +98,53 @@ fn networks() {
     }
 }
 
+/// `x -> sum(y²)` and its gradient, where `y` is `x` after layers of `x ↦ relu(x) · noise > 0.3`, divided by what is kept.
+fn masks(shape: &[usize]) -> Graph {
+    let mut b = Builder::new();
+    let ty = Type::new(DType::F32, shape);
+    let (x, noise) = (b.input(ty.clone()), b.input(ty.clone()));
+    let mut y = x;
+    for share in [0.3, 0.5, 0.7] {
+        y = models::relu(&mut b, y);
+        // Dropout: what is left is made larger.
+        let limit = b.full(&ty, share);
+        let stays = b.emit1(Compare::Gt, &[noise, limit]).unwrap();
+        let (zero, scale) = (b.zeros_like(y), b.full(&ty, 1.0 / (1.0 - share)));
+        let larger = b.emit1(Binary::Mul, &[y, scale]).unwrap();
+        y = b.emit1(Select, &[stays, larger, zero]).unwrap();
+        let half = b.full(&ty, 0.25);
+        y = b.emit1(Binary::Sub, &[y, half]).unwrap();
+        // A barrier, so that masks have to wait.
+        let last = shape.len() - 1;
+        y = b.emit1(Cumulative { kind: CumulativeKind::Sum, axis: last, reverse: false }, &[y]).unwrap();
+    }
+    let y = b.emit1(Binary::Mul, &[y, y]).unwrap();
+    let axes: Axes = (0..shape.len()).collect();
+    let y = b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[y]).unwrap();
+    value_and_grad(&b.finish(vec![y]), &[true, false]).unwrap()
+}
+
+#[test]
+fn masks_wait_as_bits() {
+    for shape in [&[1][..], &[7], &[8], &[1000], &[5, 13], &[33, 129], &[3, 5, 7], &[64, 512]] {
+        let g = masks(shape);
+        let args = arguments(&g, 9);
+        check(&g, &args, 1e-5);
+        let n: usize = shape.iter().product();
+        let masks = |strategy| {
+            let p = plan(&g, &with(strategy, None)).unwrap();
+            let kept = p.residuals();
+            let masks = kept.into_iter().filter(|r| r.ty.dtype == DType::Bool);
+            masks.map(|r| (r.bytes, p.packed(r.value))).collect::<Vec<_>>()
+        };
+        assert!(masks(Strategy::Plain).into_iter().all(|m| m == (n, false)));
+        if n >= 1000 {
+            let nested = masks(Strategy::Nested);
+            assert!(!nested.is_empty() && nested.into_iter().all(|m| m == (n.div_ceil(8), true)), "{shape:?}");
+        }
+    }
+}
+
 const RULES: [models::Update; 4] =
     [models::Update::Sgd, models::Update::Momentum, models::Update::Adam, models::Update::Clipped];
 
@@ -164,6 +211,6 @@ fn an_explanation_names_what_runs_and_what_is_kept() {
     }
     assert!(json.contains(&format!("\"planned_peak_bytes\":{}", p.planned_peak_bytes())));
     assert!(p.memory_svg().ends_with("</svg>"));
-    assert_eq!(p.saved_bytes(), p.residuals().iter().map(|r| r.ty.bytes()).sum::<usize>());
+    assert_eq!(p.saved_bytes(), p.residuals().iter().map(|r| r.bytes).sum::<usize>());
     assert!(p.memory_curve().into_iter().max().unwrap() <= p.arena_bytes());
 }

@@ -134,7 +134,7 @@ impl Plan {
                 writeln!(
                     out,
                     "  {:>10} {:<16} {:<12} {}{}",
-                    mib(r.ty.bytes()),
+                    mib(r.bytes),
                     r.ty.to_string(),
                     r.op,
                     r.why,
@@ -212,7 +212,7 @@ impl Plan {
                 format!(
                     "{{\"type\":{},\"bytes\":{},\"op\":{},\"why\":{},\"source\":{}}}",
                     json_text(&r.ty.to_string()),
-                    r.ty.bytes(),
+                    r.bytes,
                     json_text(r.op),
                     json_text(r.why),
                     json_text(&r.site.to_string())

@@ -11,6 +11,7 @@ mod explain;
 mod fuse;
 mod keep;
 pub mod kernel;
+mod packed;
 mod passes;
 mod phase;
 mod plan;

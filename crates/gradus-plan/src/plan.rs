@@ -5,6 +5,7 @@ use gradus_core::{Graph, Op, Result, Site, Type, Var};
 use crate::arena::{self, Block};
 use crate::fuse::{self, Source};
 use crate::kernel::{Kernel, Work};
+use crate::packed::{self, waiting_bytes};
 use crate::{Options, Strategy, passes};
 
 /// Where a value lives.
@@ -41,6 +42,7 @@ pub struct Plan {
     pub(crate) arena: usize,
     pub(crate) blocks: Vec<Block>,
     pub(crate) block_of: Vec<Option<usize>>,
+    pub(crate) packed: Vec<bool>,
     pub(crate) input_types: Vec<Type>,
     pub(crate) output_types: Vec<Type>,
     pub(crate) decision: Decision,
@@ -64,6 +66,8 @@ pub struct Residual {
     pub value: Var,
     /// Its type.
     pub ty: Type,
+    /// Bytes that it takes: masks may be [packed](Plan::packed).
+    pub bytes: usize,
     /// The primitive that made it.
     pub op: &'static str,
     /// The source line that made it.
@@ -83,7 +87,8 @@ impl Plan {
     /// Plans a graph as it is; equations of different stages never share a kernel.
     pub(crate) fn staged(graph: Graph, stages: &[u32], options: &Options) -> Result<Plan> {
         let fused = fuse::fuse(&graph, stages, options)?;
-        Ok(Layout::new(graph, fused.kernels, fused.sources).finish())
+        let bits = options.strategy != Strategy::Plain;
+        Ok(Layout::new(graph, fused.kernels, fused.sources, bits).finish())
     }
 
     /// The program that is run: simplified, with what is computed again written out.
@@ -97,6 +102,15 @@ impl Plan {
     /// Where a value lives; `None` for values that never reach memory.
     pub fn place(&self, v: Var) -> Option<Place> {
         self.places[v.index()]
+    }
+    /// Whether a value, of booleans, is stored as bits: element `i` is bit `i % 8` of byte `i / 8`.
+    pub fn packed(&self, v: Var) -> bool {
+        self.packed[v.index()]
+    }
+    /// Bytes that a value takes in memory.
+    pub fn stored_bytes(&self, v: Var) -> usize {
+        let ty = self.graph.ty(v);
+        if self.packed[v.index()] { waiting_bytes(ty) } else { ty.bytes() }
     }
     /// How each result comes to be.
     pub fn returns(&self) -> &[Return] {
@@ -153,10 +167,7 @@ impl Plan {
     }
     /// Estimated seconds of a run on two threads, for comparing plans of one program.
     pub fn estimated_seconds(&self) -> f64 {
-        let one = |k: &Kernel| match &k.work {
-            Work::Product(_) => k.flops * 6e-12 + k.bytes * 2e-11,
-            _ => (k.flops * 3e-11).max(k.bytes * 5e-11) + 5e-7,
-        };
+        let one = |k: &Kernel| kernel_seconds(matches!(k.work, Work::Product(_)), k.flops, k.bytes);
         self.kernels.iter().map(one).sum()
     }
     /// The bound on allocations outside the arena: for a product, what its kernel packs (at most
@@ -199,6 +210,7 @@ impl Plan {
                 out.push(Residual {
                     value: v,
                     ty: self.graph.ty(v).clone(),
+                    bytes: self.stored_bytes(v),
                     op: eqn.map_or("full", |e| e.op.name()),
                     site: site.unwrap_or_else(|| self.kernels[k].site.clone()),
                     why: self.why_kept(v),
@@ -209,7 +221,7 @@ impl Plan {
     }
     /// Bytes that the first half keeps for the second.
     pub fn saved_bytes(&self) -> usize {
-        self.residuals().iter().map(|r| r.ty.bytes()).sum()
+        self.residuals().iter().map(|r| r.bytes).sum()
     }
     fn why_kept(&self, v: Var) -> &'static str {
         let mut linear = false;
@@ -253,6 +265,11 @@ impl Plan {
     }
 }
 
+/// Estimated seconds of a kernel, a matrix product or another.
+pub(crate) fn kernel_seconds(product: bool, flops: f64, bytes: f64) -> f64 {
+    if product { flops * 6e-12 + bytes * 2e-11 } else { (flops * 3e-11).max(bytes * 5e-11) + 5e-7 }
+}
+
 /// Finds a place for every value.
 struct Layout {
     graph: Graph,
@@ -261,10 +278,11 @@ struct Layout {
     returns: Vec<Return>,
     /// For each value, the kernel that writes it and the last that reads it.
     life: Vec<Option<(usize, usize)>>,
+    packed: Vec<bool>,
 }
 
 impl Layout {
-    fn new(graph: Graph, kernels: Vec<Kernel>, sources: Vec<Source>) -> Self {
+    fn new(graph: Graph, kernels: Vec<Kernel>, sources: Vec<Source>, bits: bool) -> Self {
         let n = graph.types().len();
         let mut places = vec![None; n];
         for (i, v) in graph.inputs().iter().enumerate() {
@@ -292,7 +310,12 @@ impl Layout {
                 life[v.index()] = Some((k, k));
             }
         }
-        Layout { graph, kernels, places, returns, life }
+        let packed = if bits {
+            packed::packed(&graph, &kernels, |v| places[v.index()].is_none())
+        } else {
+            vec![false; n]
+        };
+        Layout { graph, kernels, places, returns, life, packed }
     }
 
     fn finish(mut self) -> Plan {
@@ -305,7 +328,9 @@ impl Layout {
             let ends = |v: Var| self.life[v.index()].is_some_and(|l| l.1 == k);
             let free = |read: Var, written: Var| {
                 let places = (self.places[read.index()], self.places[written.index()]);
+                let bits = self.packed[read.index()] || self.packed[written.index()];
                 ends(read)
+                    && !bits
                     && match places {
                         (Some(Place::Argument(a)), Some(Place::Result(_))) => {
                             !self.returns.contains(&Return::Argument(a))
@@ -337,8 +362,10 @@ impl Layout {
             for &v in &kernel.writes {
                 if self.places[v.index()].is_none() && block_of[v.index()].is_none() {
                     let to = self.life[v.index()].map_or(k, |l| l.1);
+                    let ty = self.graph.ty(v);
+                    let bytes = if self.packed[v.index()] { waiting_bytes(ty) } else { ty.bytes() };
                     block_of[v.index()] = Some(blocks.len());
-                    blocks.push(Block { from: k, to, bytes: self.graph.ty(v).bytes(), offset: 0 });
+                    blocks.push(Block { from: k, to, bytes, offset: 0 });
                 }
             }
             if kernel.workspace > 0 {
@@ -367,6 +394,7 @@ impl Layout {
             arena,
             blocks,
             block_of,
+            packed: self.packed,
             decision: Decision::default(),
         }
     }

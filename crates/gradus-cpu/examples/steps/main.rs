@@ -119,6 +119,9 @@ fn time_with(name: &str, graph: &Graph, runs: usize, options: &Options) {
         peak as f64 / 1048576.0,
         planned.estimated_seconds() * 1e3,
     );
+    if std::env::var("EXPLAIN").is_ok() {
+        println!("{}", planned.explain());
+    }
     if runs == 0 {
         return;
     }

@@ -15,6 +15,7 @@
 //!
 //! `profile` runs a plan with a clock beside it.
 
+mod bits;
 mod control;
 mod fast;
 mod lanes;

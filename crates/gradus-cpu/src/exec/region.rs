@@ -21,6 +21,8 @@ pub(super) enum Mode {
     Splat,
     /// Copied through strides.
     Strided(View),
+    /// Unpacked from bits, of which this is the first.
+    Bits(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub(super) struct Store {
     pub(super) slot: usize,
     /// Whether the value is computed in a tile and copied at the end, because its place is still being read.
     pub(super) copied: bool,
+    /// Whether it is copied into bits.
+    pub(super) bits: bool,
     pub(super) reduce: Option<ReduceKind>,
     /// Where its partial results begin in the kernel's workspace.
     pub(super) partials: usize,
@@ -109,7 +113,9 @@ impl Compiled {
         let mut loads = Vec::new();
         for (slot, load) in region.loads.iter().enumerate() {
             let width = load.dtype.size();
-            let mode = if load.view.is_scalar() {
+            let mode = if plan.packed(load.value) {
+                Mode::Bits(load.view.offset as usize)
+            } else if load.view.is_scalar() {
                 Mode::Splat
             } else if load.view.dims.len() == 1 && load.view.dims[0].1 == 1 {
                 Mode::Direct
@@ -150,10 +156,11 @@ impl Compiled {
                 let load = region.loads.iter().position(of).expect("a buffer taken over is read");
                 slot < first || last_use[load] > slot - first
             });
-            if store.reduce.is_none() && !hazard && slot >= first && !outside[slot] {
+            let bits = plan.packed(store.value);
+            if store.reduce.is_none() && !hazard && !bits && slot >= first && !outside[slot] {
                 outside[slot] = true;
             }
-            let copied = store.reduce.is_none() && (hazard || slot < first);
+            let copied = store.reduce.is_none() && (hazard || bits || slot < first);
             stores.push(Store {
                 place: place(store.value),
                 width: dtype.size(),
@@ -161,6 +168,7 @@ impl Compiled {
                 level,
                 slot,
                 copied,
+                bits,
                 reduce: store.reduce,
                 partials,
             });

@@ -16,7 +16,7 @@ use super::lanes::{self, Operands};
 use super::memory::{Memory, Scratch};
 use super::reduce::{self, Combine, with_number};
 use super::region::{Compiled, Load, Mode, Store};
-use super::strided;
+use super::{bits, strided};
 use crate::Pool;
 
 /// Serial work below this never goes to the pool.
@@ -275,6 +275,11 @@ impl<'a> Runner<'a> {
                 }
             }
             for store in region.stores.iter().filter(|s| s.copied) {
+                if store.bits {
+                    let at = self.memory.at_mut(store.place).add(tile.start(store.level) / 8);
+                    bits::pack(self.pointers[store.slot], at, tile.count(store.level));
+                    continue;
+                }
                 let at = self.memory.at_mut(store.place).add(tile.start(store.level) * store.width);
                 let bytes = tile.count(store.level) * store.width;
                 std::ptr::copy_nonoverlapping(self.pointers[store.slot], at, bytes);
@@ -293,6 +298,10 @@ impl<'a> Runner<'a> {
                 Mode::Direct => {
                     let base = self.memory.at(load.place).offset(load.offset);
                     self.pointers[load.slot] = base.add(start * load.width).cast_mut();
+                }
+                Mode::Bits(first) => {
+                    let out = self.scratch.add(load.tile);
+                    bits::unpack(self.memory.at(load.place), first + start, out, n);
                 }
                 Mode::Strided(view) => {
                     let base = self.memory.at(load.place).offset(load.offset);

@@ -19,8 +19,8 @@ pub(super) struct Halves {
     pub(super) available: Vec<bool>,
     /// For each value, the equation that defines it.
     pub(super) made: Vec<Option<usize>>,
-    /// For each equation, whether it works on the results of the way back without being part of it.
-    pub(super) after: Vec<bool>,
+    /// What each equation has to do with the way back.
+    pub(super) parts: Vec<Part>,
 }
 
 /// For each value, the equation that defines it.
@@ -58,9 +58,12 @@ pub(super) fn is_cheap(op: &Op) -> bool {
 
 /// What an equation has to do with the way back.
 #[derive(Clone, Copy, PartialEq)]
-enum Part {
+pub(super) enum Part {
+    /// Nothing: it computes values.
     First,
+    /// It brings cotangents back.
     Back,
+    /// It works on what has come back.
     After,
 }
 
@@ -131,8 +134,7 @@ impl Halves {
                 available[v.index()] = here;
             }
         }
-        let after = parts.iter().map(|p| *p == Part::After).collect();
-        Some(Halves { at, available, made: definitions(graph), after })
+        Some(Halves { at, available, made: definitions(graph), parts })
     }
 
     /// The program as it is, divided at the boundary.

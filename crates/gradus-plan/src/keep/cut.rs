@@ -11,6 +11,7 @@ use gradus_core::{Graph, Type, Var};
 
 use super::boundary::{Halves, is_cheap};
 use crate::fuse::{is_elementwise, is_movement};
+use crate::packed::waiting_bytes;
 
 /// Equations that may be run again: element-wise ones and movement.
 pub(super) fn elementwise(op: &Op) -> bool {
@@ -23,7 +24,7 @@ pub(super) fn cheap(op: &Op) -> bool {
 }
 
 /// Estimated nanoseconds of an equation inside a fused kernel.
-fn nanos(graph: &Graph, i: usize) -> f64 {
+pub(super) fn nanos(graph: &Graph, i: usize) -> f64 {
     let eqn = &graph.eqns()[i];
     if matches!(eqn.op, Op::Full(_)) || is_movement(&eqn.op) {
         return 0.0;
@@ -56,7 +57,7 @@ pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, again: fn(&Op) ->
                 free[v.index()] = true;
                 continue;
             }
-            let bytes = if returned[v.index()] { 0.0 } else { graph.ty(v).bytes() as f64 };
+            let bytes = if returned[v.index()] { 0.0 } else { waiting_bytes(graph.ty(v)) as f64 };
             // A tie goes to the value that is there first.
             net.edge(2 * v.index(), 2 * v.index() + 1, bytes * (1.0 + 1e-6 * i as f64 / n as f64));
             let dear = !again(&eqn.op);

@@ -6,13 +6,13 @@
 
 use gradus_core::{Graph, Result};
 
-use super::boundary::{Halves, is_cheap};
+use super::boundary::{Halves, Part, is_cheap};
 use crate::passes::Copier;
 
 /// The graph with cheap equations after the way back moved to where what they read is complete.
 pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
     let eqns = graph.eqns();
-    let moves = |i: usize| i >= halves.at && halves.after[i] && is_cheap(&eqns[i].op);
+    let moves = |i: usize| i >= halves.at && halves.parts[i] == Part::After && is_cheap(&eqns[i].op);
     // Equations that need nothing of the way back wait until they are asked for.
     let idle =
         |i: usize| i >= halves.at && is_cheap(&eqns[i].op) && halves.available[eqns[i].outputs[0].index()];

@@ -4,23 +4,28 @@
 //! reads of the first is kept meanwhile. [`boundary`] finds where the halves meet. [`early`] lets an update of
 //! parameters follow each gradient at once. [`nested`] multiplies local
 //! derivatives out while their operands are at hand, so that an element-wise region keeps its derivative only.
-//! [`cut`] chooses what crosses: a minimum cut over bytes and time. [`segments`] gives memory back by recomputing
-//! whole stretches, matrix products included. [`rewrite`] writes the choice into the program: what is computed again
-//! becomes equations of the second half.
+//! [`cut`] chooses what crosses: a minimum cut over bytes and time. [`rewrite`] writes the choice into the program: what
+//! is computed again becomes equations of the second half.
+//!
+//! Under a [`budget`] more is computed again, matrix products included: the first half becomes a [`chain`] of stages, a
+//! [`schedule`] says when each is run again, and [`replay`] writes that into the program.
 //!
 //! The derivative program is fixed before a budget is read: a budget only moves values between kept and computed
 //! again, by the same equations.
 
 mod boundary;
+mod budget;
+mod chain;
 mod cut;
 mod early;
 mod nested;
+mod replay;
 mod rewrite;
-mod segments;
+mod schedule;
 
-use gradus_core::{ErrorKind, Graph, Result};
+use gradus_core::{Graph, Result};
 
-use crate::{Budget, Options, Plan, Strategy};
+use crate::{Options, Plan, Strategy};
 use boundary::Halves;
 
 /// Bytes that a nanosecond is worth where time is all that counts: keeping a byte costs its writing and reading.
@@ -45,7 +50,7 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
         let mut plan = Plan::staged(s.graph, &s.stages, options)?;
         plan.decision.strategy = options.strategy;
         plan.decision.why = why.into();
-        within(options, &plan)?;
+        budget::within(options, &plan)?;
         Ok(plan)
     };
     const STRAIGHT: &str = "nothing is kept for later: the program has no second half";
@@ -70,81 +75,10 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
                 Some(budget) if options.strategy == Strategy::Auto => {
                     let mut fast = Plan::staged(s.graph, &s.stages, options)?;
                     fast.decision.why = why.into();
-                    fit(&graph, &halves, fast, budget, options)
+                    budget::fit(&graph, &halves, fast, budget, options)
                 }
                 _ => staged(s, why),
             }
         }
     }
-}
-
-/// The fastest plan within the budget.
-fn fit(graph: &Graph, halves: &Halves, fast: Plan, budget: Budget, options: &Options) -> Result<Plan> {
-    let natural = fast.peak(options);
-    let limit = match budget {
-        Budget::Bytes(bytes) => bytes,
-        Budget::Share(share) => (natural as f64 * share) as usize,
-    };
-    if natural <= limit {
-        return Ok(fast);
-    }
-    let mut smallest = natural;
-    let mut best: Option<Plan> = None;
-    let mut looked_at = vec![("no budget".to_string(), natural, fast.estimated_seconds())];
-    let mut consider = |kept: &[bool], what: String| -> Result<bool> {
-        let s = rewrite::rewrite(graph, halves, kept)?;
-        let mut plan = Plan::staged(s.graph, &s.stages, options)?;
-        let (peak, seconds) = (plan.peak(options), plan.estimated_seconds());
-        smallest = smallest.min(peak);
-        looked_at.push((what.clone(), peak, seconds));
-        let fits = peak <= limit;
-        if fits && best.as_ref().is_none_or(|b| seconds < b.estimated_seconds()) {
-            plan.decision.why = format!("the fastest plan found within {limit} bytes: {what}");
-            best = Some(plan);
-        }
-        Ok(fits)
-    };
-    // Dearer and dearer ways to save, in an order that no budget changes; the first that fits is the fastest.
-    let mut done = false;
-    for worth in [2.0, 0.5, 0.1, 0.0] {
-        let kept = cut::kept(graph, halves, worth, cut::cheap);
-        if consider(&kept, format!("element-wise work is done again for {worth} bytes a nanosecond"))? {
-            done = true;
-            break;
-        }
-    }
-    if !done {
-        let base = cut::kept(graph, halves, 0.0, cut::cheap);
-        for (pieces, kept) in segments::choices(graph, halves, &base) {
-            consider(&kept, format!("{pieces} stretches are computed again, products included"))?;
-        }
-    }
-    match best {
-        Some(mut plan) => {
-            plan.decision.strategy = options.strategy;
-            plan.decision.alternatives = looked_at;
-            Ok(plan)
-        }
-        None => Err(too_small(limit, smallest).into()),
-    }
-}
-
-fn too_small(limit: usize, smallest: usize) -> ErrorKind {
-    ErrorKind::Argument {
-        op: "memory_budget",
-        detail: format!(
-            "no plan for this program stays within {limit} bytes; the smallest that was found needs {smallest} bytes"
-        ),
-    }
-}
-
-/// A budget on a plan that has no choice.
-fn within(options: &Options, plan: &Plan) -> Result<()> {
-    let peak = plan.peak(options);
-    let limit = match options.memory_budget {
-        None => return Ok(()),
-        Some(Budget::Bytes(bytes)) => bytes,
-        Some(Budget::Share(share)) => (peak as f64 * share) as usize,
-    };
-    if peak <= limit { Ok(()) } else { Err(too_small(limit, peak).into()) }
 }

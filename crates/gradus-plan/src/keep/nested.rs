@@ -14,6 +14,7 @@ use gradus_core::ops::{LinearMul, Op, Select};
 use gradus_core::{Binary, Graph, Result, Site, Unary, Var};
 
 use super::boundary::Halves;
+use crate::packed::waiting_bytes;
 use crate::passes::Copier;
 
 /// A coefficient, as an expression over values of the first half.
@@ -163,7 +164,7 @@ impl Region<'_> {
             match &eqn.op {
                 Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) => v = eqn.inputs[0],
                 Op::Full(_) => return 0,
-                _ => return self.graph.ty(v).bytes(),
+                _ => return waiting_bytes(self.graph.ty(v)),
             }
         }
         0

@@ -1,0 +1,81 @@
+//! Planning time and quality for programs of 100, 1,000 and 10,000 equations:
+//! `cargo run --release -p gradus-plan --example planning`.
+//!
+//! For each program: the time to plan it, without a budget and with budgets; the arena against the most bytes alive at
+//! once in the order of its kernels, which no packing can go below; and the peak, as a share of the one without a
+//! budget, and the estimated time of what a budget leads to.
+
+#[allow(dead_code)]
+#[path = "../../gradus-cpu/examples/steps/models.rs"]
+mod models;
+#[allow(dead_code)]
+#[path = "../../gradus-cpu/tests/programs/mod.rs"]
+mod programs;
+
+use std::time::Instant;
+
+use gradus_core::ops::{Axes, Reduce, ReduceKind};
+use gradus_core::transforms::value_and_grad;
+use gradus_core::{Builder, Graph};
+use gradus_plan::{Budget, Options, Plan, plan};
+
+fn main() {
+    println!("| program | equations | budget | planned in | kernels | arena / bound | peak | estimated time |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for size in [100, 1_000, 10_000] {
+        // About 39 equations a layer with its way back and its update.
+        let layers = (size / 39).max(2);
+        let step = models::step(&vec![256; layers + 1], 4096, models::mish_of, models::Update::Sgd);
+        report("MLP step", &step);
+        report("random programs", &random(size));
+    }
+}
+
+/// Gradients of random programs, one after another, until there are about `size` equations.
+fn random(size: usize) -> Graph {
+    let mut b = Builder::new();
+    let mut totals = Vec::new();
+    let mut seed = 0;
+    while b.graph().eqns().len() * 3 < size {
+        let (graph, _) = programs::random(seed);
+        seed += 1;
+        let inputs: Vec<_> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
+        for v in b.inline(&graph, &inputs).expect("the same types") {
+            let axes: Axes = (0..b.shape(v).rank()).collect();
+            totals.push(b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[v]).expect("axes"));
+        }
+    }
+    let mut total = None;
+    for v in totals {
+        total = b.add_tangents(total, Some(v)).expect("scalars");
+    }
+    let graph = b.finish(total.into_iter().collect());
+    value_and_grad(&graph, &vec![true; graph.inputs().len()]).expect("gradients")
+}
+
+fn report(name: &str, graph: &Graph) {
+    let mut free: Option<Plan> = None;
+    for share in [None, Some(0.75), Some(0.5), Some(0.35)] {
+        let options =
+            Options { memory_budget: share.map(Budget::Share), donate: true, ..Options::default() };
+        let began = Instant::now();
+        let planned = plan(graph, &options);
+        let took = began.elapsed();
+        let budget = share.map_or("none".into(), |s| format!("{:.0} %", s * 100.0));
+        let line = match planned {
+            Ok(planned) => {
+                let free = free.get_or_insert_with(|| planned.clone());
+                let ratio = |x: usize, y: usize| 100.0 * x as f64 / y.max(1) as f64;
+                format!(
+                    "{} | {:.1} % | {:.1} % | {:+.1} %",
+                    planned.kernels().len(),
+                    ratio(planned.arena_bytes(), planned.arena_lower_bound()),
+                    ratio(planned.planned_peak_donated_bytes(), free.planned_peak_donated_bytes()),
+                    100.0 * (planned.estimated_seconds() / free.estimated_seconds() - 1.0)
+                )
+            }
+            Err(_) => "– | – | refused | –".into(),
+        };
+        println!("| {name} | {} | {budget} | {took:.1?} | {line} |", graph.eqns().len());
+    }
+}

@@ -1,0 +1,129 @@
+//! A schedule written into the program: each run of a stage becomes equations of its own.
+
+use gradus_core::{Graph, Result, Var};
+
+use super::Staged;
+use super::chain::Chain;
+use super::schedule::Event;
+use crate::passes::Copier;
+
+/// A program in the making.
+struct Replay<'a> {
+    chain: &'a Chain<'a>,
+    copy: Copier,
+    /// For each value, whether its newest copy may be read.
+    at_hand: Vec<bool>,
+    /// How many events keep each value.
+    held: Vec<u32>,
+    /// Values at hand that are let go when nobody keeps them.
+    passing: Vec<Var>,
+    /// Marks of a search.
+    seen: Vec<bool>,
+}
+
+/// The program that does what a schedule says.
+pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
+    let graph = chain.graph;
+    let n = graph.types().len();
+    let mut at_hand = vec![false; n];
+    graph.inputs().iter().for_each(|v| at_hand[v.index()] = true);
+    let mut held = vec![0; n];
+    chain.always.iter().for_each(|v| held[v.index()] += 1);
+    let copy = Copier::new(graph);
+    let mut r = Replay { chain, copy, at_hand, held, passing: Vec::new(), seen: vec![false; n] };
+    // The first run also makes what is returned or kept throughout.
+    let first_of = |v: &Var| chain.halves.available[v.index()] && chain.halves.made[v.index()].is_some();
+    let mut wanted: Vec<Var> = graph.outputs().iter().chain(&chain.always).copied().filter(first_of).collect();
+    let mut split = None;
+    for event in events {
+        match event {
+            Event::Forward(stages, keep) => {
+                let next = chain.stages.get(stages.end).map_or(&[][..], |s| &s.crossing);
+                let mut targets: Vec<Var> = keep.iter().chain(next).copied().collect();
+                wanted.retain(|v| {
+                    let now = chain.stage_of[v.index()] < stages.end;
+                    if now {
+                        targets.push(*v);
+                    }
+                    !now
+                });
+                r.demand(&targets)?;
+                keep.iter().for_each(|v| r.held[v.index()] += 1);
+                r.let_go(next);
+            }
+            Event::Back(stage) => {
+                if split.is_none() {
+                    r.demand(&std::mem::take(&mut wanted))?;
+                    split = Some(r.copy.b.graph().eqns().len());
+                }
+                for &i in &chain.stages[*stage].back {
+                    let eqn = &graph.eqns()[i];
+                    r.demand(&eqn.inputs)?;
+                    r.copy.copy(eqn)?;
+                    eqn.outputs.iter().for_each(|v| r.at_hand[v.index()] = true);
+                }
+                r.let_go(&[]);
+            }
+            Event::Release(values) => {
+                for v in values {
+                    r.held[v.index()] -= 1;
+                    r.passing.push(*v);
+                }
+                r.let_go(&[]);
+            }
+        }
+    }
+    finish(r.copy, graph, split.unwrap_or(0))
+}
+
+fn finish(copy: Copier, graph: &Graph, split: usize) -> Result<Staged> {
+    let (graph, split) = copy.finish_split(graph.outputs(), split);
+    let stages = (0..graph.eqns().len()).map(|i| u32::from(i >= split)).collect();
+    Ok(Staged { graph, stages })
+}
+
+impl Replay<'_> {
+    /// Makes values readable: what they need and is not at hand is computed, in the order of the program.
+    fn demand(&mut self, values: &[Var]) -> Result<()> {
+        let (graph, halves) = (self.chain.graph, self.chain.halves);
+        let mut pending: Vec<Var> = values.to_vec();
+        let mut eqns: Vec<usize> = Vec::new();
+        while let Some(v) = pending.pop() {
+            let Some(i) = halves.made[v.index()].filter(|_| !self.at_hand[v.index()]) else { continue };
+            if !std::mem::replace(&mut self.seen[v.index()], true) {
+                eqns.push(i);
+                pending.extend(&graph.eqns()[i].inputs);
+            }
+        }
+        eqns.sort_unstable();
+        eqns.dedup();
+        for i in eqns {
+            let eqn = &graph.eqns()[i];
+            // Of several results one may be at hand already, and stays what it is.
+            let known = eqn.outputs.iter().filter(|v| self.at_hand[v.index()]);
+            let known: Vec<(Var, Var)> = known.map(|&v| (v, self.copy.get(v))).collect();
+            self.copy.copy(eqn)?;
+            known.into_iter().for_each(|(v, copy)| self.copy.set(v, copy));
+            for v in &eqn.outputs {
+                self.seen[v.index()] = false;
+                if !std::mem::replace(&mut self.at_hand[v.index()], true) {
+                    self.passing.push(*v);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets values go that nobody keeps, but for `next`.
+    fn let_go(&mut self, next: &[Var]) {
+        let mut stay = Vec::new();
+        for v in std::mem::take(&mut self.passing) {
+            if next.contains(&v) {
+                stay.push(v);
+            } else if self.held[v.index()] == 0 && !self.chain.returned[v.index()] {
+                self.at_hand[v.index()] = false;
+            }
+        }
+        self.passing = stay;
+    }
+}

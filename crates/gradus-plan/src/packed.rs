@@ -1,0 +1,54 @@
+//! Booleans that wait as bits: masks of rectifiers and dropout, eight to a byte.
+//!
+//! A mask that is kept from the first half for the second waits long and is read once: it is packed when it is stored
+//! and unpacked when it is read, inside the regions that make and use it. Exact, and an eighth of the bytes.
+
+use gradus_core::{DType, Graph, Type, Var};
+
+use crate::kernel::{Domain, Kernel, Level, Load, Work};
+
+/// Bytes that a value takes where it waits: booleans may be packed.
+pub(crate) fn waiting_bytes(ty: &Type) -> usize {
+    if ty.dtype == DType::Bool { ty.shape.size().div_ceil(8) } else { ty.bytes() }
+}
+
+/// Whether tiles of this space begin at multiples of eight points, so that no two of them share a byte.
+fn begins_at_bytes(domain: Domain) -> bool {
+    match domain {
+        Domain::Flat { .. } => true,
+        Domain::Rows { cols, .. } | Domain::LongRows { cols, .. } => cols % 8 == 0,
+        Domain::Columns { inner, .. } => inner % 8 == 0,
+    }
+}
+
+/// Whether a load can read bits: elements in order, from anywhere.
+fn in_order(load: &Load) -> bool {
+    load.level == Level::Full && matches!(load.view.dims[..], [(_, 1)]) && load.view.offset >= 0
+}
+
+/// For each value, whether it is stored as bits: booleans that regions of the first half write and only regions read,
+/// one of them in the second half. `free` says which values live in the arena.
+pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bool) -> Vec<bool> {
+    let mut packed = vec![false; graph.types().len()];
+    for kernel in kernels.iter().filter(|k| k.stage == 0) {
+        let Work::Region(region) = &kernel.work else { continue };
+        for store in region.stores.iter().filter(|s| s.reduce.is_none() && free(s.value)) {
+            let (dtype, level) = region.slot(store.slot);
+            let whole = graph.ty(store.value).shape.size() == region.domain.points();
+            let fits = dtype == DType::Bool && level == Level::Full && whole;
+            packed[store.value.index()] = fits && begins_at_bytes(region.domain);
+        }
+    }
+    let mut waits = vec![false; graph.types().len()];
+    for kernel in kernels {
+        for v in kernel.reads.iter().filter(|v| packed[v.index()]).copied().collect::<Vec<Var>>() {
+            let readable = match &kernel.work {
+                Work::Region(region) => region.loads.iter().filter(|l| l.value == v).all(in_order),
+                _ => false,
+            };
+            packed[v.index()] = readable;
+            waits[v.index()] |= kernel.stage == 1;
+        }
+    }
+    packed.iter().zip(waits).map(|(p, w)| *p && w).collect()
+}
