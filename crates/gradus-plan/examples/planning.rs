@@ -20,7 +20,9 @@ use gradus_core::{Builder, Graph};
 use gradus_plan::{Budget, Options, Plan, plan};
 
 fn main() {
-    println!("| program | equations | budget | planned in | kernels | arena / bound | peak | estimated time |");
+    println!(
+        "| program | equations | budget | planned in | kernels | arena / bound | peak | estimated time |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for size in [100, 1_000, 10_000] {
         // About 39 equations a layer with its way back and its update.
@@ -56,8 +58,7 @@ fn random(size: usize) -> Graph {
 fn report(name: &str, graph: &Graph) {
     let mut free: Option<Plan> = None;
     for share in [None, Some(0.75), Some(0.5), Some(0.35)] {
-        let options =
-            Options { memory_budget: share.map(Budget::Share), donate: true, ..Options::default() };
+        let options = Options { memory_budget: share.map(Budget::Share), donate: true, ..Options::default() };
         let began = Instant::now();
         let planned = plan(graph, &options);
         let took = began.elapsed();

@@ -16,8 +16,8 @@ pub(crate) fn waiting_bytes(ty: &Type) -> usize {
 fn begins_at_bytes(domain: Domain) -> bool {
     match domain {
         Domain::Flat { .. } => true,
-        Domain::Rows { cols, .. } | Domain::LongRows { cols, .. } => cols % 8 == 0,
-        Domain::Columns { inner, .. } => inner % 8 == 0,
+        Domain::Rows { cols, .. } | Domain::LongRows { cols, .. } => cols.is_multiple_of(8),
+        Domain::Columns { inner, .. } => inner.is_multiple_of(8),
     }
 }
 

@@ -17,9 +17,9 @@ pub(super) unsafe fn pack(from: *const u8, to: *mut u8, n: usize) {
             let eight = u64::from_le(from.add(8 * i).cast::<u64>().read_unaligned());
             to.add(i).write((eight.wrapping_mul(GATHER) >> 56) as u8);
         }
-        if n % 8 != 0 {
+        if !n.is_multiple_of(8) {
             let first = n / 8 * 8;
-            let last = (0..n % 8).fold(0, |byte, i| byte | *from.add(first + i) << i);
+            let last = (0..n % 8).fold(0, |byte, i| byte | (*from.add(first + i) << i));
             to.add(n / 8).write(last);
         }
     }
@@ -32,15 +32,15 @@ pub(super) unsafe fn pack(from: *const u8, to: *mut u8, n: usize) {
 pub(super) unsafe fn unpack(from: *const u8, first: usize, to: *mut u8, n: usize) {
     // SAFETY: every index is below `n`, every bit below `first + n`.
     unsafe {
-        let one = |i: usize| to.add(i).write(*from.add((first + i) / 8) >> ((first + i) % 8) & 1);
+        let one = |i: usize| to.add(i).write((*from.add((first + i) / 8) >> ((first + i) % 8)) & 1);
         let head = (first.next_multiple_of(8) - first).min(n);
         (0..head).for_each(one);
         let whole = (n - head) / 8;
         for k in 0..whole {
             let byte = *from.add((first + head) / 8 + k);
-            let apart = u64::from(byte) * EACH & DIAGONAL;
+            let apart = (u64::from(byte) * EACH) & DIAGONAL;
             // A byte that is not zero carries into its highest bit.
-            let ones = (apart + 0x7f * EACH) >> 7 & EACH;
+            let ones = ((apart + 0x7f * EACH) >> 7) & EACH;
             to.add(head + 8 * k).cast::<u64>().write_unaligned(ones.to_le());
         }
         (head + 8 * whole..n).for_each(one);
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn bits_come_back_from_any_place_and_length() {
-        for n in [0, 1, 7, 8, 9, 63, 64, 100] {
+        for n in [0usize, 1, 7, 8, 9, 63, 64, 100] {
             let source: Vec<u8> = (0..n).map(|i| u8::from((i * i + i / 3) % 5 < 2)).collect();
             let mut bits = vec![0xffu8; n.div_ceil(8)];
             // SAFETY: `bits` has room for `n` bits.

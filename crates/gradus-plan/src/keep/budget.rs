@@ -9,7 +9,7 @@ use gradus_core::{ErrorKind, Graph, Result};
 use super::boundary::Halves;
 use super::chain::Chain;
 use super::schedule::Table;
-use super::{FAST, cut, replay};
+use super::{FAST, cut, replay, rewrite};
 use crate::{Budget, Options, Plan};
 
 /// How many plans of a long program are looked at first.
@@ -46,10 +46,15 @@ pub(super) fn fit(
         return Err(too_small(limit, natural).into());
     };
     let table = Table::new(&chain);
-    let ladder = table.ladder();
+    // Among the schedules, the one that keeps least without running a product again.
+    let mut ladder: Vec<Option<usize>> = table.ladder().into_iter().map(Some).collect();
+    let slower = |m: &Option<usize>| m.is_some_and(|m| table.time(m) > table.time_of_least());
+    ladder.insert(ladder.iter().position(slower).unwrap_or(ladder.len()), None);
+    let least = choices.last().map_or(&[][..], |kept| kept);
     let mut search = Search {
         chain: &chain,
         table: &table,
+        least,
         options,
         limit,
         looked_at: vec![("no budget".to_string(), natural, fast.estimated_seconds())],
@@ -60,7 +65,7 @@ pub(super) fn fit(
     let mut above = 0;
     for step in 0..coarse {
         let at = rung(step);
-        if ladder.is_empty() || step > 0 && at == rung(step - 1) {
+        if step > 0 && at == rung(step - 1) {
             continue;
         }
         let (plan, peak) = search.plan(ladder[at])?;
@@ -94,20 +99,29 @@ pub(super) fn fit(
 struct Search<'a> {
     chain: &'a Chain<'a>,
     table: &'a Table<'a>,
+    least: &'a [bool],
     options: &'a Options,
     limit: usize,
     looked_at: Vec<(String, usize, f64)>,
 }
 
 impl Search<'_> {
-    fn plan(&mut self, units: usize) -> Result<(Plan, usize)> {
-        let events = self.table.events(units);
-        let staged = replay::replay(self.chain, &events)?;
+    /// The plan within so many units, or the one that keeps least.
+    fn plan(&mut self, units: Option<usize>) -> Result<(Plan, usize)> {
+        let (staged, what) = match units {
+            Some(units) => {
+                let events = self.table.events(units);
+                (replay::replay(self.chain, &events)?, self.table.described(&events))
+            }
+            None => {
+                let staged = rewrite::rewrite(self.chain.graph, self.chain.halves, self.least)?;
+                (staged, "all that is cheap is computed again".into())
+            }
+        };
         let plan = Plan::staged(staged.graph, &staged.stages, self.options)?;
         let peak = plan.peak(self.options);
         let fits = if peak <= self.limit { "fits" } else { "does not fit" };
-        let what = format!("{}: {fits}", self.table.described(&events));
-        self.looked_at.push((what, peak, plan.estimated_seconds()));
+        self.looked_at.push((format!("{what}: {fits}"), peak, plan.estimated_seconds()));
         Ok((plan, peak))
     }
 }

@@ -63,8 +63,15 @@ impl<'a> Chain<'a> {
         let root = roots(graph);
         let mut returned = vec![false; n];
         graph.outputs().iter().for_each(|v| returned[v.index()] = true);
-        let mut chain =
-            Chain { graph, halves, stages: Vec::new(), always: Vec::new(), stage_of: vec![0; n], root, returned };
+        let mut chain = Chain {
+            graph,
+            halves,
+            stages: Vec::new(),
+            always: Vec::new(),
+            stage_of: vec![0; n],
+            root,
+            returned,
+        };
         let lives = chain.lives();
         let starts = chain.starts(&lives, choices.last()?)?;
         chain.stages = starts
@@ -215,7 +222,9 @@ impl<'a> Chain<'a> {
             let mut pending: Vec<Var> =
                 self.stages[s].back.iter().flat_map(|&i| graph.eqns()[i].inputs.iter().copied()).collect();
             while let Some(v) = pending.pop() {
-                let Some(i) = halves.made[v.index()].filter(|_| halves.available[v.index()]) else { continue };
+                let Some(i) = halves.made[v.index()].filter(|_| halves.available[v.index()]) else {
+                    continue;
+                };
                 if std::mem::replace(&mut seen[v.index()], s) == s {
                     continue;
                 }

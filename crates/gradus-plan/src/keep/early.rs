@@ -4,9 +4,10 @@
 //! follows its own gradient at once, but not before the way back has read the old parameter for the last time: the new
 //! one is then written over it.
 
-use gradus_core::{Graph, Result};
+use gradus_core::{Graph, Result, Var};
 
 use super::boundary::{Halves, Part, is_cheap};
+use crate::fuse::is_movement;
 use crate::passes::Copier;
 
 /// The graph with cheap equations after the way back moved to where what they read is complete.
@@ -16,14 +17,15 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
     // Equations that need nothing of the way back wait until they are asked for.
     let idle =
         |i: usize| i >= halves.at && is_cheap(&eqns[i].op) && halves.available[eqns[i].outputs[0].index()];
-    let is_input = {
-        let mut is_input = vec![false; graph.types().len()];
-        graph.inputs().iter().for_each(|v| is_input[v.index()] = true);
-        is_input
-    };
+    // The argument that a value is, or is a view of.
+    let mut argument: Vec<Option<Var>> = vec![None; graph.types().len()];
+    graph.inputs().iter().for_each(|v| argument[v.index()] = Some(*v));
+    for eqn in eqns.iter().filter(|e| is_movement(&e.op)) {
+        argument[eqn.outputs[0].index()] = argument[eqn.inputs[0].index()];
+    }
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.types().len()];
     for (i, eqn) in eqns.iter().enumerate().skip(halves.at).filter(|(i, _)| !moves(*i) && !idle(*i)) {
-        for v in eqn.inputs.iter().filter(|v| is_input[v.index()]) {
+        for v in eqn.inputs.iter().filter_map(|v| argument[v.index()]) {
             readers[v.index()].push(i);
         }
     }
@@ -35,7 +37,7 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
         for v in &eqns[i].inputs {
             before.extend(halves.made[v.index()].filter(|&j| j >= halves.at && !idle(j)));
             // An argument that is read here may be written over.
-            before.extend(readers[v.index()].iter().copied());
+            before.extend(argument[v.index()].into_iter().flat_map(|v| readers[v.index()].iter().copied()));
         }
         before.sort_unstable();
         before.dedup();
@@ -53,7 +55,7 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
             if done[i] {
                 continue;
             }
-            let missing = |v: &gradus_core::Var| halves.made[v.index()].filter(|&j| !done[j]);
+            let missing = |v: &Var| halves.made[v.index()].filter(|&j| !done[j]);
             let missing: Vec<usize> = eqns[i].inputs.iter().filter_map(missing).collect();
             if !missing.is_empty() {
                 pending.push(i);

@@ -33,7 +33,8 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
     let mut r = Replay { chain, copy, at_hand, held, passing: Vec::new(), seen: vec![false; n] };
     // The first run also makes what is returned or kept throughout.
     let first_of = |v: &Var| chain.halves.available[v.index()] && chain.halves.made[v.index()].is_some();
-    let mut wanted: Vec<Var> = graph.outputs().iter().chain(&chain.always).copied().filter(first_of).collect();
+    let mut wanted: Vec<Var> =
+        graph.outputs().iter().chain(&chain.always).copied().filter(first_of).collect();
     let mut split = None;
     for event in events {
         match event {

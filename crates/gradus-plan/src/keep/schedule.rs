@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use gradus_core::Var;
 
-use super::chain::Chain;
+use super::chain::{Chain, Stage};
 
 /// Bytes are counted in this many units.
 const UNITS: usize = 128;
@@ -150,6 +150,17 @@ impl<'a> Table<'a> {
             }
         }
         out
+    }
+
+    /// The time within `m` units.
+    pub(super) fn time(&self, m: usize) -> f32 {
+        self.cost[self.at(true, 0, self.stages - 1) + m]
+    }
+
+    /// The time of keeping what the last choice keeps, throughout.
+    pub(super) fn time_of_least(&self) -> f32 {
+        let one = |s: &Stage| s.seconds + s.again.last().copied().unwrap_or(0.0);
+        self.chain.stages.iter().map(one).sum::<f64>() as f32
     }
 
     /// What is done within `m` units.

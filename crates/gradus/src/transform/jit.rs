@@ -84,10 +84,28 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         self
     }
 
+    /// Says that calls give their argument away, by [`call_owned`](Self::call_owned), and that nobody else holds it: the
+    /// planned peak, and so a budget, then counts a result that is written over an argument once.
+    ///
+    /// ```
+    /// use gradus::{DType, Tensor, jit};
+    /// let w = Tensor::ones([1000], DType::F32);
+    /// let step = |w: &Tensor| w * 0.9;
+    /// assert_eq!(jit(step).planned_peak_bytes(&w), 8000);
+    /// assert_eq!(jit(step).donate().planned_peak_bytes(&w), 4000);
+    /// ```
+    pub fn donate(mut self) -> Self {
+        self.options.donate = true;
+        self.programs = Mutex::default();
+        self
+    }
+
     /// The bytes that one run for an argument like `x` needs: arguments, results and everything in between.
     #[track_caller]
     pub fn planned_peak_bytes(&self, x: &A) -> usize {
-        self.compiled(x).or_fail().program.plan().planned_peak_bytes()
+        let compiled = self.compiled(x).or_fail();
+        let plan = compiled.program.plan();
+        if self.options.donate { plan.planned_peak_donated_bytes() } else { plan.planned_peak_bytes() }
     }
 
     /// The bytes that the first half of a reverse-mode program keeps for its second half, for an argument like `x`; 0 for a
@@ -113,6 +131,12 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     #[track_caller]
     pub fn plan(&self, x: &A) -> Plan {
         self.compiled(x).or_fail().program.plan().clone()
+    }
+
+    /// The plan for an argument like `x`, giving a budget that cannot be met, and errors of shapes and dtypes, as a typed
+    /// error.
+    pub fn try_plan(&self, x: &A) -> Result<Plan> {
+        catch(|| Ok(self.compiled(x)?.program.plan().clone()))
     }
 
     /// Runs the function.
