@@ -5,6 +5,7 @@
 
 use gradus_core::{DType, Graph, Type, Var};
 
+use crate::arena::ALIGN;
 use crate::kernel::{Domain, Kernel, Level, Load, Work};
 
 /// Bytes that a value takes where it waits: booleans may be packed.
@@ -34,7 +35,9 @@ pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bo
         let Work::Region(region) = &kernel.work else { continue };
         for store in region.stores.iter().filter(|s| s.reduce.is_none() && free(s.value)) {
             let (dtype, level) = region.slot(store.slot);
-            let whole = graph.ty(store.value).shape.size() == region.domain.points();
+            // What fits into one aligned line of memory gains nothing.
+            let points = region.domain.points();
+            let whole = graph.ty(store.value).shape.size() == points && points > ALIGN;
             let fits = dtype == DType::Bool && level == Level::Full && whole;
             packed[store.value.index()] = fits && begins_at_bytes(region.domain);
         }

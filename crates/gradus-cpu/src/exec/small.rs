@@ -60,7 +60,7 @@ impl Compiled {
         let fits = matches!(float, DType::F32 | DType::F64)
             && dtypes.clone().all(|d| d == float || d == DType::Bool)
             && region.constants.iter().all(|c| c.1 == float)
-            && region.stores.iter().all(|s| s.reduce.is_none());
+            && general.stores.iter().all(|s| s.reduce.is_none() && !s.bits);
         if !fits {
             return None;
         }
@@ -98,6 +98,7 @@ impl Compiled {
                 Mode::Splat => SmallVec::from_elem(0, n),
                 Mode::Direct => (0..n as isize).collect(),
                 Mode::Strided(view) => (0..n).map(|point| offset(view, point)).collect(),
+                Mode::Bits(_) => return None,
             };
             let width = load.width;
             let from: SmallVec<[isize; LANES]> =
