@@ -44,12 +44,6 @@ pub fn gelu(b: &mut Builder, x: Var) -> Var {
     binary(b, Binary::Mul, h, e)
 }
 
-/// `max(x, 0)`
-pub fn relu(b: &mut Builder, x: Var) -> Var {
-    let zero = b.zeros_like(x);
-    binary(b, Binary::Max, x, zero)
-}
-
 fn softmax_parts(b: &mut Builder, x: Var) -> (Var, Var) {
     let shape = b.shape(x).clone();
     let max = b.emit1(Reduce { kind: ReduceKind::Max, axes: axes(&[1]) }, &[x]).expect("an axis");
