@@ -1,7 +1,7 @@
 //! Step functions: one operation over the elements of a tile, for every dtype.
 //!
-//! Floats go through [`crate::vmath`]; integers, booleans and conversions are plain loops that the compiler
-//! vectorises. An output may be the same memory as an operand of its width: every element is read before it is
+//! Floats go through [`crate::vmath`], whose loops are found once, when a region is made ready; integers, booleans and
+//! conversions are plain loops that the compiler vectorises. An output may be the same memory as an operand of its width: every element is read before it is
 //! written.
 
 use gradus_core::dtype::{Bf16, CastTo};
@@ -9,8 +9,8 @@ use gradus_core::ops::{Compare, Logic};
 use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::StepOp;
 
-use super::versions::{Versioned, best};
-use crate::vmath::{self, RawOperand};
+use crate::vmath::step::{Scalars, Simple, StepFn, Steps, number};
+use crate::vmath::{self, Level};
 
 /// Pointers of one step: operands, result, number of elements.
 #[derive(Clone, Copy)]
@@ -18,8 +18,6 @@ pub(super) struct Operands {
     pub(super) args: [*const u8; 3],
     pub(super) out: *mut u8,
     pub(super) n: usize,
-    /// Operands of which every element is the first: a bit each.
-    pub(super) scalar: u8,
 }
 
 impl Operands {
@@ -127,29 +125,65 @@ unsafe fn copy_or_select<T: Copy>(op: StepOp, x: Operands) {
     }
 }
 
+/// What is left of the operations of floats: those that [`step`] has no loop of its own for.
+///
 /// # Safety
 /// As for [`run`].
 unsafe fn float<T: vmath::Float + Converts>(op: StepOp, out: DType, x: Operands) {
-    let many = |i: usize| {
-        if x.scalar >> i & 1 == 1 && x.n > 0 {
-            // SAFETY: there is at least one element.
-            RawOperand::One(unsafe { *x.arg::<T>(i) })
-        } else {
-            RawOperand::Many(x.arg::<T>(i))
-        }
-    };
     // SAFETY: the caller's promise; a mask is one byte an element.
     unsafe {
         match op {
-            StepOp::Unary(u) => vmath::unary_raw::<T>(u, x.arg(0), x.out(), x.n),
-            StepOp::Binary(f) => vmath::binary_raw::<T>(f, many(0), many(1), x.out(), x.n),
-            StepOp::LinearMul => best(LinearMul { a: x.arg::<T>(0), b: x.arg(1), out: x.out(), n: x.n }),
-            StepOp::Compare(c) => vmath::compare_raw::<T>(comparison(c), many(0), many(1), x.out(), x.n),
-            StepOp::Select => vmath::select_raw::<T>(x.arg(0), many(1), many(2), x.out(), x.n),
             StepOp::Cast => cast::<T>(out, x),
             _ => copy_or_select::<T>(op, x),
         }
     }
+}
+
+/// The loop of a step on floats, found once; `scalar` has a bit for each operand that is one element for all.
+pub(super) fn step(op: StepOp, dtype: DType, scalar: u8) -> Option<(StepFn, i32)> {
+    match dtype {
+        DType::F32 => step_of::<f32>(op, scalar),
+        DType::F64 => step_of::<f64>(op, scalar),
+        _ => None,
+    }
+}
+
+fn step_of<T: Steps>(op: StepOp, scalar: u8) -> Option<(StepFn, i32)> {
+    let level = Level::current();
+    let scalars = |from: u8| Scalars { first: scalar >> from & 1 == 1, second: scalar >> from & 2 == 2 };
+    Some(match op {
+        StepOp::Unary(f) => (T::unary(level, f), number(f)),
+        StepOp::Binary(f) => (T::binary(level, f, scalars(0)), 0),
+        StepOp::LinearMul => (T::linear_mul(level), 0),
+        StepOp::Compare(c) => (T::compare(level, comparison(c), scalars(0)), 0),
+        StepOp::Select => (T::select(level, scalars(1)), 0),
+        _ => return None,
+    })
+}
+
+/// The loop of two steps on floats, the second reading the result of the first and nobody else doing so: the operands
+/// of the first, then the other one of the second.
+pub(super) fn pair(first: StepOp, second: StepOp, result_is_left: bool, dtype: DType) -> Option<StepFn> {
+    let (first, second) = (simple(first, true)?, simple(second, result_is_left)?);
+    match dtype {
+        DType::F32 => f32::pair(Level::current(), first, second),
+        DType::F64 => f64::pair(Level::current(), first, second),
+        _ => None,
+    }
+}
+
+/// The arithmetic of a step whose first operand stands on the left, or on the right.
+fn simple(op: StepOp, left: bool) -> Option<Simple> {
+    Some(match (op, left) {
+        (StepOp::Binary(Binary::Add), _) => Simple::Add,
+        (StepOp::Binary(Binary::Mul), _) => Simple::Mul,
+        (StepOp::Binary(Binary::Sub), true) => Simple::Sub,
+        (StepOp::Binary(Binary::Sub), false) => Simple::Less,
+        (StepOp::Binary(Binary::Div), true) => Simple::Div,
+        (StepOp::Binary(Binary::Div), false) => Simple::Over,
+        (StepOp::LinearMul, _) => Simple::LinearMul,
+        _ => return None,
+    })
 }
 
 pub(super) fn comparison(c: Compare) -> vmath::Compare {
@@ -285,42 +319,6 @@ pub(super) unsafe fn iota(dtype: DType, start: usize, inner: usize, extent: usiz
                 DType::I64 => out.cast::<i64>().add(i).write(index(i) as i64),
                 DType::U8 => out.cast::<u8>().add(i).write((index(i) as i64) as u8),
                 DType::Bool | DType::Bf16 => unreachable!("an index is a number"),
-            }
-        }
-    }
-}
-
-/// The product with strong zeros.
-struct LinearMul<T> {
-    a: *const T,
-    b: *const T,
-    out: *mut T,
-    n: usize,
-}
-
-impl<T: vmath::Float> Versioned for LinearMul<T> {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run(self) {
-        // Long enough that the loop over a block stays a loop: unrolled, it is vectorised across blocks, by gathers.
-        const BLOCK: usize = 64;
-        let product = |a: T, b: T| {
-            let p = if a == T::ZERO { T::ZERO } else { a * b };
-            if b == T::ZERO { T::ZERO } else { p }
-        };
-        // SAFETY: the caller's promise. A block is computed before it is written: the result may be an operand.
-        unsafe {
-            let mut at = 0;
-            while at + BLOCK <= self.n {
-                let mut block = [T::ZERO; BLOCK];
-                for j in 0..BLOCK {
-                    block[j] = product(*self.a.add(at + j), *self.b.add(at + j));
-                }
-                std::ptr::copy_nonoverlapping(block.as_ptr(), self.out.add(at), BLOCK);
-                at += BLOCK;
-            }
-            for j in at..self.n {
-                self.out.add(j).write(product(*self.a.add(j), *self.b.add(j)));
             }
         }
     }

@@ -10,7 +10,9 @@ use gradus_plan::kernel::{Domain, Level, Region, StepOp};
 use gradus_plan::{Place, Plan, View, chunks};
 use smallvec::SmallVec;
 
+use super::lanes;
 use super::reduce::LEAF;
+use crate::vmath::step::StepFn;
 
 /// How an operand gets into a tile.
 #[derive(Clone, Debug)]
@@ -54,8 +56,8 @@ pub(super) struct Step {
     pub(super) level: Level,
     pub(super) args: [u16; 3],
     pub(super) out: u16,
-    /// Operands of which every element is the same: a bit each.
-    pub(super) scalar: u8,
+    /// The loop to call, with its integer, where there is one of its own for the step.
+    pub(super) call: Option<(StepFn, i32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +106,8 @@ impl Compiled {
         let kernel = &plan.kernels()[k];
         let first = region.first_step();
         let slots = first + region.steps.len();
-        let last_use = last_uses(region, slots);
+        let joined = join(region);
+        let last_use = last_uses(region, slots, &joined);
         let in_place = plan.in_place(k);
 
         let mut tiles = Tiles::default();
@@ -186,11 +189,20 @@ impl Compiled {
         let mut steps = Vec::new();
         for (i, step) in region.steps.iter().enumerate() {
             let slot = first + i;
+            if matches!(joined[i], Joined::Away) {
+                continue;
+            }
             if !outside[slot] {
                 tile_of[slot] = Some(tiles.take());
             }
-            let mut args = [0u16; 3];
-            args[..step.args.len()].copy_from_slice(&step.args);
+            let (args, call) = match joined[i] {
+                Joined::Pair(args, call) => (args, Some((call, 0))),
+                _ => {
+                    let mut args = [0u16; 3];
+                    args[..step.args.len()].copy_from_slice(&step.args);
+                    (args, lanes::step(step.op, step.dtype, scalar_bits(region, &step.args)))
+                }
+            };
             steps.push(Step {
                 op: step.op,
                 dtype: step.dtype,
@@ -198,7 +210,7 @@ impl Compiled {
                 level: step.level,
                 args,
                 out: slot as u16,
-                scalar: scalar_bits(region, &step.args),
+                call,
             });
             for &dead in &dies[i] {
                 if let Some(tile) = tile_of[dead] {
@@ -248,11 +260,62 @@ fn scalar_bits(region: &Region, args: &[u16]) -> u8 {
     args.iter().enumerate().fold(0, |bits, (i, &a)| bits | u8::from(scalar(a as usize)) << i)
 }
 
+/// What becomes of a step when two are made one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Joined {
+    /// Nothing.
+    Alone,
+    /// A later step computes it on the way.
+    Away,
+    /// It computes an earlier one on the way: the operands of both, and the loop.
+    Pair([u16; 3], StepFn),
+}
+
+/// Joins arithmetic steps with the only step that reads them, so that what lies between stays in registers. Each result
+/// is rounded as before.
+fn join(region: &Region) -> Vec<Joined> {
+    let first = region.first_step();
+    let mut joined = vec![Joined::Alone; region.steps.len()];
+    let mut uses = vec![0u32; first + region.steps.len()];
+    for &a in region.steps.iter().flat_map(|s| &s.args) {
+        uses[a as usize] += 1;
+    }
+    for store in &region.stores {
+        uses[store.slot as usize] += 2;
+    }
+    for (i, step) in region.steps.iter().enumerate() {
+        let &[left, right] = &step.args[..] else { continue };
+        for (inner, other, result_is_left) in [(left, right, true), (right, left, false)] {
+            let Some(j) = (inner as usize).checked_sub(first) else { continue };
+            let before = &region.steps[j];
+            let alike = before.level == step.level && before.dtype == step.dtype && before.out == step.out;
+            if !alike
+                || uses[inner as usize] != 1
+                || !matches!(joined[j], Joined::Alone)
+                || before.args.len() != 2
+            {
+                continue;
+            }
+            if let Some(call) = lanes::pair(before.op, step.op, result_is_left, step.dtype) {
+                joined[i] = Joined::Pair([before.args[0], before.args[1], other], call);
+                joined[j] = Joined::Away;
+                break;
+            }
+        }
+    }
+    joined
+}
+
 /// The step that reads each slot last; what is stored by copying or reduction is read after all steps.
-pub(super) fn last_uses(region: &Region, slots: usize) -> Vec<usize> {
+pub(super) fn last_uses(region: &Region, slots: usize, joined: &[Joined]) -> Vec<usize> {
     let mut last = vec![0; slots];
     for (i, step) in region.steps.iter().enumerate() {
-        for &a in &step.args {
+        let args = match &joined[i] {
+            Joined::Alone => &step.args[..],
+            Joined::Pair(args, _) => &args[..],
+            Joined::Away => continue,
+        };
+        for &a in args {
             last[a as usize] = i;
         }
         // A value nobody reads is alive while it is made.

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::lanes::comparison;
 use super::memory::Memory;
-use super::region::{self, Mode};
+use super::region::{self, Joined, Mode};
 use crate::scratch::{self, Slot};
 use crate::vmath::small::{BLOCK, Fold, LANES, Step, small_raw};
 
@@ -207,7 +207,7 @@ fn fold(kind: ReduceKind) -> Fold {
 /// Which block each slot lies in: a block that nobody will read again is used for the next value.
 fn blocks(region: &Region, slots: usize) -> Vec<u32> {
     let first = region.first_step();
-    let last = region::last_uses(region, slots);
+    let last = region::last_uses(region, slots, &vec![Joined::Alone; region.steps.len()]);
     let mut dies: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); region.steps.len()];
     for (slot, &at) in last.iter().enumerate().skip(first) {
         if at < region.steps.len() {

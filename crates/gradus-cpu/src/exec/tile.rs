@@ -18,6 +18,7 @@ use super::reduce::{self, Combine, with_number};
 use super::region::{Compiled, Load, Mode, Store};
 use super::{bits, strided};
 use crate::Pool;
+use crate::vmath::step::Call;
 
 /// Serial work below this never goes to the pool.
 const WORTH_SHARING: f64 = 30_000.0;
@@ -255,6 +256,11 @@ impl<'a> Runner<'a> {
             for step in &region.steps {
                 let arg = |i: usize| self.pointers[step.args[i] as usize].cast_const();
                 let out = self.pointers[step.out as usize];
+                if let Some((call, number)) = step.call {
+                    let n = tile.count(step.level);
+                    call(&Call { args: [arg(0), arg(1), arg(2)], out, n, number });
+                    continue;
+                }
                 match step.op {
                     StepOp::Iota { inner, extent } => {
                         let start = tile.start(step.level);
@@ -265,12 +271,7 @@ impl<'a> Runner<'a> {
                     op => {
                         let n = tile.count(step.level);
                         let args = [arg(0), arg(1), arg(2)];
-                        lanes::run(
-                            op,
-                            step.dtype,
-                            step.out_dtype,
-                            Operands { args, out, n, scalar: step.scalar },
-                        );
+                        lanes::run(op, step.dtype, step.out_dtype, Operands { args, out, n });
                     }
                 }
             }

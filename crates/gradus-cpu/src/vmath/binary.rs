@@ -3,8 +3,8 @@
 use gradus_num::Binary;
 
 use super::float::Float;
-use super::isa::{Isa, dispatch};
-use super::loops::{Many, One, Source, WIDTH, each, keep_blocks, store};
+use super::isa::Level;
+use super::step::{Call, Scalars};
 
 /// An operand: elements side by side, or one that stands for all.
 #[derive(Clone, Copy, Debug)]
@@ -64,55 +64,39 @@ pub fn binary_in_place<T: Float>(op: Binary, a: &mut [T], b: Operand<T>) {
     unsafe { binary_raw(op, RawOperand::Many(a.as_ptr()), b.raw(n), a.as_mut_ptr(), n) }
 }
 
-dispatch! {
-    /// [`binary`] on pointers; `out` may be an operand.
-    ///
-    /// # Safety
-    /// Operands are valid for reads and `out` for writes of `n` elements, each operand being `out` or apart from it.
-    pub unsafe fn binary_raw / binary_raw_at<T: Float>(
-        op: Binary,
-        a: RawOperand<T>,
-        b: RawOperand<T>,
-        out: *mut T,
-        n: usize,
-    ) = generic in BinaryKernel
-}
-
-#[inline(always)]
-unsafe fn generic<T: Float, I: Isa>(op: Binary, a: RawOperand<T>, b: RawOperand<T>, out: *mut T, n: usize) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (a, b) {
-            (RawOperand::Many(a), RawOperand::Many(b)) => pairs::<T, I, _, _>(op, Many(a), Many(b), out, n),
-            (RawOperand::Many(a), RawOperand::One(b)) => pairs::<T, I, _, _>(op, Many(a), One(b), out, n),
-            (RawOperand::One(a), RawOperand::Many(b)) => pairs::<T, I, _, _>(op, One(a), Many(b), out, n),
-            (RawOperand::One(a), RawOperand::One(b)) => {
-                // One element, then copies of it.
-                let mut value = [T::ZERO];
-                pairs::<T, I, _, _>(op, One(a), One(b), value.as_mut_ptr(), 1);
-                for i in 0..n {
-                    *out.add(i) = value[0];
-                }
-            }
-        }
+/// The pointer of an operand, and whether it is one element for all.
+fn place<T>(x: &RawOperand<T>) -> (*const u8, bool) {
+    match x {
+        RawOperand::Many(elements) => (elements.cast(), false),
+        RawOperand::One(value) => (std::ptr::from_ref(value).cast(), true),
     }
 }
 
-#[inline(always)]
-unsafe fn pairs<T: Float, I: Isa, A: Source<T>, B: Source<T>>(op: Binary, a: A, b: B, out: *mut T, n: usize) {
-    match op {
-        Binary::Add => each!(n, out, |x: a, y: b| x + y),
-        Binary::Sub => each!(n, out, |x: a, y: b| x - y),
-        Binary::Mul => each!(n, out, |x: a, y: b| x * y),
-        Binary::Div => each!(n, out, |x: a, y: b| x / y),
-        Binary::Rem => each!(n, out, |x: a, y: b| x.rem(y)),
-        Binary::Pow => each!(n, out, |x: a, y: b| x.pow::<I>(y)),
-        Binary::Atan2 => each!(n, out, |x: a, y: b| x.atan2::<I>(y)),
-        Binary::Hypot => each!(n, out, |x: a, y: b| x.hypot::<I>(y)),
-        // A comparison with NaN is false: the second argument's NaN is taken so, the first's by the second test.
-        Binary::Max => each!(n, out, |x: a, y: b| if (x > y) | x.is_nan() { x } else { y }),
-        Binary::Min => each!(n, out, |x: a, y: b| if (x < y) | x.is_nan() { x } else { y }),
-    }
+/// [`binary`] on pointers; `out` may be an operand.
+///
+/// # Safety
+/// Operands are valid for reads and `out` for writes of `n` elements, each operand being `out` or apart from it.
+pub unsafe fn binary_raw<T: Float>(op: Binary, a: RawOperand<T>, b: RawOperand<T>, out: *mut T, n: usize) {
+    // SAFETY: the caller's promise; `current` is a level of this machine.
+    unsafe { binary_raw_at(Level::current(), op, a, b, out, n) }
+}
+
+/// The same, for a level of this machine.
+///
+/// # Safety
+/// As for [`binary_raw`]; the level has to be [available](Level::available).
+pub unsafe fn binary_raw_at<T: Float>(
+    level: Level,
+    op: Binary,
+    a: RawOperand<T>,
+    b: RawOperand<T>,
+    out: *mut T,
+    n: usize,
+) {
+    let ((x, first), (y, second)) = (place(&a), place(&b));
+    let call = Call { args: [x, y, y], out: out.cast(), n, number: 0 };
+    // SAFETY: the caller's promise; operands that are one element live until the call returns.
+    unsafe { T::binary(level, op, Scalars { first, second })(&call) }
 }
 
 /// A comparison; one with NaN is false, except [`Compare::Ne`].
@@ -149,56 +133,15 @@ pub fn compare<T: Float>(op: Compare, a: Operand<T>, b: Operand<T>, out: &mut [u
     unsafe { compare_raw(op, a.raw(n), b.raw(n), out.as_mut_ptr(), n) }
 }
 
-dispatch! {
-    /// [`compare`] on pointers.
-    ///
-    /// # Safety
-    /// Operands are valid for reads and `out` for writes of `n` elements, apart from each other.
-    pub unsafe fn compare_raw / compare_raw_at<T: Float>(
-        op: Compare,
-        a: RawOperand<T>,
-        b: RawOperand<T>,
-        out: *mut u8,
-        n: usize,
-    ) = compare_generic in CompareKernel
-}
-
-#[allow(clippy::extra_unused_type_parameters, reason = "every kernel names its instruction set")]
-#[inline(always)]
-unsafe fn compare_generic<T: Float, I: Isa>(
-    op: Compare,
-    a: RawOperand<T>,
-    b: RawOperand<T>,
-    out: *mut u8,
-    n: usize,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (a, b) {
-            (RawOperand::Many(a), RawOperand::Many(b)) => compare_pairs(op, Many(a), Many(b), out, n),
-            (RawOperand::Many(a), RawOperand::One(b)) => compare_pairs(op, Many(a), One(b), out, n),
-            (RawOperand::One(a), RawOperand::Many(b)) => compare_pairs(op, One(a), Many(b), out, n),
-            (RawOperand::One(a), RawOperand::One(b)) => compare_pairs(op, One(a), One(b), out, n),
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn compare_pairs<T: Float, A: Source<T>, B: Source<T>>(
-    op: Compare,
-    a: A,
-    b: B,
-    out: *mut u8,
-    n: usize,
-) {
-    match op {
-        Compare::Lt => each!(n, out, |x: a, y: b| (x < y) as u8),
-        Compare::Le => each!(n, out, |x: a, y: b| (x <= y) as u8),
-        Compare::Gt => each!(n, out, |x: a, y: b| (x > y) as u8),
-        Compare::Ge => each!(n, out, |x: a, y: b| (x >= y) as u8),
-        Compare::Eq => each!(n, out, |x: a, y: b| (x == y) as u8),
-        Compare::Ne => each!(n, out, |x: a, y: b| (x != y) as u8),
-    }
+/// [`compare`] on pointers.
+///
+/// # Safety
+/// Operands are valid for reads and `out` for writes of `n` elements, apart from each other.
+pub unsafe fn compare_raw<T: Float>(op: Compare, a: RawOperand<T>, b: RawOperand<T>, out: *mut u8, n: usize) {
+    let ((x, first), (y, second)) = (place(&a), place(&b));
+    let call = Call { args: [x, y, y], out, n, number: 0 };
+    // SAFETY: the caller's promise, as in `binary_raw_at`.
+    unsafe { T::compare(Level::current(), op, Scalars { first, second })(&call) }
 }
 
 /// `out[i] = a[i]` where `mask[i]` is not 0, else `b[i]`.
@@ -212,47 +155,19 @@ pub fn select<T: Float>(mask: &[u8], a: Operand<T>, b: Operand<T>, out: &mut [T]
     unsafe { select_raw(mask.as_ptr(), a.raw(n), b.raw(n), out.as_mut_ptr(), n) }
 }
 
-dispatch! {
-    /// [`select`] on pointers; `out` may be an operand.
-    ///
-    /// # Safety
-    /// Mask and operands are valid for reads and `out` for writes of `n` elements, each operand being `out` or apart
-    /// from it.
-    pub unsafe fn select_raw / select_raw_at<T: Float>(
-        mask: *const u8,
-        a: RawOperand<T>,
-        b: RawOperand<T>,
-        out: *mut T,
-        n: usize,
-    ) = select_generic in SelectKernel
-}
-
-#[allow(clippy::extra_unused_type_parameters, reason = "every kernel names its instruction set")]
-#[inline(always)]
-unsafe fn select_generic<T: Float, I: Isa>(
+/// [`select`] on pointers; `out` may be an operand.
+///
+/// # Safety
+/// Mask and operands are valid for reads and `out` for writes of `n` elements, each operand being `out` or apart from it.
+pub unsafe fn select_raw<T: Float>(
     mask: *const u8,
     a: RawOperand<T>,
     b: RawOperand<T>,
     out: *mut T,
     n: usize,
 ) {
-    let m = Many(mask);
-    match (a, b) {
-        (RawOperand::Many(a), RawOperand::Many(b)) => {
-            let (a, b) = (Many(a), Many(b));
-            each!(n, out, |m: m, x: a, y: b| if m != 0 { x } else { y })
-        }
-        (RawOperand::Many(a), RawOperand::One(b)) => {
-            let (a, b) = (Many(a), One(b));
-            each!(n, out, |m: m, x: a, y: b| if m != 0 { x } else { y })
-        }
-        (RawOperand::One(a), RawOperand::Many(b)) => {
-            let (a, b) = (One(a), Many(b));
-            each!(n, out, |m: m, x: a, y: b| if m != 0 { x } else { y })
-        }
-        (RawOperand::One(a), RawOperand::One(b)) => {
-            let (a, b) = (One(a), One(b));
-            each!(n, out, |m: m, x: a, y: b| if m != 0 { x } else { y })
-        }
-    }
+    let ((x, first), (y, second)) = (place(&a), place(&b));
+    let call = Call { args: [mask, x, y], out: out.cast(), n, number: 0 };
+    // SAFETY: the caller's promise, as in `binary_raw_at`.
+    unsafe { T::select(Level::current(), Scalars { first, second })(&call) }
 }

@@ -1,9 +1,8 @@
 //! The element types of the vector functions, each with its own formulas under common names.
 
-use super::binary::{BinaryKernel, CompareKernel, SelectKernel};
 use super::isa::{Isa, Num};
 use super::small::SmallKernel;
-use super::unary::UnaryKernel;
+use super::step::Steps;
 use super::{erf, exp, hyperbolic, inverse, log, power, trig};
 use crate::conv::DepthwiseKernel;
 use crate::reduce::{ColumnsKernel, RowsKernel};
@@ -11,7 +10,7 @@ use crate::window::{MaxKernel, SumKernel};
 
 /// `f32` or `f64`: a type that every element-wise function is compiled for.
 pub trait Float:
-    Num + PartialEq + Default + Send + Sync + 'static + std::fmt::Debug + Lanes + Kernels<Self>
+    Num + PartialEq + Default + Send + Sync + 'static + std::fmt::Debug + Lanes + Steps + Kernels<Self>
 {
     /// 0.
     const ZERO: Self;
@@ -26,16 +25,7 @@ pub trait Float:
 /// The kernels compiled for a type.
 #[doc(hidden)]
 pub trait Kernels<T>:
-    UnaryKernel<T>
-    + BinaryKernel<T>
-    + CompareKernel<T>
-    + SelectKernel<T>
-    + SmallKernel<T>
-    + RowsKernel<T>
-    + ColumnsKernel<T>
-    + DepthwiseKernel<T>
-    + MaxKernel<T>
-    + SumKernel<T>
+    SmallKernel<T> + RowsKernel<T> + ColumnsKernel<T> + DepthwiseKernel<T> + MaxKernel<T> + SumKernel<T>
 {
 }
 impl Kernels<f32> for f32 {}

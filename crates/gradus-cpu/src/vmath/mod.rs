@@ -23,12 +23,13 @@ mod log;
 pub(crate) mod loops;
 mod power;
 pub(crate) mod small;
+pub(crate) mod step;
 mod trig;
 mod unary;
 
 pub use binary::{
     Compare, Operand, RawOperand, binary, binary_in_place, binary_raw, binary_raw_at, compare, compare_raw,
-    compare_raw_at, select, select_raw, select_raw_at,
+    select, select_raw,
 };
 pub use float::{Float, Lanes};
 pub use isa::{Isa, Level, Num};

@@ -3,8 +3,8 @@
 use gradus_num::Unary;
 
 use super::float::Float;
-use super::isa::{Isa, dispatch};
-use super::loops::{Many, Source, WIDTH, each, keep_blocks, store};
+use super::isa::Level;
+use super::step::{Call, number};
 
 /// `out[i] = op(x[i])`.
 ///
@@ -30,80 +30,21 @@ pub fn unary_in_place<T: Float>(op: Unary, x: &mut [T]) {
     unsafe { unary_raw(op, x.as_ptr(), x.as_mut_ptr(), x.len()) }
 }
 
-dispatch! {
-    /// [`unary`] on pointers; `out` may be `x`.
-    ///
-    /// # Safety
-    /// `x` is valid for reads and `out` for writes of `n` elements, and the two are the same or apart.
-    pub unsafe fn unary_raw / unary_raw_at<T: Float>(op: Unary, x: *const T, out: *mut T, n: usize) = generic in UnaryKernel
+/// [`unary`] on pointers; `out` may be `x`.
+///
+/// # Safety
+/// `x` is valid for reads and `out` for writes of `n` elements, and the two are the same or apart.
+pub unsafe fn unary_raw<T: Float>(op: Unary, x: *const T, out: *mut T, n: usize) {
+    // SAFETY: the caller's promise; `current` is a level of this machine.
+    unsafe { unary_raw_at(Level::current(), op, x, out, n) }
 }
 
-#[inline(always)]
-unsafe fn generic<T: Float, I: Isa>(op: Unary, x: *const T, out: *mut T, n: usize) {
-    let x = Many(x);
-    match op {
-        Unary::Neg => each!(n, out, |v: x| -v),
-        Unary::Abs => each!(n, out, |v: x| v.abs()),
-        Unary::Sign => each!(n, out, |v: x| {
-            let signed = if v < T::ZERO { -T::ONE } else { T::ZERO };
-            let signed = if v > T::ZERO { T::ONE } else { signed };
-            if v.is_nan() { v } else { signed }
-        }),
-        Unary::Floor => each!(n, out, |v: x| v.floor()),
-        Unary::Ceil => each!(n, out, |v: x| v.ceil()),
-        Unary::Round => each!(n, out, |v: x| v.round()),
-        Unary::Recip => each!(n, out, |v: x| T::ONE / v),
-        // SAFETY: the caller's promise.
-        Unary::Powi(power) => unsafe { powi::<T, I>(power, x, out, n) },
-        Unary::Sqrt => each!(n, out, |v: x| v.sqrt()),
-        Unary::Rsqrt => each!(n, out, |v: x| T::ONE / v.sqrt()),
-        Unary::Cbrt => each!(n, out, |v: x| v.cbrt::<I>()),
-        Unary::Exp => each!(n, out, |v: x| v.exp::<I>()),
-        Unary::Exp2 => each!(n, out, |v: x| v.exp2::<I>()),
-        Unary::Expm1 => each!(n, out, |v: x| v.expm1::<I>()),
-        Unary::Log => each!(n, out, |v: x| v.log::<I>()),
-        Unary::Log2 => each!(n, out, |v: x| v.log2::<I>()),
-        Unary::Log1p => each!(n, out, |v: x| v.log1p::<I>()),
-        Unary::Sin => each!(n, out, |v: x| v.sin::<I>(), far v => v.far_sin()),
-        Unary::Cos => each!(n, out, |v: x| v.cos::<I>(), far v => v.far_cos()),
-        Unary::Tan => each!(n, out, |v: x| v.tan::<I>(), far v => v.far_tan()),
-        Unary::Asin => each!(n, out, |v: x| v.asin::<I>()),
-        Unary::Acos => each!(n, out, |v: x| v.acos::<I>()),
-        Unary::Atan => each!(n, out, |v: x| v.atan::<I>()),
-        Unary::Sinh => each!(n, out, |v: x| v.sinh::<I>()),
-        Unary::Cosh => each!(n, out, |v: x| v.cosh::<I>()),
-        Unary::Tanh => each!(n, out, |v: x| v.tanh::<I>()),
-        Unary::Asinh => each!(n, out, |v: x| v.asinh::<I>()),
-        Unary::Acosh => each!(n, out, |v: x| v.acosh::<I>()),
-        Unary::Atanh => each!(n, out, |v: x| v.atanh::<I>()),
-        Unary::Sigmoid => each!(n, out, |v: x| v.sigmoid::<I>()),
-        Unary::Softplus => each!(n, out, |v: x| v.softplus::<I>()),
-        Unary::Erf => each!(n, out, |v: x| v.erf::<I>()),
-        Unary::Erfc => each!(n, out, |v: x| v.erfc::<I>()),
-        Unary::Lgamma => each!(n, out, |v: x| v.lgamma()),
-        Unary::Polygamma(order) => {
-            each!(n, out, |v: x| T::from_f64(gradus_num::math::polygamma(order, v.to_f64())))
-        }
-    }
-}
-
-/// `xᵖ`: products where at most two are needed, the general power otherwise, so that errors do not pile up.
-#[inline(always)]
-unsafe fn powi<T: Float, I: Isa>(power: i32, x: Many<T>, out: *mut T, n: usize) {
-    match power {
-        0 => each!(n, out, |_v: x| T::ONE),
-        1 => each!(n, out, |v: x| v),
-        2 => each!(n, out, |v: x| v * v),
-        3 => each!(n, out, |v: x| v * v * v),
-        4 => each!(n, out, |v: x| {
-            let square = v * v;
-            square * square
-        }),
-        -1 => each!(n, out, |v: x| T::ONE / v),
-        -2 => each!(n, out, |v: x| {
-            let inverse = T::ONE / v;
-            inverse * inverse
-        }),
-        _ => each!(n, out, |v: x| v.power::<I>(power)),
-    }
+/// The same, for a level of this machine.
+///
+/// # Safety
+/// As for [`unary_raw`]; the level has to be [available](Level::available).
+pub unsafe fn unary_raw_at<T: Float>(level: Level, op: Unary, x: *const T, out: *mut T, n: usize) {
+    let call = Call { args: [x.cast(); 3], out: out.cast(), n, number: number(op) };
+    // SAFETY: the caller's promise, for the one operand there is.
+    unsafe { T::unary(level, op)(&call) }
 }

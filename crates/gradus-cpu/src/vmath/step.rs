@@ -1,0 +1,419 @@
+//! Steps: loops over the operands of one function, or of two with nothing between them, each compiled on its own for
+//! every instruction set, so that whoever runs a program finds the loop once and then only calls it.
+
+use std::marker::PhantomData;
+
+use gradus_num::{Binary, Unary};
+
+use super::binary::Compare;
+use super::float::Float;
+use super::isa::{Isa, Level};
+use super::loops::{Many, One, Source, WIDTH, each, keep_blocks, store};
+
+/// Operands and result of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Where the operands begin.
+    pub args: [*const u8; 3],
+    /// Where the result begins; it may be an operand.
+    pub out: *mut u8,
+    /// How many elements.
+    pub n: usize,
+    /// An integer that belongs to the function: an exponent, an order.
+    pub number: i32,
+}
+
+impl Call {
+    #[inline(always)]
+    fn arg<T>(&self, i: usize) -> *const T {
+        self.args[i].cast()
+    }
+    #[inline(always)]
+    fn out<T>(&self) -> *mut T {
+        self.out.cast()
+    }
+}
+
+/// A step ready to be called.
+///
+/// # Safety
+/// Operands are valid for reads of `n` elements (those said to be scalars, of one) and the result for writes, of the
+/// types the step was made for; each operand is the result or apart from it.
+pub type StepFn = unsafe fn(&Call);
+
+/// Which operands are one element for all of the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scalars {
+    /// The first.
+    pub first: bool,
+    /// The second.
+    pub second: bool,
+}
+
+/// The arithmetic that two steps are made one from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Simple {
+    /// `x + y`
+    Add,
+    /// `x - y`
+    Sub,
+    /// `y - x`
+    Less,
+    /// `x y`
+    Mul,
+    /// `x / y`
+    Div,
+    /// `y / x`
+    Over,
+    /// The product for which a zero factor gives zero.
+    LinearMul,
+}
+
+/// A loop, compiled for every instruction set by [`pick`].
+trait Kernel {
+    /// # Safety
+    /// As for [`StepFn`].
+    unsafe fn run<I: Isa>(call: &Call);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<K: Kernel>(call: &Call) {
+    // SAFETY: the caller's promise.
+    unsafe { K::run::<super::isa::Avx2>(call) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn avx512<K: Kernel>(call: &Call) {
+    // SAFETY: the caller's promise.
+    unsafe { K::run::<super::isa::Avx512>(call) }
+}
+
+unsafe fn baseline<K: Kernel>(call: &Call) {
+    // SAFETY: the caller's promise.
+    unsafe { K::run::<super::isa::Baseline>(call) }
+}
+
+fn pick<K: Kernel>(level: Level) -> StepFn {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::<K>,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2::<K>,
+        _ => baseline::<K>,
+    }
+}
+
+/// The steps of a type; methods of `f32` and `f64` so that they are compiled once, here.
+#[doc(hidden)]
+pub trait Steps: Sized {
+    /// A function of one argument.
+    fn unary(level: Level, op: Unary) -> StepFn;
+    /// A function of two arguments.
+    fn binary(level: Level, op: Binary, scalars: Scalars) -> StepFn;
+    /// The product for which a zero factor gives zero.
+    fn linear_mul(level: Level) -> StepFn;
+    /// A comparison, whose result is a mask of bytes.
+    fn compare(level: Level, op: Compare, scalars: Scalars) -> StepFn;
+    /// The second operand where the mask is set, else the third; `scalars` speaks of these two.
+    fn select(level: Level, scalars: Scalars) -> StepFn;
+    /// `second(first(a, b), c)`, each result rounded; no operand is a scalar.
+    fn pair(level: Level, first: Simple, second: Simple) -> Option<StepFn>;
+}
+
+/// A kernel of the loop body given, for `T` and `I` as the body names them.
+macro_rules! kernel {
+    ($level:expr, |$v:ident| $body:expr $(, far $far:ident => $again:expr)?) => {{
+        struct K<T>(PhantomData<T>);
+        impl<T: Float> Kernel for K<T> {
+            #[inline(always)]
+            unsafe fn run<I: Isa>(call: &Call) {
+                let (x, out) = (Many(call.arg::<T>(0)), call.out::<T>());
+                each!(call.n, out, |$v: x| $body $(, far $far => $again)?)
+            }
+        }
+        pick::<K<Self>>($level)
+    }};
+    ($level:expr, $scalars:expr, $out:ty, |$x:ident, $y:ident| $body:expr) => {{
+        struct K<T, A, B>(PhantomData<(T, A, B)>);
+        impl<T: Float, A: Begin<T>, B: Begin<T>> Kernel for K<T, A, B> {
+            #[inline(always)]
+            unsafe fn run<I: Isa>(call: &Call) {
+                // SAFETY: the caller's promise.
+                let (a, b) = unsafe { (A::begin(call.arg(0)), B::begin(call.arg(1))) };
+                let out = call.out::<$out>();
+                each!(call.n, out, |$x: a, $y: b| $body)
+            }
+        }
+        match ($scalars.first, $scalars.second) {
+            (false, false) => pick::<K<Self, Many<Self>, Many<Self>>>($level),
+            (false, true) => pick::<K<Self, Many<Self>, One<Self>>>($level),
+            (true, false) => pick::<K<Self, One<Self>, Many<Self>>>($level),
+            (true, true) => pick::<K<Self, One<Self>, One<Self>>>($level),
+        }
+    }};
+}
+
+/// A source of elements that begins at a pointer.
+trait Begin<T>: Source<T> {
+    /// # Safety
+    /// The pointer is valid for a read.
+    unsafe fn begin(from: *const T) -> Self;
+}
+impl<T: Float> Begin<T> for Many<T> {
+    #[inline(always)]
+    unsafe fn begin(from: *const T) -> Self {
+        Many(from)
+    }
+}
+impl<T: Float> Begin<T> for One<T> {
+    #[inline(always)]
+    unsafe fn begin(from: *const T) -> Self {
+        // SAFETY: the caller's promise.
+        One(unsafe { *from })
+    }
+}
+
+#[inline(always)]
+fn linear_product<T: Float>(x: T, y: T) -> T {
+    let product = if x == T::ZERO { T::ZERO } else { x * y };
+    if y == T::ZERO { T::ZERO } else { product }
+}
+
+/// A [`Simple`] as a type.
+trait Arithmetic<T> {
+    fn of(x: T, y: T) -> T;
+}
+macro_rules! arithmetic {
+    ($($name:ident |$x:ident, $y:ident| $body:expr),+) => { $(
+        struct $name;
+        impl<T: Float> Arithmetic<T> for $name {
+            #[inline(always)]
+            fn of($x: T, $y: T) -> T { $body }
+        }
+    )+ };
+}
+arithmetic!(
+    Plus | x,
+    y | x + y,
+    Minus | x,
+    y | x - y,
+    Less | x,
+    y | y - x,
+    Times | x,
+    y | x * y,
+    Ratio | x,
+    y | x / y,
+    Over | x,
+    y | y / x,
+    Linear | x,
+    y | linear_product(x, y)
+);
+
+struct Both<T, P, Q>(PhantomData<(T, P, Q)>);
+impl<T: Float, P: Arithmetic<T>, Q: Arithmetic<T>> Kernel for Both<T, P, Q> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(call: &Call) {
+        let [a, b, c] = [0, 1, 2].map(|i| Many(call.arg::<T>(i)));
+        let out = call.out::<T>();
+        each!(call.n, out, |x: a, y: b, z: c| Q::of(P::of(x, y), z))
+    }
+}
+
+fn second<T: Float, P: Arithmetic<T>>(level: Level, second: Simple) -> StepFn {
+    match second {
+        Simple::Add => pick::<Both<T, P, Plus>>(level),
+        Simple::Sub => pick::<Both<T, P, Minus>>(level),
+        Simple::Less => pick::<Both<T, P, Less>>(level),
+        Simple::Mul => pick::<Both<T, P, Times>>(level),
+        Simple::Div => pick::<Both<T, P, Ratio>>(level),
+        Simple::Over => pick::<Both<T, P, Over>>(level),
+        Simple::LinearMul => pick::<Both<T, P, Linear>>(level),
+    }
+}
+
+struct LinearMul<T>(PhantomData<T>);
+impl<T: Float> Kernel for LinearMul<T> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(call: &Call) {
+        let (a, b) = (Many(call.arg::<T>(0)), Many(call.arg::<T>(1)));
+        let out = call.out::<T>();
+        each!(call.n, out, |x: a, y: b| linear_product(x, y))
+    }
+}
+
+struct Choose<T, A, B>(PhantomData<(T, A, B)>);
+impl<T: Float, A: Begin<T>, B: Begin<T>> Kernel for Choose<T, A, B> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(call: &Call) {
+        let mask = Many(call.arg::<u8>(0));
+        // SAFETY: the caller's promise.
+        let (a, b) = unsafe { (A::begin(call.arg(1)), B::begin(call.arg(2))) };
+        let out = call.out::<T>();
+        each!(call.n, out, |m: mask, x: a, y: b| if m != 0 { x } else { y })
+    }
+}
+
+macro_rules! steps {
+    ($($float:ty),+) => { $(
+        impl Steps for $float {
+            fn unary(level: Level, op: Unary) -> StepFn {
+                match op {
+                    Unary::Neg => kernel!(level, |v| -v),
+                    Unary::Abs => kernel!(level, |v| v.abs()),
+                    Unary::Sign => kernel!(level, |v| {
+                        let signed = if v < T::ZERO { -T::ONE } else { T::ZERO };
+                        let signed = if v > T::ZERO { T::ONE } else { signed };
+                        if v.is_nan() { v } else { signed }
+                    }),
+                    Unary::Floor => kernel!(level, |v| v.floor()),
+                    Unary::Ceil => kernel!(level, |v| v.ceil()),
+                    Unary::Round => kernel!(level, |v| v.round()),
+                    Unary::Recip => kernel!(level, |v| T::ONE / v),
+                    Unary::Powi(power) => <Self as Powers>::power(level, power),
+                    Unary::Sqrt => kernel!(level, |v| v.sqrt()),
+                    Unary::Rsqrt => kernel!(level, |v| T::ONE / v.sqrt()),
+                    Unary::Cbrt => kernel!(level, |v| v.cbrt::<I>()),
+                    Unary::Exp => kernel!(level, |v| v.exp::<I>()),
+                    Unary::Exp2 => kernel!(level, |v| v.exp2::<I>()),
+                    Unary::Expm1 => kernel!(level, |v| v.expm1::<I>()),
+                    Unary::Log => kernel!(level, |v| v.log::<I>()),
+                    Unary::Log2 => kernel!(level, |v| v.log2::<I>()),
+                    Unary::Log1p => kernel!(level, |v| v.log1p::<I>()),
+                    Unary::Sin => kernel!(level, |v| v.sin::<I>(), far v => v.far_sin()),
+                    Unary::Cos => kernel!(level, |v| v.cos::<I>(), far v => v.far_cos()),
+                    Unary::Tan => kernel!(level, |v| v.tan::<I>(), far v => v.far_tan()),
+                    Unary::Asin => kernel!(level, |v| v.asin::<I>()),
+                    Unary::Acos => kernel!(level, |v| v.acos::<I>()),
+                    Unary::Atan => kernel!(level, |v| v.atan::<I>()),
+                    Unary::Sinh => kernel!(level, |v| v.sinh::<I>()),
+                    Unary::Cosh => kernel!(level, |v| v.cosh::<I>()),
+                    Unary::Tanh => kernel!(level, |v| v.tanh::<I>()),
+                    Unary::Asinh => kernel!(level, |v| v.asinh::<I>()),
+                    Unary::Acosh => kernel!(level, |v| v.acosh::<I>()),
+                    Unary::Atanh => kernel!(level, |v| v.atanh::<I>()),
+                    Unary::Sigmoid => kernel!(level, |v| v.sigmoid::<I>()),
+                    Unary::Softplus => kernel!(level, |v| v.softplus::<I>()),
+                    Unary::Erf => kernel!(level, |v| v.erf::<I>()),
+                    Unary::Erfc => kernel!(level, |v| v.erfc::<I>()),
+                    Unary::Lgamma => kernel!(level, |v| v.lgamma()),
+                    Unary::Polygamma(_) => {
+                        struct Polygamma<T>(PhantomData<T>);
+                        impl<T: Float> Kernel for Polygamma<T> {
+                            #[inline(always)]
+                            unsafe fn run<I: Isa>(call: &Call) {
+                                let (x, out) = (Many(call.arg::<T>(0)), call.out::<T>());
+                                let order = call.number as u32;
+                                each!(call.n, out, |v: x| {
+                                    T::from_f64(gradus_num::math::polygamma(order, v.to_f64()))
+                                })
+                            }
+                        }
+                        pick::<Polygamma<Self>>(level)
+                    }
+                }
+            }
+
+            fn binary(level: Level, op: Binary, scalars: Scalars) -> StepFn {
+                match op {
+                    Binary::Add => kernel!(level, scalars, T, |x, y| x + y),
+                    Binary::Sub => kernel!(level, scalars, T, |x, y| x - y),
+                    Binary::Mul => kernel!(level, scalars, T, |x, y| x * y),
+                    Binary::Div => kernel!(level, scalars, T, |x, y| x / y),
+                    Binary::Rem => kernel!(level, scalars, T, |x, y| x.rem(y)),
+                    Binary::Pow => kernel!(level, scalars, T, |x, y| x.pow::<I>(y)),
+                    Binary::Atan2 => kernel!(level, scalars, T, |x, y| x.atan2::<I>(y)),
+                    Binary::Hypot => kernel!(level, scalars, T, |x, y| x.hypot::<I>(y)),
+                    // A comparison with NaN is false: the second argument's NaN is taken so, the first's by the second
+                    // test.
+                    Binary::Max => {
+                        kernel!(level, scalars, T, |x, y| if (x > y) | x.is_nan() { x } else { y })
+                    }
+                    Binary::Min => {
+                        kernel!(level, scalars, T, |x, y| if (x < y) | x.is_nan() { x } else { y })
+                    }
+                }
+            }
+
+            fn linear_mul(level: Level) -> StepFn {
+                pick::<LinearMul<Self>>(level)
+            }
+
+            fn compare(level: Level, op: Compare, scalars: Scalars) -> StepFn {
+                match op {
+                    Compare::Lt => kernel!(level, scalars, u8, |x, y| u8::from(x < y)),
+                    Compare::Le => kernel!(level, scalars, u8, |x, y| u8::from(x <= y)),
+                    Compare::Gt => kernel!(level, scalars, u8, |x, y| u8::from(x > y)),
+                    Compare::Ge => kernel!(level, scalars, u8, |x, y| u8::from(x >= y)),
+                    Compare::Eq => kernel!(level, scalars, u8, |x, y| u8::from(x == y)),
+                    Compare::Ne => kernel!(level, scalars, u8, |x, y| u8::from(x != y)),
+                }
+            }
+
+            fn select(level: Level, scalars: Scalars) -> StepFn {
+                match (scalars.first, scalars.second) {
+                    (false, false) => pick::<Choose<Self, Many<Self>, Many<Self>>>(level),
+                    (false, true) => pick::<Choose<Self, Many<Self>, One<Self>>>(level),
+                    (true, false) => pick::<Choose<Self, One<Self>, Many<Self>>>(level),
+                    (true, true) => pick::<Choose<Self, One<Self>, One<Self>>>(level),
+                }
+            }
+
+            fn pair(level: Level, first: Simple, then: Simple) -> Option<StepFn> {
+                Some(match first {
+                    Simple::Add => second::<Self, Plus>(level, then),
+                    Simple::Sub => second::<Self, Minus>(level, then),
+                    Simple::Mul => second::<Self, Times>(level, then),
+                    Simple::LinearMul => second::<Self, Linear>(level, then),
+                    Simple::Less | Simple::Div | Simple::Over => return None,
+                })
+            }
+        }
+    )+ };
+}
+steps!(f32, f64);
+
+/// Powers: products where at most two are needed, the general power otherwise, so that errors do not pile up.
+trait Powers {
+    fn power(level: Level, n: i32) -> StepFn;
+}
+impl<F: Float> Powers for F {
+    fn power(level: Level, n: i32) -> StepFn {
+        match n {
+            0 => kernel!(level, |_v| T::ONE),
+            1 => kernel!(level, |v| v),
+            2 => kernel!(level, |v| v * v),
+            3 => kernel!(level, |v| v * v * v),
+            4 => kernel!(level, |v| {
+                let square = v * v;
+                square * square
+            }),
+            -1 => kernel!(level, |v| T::ONE / v),
+            -2 => kernel!(level, |v| {
+                let inverse = T::ONE / v;
+                inverse * inverse
+            }),
+            _ => {
+                struct Power<T>(PhantomData<T>);
+                impl<T: Float> Kernel for Power<T> {
+                    #[inline(always)]
+                    unsafe fn run<I: Isa>(call: &Call) {
+                        let (x, out) = (Many(call.arg::<T>(0)), call.out::<T>());
+                        each!(call.n, out, |v: x| v.power::<I>(call.number))
+                    }
+                }
+                pick::<Power<Self>>(level)
+            }
+        }
+    }
+}
+
+/// The integer that belongs to a function of one argument.
+pub fn number(op: Unary) -> i32 {
+    match op {
+        Unary::Powi(n) => n,
+        Unary::Polygamma(order) => order as i32,
+        _ => 0,
+    }
+}
