@@ -167,6 +167,24 @@ fn newest<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<&'a Trace
     traced.max_by_key(|t| t.0.id)
 }
 
+/// Tensors that are about to meet, where they will meet: what is concrete becomes a capture of the newest trace among
+/// them as it is, so that a small tensor is captured small and stretched inside the program.
+pub(crate) fn meeting(tensors: &[&Tensor], op: &'static str) -> Result<Vec<Tensor>> {
+    let Some(trace) = newest(tensors.iter().copied()) else {
+        return Ok(tensors.iter().map(|&t| t.clone()).collect());
+    };
+    let one = |t: &&Tensor| {
+        if t.is_traced() {
+            return Ok((*t).clone());
+        }
+        let mut state = trace.state();
+        let var = trace.lift(&mut state, t, op)?;
+        drop(state);
+        Ok(trace.wrap(var, t.ty()))
+    };
+    tensors.iter().map(one).collect()
+}
+
 /// Applies a primitive: at once to concrete tensors, recorded otherwise.
 pub(crate) fn emit(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {
     if let Some(trace) = newest(inputs.iter().copied()) {

@@ -7,7 +7,7 @@ use gradus_core::{Binary, Error, ErrorKind, Result, Shape, Site, Unary};
 
 use crate::device::at_once;
 use crate::literal::Literal;
-use crate::trace::{OrFail, here};
+use crate::trace::{OrFail, here, meeting};
 use crate::{Scalar, Tensor};
 
 /// Stretches a tensor to `shape` by NumPy's rule.
@@ -46,6 +46,7 @@ pub(crate) fn broadcasting(op: impl Into<Op>, operands: &[&Tensor], site: &Site)
         return Tensor::apply_at(op, operands, site);
     }
     let shape = common_shape(op.name(), operands, site)?;
+    let operands = meeting(operands, op.name())?;
     let operands = operands.iter().map(|x| broadcast_at(x, &shape, site)).collect::<Result<Vec<_>>>()?;
     Tensor::apply_at(op, &operands.iter().collect::<Vec<_>>(), site)
 }
