@@ -5,6 +5,7 @@ mod check;
 mod checkpoints;
 mod control;
 mod custom;
+mod explain;
 mod forward;
 mod jacobian;
 mod jit;
