@@ -21,7 +21,7 @@ use gradus_core::{Graph, Result};
 
 pub use arena::{ALIGN, Block};
 pub use control::{ControlLayout, ReplayLayout, carried, packed};
-pub use explain::json_text;
+pub use explain::{Alternative, Explanation, json_text};
 pub use kernel::Kernel;
 pub use phase::Phase;
 pub use plan::{Decision, Place, Plan, Residual, Return};
@@ -80,5 +80,9 @@ impl Default for Options {
 /// # Errors
 /// If the memory budget cannot be met; the error names the smallest that can.
 pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
-    control::choose(passes::simplify(graph)?, options)
+    let simple = passes::simplify(graph)?;
+    let counts = (graph.eqns().len(), simple.eqns().len());
+    let mut plan = control::choose(simple, options)?;
+    (plan.decision.recorded, plan.decision.simplified) = counts;
+    Ok(plan)
 }

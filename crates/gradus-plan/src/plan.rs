@@ -57,6 +57,10 @@ pub struct Decision {
     pub why: String,
     /// Other plans that were made: what they do, their peak in bytes, their estimated seconds.
     pub alternatives: Vec<(String, usize, f64)>,
+    /// Equations that were recorded.
+    pub recorded: usize,
+    /// Equations left of them by simplification.
+    pub simplified: usize,
 }
 
 /// A value that the first half of a program keeps for the second.
@@ -167,8 +171,12 @@ impl Plan {
     }
     /// Estimated seconds of a run on two threads, for comparing plans of one program.
     pub fn estimated_seconds(&self) -> f64 {
-        let one = |k: &Kernel| kernel_seconds(matches!(k.work, Work::Product(_)), k.flops, k.bytes);
-        self.kernels.iter().map(one).sum()
+        (0..self.kernels.len()).map(|k| self.kernel_seconds(k)).sum()
+    }
+    /// Estimated seconds of kernel `k` on two threads.
+    pub fn kernel_seconds(&self, k: usize) -> f64 {
+        let k = &self.kernels[k];
+        kernel_seconds(matches!(k.work, Work::Product(_)), k.flops, k.bytes)
     }
     /// The bound on allocations outside the arena: for a product, what its kernel packs (at most
     /// [`PACKED`](Self::PACKED) on all threads together, and never more than four times what it reads and writes);
