@@ -6,6 +6,8 @@
 mod bench;
 mod chart;
 mod check;
+mod compare;
+mod explain;
 mod memory;
 mod modes;
 mod output;
@@ -18,7 +20,8 @@ use clap::{Parser, Subcommand};
 pub use chart::{Chart, Series};
 pub use output::{Error, Output};
 
-/// Automatic differentiation for Rust: train a network on real data, check every derivative rule, time what runs.
+/// Automatic differentiation for Rust: train a network on real data, check every derivative rule, see what a training step
+/// keeps and costs, time what runs.
 #[derive(Debug, Parser)]
 #[command(name = "gradus", version, arg_required_else_help = true)]
 pub struct Command {
@@ -43,6 +46,20 @@ enum Task {
     /// One function family, from one input with many outputs to many inputs with one, and from 1 to 64 layers: times and
     /// peaks of memory, both crossovers as a picture, and how often the automatic choice is within 15 % of the best.
     Modes(modes::Arguments),
+    /// Take one training step of a model in every way: what is kept, the peak of memory, the time
+    ///
+    /// Runs the step under plain, recompute, nested and the planner's choice, without a limit and within 75, 50 and 35 % of
+    /// its memory, each in a process of its own, and compares losses and gradients. Writes a bar chart as MODEL.svg. Exit
+    /// code 1 if results disagree.
+    Compare(compare::Arguments),
+    /// Tell what a training step of a model will do, and why, before it runs
+    ///
+    /// Passes, the plans that were looked at and their estimated costs, every kernel, what is kept for the way back and
+    /// which line made it, and memory over the step.
+    Explain(explain::Arguments),
+    /// Measures one strategy for `compare`
+    #[command(hide = true)]
+    CompareWorker(compare::worker::Order),
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +81,9 @@ pub fn run(command: Command) -> Result<ExitCode, Error> {
         Task::Check(arguments) => check::table(&arguments),
         Task::Bench(what) => bench::run(&what),
         Task::Modes(arguments) => modes::modes(&arguments),
+        Task::Compare(arguments) => compare::compare(&arguments),
+        Task::Explain(arguments) => explain::explain(&arguments),
+        Task::CompareWorker(order) => compare::worker::work(&order),
     }
 }
 

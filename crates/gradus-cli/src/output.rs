@@ -21,6 +21,9 @@ pub enum Error {
     /// The standard output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
+    /// A function of tensors failed.
+    #[error(transparent)]
+    Tensor(#[from] gradus::Error),
     /// Arguments that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -70,7 +73,8 @@ impl Output {
     }
 }
 
-fn print(line: &str) -> Result<(), Error> {
+/// One line, or several, on the standard output.
+pub(crate) fn print(line: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)

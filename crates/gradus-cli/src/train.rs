@@ -17,6 +17,7 @@ use gradus_nn::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use crate::memory::words as bytes;
 use crate::{Chart, Error, Output, Series};
 
 /// Options of `gradus train digits`.
@@ -193,14 +194,6 @@ fn train<M: Model>(
                "programs": outcome.programs, "file": file, "picture": picture})
     })?;
     Ok(accuracy)
-}
-
-/// An amount of memory for people.
-fn bytes(n: usize) -> String {
-    match n as f64 / 1024.0 {
-        kib if kib < 1024.0 => format!("{kib:.1} KiB"),
-        kib => format!("{:.1} MiB", kib / 1024.0),
-    }
 }
 
 /// A bar on the standard error, where people watch.

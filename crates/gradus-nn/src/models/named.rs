@@ -48,7 +48,7 @@ pub struct Progress {
 ///
 /// let model = Named::find("deep-mish")?.small();
 /// let batch = model.batch(&Key::new(1), model.batch);
-/// let step = jit(model.step());
+/// let step = jit(model.step()).donated();
 /// let mut progress = model.start(&Key::new(0));
 /// let mut losses = Vec::new();
 /// for _ in 0..20 {
@@ -221,6 +221,17 @@ impl Named {
     /// How many parameters it has.
     pub fn parameters(&self) -> usize {
         self.design.parameters()
+    }
+
+    /// The scope of a layer in the middle, as a plan names it.
+    pub fn layer(&self) -> String {
+        match &self.design {
+            Design::Mlp { widths, .. } => format!("layers.{}", widths.len().saturating_sub(1) / 2),
+            Design::Gpt { layers, .. } => format!("blocks.{}", layers / 2),
+            Design::Lenet { .. } => "convolutions.1".into(),
+            Design::ResNet { .. } => "blocks.3".into(),
+            Design::Separable { channels, .. } => format!("stages.{}.1", channels.len() / 2),
+        }
     }
 
     /// First parameters, drawn from a key.
