@@ -41,7 +41,7 @@ pub fn explain(arguments: &Arguments) -> Result<ExitCode, Error> {
     let model = worker::model(&arguments.model, arguments.small)?;
     let n = arguments.batch.map_or(model.batch, |n| n as usize);
     let input = (worker::start(&model, 0), worker::batch(&model, 0, n));
-    let step = arguments.strategy.set(jit(model.step()).donated());
+    let step = arguments.strategy.set(jit(model.step()).donate());
     let plan = step.try_plan(&input)?;
     let measured = arguments.profile.then(|| step.profile_owned(&input));
     let told = Explanation {
@@ -103,7 +103,7 @@ fn alternatives(
             rows.push(row(way, plan));
             continue;
         }
-        match way.set(jit(model.step()).donated()).try_plan(input) {
+        match way.set(jit(model.step()).donate()).try_plan(input) {
             Ok(plan) => rows.push(row(way, &plan)),
             Err(_) if matches!(way, Way::Budget(_)) => {}
             Err(error) => return Err(error.into()),

@@ -58,7 +58,7 @@ pub fn work(order: &Order) -> Result<ExitCode, Error> {
     let batch = batch(&model, order.seed, order.batch);
     let mut progress = start(&model, order.seed);
     let base = memory::resident("VmRSS");
-    let step = order.strategy.set(jit(model.step()).donated());
+    let step = order.strategy.set(jit(model.step()).donate());
     let input = (progress.clone(), batch.clone());
     let began = Instant::now();
     let plan = match step.try_plan(&input) {
@@ -77,7 +77,7 @@ pub fn work(order: &Order) -> Result<ExitCode, Error> {
         .filter(|r| r.site.scope.as_deref().is_some_and(of_layer))
         .map(|r| {
             let source = r.site.to_string();
-            json!({"type": r.ty.to_string(), "bytes": r.ty.bytes(), "op": r.op, "why": r.why, "source": source})
+            json!({"type": r.ty.to_string(), "bytes": r.bytes, "op": r.op, "why": r.why, "source": source})
         })
         .collect();
     let arguments = plan.argument_bytes();
@@ -134,7 +134,7 @@ const RATE: f32 = (1u32 << 20) as f32;
 /// Writes the gradients at the start, read off the very step that is compared: from its update.
 fn gradients(model: &Named, order: &Order, batch: &Batch, file: &str) -> Result<(), Error> {
     let model = Named { rate: RATE, ..model.clone() };
-    let step: Jit<_, (Progress, Tensor), _> = order.strategy.set(jit(model.step()).donated());
+    let step: Jit<_, (Progress, Tensor), _> = order.strategy.set(jit(model.step()).donate());
     let before = start(&model, order.seed);
     let old = before.network.tensors();
     let (after, _) = step.call_owned((before.clone(), batch.clone()));

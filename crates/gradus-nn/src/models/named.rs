@@ -48,7 +48,7 @@ pub struct Progress {
 ///
 /// let model = Named::find("deep-mish")?.small();
 /// let batch = model.batch(&Key::new(1), model.batch);
-/// let step = jit(model.step()).donated();
+/// let step = jit(model.step()).donate();
 /// let mut progress = model.start(&Key::new(0));
 /// let mut losses = Vec::new();
 /// for _ in 0..20 {

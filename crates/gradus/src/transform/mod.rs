@@ -5,7 +5,6 @@ mod check;
 mod checkpoints;
 mod control;
 mod custom;
-mod explain;
 mod forward;
 mod jacobian;
 mod jit;
