@@ -1,39 +1,43 @@
 //! Loops of unknown length run by the executor: what the interpreter gives, the same bits from any number of slots,
-//! and never more memory than the plan says, whatever the number of steps. Alone in its binary: allocations of the
-//! process are counted.
+//! and never more memory than the plan says, whatever the number of steps.
 
 #[allow(dead_code)]
 mod programs;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gradus_core::ops::{Compare, Dot, Reduce, ReduceKind, While};
 use gradus_core::transforms::{jvp, value_and_grad, vmap};
 use gradus_core::{Array, Binary, Builder, DType, Graph, Type, Unary, Var, interpret};
 use gradus_cpu::exec::Executable;
+use gradus_cpu::pool::Pool;
 use gradus_plan::{Options, plan};
 use programs::Rng;
 
+/// Counts what the calling thread allocates: the harness and the other tests do not show.
 struct Counting;
 
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-/// Tests take turns, so that one does not count what another allocates.
-static TURN: Mutex<()> = Mutex::new(());
+thread_local! {
+    static NOW: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
 
-// SAFETY: every call is passed on to the system's allocator.
+fn add(bytes: isize) {
+    NOW.set(NOW.get() + bytes);
+    PEAK.set(PEAK.get().max(NOW.get()));
+}
+
+// SAFETY: every call is passed on to the system's allocator; the counters need no allocation and no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
+        add(layout.size() as isize);
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        add(-(layout.size() as isize));
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -126,7 +130,6 @@ const WRT: [bool; 3] = [true, true, false];
 
 #[test]
 fn every_order_and_batch_as_the_interpreter() {
-    let _turn = TURN.lock();
     for slots in [None, Some(1), Some(3)] {
         let g = network(2, 3, DType::F64, slots);
         let grad = value_and_grad(&g, &WRT).unwrap();
@@ -157,7 +160,6 @@ fn every_order_and_batch_as_the_interpreter() {
 
 #[test]
 fn the_same_bits_from_any_number_of_slots() {
-    let _turn = TURN.lock();
     for dtype in [DType::F32, DType::F64] {
         let g = |slots| value_and_grad(&network(4, 8, dtype, slots), &WRT).unwrap();
         let args = arguments(&g(None), 40);
@@ -170,21 +172,22 @@ fn the_same_bits_from_any_number_of_slots() {
 
 #[test]
 fn memory_is_planned_and_does_not_grow_with_the_steps() {
-    let _turn = TURN.lock();
     let g = value_and_grad(&network(256, 16, DType::F32, Some(6)), &WRT).unwrap();
     let planned = plan(&g, &Options::default()).unwrap();
-    let claim = planned.planned_peak_bytes() - planned.argument_bytes();
+    let claim = (planned.planned_peak_bytes() - planned.argument_bytes()) as isize;
+    // One thread, which is the one that counts.
+    let pool = Arc::new(Pool::serial());
+    let ready = || Executable::with_pool(planned.clone(), pool.clone());
     let mut peaks = Vec::new();
     for trips in [1, 10, 100, 2000] {
         let args = arguments(&g, trips);
-        let executable = ready(&g);
-        // The threads' own memory is there after a first run.
-        executable.run(&arguments(&g, 1)).unwrap();
-        let executable = ready(&g);
-        let before = NOW.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
+        // The thread's own memory is there after a first run.
+        ready().run(&arguments(&g, 1)).unwrap();
+        let executable = ready();
+        let before = NOW.get();
+        PEAK.set(before);
         executable.run(&args).unwrap();
-        peaks.push(PEAK.load(Ordering::Relaxed) - before);
+        peaks.push(PEAK.get() - before);
     }
     assert!(peaks.iter().all(|&p| p <= claim), "measured {peaks:?}, planned {claim}");
     assert_eq!(peaks[1], peaks[3], "{peaks:?}");
