@@ -172,3 +172,109 @@ fn parameters_are_checked() {
     let overlapping = conv.strides([100, 25], [36, 9], [54, 4]);
     assert_eq!(overlapping.run(&pool, &x, &kernel, &mut out), Err(ConvError::Overlap));
 }
+
+/// Largest distance from the definition, relative to the root of the sum of squared terms that a result has.
+fn error(conv: &Conv, x: &[f32], kernel: &[f32], got: &[f32]) -> f64 {
+    let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+    let squares = |v: &[f32]| v.iter().map(|&v| f64::from(v) * f64::from(v)).collect::<Vec<f64>>();
+    let (mut want, mut scale) = (vec![0.0; got.len()], vec![0.0; got.len()]);
+    reference(conv, &wide(x), &wide(kernel), &mut want);
+    reference(conv, &squares(x), &squares(kernel), &mut scale);
+    let distance = |((got, want), scale): ((&f32, &f64), &f64)| {
+        (f64::from(*got) - want).abs() / (scale.sqrt() + f64::from(f32::MIN_POSITIVE))
+    };
+    got.iter().zip(&want).zip(&scale).map(distance).fold(0.0, f64::max)
+}
+
+fn single(random: &mut Random, len: usize) -> Vec<f32> {
+    random.numbers(len).into_iter().map(|v| v as f32).collect()
+}
+
+/// Forward and both gradients of 3 × 3 convolutions with many channels, which are computed with fewer products.
+fn three_by_three(
+    n: usize,
+    c: usize,
+    o: usize,
+    [h, w]: [usize; 2],
+    pad: [isize; 2],
+) -> [(Conv, [usize; 3]); 2] {
+    let forward = Conv::new(n, c, o, &[h, w], &[3, 3])
+        .and_then(|conv| conv.padding(&pad, &pad))
+        .expect("the parameters are valid");
+    let [_, oh, ow] = forward.output();
+    let weight = Conv::new(c, n, o, &[h, w], &[oh, ow])
+        .and_then(|conv| conv.padding(&pad, &pad))
+        .expect("the parameters are valid")
+        .strides([h * w, c * h * w], [oh * ow, o * oh * ow], [9, c * 9]);
+    assert_eq!(weight.output(), [1, 3, 3]);
+    let (x, y) = (n * c * h * w, n * o * oh * ow);
+    [(forward, [x, o * c * 9, y]), (weight, [x, y, o * c * 9])]
+}
+
+#[test]
+fn fewer_products_are_as_accurate_and_the_same_on_any_threads() {
+    let pools: Vec<Pool> = [1, 2, 3, 4].map(Pool::new).into();
+    let mut random = Random(11);
+    let cases = [
+        (2, 32, 32, [8, 8], [1, 1]),
+        (3, 33, 41, [7, 5], [1, 1]),
+        (1, 40, 32, [9, 70], [0, 1]),
+        (9, 64, 96, [4, 4], [1, 1]),
+        (2, 48, 32, [6, 6], [2, 0]),
+        (4, 32, 64, [16, 16], [1, 1]),
+        (2, 520, 32, [4, 6], [1, 1]),
+        (70, 32, 32, [2, 2], [1, 1]),
+    ];
+    for (n, c, o, extent, pad) in cases {
+        for (conv, [x, kernel, out]) in three_by_three(n, c, o, extent, pad) {
+            let (x, kernel) = (single(&mut random, x), single(&mut random, kernel));
+            let mut first: Option<Vec<f32>> = None;
+            for pool in &pools {
+                let mut got = vec![7.0; out];
+                conv.run(pool, &x, &kernel, &mut got).expect("the operands fit");
+                if let Some(first) = &first {
+                    assert!(first == &got, "{conv:?} on {} threads", pool.threads());
+                    continue;
+                }
+                let error = error(&conv, &x, &kernel, &got);
+                assert!(error < 4e-6, "{conv:?}: {error:e}");
+                first = Some(got);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_infinity_reaches_only_its_own_results() {
+    let pool = Pool::new(2);
+    let mut random = Random(13);
+    for (conv, [x, kernel, out]) in three_by_three(2, 32, 32, [8, 8], [1, 1]) {
+        let (mut x, kernel) = (single(&mut random, x), single(&mut random, kernel));
+        for value in [f32::INFINITY, 3e38, f32::NAN] {
+            x[77] = value;
+            let (mut got, mut want) = (vec![0f32; out], vec![0f32; out]);
+            conv.run(&pool, &x, &kernel, &mut got).expect("the operands fit");
+            reference(&conv, &x, &kernel, &mut want);
+            for (got, want) in got.iter().zip(&want) {
+                assert_eq!(got.is_finite(), want.is_finite(), "{got} instead of {want}");
+            }
+        }
+    }
+    // The weight gradient of a depthwise convolution.
+    let conv = Conv::new(4, 3, 4, &[6, 6], &[6, 6])
+        .and_then(|conv| conv.padding(&[1, 1], &[1, 1]))
+        .and_then(|conv| conv.groups(1, 4))
+        .expect("the parameters are valid");
+    let (mut x, kernel) = (single(&mut random, 4 * 3 * 36), single(&mut random, 4 * 3 * 36));
+    x[41] = f32::INFINITY;
+    let (mut got, mut want) = (vec![0f32; 4 * 9], vec![0f32; 4 * 9]);
+    conv.run(&pool, &x, &kernel, &mut got).expect("the operands fit");
+    reference(&conv, &x, &kernel, &mut want);
+    for (got, want) in got.iter().zip(&want) {
+        assert!(
+            got == want || (got - want).abs() < 1e-4 || got.is_nan() == want.is_nan(),
+            "{got} not {want}"
+        );
+        assert_eq!(got.is_finite(), want.is_finite());
+    }
+}

@@ -180,12 +180,20 @@ impl Plan {
     }
     /// The bound on allocations outside the arena: for a product, what its kernel packs (at most
     /// [`PACKED`](Self::PACKED) on all threads together, and never more than four times what it reads and writes);
-    /// for a primitive that may run by its reference evaluation, operands and results twice.
+    /// for a primitive that may run by its reference evaluation, operands and results twice; for a convolution also
+    /// what its input and its kernel grow by where they are transformed or packed.
     pub fn outside_bound(&self) -> usize {
         let one = |k: &Kernel| {
             let all = k.reads.iter().chain(&k.writes);
             let touched = all.map(|&v| self.graph.ty(v).bytes()).sum::<usize>();
             match &k.work {
+                Work::Primitive(Op::Conv(conv)) => {
+                    let [x, kernel] = [0, 1].map(|i| self.graph.ty(k.reads[i]));
+                    let groups = conv.feature_groups * conv.batch_groups;
+                    let columns = (kernel.shape[0] / groups.max(1)).max(1);
+                    let packed = kernel.bytes() / columns * (columns.next_multiple_of(Self::PANEL) - columns);
+                    2 * touched + (2 * x.bytes()).min(Self::TRANSFORMED) + packed
+                }
                 Work::Primitive(_) => 2 * touched,
                 Work::Product(_) => (4 * touched).min(Self::PACKED),
                 Work::Control(_, plans) => plans.iter().map(|p| p.outside_bound()).max().unwrap_or(0),
@@ -196,6 +204,10 @@ impl Plan {
     }
     /// Bytes that product kernels pack at most at once.
     pub const PACKED: usize = 1 << 20;
+    /// Columns that a convolution's kernel is packed by, at most.
+    const PANEL: usize = 32;
+    /// Bytes of a convolution's transformed input, at most, beyond twice the input.
+    const TRANSFORMED: usize = 32 << 20;
     /// What was chosen, and why.
     pub fn decision(&self) -> &Decision {
         &self.decision

@@ -1,11 +1,14 @@
 //! Convolutions with few output channels a group, depthwise ones above all: patches would be packed for hardly any
-//! products, so each line of results is summed channel by channel and tap by tap where it lies.
+//! products. At step 1 a plane is copied with its zeros around it, and a run of results is summed tap by tap in
+//! registers, across the ends of lines; other steps sum each line of results where it lies.
 
 use super::Conv;
+use super::packed::Planes;
 use super::segments::Line;
 use crate::Pool;
 use crate::matmul::Element;
 use crate::reduce::Shared;
+use crate::scratch::{self, Slot};
 use crate::vmath::isa::{dispatch, fma};
 use crate::vmath::{Float, Isa};
 
@@ -16,10 +19,10 @@ pub(super) const MAX_OUTPUTS: usize = 4;
 const GRAIN: usize = 1 << 12;
 
 /// Convolves; lengths have been checked, the input is not dilated.
-pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel: &[T], out: &mut [T]) {
+pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel: &[T], out: Shared<T>) {
     let planes = conv.result_batch() * conv.outputs;
     let grain = (GRAIN / (conv.positions() * conv.group_channels())).max(1);
-    let out = Shared(out.as_mut_ptr());
+    let flat = (conv.stride == [1; 3]).then(|| Flat::new(conv));
     pool.run_ranges(planes, grain, &|range| {
         for plane in range {
             let (n, o) = (plane / conv.outputs, plane % conv.outputs);
@@ -31,10 +34,104 @@ pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel:
             // belongs to this task alone.
             unsafe {
                 let to = out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
-                plane_raw(conv, from.as_ptr(), weights.as_ptr(), to);
+                match &flat {
+                    Some(flat) => flat.run(conv, from, weights, to),
+                    None => plane_raw(conv, from.as_ptr(), weights.as_ptr(), to),
+                }
             }
         }
     });
+}
+
+/// Results that a run takes together.
+const RUN: usize = 64;
+
+/// Planes at step 1: result `i` and tap `t` meet at `i + taps[t]`, where `i` counts through whole padded lines.
+struct Flat {
+    planes: Planes,
+    taps: Vec<usize>,
+    /// Results counted so, in whole runs, and elements that these reach.
+    results: usize,
+    room: usize,
+}
+
+impl Flat {
+    fn new(conv: &Conv) -> Self {
+        let output = conv.output();
+        let planes = Planes::of(conv, [0; 3], output);
+        let place = |t: usize| {
+            let [_, height, width] = conv.kernel;
+            planes.at(conv, [0; 3], [t / width / height, t / width % height, t % width])
+        };
+        let taps: Vec<usize> = (0..conv.taps()).map(place).collect();
+        let last = planes.at(conv, std::array::from_fn(|d| output[d] - 1), [0; 3]);
+        let results = (last + 1).next_multiple_of(RUN);
+        let room = (results + taps[taps.len() - 1]).max(planes.size());
+        Flat { planes, taps, results, room }
+    }
+
+    /// One plane of results.
+    ///
+    /// # Safety
+    /// `x` begins at the group's first plane and `weights` at its first taps; `out` is valid for a plane of results.
+    unsafe fn run<T: Float + Element>(&self, conv: &Conv, x: &[T], weights: &[T], out: *mut T) {
+        let output = conv.output();
+        scratch::with(Slot::Patches, self.room + self.results, |padded: *mut T| {
+            // SAFETY: the scratch has room for both parts; the caller's promise.
+            unsafe {
+                let sums = padded.add(self.room);
+                let tail = self.room - self.planes.size();
+                std::slice::from_raw_parts_mut(padded.add(self.planes.size()), tail).fill(<T as Float>::ZERO);
+                for c in 0..conv.group_channels() {
+                    self.planes.copy(conv, x[c * conv.x_strides[1]..].as_ptr(), padded);
+                    let weights = &weights[c * conv.k_strides[1]..][..self.taps.len()];
+                    flat_raw(padded, weights, &self.taps, self.results, sums, c > 0);
+                }
+                for line in 0..output[0] * output[1] {
+                    let at = [line / output[1], line % output[1], 0];
+                    let from = sums.add(self.planes.at(conv, at, [0; 3]));
+                    std::ptr::copy_nonoverlapping(from, out.add(line * output[2]), output[2]);
+                }
+            }
+        });
+    }
+}
+
+dispatch! {
+    /// `sums[i] (+)= Σ_t weights[t] · x[i + taps[t]]` for whole runs of `results`.
+    ///
+    /// # Safety
+    /// `x` is valid for reads of every element named, `sums` for writes of `results`.
+    pub unsafe fn flat_raw<T: Float>(x: *const T, weights: &[T], taps: &[usize], results: usize, sums: *mut T, add: bool)
+        = flat in FlatKernel
+}
+
+#[inline(always)]
+unsafe fn flat<T: Float, I: Isa>(
+    x: *const T,
+    weights: &[T],
+    taps: &[usize],
+    results: usize,
+    sums: *mut T,
+    add: bool,
+) {
+    for begin in (0..results).step_by(RUN) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let to = std::slice::from_raw_parts_mut(sums.add(begin), RUN);
+            let mut run = [T::ZERO; RUN];
+            if add {
+                run.copy_from_slice(to);
+            }
+            for (&weight, &tap) in weights.iter().zip(taps) {
+                let from = std::slice::from_raw_parts(x.add(begin + tap), RUN);
+                for i in 0..RUN {
+                    run[i] = fma::<I, T>(from[i], weight, run[i]);
+                }
+            }
+            to.copy_from_slice(&run);
+        }
+    }
 }
 
 dispatch! {

@@ -9,27 +9,34 @@
 //! batch and channels exchanged. So batch and channel axes may lie at any strides: no operand is ever transposed in
 //! memory for it.
 //!
-//! * patches packed a tile of columns at a time, and a matrix product for each tile;
-//! * a path for few results with a long inner dimension (weight gradients);
+//! * one product whose left operand, the patches, is read through offsets and never written down: for all three;
+//! * in single precision, 3 × 3 convolutions at step 1 with many channels by Winograd's method;
 //! * pointwise convolutions as batched products on the input where it lies; depthwise ones, and others with very few
 //!   output channels a group, as direct loops;
 //! * input dilation is taken apart into phases, so that no zeros are multiplied.
 
-mod columns;
+mod correlate;
 mod depthwise;
-mod inner;
+mod indirect;
+mod micro;
+mod packed;
 mod phases;
 mod reference;
 mod segments;
+mod winograd;
 
 use thiserror::Error;
 
 use crate::Pool;
 use crate::matmul::{Element, Layout, MatMul};
+use crate::reduce::Shared;
 use crate::vmath::Float;
-pub(crate) use depthwise::DepthwiseKernel;
+pub(crate) use correlate::CorrelateKernel;
+pub(crate) use depthwise::{DepthwiseKernel, FlatKernel};
+pub use micro::Micro;
 pub use reference::reference;
 pub(crate) use segments::Line;
+pub(crate) use winograd::WinogradKernel;
 
 /// The most spatial axes a convolution may have.
 pub const MAX_SPATIAL: usize = 3;
@@ -278,10 +285,15 @@ impl Conv {
         self.output().iter().product()
     }
 
+    /// Elements of the result.
+    pub(crate) fn results(&self) -> usize {
+        self.result_batch() * self.outputs * self.positions()
+    }
+
     /// Multiplications and additions, counted as two, padding included.
     pub fn flops(&self) -> f64 {
         let inner = self.group_channels() * self.taps();
-        2.0 * inner as f64 * (self.result_batch() * self.outputs * self.positions()) as f64
+        2.0 * inner as f64 * self.results() as f64
     }
 
     /// Where group `g` begins in the input, the kernel and the result.
@@ -342,28 +354,58 @@ impl Conv {
         out: &mut [T],
     ) -> Result<(), ConvError> {
         self.check(x.len(), kernel.len(), out.len())?;
-        if self.result_batch() * self.outputs * self.positions() == 0 {
-            return Ok(());
-        }
-        if self.channels == 0 || self.input.contains(&0) {
-            self.clear(out);
-            return Ok(());
-        }
-        let output = self.output();
-        let target = Target { step: [output[1] * output[2], output[2], 1], offset: 0 };
-        if phases::apply(self) {
-            phases::run(self, pool, x, kernel, out);
-        } else {
-            self.dispatch(pool, x, kernel, out, target);
-        }
+        // SAFETY: the lengths have just been checked, and nobody else has the result.
+        unsafe { self.run_unchecked(pool, x, kernel, out.as_mut_ptr()) };
         Ok(())
     }
 
-    /// Zeros in every element of the result, and nowhere between them.
-    fn clear<T: Float>(&self, out: &mut [T]) {
+    /// [`run`](Self::run) into memory that may hold anything.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    ///
+    /// # Safety
+    /// `out` is valid for writes of `len` elements, apart from the operands, and nobody else uses it meanwhile.
+    pub(crate) unsafe fn run_into<T: Float + Element>(
+        &self,
+        pool: &Pool,
+        x: &[T],
+        kernel: &[T],
+        out: *mut T,
+        len: usize,
+    ) -> Result<(), ConvError> {
+        self.check(x.len(), kernel.len(), len)?;
+        // SAFETY: the lengths have just been checked; the caller's promise.
+        unsafe { self.run_unchecked(pool, x, kernel, out) };
+        Ok(())
+    }
+
+    /// # Safety
+    /// The operands' lengths have been checked, and so has the room at `out`, which is this call's own.
+    unsafe fn run_unchecked<T: Float + Element>(&self, pool: &Pool, x: &[T], kernel: &[T], out: *mut T) {
+        let out = Shared(out);
+        if self.results() == 0 {
+            return;
+        }
+        if self.channels == 0 || self.input.contains(&0) {
+            self.clear(out);
+        } else if phases::apply(self) {
+            phases::run(self, pool, x, kernel, out);
+        } else {
+            self.dispatch(pool, x, kernel, out, Target::plain(&self.output()));
+        }
+    }
+
+    /// Zeros in every element of the result, and nowhere between them; its room has been checked.
+    fn clear<T: Float>(&self, out: Shared<T>) {
         for n in 0..self.result_batch() {
             for o in 0..self.outputs {
-                out[n * self.out_strides[0] + o * self.out_strides[1]..][..self.positions()].fill(T::ZERO);
+                let plane = out.at(n * self.out_strides[0] + o * self.out_strides[1]);
+                // Written before it is borrowed: the memory may hold anything.
+                for p in 0..self.positions() {
+                    // SAFETY: a plane of the result, whose room has been checked.
+                    unsafe { plane.add(p).write(T::ZERO) };
+                }
             }
         }
     }
@@ -374,23 +416,27 @@ impl Conv {
         pool: &Pool,
         x: &[T],
         kernel: &[T],
-        out: &mut [T],
+        out: Shared<T>,
         target: Target,
     ) {
-        let plain = target.is_contiguous(&self.output());
+        let plain = target == Target::plain(&self.output());
         let positions = self.positions();
         if plain && self.is_pointwise() && positions >= 64 && self.k_strides[1] == 1 {
             self.pointwise(pool, x, kernel, out);
-        } else if plain
-            && self.group_outputs() <= depthwise::MAX_OUTPUTS
-            && self.lhs_dilation == [1; 3]
-            && positions > self.taps()
-        {
+            return;
+        }
+        let few = plain && self.group_outputs() <= depthwise::MAX_OUTPUTS;
+        if few && self.lhs_dilation == [1; 3] && positions > self.taps() {
             depthwise::run(self, pool, x, kernel, out);
-        } else if plain && self.taps() > positions && self.lhs_dilation == [1; 3] {
-            inner::run(self, pool, x, kernel, out);
+            return;
+        }
+        let done = if few && positions <= self.taps() {
+            correlate::run(self, pool, x, kernel, out)
         } else {
-            columns::run(self, pool, x, kernel, out, target);
+            winograd::run(self, pool, x, kernel, out, target)
+        };
+        if !done {
+            indirect::run(self, pool, x, kernel, out, target);
         }
     }
 
@@ -405,7 +451,7 @@ impl Conv {
     }
 
     /// A kernel of one tap is a matrix: `out[n] = kernel · x[n]`.
-    fn pointwise<T: Float + Element>(&self, pool: &Pool, x: &[T], kernel: &[T], out: &mut [T]) {
+    fn pointwise<T: Float + Element>(&self, pool: &Pool, x: &[T], kernel: &[T], out: Shared<T>) {
         let layout = |strides: [usize; 2]| {
             let mut layout = Layout::strided(strides[1] as isize, 1);
             layout.batch[0] = strides[0] as isize;
@@ -429,7 +475,7 @@ impl Conv {
                 kernel.as_ptr(),
                 x.as_ptr(),
                 <T as Element>::ZERO,
-                out.as_mut_ptr(),
+                out.0,
                 &|_| (),
             );
         }
@@ -446,14 +492,8 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn is_contiguous(&self, output: &Spatial) -> bool {
-        self.offset == 0 && self.step == [output[1] * output[2], output[2], 1]
-    }
-
-    /// Where position `p` (flattened) lies.
-    pub fn place(&self, output: &Spatial, p: usize) -> usize {
-        let (w, rest) = (p % output[2], p / output[2]);
-        let (h, d) = (rest % output[1], rest / output[1]);
-        self.offset + d * self.step[0] + h * self.step[1] + w * self.step[2]
+    /// Every position, one after another.
+    fn plain(output: &Spatial) -> Self {
+        Target { step: [output[1] * output[2], output[2], 1], offset: 0 }
     }
 }

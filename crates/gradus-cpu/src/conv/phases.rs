@@ -4,6 +4,7 @@
 use super::{Conv, MAX_SPATIAL, Spatial, Target};
 use crate::Pool;
 use crate::matmul::Element;
+use crate::reduce::Shared;
 use crate::vmath::Float;
 
 /// Whether a convolution is taken apart: it is dilated, and steps by 1 wherever it is.
@@ -70,7 +71,7 @@ fn along(conv: &Conv, d: usize) -> Vec<Phase> {
 }
 
 /// Convolves phase by phase; lengths have been checked.
-pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel: &[T], out: &mut [T]) {
+pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel: &[T], out: Shared<T>) {
     let output = conv.output();
     let steps = [output[1] * output[2], output[2], 1];
     let axes: [Vec<Phase>; MAX_SPATIAL] = std::array::from_fn(|d| along(conv, d));

@@ -1,11 +1,9 @@
-//! How a run of results (or of taps) along the last axis is read from the input: zeros, then elements at a fixed step,
-//! then zeros.
+//! How a run of results (or of a padded line) along the last axis is read from the input: zeros, then elements at a
+//! fixed step, then zeros.
 
-/// A stretch of a packed row.
+/// A stretch of a line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
-    /// Where it begins in the packed row.
-    pub to: usize,
     /// Zeros before the elements, how many elements, zeros after.
     pub before: usize,
     pub len: usize,
@@ -14,8 +12,7 @@ pub(crate) struct Segment {
     pub from: usize,
 }
 
-/// One axis of the index map `i = first + j · step`, of which those are read with `i % spread = 0` and `i / spread`
-/// inside `0..extent`.
+/// One axis of the index map `i = first + j · step`, of which those are read that lie inside `0..extent`.
 #[derive(Clone, Copy)]
 pub(crate) struct Line {
     pub first: isize,
@@ -39,49 +36,40 @@ impl Line {
         (begin, end - begin)
     }
 
-    /// The segment of `count` elements to be written at `to`, from a line of the input that begins at `base`.
+    /// The segment of `count` elements, from a line of the input that begins at `base`.
     #[inline]
-    pub fn segment(&self, count: usize, to: usize, base: usize) -> Segment {
+    pub fn segment(&self, count: usize, base: usize) -> Segment {
         let (before, len) = self.inside(count);
         let from =
             if len == 0 { 0 } else { (base as isize + self.first + (before * self.step) as isize) as usize };
-        Segment { to, before, len, after: count - before - len, from }
+        Segment { before, len, after: count - before - len, from }
     }
 }
 
-/// Writes segments: `to[..]` from `from[..]`, elements `step` apart.
+/// Writes a segment of adjacent elements.
 ///
 /// # Safety
-/// Every element that the segments name is valid, and the two ends are apart.
+/// Every element that the segment names is valid, and the two ends are apart.
 #[inline(always)]
-pub(super) unsafe fn write<T: Copy + Default>(segments: &[Segment], step: usize, from: *const T, to: *mut T) {
-    for s in segments {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let to = to.add(s.to);
-            for j in 0..s.before {
-                *to.add(j) = T::default();
-            }
-            let (to, source) = (to.add(s.before), from.add(s.from));
-            if step == 1 {
-                let mut j = 0;
-                while j + 8 <= s.len {
-                    std::ptr::copy_nonoverlapping(source.add(j), to.add(j), 8);
-                    j += 8;
-                }
-                while j < s.len {
-                    *to.add(j) = *source.add(j);
-                    j += 1;
-                }
-            } else {
-                for j in 0..s.len {
-                    *to.add(j) = *source.add(j * step);
-                }
-            }
-            let to = to.add(s.len);
-            for j in 0..s.after {
-                *to.add(j) = T::default();
-            }
+pub(super) unsafe fn write<T: Copy + Default>(s: &Segment, from: *const T, to: *mut T) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for j in 0..s.before {
+            *to.add(j) = T::default();
+        }
+        let (middle, source) = (to.add(s.before), from.add(s.from));
+        let mut j = 0;
+        while j + 8 <= s.len {
+            std::ptr::copy_nonoverlapping(source.add(j), middle.add(j), 8);
+            j += 8;
+        }
+        while j < s.len {
+            *middle.add(j) = *source.add(j);
+            j += 1;
+        }
+        let end = middle.add(s.len);
+        for j in 0..s.after {
+            *end.add(j) = T::default();
         }
     }
 }

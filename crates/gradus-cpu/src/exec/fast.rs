@@ -2,9 +2,10 @@
 //!
 //! Each is made ready once, from its types; a form that the kernels do not take is left to the reference.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use gradus_core::ops::{self, Op};
-use gradus_core::{DType, ErrorKind, Type};
-use smallvec::SmallVec;
+use gradus_core::{DType, ErrorKind, Shape, Type};
 
 use crate::Pool;
 use crate::conv::Conv;
@@ -22,7 +23,7 @@ pub(super) enum Fast {
     Conv { conv: Conv, double: bool, strong: bool },
     Gather(Walk),
     ScatterAdd(Walk),
-    MaxPool(ops::Window),
+    MaxPool { window: Window, planes: usize, double: bool },
     SumPool { window: Window, planes: usize, double: bool },
     Running { how: Running, extents: Extents, double: bool },
 }
@@ -111,14 +112,13 @@ impl Fast {
             }
             Op::Gather(g) => Some(Fast::Gather(Walk::new(g.axis, g.batch, x, inputs[1]))),
             Op::ScatterAdd(s) if float => Some(Fast::ScatterAdd(Walk::new(s.axis, s.batch, x, inputs[1]))),
-            Op::MaxPool(p) if float && outputs[0].shape.size() > 0 => Some(Fast::MaxPool(p.window.clone())),
+            Op::MaxPool(p) if float && outputs[0].shape.size() > 0 => {
+                let (window, planes) = windows(&p.window, &x.shape)?;
+                Some(Fast::MaxPool { window, planes, double })
+            }
             Op::SumPool(p) if float && outputs[0].shape.size() > 0 => {
-                let w = &p.window;
-                let lead = x.shape.rank() - w.dims();
-                let window = Window::new(&x.shape[lead..], &w.size).ok()?;
-                let window = window.stride(&w.stride).ok()?.padding(&w.low, &w.high).ok()?;
-                let window = window.dilation(&w.dilation).ok()?;
-                Some(Fast::SumPool { window, planes: x.shape[..lead].iter().product(), double })
+                let (window, planes) = windows(&p.window, &x.shape)?;
+                Some(Fast::SumPool { window, planes, double })
             }
             Op::Cumulative(c) if float => {
                 let product = c.kind == ops::CumulativeKind::Prod;
@@ -157,13 +157,11 @@ impl Fast {
                     scatter_add::<f64>(walk, inputs, outputs, pool).map(|()| true)
                 }
                 Fast::ScatterAdd(walk) => scatter_add::<f32>(walk, inputs, outputs, pool).map(|()| true),
-                Fast::MaxPool(window) if inputs[0].1.dtype == DType::F64 => {
-                    max_pool::<f64>(window, inputs, outputs, pool);
-                    Ok(true)
+                Fast::MaxPool { window, planes, double: true } => {
+                    Ok(max_pool::<f64>(window, *planes, inputs, outputs, pool))
                 }
-                Fast::MaxPool(window) => {
-                    max_pool::<f32>(window, inputs, outputs, pool);
-                    Ok(true)
+                Fast::MaxPool { window, planes, .. } => {
+                    Ok(max_pool::<f32>(window, *planes, inputs, outputs, pool))
                 }
                 Fast::SumPool { window, planes, double: true } => {
                     Ok(sum_pool::<f64>(window, *planes, inputs, outputs, pool))
@@ -182,6 +180,14 @@ impl Fast {
             }
         }
     }
+}
+
+/// Windows over the last axes of a shape, and how many planes those make.
+fn windows(w: &ops::Window, shape: &Shape) -> Option<(Window, usize)> {
+    let lead = shape.rank() - w.dims();
+    let window = Window::new(&shape[lead..], &w.size).ok()?;
+    let window = window.stride(&w.stride).ok()?.padding(&w.low, &w.high).ok()?;
+    Some((window.dilation(&w.dilation).ok()?, shape[..lead].iter().product()))
 }
 
 /// Elements for reading.
@@ -215,13 +221,28 @@ unsafe fn convolve<T: Float + Element>(
     outputs: Outputs<'_>,
     pool: &Pool,
 ) -> bool {
+    let (out, len) = (outputs[0].0.cast::<T>(), outputs[0].1.shape.size());
     // SAFETY: the caller's promise.
-    let (x, kernel, out) = unsafe { (read::<T>(&inputs[0]), read::<T>(&inputs[1]), write::<T>(&outputs[0])) };
-    if conv.run(pool, x, kernel, out).is_err() {
+    let done = unsafe {
+        let (x, kernel) = (read::<T>(&inputs[0]), read::<T>(&inputs[1]));
+        conv.run_into(pool, x, kernel, out, len)
+    };
+    if done.is_err() {
         return false;
     }
+    if !strong {
+        return true;
+    }
     // An exact zero beside an infinity leaves NaN behind: the reference knows which terms to leave out.
-    !(strong && out.iter().any(|v| v != v))
+    // SAFETY: the convolution has written every element.
+    let out = unsafe { std::slice::from_raw_parts(out, len) };
+    let nan = AtomicBool::new(false);
+    pool.run_ranges(len, 1 << 16, &|range| {
+        if out[range].iter().fold(false, |nan, v| nan | (v != v)) {
+            nan.store(true, Ordering::Relaxed);
+        }
+    });
+    !nan.into_inner()
 }
 
 /// # Safety
@@ -273,88 +294,66 @@ unsafe fn scatter_add<T: Float + Element>(
     outputs: Outputs<'_>,
     pool: &Pool,
 ) -> Result<(), ErrorKind> {
-    // SAFETY: the caller's promise.
-    let at = unsafe { walk.resolved("scatter_add", inputs[1].0, inputs[1].1.dtype)? };
-    let [x, updates] = [0, 2].map(|i| Shared(inputs[i].0.cast_mut()));
+    let [x, indices, updates] = [0, 1, 2].map(|i| Shared(inputs[i].0.cast_mut()));
     let out = Shared(outputs[0].0);
+    let narrow = inputs[1].1.dtype == DType::I32;
     let (w, block) = (walk.width, walk.extent * walk.width);
+    // The first index out of range, if any.
+    let wrong = AtomicUsize::new(usize::MAX);
+    let index = |i: usize| {
+        // SAFETY: the caller's promise; `i` counts indices.
+        let index = unsafe {
+            if narrow {
+                i64::from(*indices.get().cast::<i32>().add(i))
+            } else {
+                *indices.get().cast::<i64>().add(i)
+            }
+        };
+        (index, if index < 0 { index.wrapping_add(walk.extent as i64) } else { index } as u64 as usize)
+    };
     // A row belongs to one task, so that equal indices add up in order.
     pool.run_ranges(walk.batches * walk.rows, (8_192 / block.max(1)).max(1), &|range| {
         for row in range {
-            // SAFETY: rows are apart; indices lie inside the axis.
+            // SAFETY: rows are apart; indices are looked at before they are used.
             unsafe {
                 let to = out.get().cast::<T>().add(row * block);
                 std::ptr::copy_nonoverlapping(x.get().cast::<T>().add(row * block), to, block);
+                let from = updates.get().cast::<T>().add(row * walk.count * w);
+                let first = row / walk.rows * walk.count;
                 for i in 0..walk.count {
-                    let index = at[row / walk.rows * walk.count + i];
-                    let from = updates.get().cast::<T>().add((row * walk.count + i) * w);
+                    let (_, at) = index(first + i);
+                    if at >= walk.extent {
+                        wrong.fetch_min(first + i, Ordering::Relaxed);
+                        continue;
+                    }
+                    let (place, from) = (to.add(at * w), from.add(i * w));
                     for k in 0..w {
-                        let place = to.add(index * w + k);
-                        *place = Element::add(*place, *from.add(k));
+                        *place.add(k) = Element::add(*place.add(k), *from.add(k));
                     }
                 }
             }
         }
     });
-    Ok(())
+    match wrong.into_inner() {
+        usize::MAX => Ok(()),
+        i => Err(ErrorKind::Index { op: "scatter_add", index: index(i).0, extent: walk.extent }),
+    }
 }
 
 /// The largest of each window and where it lies in its plane; the first at ties, the first NaN if there is one.
 ///
 /// # Safety
 /// As for [`Fast::run`].
-#[allow(clippy::eq_op)] // only NaN differs from itself
-unsafe fn max_pool<T: Float>(window: &ops::Window, inputs: Inputs<'_>, outputs: Outputs<'_>, pool: &Pool) {
-    let (shape, result) = (&inputs[0].1.shape, &outputs[0].1.shape);
-    let dims = window.dims();
-    let lead = shape.rank() - dims;
-    let planes: usize = shape[..lead].iter().product();
-    let (size, places): (usize, usize) = (shape[lead..].iter().product(), result[lead..].iter().product());
-    // For each place of a plane, the elements of its window in order; the same for all planes.
-    let mut taps: Vec<u32> = Vec::new();
-    let mut ends: Vec<usize> = Vec::with_capacity(places);
-    for place in 0..places {
-        let mut flats: SmallVec<[usize; 16]> = SmallVec::from_slice(&[0]);
-        let mut rest = place;
-        let mut position: SmallVec<[usize; 4]> = SmallVec::from_elem(0, dims);
-        for d in (0..dims).rev() {
-            position[d] = rest % result[lead + d];
-            rest /= result[lead + d];
-        }
-        for d in 0..dims {
-            let extent = shape[lead + d];
-            let inside = (0..window.size[d]).filter_map(|k| {
-                let at =
-                    (position[d] * window.stride[d] + k * window.dilation[d]).checked_sub(window.low[d])?;
-                (at < extent).then_some(at)
-            });
-            let inside: SmallVec<[usize; 8]> = inside.collect();
-            flats = flats.iter().flat_map(|&f| inside.iter().map(move |&at| f * extent + at)).collect();
-        }
-        taps.extend(flats.iter().map(|&f| f as u32));
-        ends.push(taps.len());
+unsafe fn max_pool<T: Float>(
+    window: &Window,
+    planes: usize,
+    inputs: Inputs<'_>,
+    outputs: Outputs<'_>,
+    pool: &Pool,
+) -> bool {
+    // SAFETY: the caller's promise; the index of an element of a plane is an `i32`.
+    unsafe {
+        let (x, out) = (read::<T>(&inputs[0]), write::<T>(&outputs[0]));
+        window.max_with_places(pool, planes, x, out, write::<i32>(&outputs[1])).is_ok()
     }
-    let (x, values, indices) = (Shared(inputs[0].0.cast_mut()), Shared(outputs[0].0), Shared(outputs[1].0));
-    pool.run_ranges(planes, (8_192 / size.max(1)).max(1), &|range| {
-        for plane in range {
-            let mut begin = 0;
-            for (place, &end) in ends.iter().enumerate() {
-                // SAFETY: taps lie inside the plane; each result is written once.
-                unsafe {
-                    let x = x.get().cast::<T>().add(plane * size);
-                    let mut best = *x.add(taps[begin] as usize);
-                    let mut at = taps[begin];
-                    for &tap in &taps[begin + 1..end] {
-                        let new = *x.add(tap as usize);
-                        if (best == best) & ((new > best) | (new != new)) {
-                            (best, at) = (new, tap);
-                        }
-                    }
-                    values.get().cast::<T>().add(plane * places + place).write(best);
-                    indices.get().cast::<i32>().add(plane * places + place).write(at as i32);
-                }
-                begin = end;
-            }
-        }
-    });
 }

@@ -16,7 +16,6 @@ use std::ops::Range;
 use crate::Pool;
 pub use blocks::Blocks;
 pub use element::Element;
-pub(crate) use kernel::product;
 pub use layout::{Layout, MAX_BATCH, MatMulError};
 pub(crate) use repack::transpose;
 

@@ -4,7 +4,7 @@ use super::isa::{Isa, Num};
 use super::small::SmallKernel;
 use super::step::Steps;
 use super::{erf, exp, hyperbolic, inverse, log, power, trig};
-use crate::conv::DepthwiseKernel;
+use crate::conv::{CorrelateKernel, DepthwiseKernel, FlatKernel, Micro, WinogradKernel};
 use crate::reduce::{ColumnsKernel, RowsKernel};
 use crate::window::{MaxKernel, SumKernel};
 
@@ -25,7 +25,16 @@ pub trait Float:
 /// The kernels compiled for a type.
 #[doc(hidden)]
 pub trait Kernels<T>:
-    SmallKernel<T> + RowsKernel<T> + ColumnsKernel<T> + DepthwiseKernel<T> + MaxKernel<T> + SumKernel<T>
+    SmallKernel<T>
+    + RowsKernel<T>
+    + ColumnsKernel<T>
+    + CorrelateKernel<T>
+    + DepthwiseKernel<T>
+    + FlatKernel<T>
+    + Micro
+    + WinogradKernel<T>
+    + MaxKernel<T>
+    + SumKernel<T>
 {
 }
 impl Kernels<f32> for f32 {}

@@ -206,6 +206,71 @@ impl Window {
         Ok(())
     }
 
+    /// [`max`](Window::max), telling where in its plane each element lies, counted row by row: the first such place.
+    /// Every window has to reach into the plane.
+    ///
+    /// # Errors
+    /// As for [`max`](Window::max); also when a window lies wholly in the padding.
+    pub(crate) fn max_with_places<T: Float>(
+        &self,
+        pool: &Pool,
+        planes: usize,
+        x: &[T],
+        out: &mut [T],
+        places: &mut [i32],
+    ) -> Result<(), WindowError> {
+        let (inputs, results) = self.sizes(planes)?;
+        expect_len("the input of a pooling", x.len(), inputs)?;
+        expect_len("the result of a pooling", out.len(), results)?;
+        expect_len("the places of a pooling", places.len(), results)?;
+        if self.taps() >= NOWHERE as usize || inputs / planes.max(1) > i32::MAX as usize {
+            return Err(WindowError::Taps(self.taps()));
+        }
+        let (output, last) = (self.output()?, self.size);
+        let reaches = |d: usize, p: usize| {
+            let begin = p * self.stride[d];
+            (0..last[d]).any(|k| {
+                begin + k * self.dilation[d] >= self.low[d]
+                    && begin + k * self.dilation[d] < self.low[d] + self.input[d]
+            })
+        };
+        if results == 0 || (0..MAX_SPATIAL).any(|d| (0..output[d]).any(|p| !reaches(d, p))) {
+            return if results == 0 { Ok(()) } else { Err(WindowError::Taps(self.taps())) };
+        }
+        let (plane, result) = (inputs / planes, results / planes);
+        // A place is that of the window's first tap, which may lie in the padding, and the tap's distance from it.
+        let flat = |at: [isize; MAX_SPATIAL]| {
+            (at[0] * self.input[1] as isize + at[1]) * self.input[2] as isize + at[2]
+        };
+        let begin = |i: usize| {
+            let p = [i / output[2] / output[1], i / output[2] % output[1], i % output[2]];
+            flat(std::array::from_fn(|d| (p[d] * self.stride[d]) as isize - self.low[d] as isize)) as i32
+        };
+        let step = |tap: usize| {
+            let k =
+                [tap / self.size[2] / self.size[1], tap / self.size[2] % self.size[1], tap % self.size[2]];
+            flat(std::array::from_fn(|d| (k[d] * self.dilation[d]) as isize)) as i32
+        };
+        let begins: Vec<i32> = (0..result).map(begin).collect();
+        let steps: Vec<i32> = (0..self.taps()).map(step).collect();
+        let (out, places) = (Shared(out.as_mut_ptr()), Shared(places.as_mut_ptr()));
+        self.over_planes(pool, planes, &|range| {
+            let mut taps = vec![0u16; result];
+            for p in range {
+                // SAFETY: plane `p` of the input and of the results, which belong to this task alone.
+                let places = unsafe {
+                    let x = x.as_ptr().wrapping_add(p * plane);
+                    kernel::max_raw(self, x, out.at(p * result), taps.as_mut_ptr());
+                    std::slice::from_raw_parts_mut(places.at(p * result), result)
+                };
+                for ((place, &begin), &tap) in places.iter_mut().zip(&begins).zip(&taps) {
+                    *place = begin + steps[tap as usize];
+                }
+            }
+        });
+        Ok(())
+    }
+
     /// The sum of each window.
     ///
     /// # Errors

@@ -1,0 +1,302 @@
+//! Convolution as one product, whose left operand is never written down.
+//!
+//! Results (example, position) are rows, (channel, tap) is the inner dimension, output channels are columns. A task
+//! takes a few examples (or a band of a large one), copies their planes with zeros around them, a slab of channels at a
+//! time, and runs the [inner kernel](super::micro) over them by pieces of the inner dimension and panels of columns. Weight
+//! gradients are convolutions too, of few results with a long inner dimension: where there are too few tasks, the
+//! channels are cut into slices, whose results are added in a tree. All sizes come from the shape alone.
+
+use super::packed::{Panels, Planes};
+use super::{Conv, Spatial, Target, micro};
+use crate::Pool;
+use crate::matmul::{Element, transpose};
+use crate::reduce::{Reduction, Shared, columns_raw};
+use crate::scratch::{self, Slot};
+use crate::vmath::Float;
+
+/// Rows of a task to aim for, and the most.
+const ROWS: usize = 192;
+const MOST_ROWS: usize = 800;
+
+/// Elements of planes that are copied together: a part of the second-level cache.
+const PLANES: usize = 96 * 1024;
+
+/// Inner indices taken together: a panel of them stays in the first cache, and sums stay short.
+const DEPTH: usize = 384;
+
+/// Tasks to aim for, and the shortest slice of the inner dimension worth one.
+const TASKS: usize = 16;
+const MIN_SLICE: usize = 1024;
+
+/// The sizes a convolution is cut into; from its shape alone.
+struct Cut {
+    /// Examples of a task, and how many such groups there are.
+    examples: usize,
+    groups: usize,
+    /// The axis that large examples are cut along, results of a band, bands.
+    axis: usize,
+    band: usize,
+    bands: usize,
+    /// Panels of columns of a task, and how many such blocks.
+    panels: usize,
+    blocks: usize,
+    /// Channels of a slice, slices.
+    channels: usize,
+    slices: usize,
+    /// Channels whose planes are copied together.
+    slab: usize,
+}
+
+impl Cut {
+    fn new(conv: &Conv, panels: usize) -> Self {
+        let output = conv.output();
+        let (batch, channels) = (conv.result_batch(), conv.group_channels());
+        let axis = (0..3).find(|&d| output[d] > 1).unwrap_or(2);
+        let line = conv.positions() / output[axis];
+        let mut band = output[axis];
+        while band > 1 && line * band > MOST_ROWS {
+            band = band.div_ceil(2);
+        }
+        let bands = output[axis].div_ceil(band);
+        let examples = if bands == 1 { ROWS.div_ceil(conv.positions()).min(batch) } else { 1 };
+        let groups = batch.div_ceil(examples);
+        let examples = batch.div_ceil(groups);
+        let tasks = conv.group_count() * groups * bands;
+        let mut blocks = 1;
+        while tasks * blocks < TASKS && panels >= 2 * blocks {
+            blocks *= 2;
+        }
+        let per_block = panels.div_ceil(blocks);
+        let blocks = panels.div_ceil(per_block);
+        let most = (channels * conv.taps() / MIN_SLICE).clamp(1, channels);
+        let slices = (TASKS / (tasks * blocks)).clamp(1, most);
+        let per_slice = channels.div_ceil(slices);
+        let mut whole = output;
+        whole[axis] = band;
+        let plane = Planes::of(conv, [0; 3], whole).size();
+        Cut {
+            slab: (PLANES / (examples * plane)).clamp(1, per_slice),
+            examples,
+            groups,
+            axis,
+            band,
+            bands,
+            panels: per_block,
+            blocks,
+            channels: per_slice,
+            slices: channels.div_ceil(per_slice),
+        }
+    }
+}
+
+/// The place along each axis of a flattened index.
+fn unflatten(extent: &Spatial, i: usize) -> Spatial {
+    [i / extent[2] / extent[1], i / extent[2] % extent[1], i % extent[2]]
+}
+
+/// A convolution under way.
+struct Job<'a, T> {
+    conv: &'a Conv,
+    cut: Cut,
+    x: &'a [T],
+    weights: Panels<T>,
+    /// Results of a whole band along each axis, and its planes.
+    whole: Spatial,
+    planes: Planes,
+    /// Where rows and inner indices lie in a task's planes; bands and slices that are shorter use the first of them.
+    rows: Vec<u32>,
+    inner: Vec<u32>,
+    out: Shared<T>,
+    target: Target,
+    /// With slices, a matrix of results for each of them.
+    partial: Shared<T>,
+}
+
+/// Convolves; lengths have been checked.
+pub(super) fn run<T: Float + Element>(
+    conv: &Conv,
+    pool: &Pool,
+    x: &[T],
+    kernel: &[T],
+    out: Shared<T>,
+    target: Target,
+) {
+    let weights = Panels::new(conv, pool, kernel);
+    let cut = Cut::new(conv, weights.count());
+    let (output, taps) = (conv.output(), conv.taps());
+    let mut whole = output;
+    whole[cut.axis] = cut.band;
+    let planes = Planes::of(conv, [0; 3], whole);
+    let positions: usize = whole.iter().product();
+    let row = |r: usize| {
+        let place = planes.at(conv, unflatten(&whole, r % positions), [0; 3]);
+        (r / positions * cut.slab * planes.size() + place) as u32
+    };
+    let rows = (0..cut.examples * positions).map(row).collect();
+    let inner_at = |k: usize| {
+        let place = planes.at(conv, [0; 3], unflatten(&conv.kernel, k % taps));
+        (k / taps * planes.size() + place) as u32
+    };
+    let inner = (0..cut.slab * taps).map(inner_at).collect();
+    let (plane, size) = (conv.positions(), conv.results());
+    let mut partial = vec![<T as Float>::ZERO; if cut.slices > 1 { cut.slices * size } else { 0 }];
+    let partial = Shared(partial.as_mut_ptr());
+    let job = Job { conv, cut, x, weights, whole, planes, rows, inner, out, target, partial };
+    pool.run(job.tasks(), &|task| job.run(task));
+    let slices = job.cut.slices;
+    if slices > 1 {
+        pool.run(conv.result_batch() * conv.outputs, &|task| {
+            let (n, o) = (task / conv.outputs, task % conv.outputs);
+            scratch::with(Slot::Patches, plane, |sums: *mut T| {
+                // SAFETY: one plane of each slice's matrix, and the plane of the result that belongs to this task.
+                unsafe {
+                    columns_raw(Reduction::Sum, job.partial.at(task * plane), size, slices, plane, sums);
+                    let to = job.out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
+                    write_out(sums, 1, 1, ([0; 3], output), to, 0, target);
+                }
+            });
+        });
+    }
+}
+
+impl<T: Float + Element> Job<'_, T> {
+    fn tasks(&self) -> usize {
+        let Cut { groups, bands, blocks, slices, .. } = self.cut;
+        self.conv.group_count() * groups * bands * blocks * slices
+    }
+
+    fn run(&self, task: usize) {
+        let (conv, cut) = (self.conv, &self.cut);
+        let (slice, rest) = (task % cut.slices, task / cut.slices);
+        let (block, rest) = (rest % cut.blocks, rest / cut.blocks);
+        let (band, rest) = (rest % cut.bands, rest / cut.bands);
+        let (group, g) = (rest % cut.groups, rest / cut.groups);
+        let (e0, c0) = (group * cut.examples, slice * cut.channels);
+        let examples = (conv.result_batch() - e0).min(cut.examples);
+        let channels = (conv.group_channels() - c0).min(cut.channels);
+        let [x0, _, out0] = conv.group_offsets(g);
+        let (mut first, mut count) = ([0; 3], self.whole);
+        first[cut.axis] = band * cut.band;
+        count[cut.axis] = (conv.output()[cut.axis] - first[cut.axis]).min(cut.band);
+        let planes = Planes { first: Planes::of(conv, first, count).first, ..self.planes };
+        let (size, here): (usize, usize) = (planes.size(), count.iter().product());
+        // Groups of several examples are never cut into bands.
+        let rows = &self.rows[..examples * here];
+        let columns = cut.panels * T::width();
+        let room = cut.examples * cut.slab * size;
+        scratch::with(Slot::Patches, room + rows.len() * columns, |padded: *mut T| {
+            // SAFETY: the scratch has room for the planes and then for the results.
+            let sums = unsafe { padded.add(room) };
+            for begin in (0..channels).step_by(cut.slab) {
+                let slab = (channels - begin).min(cut.slab);
+                for e in 0..examples {
+                    for c in 0..slab {
+                        let channel = c0 + begin + c;
+                        let from = x0 + (e0 + e) * conv.x_strides[0] + channel * conv.x_strides[1];
+                        // SAFETY: a plane of the input, and the room that the scratch has for it.
+                        unsafe {
+                            let to = padded.add((e * cut.slab + c) * size);
+                            planes.copy(conv, self.x[from..].as_ptr(), to);
+                        }
+                    }
+                }
+                self.multiply(padded, rows, [g, block, c0 + begin], slab, sums, begin > 0);
+            }
+            let o0 = block * columns;
+            let outputs = (conv.group_outputs() - o0).min(columns);
+            for e in 0..examples {
+                let n = e0 + e;
+                // SAFETY: the results of these examples, positions and output channels belong to this task alone, and
+                // with slices the places in its matrix.
+                unsafe {
+                    let from = sums.add(e * here * columns);
+                    if cut.slices == 1 {
+                        let to = self.out.at(out0 + n * conv.out_strides[0] + o0 * conv.out_strides[1]);
+                        write_out(
+                            from,
+                            columns,
+                            outputs,
+                            (first, count),
+                            to,
+                            conv.out_strides[1],
+                            self.target,
+                        );
+                    } else {
+                        let (plane, o) = (conv.positions(), g * conv.group_outputs() + o0);
+                        let to = self.partial.at(slice * conv.results() + (n * conv.outputs + o) * plane);
+                        let flat = Target::plain(&conv.output());
+                        write_out(from, columns, outputs, (first, count), to, plane, flat);
+                    }
+                }
+            }
+        });
+    }
+
+    /// The product of a task, or a part of it: `channels` channels from `c0`, the panels of a block.
+    fn multiply(
+        &self,
+        padded: *const T,
+        rows: &[u32],
+        [g, block, c0]: [usize; 3],
+        channels: usize,
+        sums: *mut T,
+        add: bool,
+    ) {
+        let (conv, cut, width, taps) = (self.conv, &self.cut, T::width(), self.conv.taps());
+        for (piece, inner) in self.inner[..channels * taps].chunks(DEPTH).enumerate() {
+            for p in 0..cut.panels.min(self.weights.count() - block * cut.panels) {
+                let panel = block * cut.panels + p;
+                let work = micro::Task {
+                    x: padded,
+                    rows,
+                    inner,
+                    b: self.weights.row(g, panel, c0 * taps + piece * DEPTH),
+                    half: conv.group_outputs() - panel * width <= width / 2,
+                    to: sums.wrapping_add(p * width),
+                    stride: cut.panels * width,
+                    add: add || piece > 0,
+                };
+                // SAFETY: offsets of rows and of inner indices add up to places in the planes, the panel holds the
+                // inner indices, and the results have their rows.
+                unsafe { T::multiply(&work) };
+            }
+        }
+    }
+}
+
+/// Writes results, a row of `columns` for each position, to their places in the planes of `outputs` output channels.
+///
+/// # Safety
+/// The results are valid, and `to` points to the plane of the first output channel, the others `stride` apart.
+unsafe fn write_out<T: Copy>(
+    from: *const T,
+    columns: usize,
+    outputs: usize,
+    (first, count): (Spatial, Spatial),
+    to: *mut T,
+    stride: usize,
+    target: Target,
+) {
+    let place = target.offset + (0..3).map(|d| first[d] * target.step[d]).sum::<usize>();
+    let dense = (0..3).all(|d| count[d] == 1 || target.step[d] == count[d + 1..].iter().product());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if dense {
+            let here = count.iter().product();
+            transpose(here, outputs, (from.cast_mut(), columns as isize, 1), to.add(place), stride);
+            return;
+        }
+        for o in 0..outputs {
+            let mut row = from.wrapping_add(o);
+            for d in 0..count[0] {
+                for h in 0..count[1] {
+                    let line = to.add(o * stride + place + d * target.step[0] + h * target.step[1]);
+                    for w in 0..count[2] {
+                        *line.add(w * target.step[2]) = *row;
+                        row = row.wrapping_add(columns);
+                    }
+                }
+            }
+        }
+    }
+}

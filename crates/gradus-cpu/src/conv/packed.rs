@@ -1,0 +1,134 @@
+//! What the inner kernel reads: the input's planes with their zeros around them, and the kernel in panels.
+
+use super::segments::{Line, write};
+use super::{Conv, Spatial};
+use crate::Pool;
+use crate::matmul::{Element, transpose};
+use crate::reduce::Shared;
+use crate::vmath::Float;
+
+/// Planes of the padded input that a range of results meets, one after another.
+#[derive(Clone, Copy)]
+pub(super) struct Planes {
+    /// Extents of a plane.
+    pub extent: Spatial,
+    /// Where a plane begins, counted in the padded and dilated input.
+    pub first: Spatial,
+}
+
+impl Planes {
+    /// The planes that results from `first` on, `count` along each axis, meet.
+    pub fn of(conv: &Conv, first: Spatial, count: Spatial) -> Self {
+        Planes {
+            extent: std::array::from_fn(|d| {
+                (count[d] - 1) * conv.stride[d] + (conv.kernel[d] - 1) * conv.rhs_dilation[d] + 1
+            }),
+            first: std::array::from_fn(|d| first[d] * conv.stride[d]),
+        }
+    }
+
+    /// Elements of a plane.
+    pub fn size(&self) -> usize {
+        self.extent.iter().product()
+    }
+
+    /// Where a result and a tap meet, the result counted from the first.
+    pub fn at(&self, conv: &Conv, position: Spatial, tap: Spatial) -> usize {
+        (0..3).fold(0, |at, d| {
+            at * self.extent[d] + position[d] * conv.stride[d] + tap[d] * conv.rhs_dilation[d]
+        })
+    }
+
+    /// Writes one plane of the input.
+    ///
+    /// # Safety
+    /// `x` points to a plane of the convolution's input, and `to` has room for [`size`](Self::size) elements.
+    pub unsafe fn copy<T: Float>(&self, conv: &Conv, x: *const T, to: *mut T) {
+        let width = self.extent[2];
+        let spread = conv.lhs_dilation[2];
+        let first = self.first[2] as isize - conv.low[2];
+        for line in 0..self.extent[0] * self.extent[1] {
+            let at = [line / self.extent[1], line % self.extent[1]];
+            let mut plane = Some(0);
+            for d in 0..2 {
+                let i = (self.first[d] + at[d]) as isize - conv.low[d];
+                let step = conv.lhs_dilation[d] as isize;
+                let inside = i >= 0 && i % step == 0 && i / step < conv.input[d] as isize;
+                plane = plane.filter(|_| inside).map(|p| p * conv.input[d] + (i / step) as usize);
+            }
+            // SAFETY: the caller's promise; the line lies inside the plane, the segment inside a line of the input.
+            unsafe {
+                let to = to.add(line * width);
+                match plane {
+                    None => std::slice::from_raw_parts_mut(to, width).fill(T::ZERO),
+                    Some(row) if spread == 1 => {
+                        let along = Line { first, step: 1, extent: conv.input[2] };
+                        let segment = along.segment(width, row * conv.input[2]);
+                        write(&segment, x, to);
+                    }
+                    Some(row) => {
+                        for j in 0..width {
+                            let i = first + j as isize;
+                            let inside = i >= 0
+                                && i % spread as isize == 0
+                                && i / (spread as isize) < conv.input[2] as isize;
+                            let from = row * conv.input[2] + if inside { i as usize / spread } else { 0 };
+                            *to.add(j) = if inside { *x.add(from) } else { T::ZERO };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Elements of a kernel's panels that a task packs at least.
+const GRAIN: usize = 1 << 14;
+
+/// The kernel of every group, in panels: for each group, panel and inner index a row of columns, zeros beyond the last.
+pub(super) struct Panels<T> {
+    elements: Vec<T>,
+    width: usize,
+    panels: usize,
+    inner: usize,
+}
+
+impl<T: Float + Element> Panels<T> {
+    pub fn new(conv: &Conv, pool: &Pool, kernel: &[T]) -> Self {
+        let (taps, outputs, channels) = (conv.taps(), conv.group_outputs(), conv.group_channels());
+        let width = T::width();
+        let panels = outputs.div_ceil(width);
+        let inner = channels * taps;
+        let mut elements = vec![<T as Float>::ZERO; conv.group_count() * panels * inner * width];
+        let to = Shared(elements.as_mut_ptr());
+        let piece = (GRAIN / (taps * width)).max(1);
+        let pieces = channels.div_ceil(piece);
+        pool.run(conv.group_count() * panels * pieces, &|task| {
+            let (c0, block) = (task % pieces * piece, task / pieces);
+            let (g, panel) = (block / panels, block % panels);
+            let columns = (outputs - panel * width).min(width);
+            let [_, k0, _] = conv.group_offsets(g);
+            for c in c0..(c0 + piece).min(channels) {
+                let from = k0 + panel * width * conv.k_strides[0] + c * conv.k_strides[1];
+                // SAFETY: `taps` elements of each of the panel's output channels, which the check of lengths covers,
+                // and rows of the panel that belong to this task alone.
+                unsafe {
+                    let corner = kernel.as_ptr().wrapping_add(from).cast_mut();
+                    let to = to.at((block * inner + c * taps) * width);
+                    transpose(columns, taps, (corner, conv.k_strides[0] as isize, 1), to, width);
+                }
+            }
+        });
+        Panels { elements, width, panels, inner }
+    }
+
+    /// Panels of a group.
+    pub fn count(&self) -> usize {
+        self.panels
+    }
+
+    /// Row `inner` of a panel.
+    pub fn row(&self, group: usize, panel: usize, inner: usize) -> *const T {
+        self.elements[((group * self.panels + panel) * self.inner + inner) * self.width..].as_ptr()
+    }
+}
