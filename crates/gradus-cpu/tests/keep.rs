@@ -208,7 +208,7 @@ fn an_explanation_names_what_runs_and_what_is_kept() {
         assert_eq!(json.matches(open).count(), json.matches(close).count());
     }
     assert!(json.contains(&format!("\"planned_peak_bytes\":{}", p.planned_peak_bytes())));
-    assert!(p.memory_svg().ends_with("</svg>"));
+    assert!(p.memory_svg().trim_end().ends_with("</svg>"));
     assert_eq!(p.saved_bytes(), p.residuals().iter().map(|r| r.bytes).sum::<usize>());
     assert!(p.memory_curve().into_iter().max().unwrap() <= p.arena_bytes());
 }
