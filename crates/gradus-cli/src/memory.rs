@@ -17,11 +17,16 @@ pub fn most_allocated() -> usize {
     COUNTER.peak_usage()
 }
 
+/// Bytes in a field of a file of `/proc` that counts in kB.
+fn field(file: &str, name: &str) -> Option<usize> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok().map(|kib| kib * 1024)
+}
+
 /// Bytes that the system has given this process: `VmRSS` now, `VmHWM` at most. `None` where the system does not say.
 pub fn resident(what: &str) -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix(what)?.strip_prefix(':'))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok().map(|kib| kib * 1024)
+    field("/proc/self/status", what)
 }
 
 /// Makes `VmHWM` begin anew; `false` where the system does not let us.
@@ -31,9 +36,7 @@ pub fn forget_peak() -> bool {
 
 /// Bytes of memory that the system could give to new processes; `None` where it does not say.
 pub fn available() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok().map(|kib| kib * 1024)
+    field("/proc/meminfo", "MemAvailable")
 }
 
 /// An amount of memory for people.
@@ -41,5 +44,17 @@ pub fn words(n: usize) -> String {
     match n as f64 / 1024.0 {
         kib if kib < 1024.0 => format!("{kib:.1} KiB"),
         kib => format!("{:.1} MiB", kib / 1024.0),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #[test]
+    fn memory_is_told() {
+        super::forget_peak();
+        let block = vec![1u8; 64 << 20];
+        assert!(std::hint::black_box(&block).iter().all(|&b| b == 1));
+        let (now, peak) = (super::resident("VmRSS").unwrap(), super::resident("VmHWM").unwrap());
+        assert!(now >= 64 << 20 && peak + (1 << 20) >= now, "{now} {peak}");
     }
 }

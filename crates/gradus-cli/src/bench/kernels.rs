@@ -48,8 +48,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let threads = arguments.common.start()?;
     let output = Output::of(arguments.common.json, false);
     let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|f| name.contains(f));
+    let names: Vec<&str> = ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv"]).collect();
+    if !names.iter().any(|name| wanted(name)) {
+        let name = arguments.filter.as_deref().unwrap_or_default();
+        return Err(Error::Usage(format!(
+            "no kernel has \"{name}\" in its name; there are {}",
+            names.join(", ")
+        )));
+    }
     let peaks = gradus::Peaks::of(Pool::global());
-    let mut count = 0;
     output.text(|| {
         format!(
             "{threads} threads; peaks: {:.1} GFLOP/s f32, {:.1} f64, {:.1} GB/s read, {:.1} copied\n{:<28} {:<28} {:>10} {:>9} {:>9} {:>6} {:>8}",
@@ -57,8 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             "kernel", "size", "ns/element", "GB/s", "GFLOP/s", "peak", "kernels"
         )
     })?;
-    let mut show = |name: &str, run: Run| -> Result<(), Error> {
-        count += 1;
+    let show = |name: &str, run: Run| -> Result<(), Error> {
         let p = &run.profile;
         let seconds = p.seconds_in(|_| true).max(1e-12);
         let (flops, bytes): (f64, f64) =
@@ -91,14 +97,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         for (name, run) in ["conv", "conv gradients"].into_iter().zip(conv.runs()) {
             show(name, run)?;
         }
-    }
-    if count == 0 {
-        let name = arguments.filter.as_deref().unwrap_or_default();
-        let names: Vec<&str> = ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv"]).collect();
-        return Err(Error::Usage(format!(
-            "no kernel has \"{name}\" in its name; there are {}",
-            names.join(", ")
-        )));
     }
     Ok(())
 }

@@ -4,14 +4,13 @@
 //! * `kernels`: element-wise functions, normalisations, losses, optimisers, products and convolutions at large sizes;
 //! * `small`: what an operation and a call cost where the tensors are tiny, and how long compiling takes.
 //!
-//! Every figure is a median. `clock` and `memory` measure, `floor` times the products of a plan, `chain` is the program of
+//! Every figure is a median. `clock` measures, `floor` times the products of a plan, `chain` is the program of
 //! a thousand small operations.
 
 mod chain;
 mod clock;
 mod floor;
 mod kernels;
-mod memory;
 mod small;
 mod train;
 

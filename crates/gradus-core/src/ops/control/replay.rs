@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::scan::{row_of, stacked_type, swap_front};
+use super::scan::{row_of, stack, stacked_type, swap_front};
 use super::sweep::{Stepper, Sweep};
 use super::tower::{Level, Tower};
 use super::{active, batched, distribute, fixpoint};
 use crate::graph::Vars;
 use crate::ops::call::{graph_cost, run};
-use crate::ops::{Broadcast, Compare, Concat, Reduce, ReduceKind, Select, materialize_batch};
+use crate::ops::{Broadcast, Compare, Reduce, ReduceKind, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::{jvp_inline, vmap_inline};
 use crate::{
@@ -251,12 +251,7 @@ impl Primitive for Replay {
                 row.reshaped(ty.shape.insert(0, 1))
             };
             let rows: Vec<Array> = rows.into_iter().map(of_one).collect();
-            let rows: Vec<&Array> = rows.iter().collect();
-            out.push(if rows.is_empty() {
-                Array::full(ty.shape.insert(0, 0), ty.dtype, 0.0)
-            } else {
-                Concat { axis: 0 }.eval(&rows)?.remove(0)
-            });
+            out.push(stack(&rows, ty)?);
         }
         Ok(out.into())
     }

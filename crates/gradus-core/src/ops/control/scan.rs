@@ -220,6 +220,14 @@ impl Scan {
     }
 }
 
+/// Rows of type `ty`, each with a first axis of one, as one array; there may be none.
+pub(super) fn stack(rows: &[Array], ty: &Type) -> Result<Array, ErrorKind> {
+    if rows.is_empty() {
+        return Ok(Array::full(ty.shape.insert(0, 0), ty.dtype, 0.0));
+    }
+    Ok(Concat { axis: 0 }.eval(&rows.iter().collect::<Vec<_>>())?.remove(0))
+}
+
 /// Adds the step axis at the front.
 pub(super) fn stacked_type(ty: &Type, length: usize) -> Type {
     ty.with_shape(ty.shape.insert(0, length))
@@ -299,12 +307,7 @@ impl Primitive for Scan {
             if self.reverse {
                 rows.reverse();
             }
-            let rows: Vec<&Array> = rows.iter().collect();
-            carry.push(if rows.is_empty() {
-                Array::full(ty.shape.insert(0, 0), ty.dtype, 0.0)
-            } else {
-                Concat { axis: 0 }.eval(&rows)?.remove(0)
-            });
+            carry.push(stack(&rows, ty)?);
         }
         Ok(carry.into())
     }
