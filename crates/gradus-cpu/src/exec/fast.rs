@@ -12,7 +12,7 @@ use crate::conv::Conv;
 use crate::matmul::Element;
 use crate::reduce::{Extents, Running, running};
 use crate::vmath::Float;
-use crate::window::Window;
+use crate::window::{Record, Window};
 
 type Inputs<'a> = &'a [(*const u8, Type)];
 type Outputs<'a> = &'a [(*mut u8, Type)];
@@ -255,8 +255,7 @@ unsafe fn sum_pool<T: Float>(
     pool: &Pool,
 ) -> bool {
     // SAFETY: the caller's promise.
-    let (x, out) = unsafe { (read::<T>(&inputs[0]), write::<T>(&outputs[0])) };
-    window.sum(pool, planes, x, out).is_ok()
+    unsafe { window.sum_into(pool, planes, read::<T>(&inputs[0]), outputs[0].0.cast::<T>()).is_ok() }
 }
 
 /// # Safety
@@ -353,7 +352,7 @@ unsafe fn max_pool<T: Float>(
 ) -> bool {
     // SAFETY: the caller's promise; the index of an element of a plane is an `i32`.
     unsafe {
-        let (x, out) = (read::<T>(&inputs[0]), write::<T>(&outputs[0]));
-        window.max_with_places(pool, planes, x, out, write::<i32>(&outputs[1])).is_ok()
+        let (x, out) = (read::<T>(&inputs[0]), outputs[0].0.cast::<T>());
+        window.max_into(pool, planes, x, out, Record::Place(outputs[1].0.cast())).is_ok()
     }
 }
