@@ -186,7 +186,7 @@ impl Region {
     }
 }
 
-/// A batched matrix product `C[b, i, j] = Σₖ A[b, i, k] B[b, k, j]`, C row-major.
+/// A batched matrix product `C[b, i, j] = Σₖ A[b, i, k] B[b, k, j]`; C, too, lies where strides say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {
     /// Left operand.
@@ -197,14 +197,16 @@ pub struct Product {
     pub out: Var,
     /// Element type.
     pub dtype: DType,
-    /// Batch axes: extent, stride of A, stride of B.
-    pub batch: SmallVec<[(usize, isize, isize); 2]>,
+    /// Batch axes: extent, strides of A, B and C.
+    pub batch: SmallVec<[(usize, [isize; 3]); 2]>,
     /// Rows, columns, inner extent.
     pub size: [usize; 3],
     /// A: offset, row stride, column stride.
     pub a: (isize, isize, isize),
     /// B: offset, row stride, column stride.
     pub b: (isize, isize, isize),
+    /// C: offset, row stride, column stride.
+    pub c: (isize, isize, isize),
     /// Whether exact zeros absorb infinities and NaNs.
     pub strong: bool,
 }

@@ -225,7 +225,12 @@ impl Plan {
             for &v in &kernel.reads {
                 let seen = out.iter().any(|r| r.value == v);
                 let (false, Some(k)) = (seen, made[v.index()]) else { continue };
-                let eqn = self.graph.eqns().iter().find(|e| e.outputs.contains(&v));
+                let by = |v: Var| self.graph.eqns().iter().find(|e| e.outputs.contains(&v));
+                let mut eqn = by(v);
+                // A result may live in the buffer of what is made of it by movement.
+                while let Some(e) = eqn.filter(|e| fuse::is_movement(&e.op)) {
+                    eqn = by(e.inputs[0]);
+                }
                 let site = eqn.map(|e| e.site.clone()).filter(Site::is_known);
                 out.push(Residual {
                     value: v,
@@ -326,8 +331,9 @@ impl Layout {
                 let life = life[v.index()].get_or_insert((0, k));
                 life.1 = k;
             }
+            // A value put together of parts has several writers.
             for v in &kernel.writes {
-                life[v.index()] = Some((k, k));
+                life[v.index()].get_or_insert((k, k)).1 = k;
             }
         }
         let packed = if bits {

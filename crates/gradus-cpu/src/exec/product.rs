@@ -20,11 +20,11 @@ use crate::matmul::{BlockMut, Element, Layout, MatMul};
 pub(super) struct Ready {
     matmul: MatMul,
     places: [Place; 3],
-    offsets: [isize; 2],
+    offsets: [isize; 3],
     double: bool,
     strong: bool,
-    /// Batch axes: extent, strides of A and B.
-    batch: Vec<(usize, isize, isize)>,
+    /// Batch axes: extent, strides of A, B and C.
+    batch: Vec<(usize, [isize; 3])>,
 }
 
 impl Ready {
@@ -33,16 +33,15 @@ impl Ready {
         let [m, n, k] = product.size;
         let a = Layout::strided(product.a.1, product.a.2);
         let b = Layout::strided(product.b.1, product.b.2);
-        let mut matmul = MatMul::new(m, n, k, a, b, Layout::row_major(n));
-        let mut c = (m * n) as isize;
-        for &(extent, a, b) in product.batch.iter().rev() {
+        let c = Layout::strided(product.c.1, product.c.2);
+        let mut matmul = MatMul::new(m, n, k, a, b, c);
+        for &(extent, [a, b, c]) in product.batch.iter().rev() {
             matmul = matmul.batched(extent, a, b, c).expect("the planner keeps to the batch axes there are");
-            c *= extent as isize;
         }
         Ready {
             matmul,
             places: [place(product.lhs), place(product.rhs), place(product.out)],
-            offsets: [product.a.0, product.b.0],
+            offsets: [product.a.0, product.b.0, product.c.0],
             double: product.dtype == DType::F64,
             strong: product.strong,
             batch: product.batch.to_vec(),
@@ -61,22 +60,27 @@ impl Ready {
     unsafe fn typed<T: Element + PartialOrd>(&self, memory: &Memory<'_>, pool: &Pool) {
         let a = memory.at(self.places[0]).cast::<T>().wrapping_offset(self.offsets[0]);
         let b = memory.at(self.places[1]).cast::<T>().wrapping_offset(self.offsets[1]);
-        let c = memory.at_mut(self.places[2]).cast::<T>();
+        let c = memory.at_mut(self.places[2]).cast::<T>().wrapping_offset(self.offsets[2]);
         let doubtful = AtomicBool::new(false);
         let look = |mut block: BlockMut<T>| {
             let mut nan = false;
             for i in block.rows.clone() {
-                if let Some(row) = block.row(i) {
+                match block.row(i) {
                     // SAFETY: the row is a slice.
-                    nan |= unsafe { best(HasNan { x: row.as_ptr(), n: row.len() }) };
+                    Some(row) => nan |= unsafe { best(HasNan { x: row.as_ptr(), n: row.len() }) },
+                    None => {
+                        #[allow(clippy::eq_op)] // only NaN differs from itself
+                        block.for_each(|_, _, x| nan |= *x != *x);
+                        break;
+                    }
                 }
             }
             if nan {
                 doubtful.store(true, Ordering::Relaxed);
             }
         };
-        // SAFETY: the planner took the layouts from views that stay inside their buffers; the result is row-major in
-        // a place of its own.
+        // SAFETY: the planner took the layouts from views that stay inside their buffers; the result has places of its
+        // own.
         unsafe {
             if self.strong {
                 self.matmul.run_raw(pool, T::ONE, a, b, T::ZERO, c, &look);
@@ -96,17 +100,19 @@ impl Ready {
     unsafe fn again<T: Element>(&self, a: *const T, b: *const T, c: *mut T) {
         let (m, n, k) = (self.matmul.m, self.matmul.n, self.matmul.k);
         for p in 0..self.matmul.products() {
-            let (mut a, mut b, mut rest) = (a, b, p);
-            for &(extent, step_a, step_b) in self.batch.iter().rev() {
+            let (mut a, mut b, mut c, mut rest) = (a, b, c, p);
+            for &(extent, [step_a, step_b, step_c]) in self.batch.iter().rev() {
                 let i = (rest % extent) as isize;
                 rest /= extent;
                 (a, b) = (a.wrapping_offset(i * step_a), b.wrapping_offset(i * step_b));
+                c = c.wrapping_offset(i * step_c);
             }
             for i in 0..m {
                 for j in 0..n {
                     // SAFETY: the indices lie inside the product's sizes.
                     unsafe {
-                        let out = c.add((p * m + i) * n + j);
+                        let lc = &self.matmul.c;
+                        let out = c.offset(i as isize * lc.row + j as isize * lc.col);
                         #[allow(clippy::eq_op)] // only NaN differs from itself
                         if *out == *out {
                             continue;

@@ -5,9 +5,11 @@
 //! products, primitives without a fast form, control flow. The walk goes over the equations once, in order.
 
 mod group;
+mod home;
 mod order;
 mod region;
 mod resolve;
+mod straight;
 
 use gradus_core::ops::{Op, ReduceKind};
 use gradus_core::{DType, Graph, Result, Shape, Var};
@@ -36,6 +38,8 @@ pub(crate) struct Fuser<'a> {
     /// for those who came before.
     operands: Vec<SmallVec<[Source; 3]>>,
     groups: Groups,
+    /// The values whose buffers results are written into, instead of ones of their own.
+    homes: Vec<Option<home::Home>>,
     /// The equation being looked at.
     at: usize,
 }
@@ -89,7 +93,8 @@ pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<F
     }
     let groups = Groups::new(graph.types().len());
     let operands = vec![SmallVec::new(); graph.eqns().len()];
-    let mut fuser = Fuser { graph, stages, options, sources, operands, groups, at: 0 };
+    let homes = home::homes(graph);
+    let mut fuser = Fuser { graph, stages, options, sources, operands, groups, homes, at: 0 };
     for i in 0..graph.eqns().len() {
         fuser.at = i;
         fuser.equation(i)?;
@@ -98,7 +103,9 @@ pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<F
         fuser.at = graph.eqns().len().saturating_sub(1);
         fuser.whole(v);
     }
-    order::kernels(fuser)
+    let mut fused = order::kernels(fuser)?;
+    straight::write(graph, &mut fused);
+    Ok(fused)
 }
 
 impl Fuser<'_> {
@@ -377,6 +384,21 @@ impl Fuser<'_> {
         Ok(())
     }
 
+    /// Where `v` may be written, the best first: the buffer that its readers want, or one of its own.
+    fn places(&self, v: Var) -> SmallVec<[(Var, View); 2]> {
+        let own = (v, View::of(&self.graph.ty(v).shape));
+        match &self.homes[v.index()] {
+            Some(home) => smallvec![home.view(self.graph), own],
+            None => smallvec![own],
+        }
+    }
+
+    /// Makes `v` a view of a buffer, which group `g` writes.
+    fn place(&mut self, v: Var, (buffer, view): (Var, &View), g: usize) {
+        self.set(v, Source::View(buffer, view.clone()));
+        self.groups.define(buffer, g, Level::Full, false);
+    }
+
     /// A matrix product read through views; false when this is none that the kernel takes.
     fn product(&mut self, i: usize) -> bool {
         let graph = self.graph;
@@ -392,12 +414,13 @@ impl Fuser<'_> {
             }
         }
         for attempt in 0..2 {
-            if let Some(mut product) = resolve::product(dot, &eqn.inputs, &self.sources) {
-                product.out = out;
+            for (buffer, to) in self.places(out) {
+                let to = (buffer, &to);
+                let Some(mut product) = resolve::product(dot, &eqn.inputs, &self.sources, to) else { continue };
                 product.dtype = graph.ty(out).dtype;
                 let reads = [product.lhs, product.rhs];
                 let g = self.groups.barrier(Work::Product(product), self.stages[i], i, Some(i), &reads);
-                self.define(out, g, Level::Full, false);
+                self.place(out, to, g);
                 return true;
             }
             if attempt == 0 {
@@ -415,22 +438,22 @@ impl Fuser<'_> {
         let graph = self.graph;
         let eqn = &graph.eqns()[i];
         let out = eqn.outputs[0];
-        let (shape, dtype) = (graph.ty(out).shape.clone(), graph.ty(out).dtype);
-        let strides = shape.strides();
+        let (buffer, whole) = self.places(out).swap_remove(0);
         let mut parts = Vec::new();
         let mut at = 0;
         for &v in &eqn.inputs {
             let extents = graph.ty(v).shape.clone();
-            let mut to = View::of(&shape);
+            let mut to = whole.clone();
             match &eqn.op {
                 Op::Pad(pad) => {
                     for axis in 0..extents.rank() {
-                        to.offset += strides[axis] * pad.low[axis] as isize;
-                        to.dims[axis] = (extents[axis], strides[axis] * (pad.interior[axis] as isize + 1));
+                        let stride = whole.dims[axis].1;
+                        to.offset += stride * pad.low[axis] as isize;
+                        to.dims[axis] = (extents[axis], stride * (pad.interior[axis] as isize + 1));
                     }
                 }
                 Op::Concat(concat) => {
-                    to.offset = strides[concat.axis] * at as isize;
+                    to.offset += whole.dims[concat.axis].1 * at as isize;
                     to.dims[concat.axis].0 = extents[concat.axis];
                     at += extents[concat.axis];
                 }
@@ -446,9 +469,10 @@ impl Fuser<'_> {
         }
         let reads: SmallVec<[Var; 4]> = parts.iter().map(|p| p.value).collect();
         let zeroed = matches!(eqn.op, Op::Pad(_));
-        let work = Work::Assemble(Assemble { out, width: dtype.size(), zeroed, parts });
+        let width = graph.ty(out).dtype.size();
+        let work = Work::Assemble(Assemble { out: buffer, width, zeroed, parts });
         let g = self.groups.barrier(work, self.stages[i], i, Some(i), &reads);
-        self.define(out, g, Level::Full, false);
+        self.place(out, (buffer, &whole), g);
     }
 }
 

@@ -54,6 +54,9 @@ pub(super) fn inside(p: Producer, view: &View, domain: Domain, level: Level, siz
     None
 }
 
+/// The most batch axes that a product has when neighbours are merged.
+pub(super) const MOST_BATCH: usize = 4;
+
 /// Merges axes that each of `N` operands steps through evenly.
 fn merge<const N: usize>(axes: &[(usize, [isize; N])]) -> SmallVec<[(usize, [isize; N]); 2]> {
     let mut out: SmallVec<[(usize, [isize; N]); 2]> = SmallVec::new();
@@ -68,39 +71,48 @@ fn merge<const N: usize>(axes: &[(usize, [isize; N])]) -> SmallVec<[(usize, [isi
     out
 }
 
-/// The product that `dot` is on its operands' views; `None` when their axes do not merge into rows, columns and an
-/// inner axis.
-pub(super) fn product(dot: &Dot, inputs: &[Var], sources: &[Source]) -> Option<Product> {
+/// The product that `dot` is on its operands' views, written to the view `to` of the buffer `out`; `None` when the axes
+/// do not merge into rows, columns and an inner axis.
+pub(super) fn product(
+    dot: &Dot,
+    inputs: &[Var],
+    sources: &[Source],
+    (out, to): (Var, &View),
+) -> Option<Product> {
     let operand = |v: Var| match &sources[v.index()] {
         Source::View(root, view) => Some((*root, view)),
         _ => None,
     };
     let ((lhs, x), (rhs, y)) = (operand(inputs[0])?, operand(inputs[1])?);
-    let pairs = |l: &[usize], r: &[usize]| -> Vec<(usize, [isize; 2])> {
-        l.iter().zip(r).map(|(&i, &j)| (x.dims[i].0, [x.dims[i].1, y.dims[j].1])).collect()
+    // The result's axes: the batch, what is left of the left operand, what is left of the right one.
+    let (left, right) = (dot.lhs_free(x.dims.len()), dot.rhs_free(y.dims.len()));
+    let (to_batch, to_free) = to.dims.split_at(dot.lhs_batch.len());
+    let (to_rows, to_cols) = to_free.split_at(left.len());
+    let pairs = dot.lhs_batch.iter().zip(&dot.rhs_batch).zip(to_batch);
+    let batch =
+        merge(&pairs.map(|((&i, &j), c)| (c.0, [x.dims[i].1, y.dims[j].1, c.1])).collect::<Vec<_>>());
+    let pairs = dot.lhs_contract.iter().zip(&dot.rhs_contract);
+    let inner = merge(&pairs.map(|(&i, &j)| (x.dims[i].0, [x.dims[i].1, y.dims[j].1])).collect::<Vec<_>>());
+    let free = |view: &View, axes: &[usize], to: &[Dim]| {
+        merge(&axes.iter().zip(to).map(|(&a, c)| (c.0, [view.dims[a].1, c.1])).collect::<Vec<_>>())
     };
-    let batch = merge(&pairs(&dot.lhs_batch, &dot.rhs_batch));
-    let inner = merge(&pairs(&dot.lhs_contract, &dot.rhs_contract));
-    let free = |view: &View, axes: &[usize]| {
-        merge(&axes.iter().map(|&a| (view.dims[a].0, [view.dims[a].1])).collect::<Vec<_>>())
-    };
-    let rows = free(x, &dot.lhs_free(x.dims.len()));
-    let cols = free(y, &dot.rhs_free(y.dims.len()));
-    if batch.len() > 4 || inner.len() > 1 || rows.len() > 1 || cols.len() > 1 {
+    let (rows, cols) = (free(x, &left, to_rows), free(y, &right, to_cols));
+    if batch.len() > MOST_BATCH || inner.len() > 1 || rows.len() > 1 || cols.len() > 1 {
         return None;
     }
     let (k, [a_col, b_row]) = inner.first().copied().unwrap_or((1, [1, 1]));
-    let (m, [a_row]) = rows.first().copied().unwrap_or((1, [k as isize]));
-    let (n, [b_col]) = cols.first().copied().unwrap_or((1, [1]));
+    let (n, [b_col, c_col]) = cols.first().copied().unwrap_or((1, [1, 1]));
+    let (m, [a_row, c_row]) = rows.first().copied().unwrap_or((1, [k as isize, n as isize]));
     Some(Product {
         lhs,
         rhs,
-        out: inputs[0],
+        out,
         dtype: DType::F32,
-        batch: batch.into_iter().map(|(extent, [a, b])| (extent, a, b)).collect(),
+        batch,
         size: [m, n, k],
         a: (x.offset, a_row, a_col),
         b: (y.offset, b_row, b_col),
+        c: (to.offset, c_row, c_col),
         strong: dot.strong,
     })
 }

@@ -1,6 +1,7 @@
 //! Passes from graph to graph: each leaves the values as they are, to the bit but for the sign of zeros.
 
 mod algebra;
+mod pads;
 mod products;
 mod rewrite;
 
@@ -97,13 +98,13 @@ impl Rewriter {
 }
 
 /// Shares equal equations, folds constants, removes what changes nothing, writes out custom rules, splits
-/// reductions over scattered axes, turns transposed products round, and drops dead code.
+/// reductions over scattered axes, turns transposed products round, puts padded parts side by side, and drops dead code.
 pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
     let graph = products::turn(graph)?;
     let mut r = Rewriter { b: Builder::new(), known: HashMap::new(), defined: Vec::new(), transposed: 0 };
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| r.b.input(ty)).collect();
     let outputs = r.graph(&graph, &args)?;
-    Ok(transforms::prune(&r.b.finish(outputs)))
+    pads::joined(transforms::prune(&r.b.finish(outputs)))
 }
 
 pub(crate) use rewrite::Copier;

@@ -1,0 +1,111 @@
+//! Results written where their readers want them.
+//!
+//! The heads of an attention come out of a batched product as `[batch, head, place, feature]` and go on as
+//! `[batch, place, head · feature]`: a permutation followed by a reshape that no strides can say, so a copy. Products
+//! and what is put together of parts can be written through strides at no cost, so they are written in the order of
+//! the permuted value: its buffer becomes their *home*, and they themselves a view of it.
+
+use gradus_core::ops::{Axes, Op};
+use gradus_core::{Graph, Var};
+
+use crate::View;
+
+/// The value whose buffer another one is written into.
+pub(super) struct Home {
+    /// The permuted value.
+    buffer: Var,
+    /// Which axis of the value written each axis of the buffer is.
+    axes: Axes,
+}
+
+impl Home {
+    /// The buffer, and the value written as a view of it.
+    pub(super) fn view(&self, graph: &Graph) -> (Var, View) {
+        let whole = View::of(&graph.ty(self.buffer).shape);
+        let mut dims = whole.dims.clone();
+        for (&axis, &dim) in self.axes.iter().zip(&whole.dims) {
+            dims[axis] = dim;
+        }
+        (self.buffer, View { offset: 0, dims })
+    }
+}
+
+/// For each value that should be written in another order than its own, the value in that order.
+pub(super) fn homes(graph: &Graph) -> Vec<Option<Home>> {
+    let n = graph.types().len();
+    // For each value, the one that it is a permutation of, and how.
+    let mut permuted: Vec<Option<(Var, Axes)>> = vec![None; n];
+    let mut homes: Vec<Option<Home>> = (0..n).map(|_| None).collect();
+    let mut made: Vec<bool> = vec![false; n];
+    let mut others: Vec<bool> = vec![false; n];
+    for eqn in graph.eqns() {
+        let writable = matches!(eqn.op, Op::Dot(_) | Op::Concat(_) | Op::Pad(_));
+        for v in &eqn.outputs {
+            made[v.index()] = writable;
+        }
+        match &eqn.op {
+            Op::Permute(p) => {
+                let x = eqn.inputs[0];
+                let (root, axes) = match &permuted[x.index()] {
+                    Some((root, before)) => (*root, p.axes.iter().map(|&a| before[a]).collect()),
+                    None => (x, p.axes.clone()),
+                };
+                permuted[eqn.outputs[0].index()] = Some((root, axes));
+            }
+            Op::Reshape(to) => {
+                let x = eqn.inputs[0];
+                if let Some((root, axes)) = &permuted[x.index()]
+                    && made[root.index()]
+                    && homes[root.index()].is_none()
+                {
+                    let own = View::of(&graph.ty(*root).shape);
+                    let seen = View { offset: 0, dims: axes.iter().map(|&a| own.dims[a]).collect() };
+                    // Only where neighbours stay neighbours: rows are then written as fast as before.
+                    let whole_rows = axes.last().is_some_and(|&a| a + 1 == axes.len());
+                    if whole_rows && seen.reshaped(&to.0).is_none() {
+                        homes[root.index()] = Some(Home { buffer: x, axes: axes.clone() });
+                    }
+                } else {
+                    others[x.index()] = true;
+                }
+            }
+            // These read through any strides.
+            Op::Dot(_) | Op::Slice(_) | Op::Broadcast(_) => {}
+            _ => eqn.inputs.iter().for_each(|v| others[v.index()] = true),
+        }
+    }
+    for v in graph.outputs() {
+        others[v.index()] = true;
+    }
+    // Who reads the value itself in its own order, rather than permuted, keeps it there.
+    for (home, other) in homes.iter_mut().zip(others) {
+        if other {
+            *home = None;
+        }
+    }
+    homes
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernel::Work;
+    use crate::{Options, plan};
+    use gradus_core::ops::{Dot, Permute, Reshape};
+    use gradus_core::{Builder, DType, Type};
+
+    #[test]
+    fn heads_are_merged_without_a_copy() {
+        let mut b = Builder::new();
+        let x = b.input(Type::new(DType::F32, [2, 3, 5, 7]));
+        let y = b.input(Type::new(DType::F32, [2, 3, 7, 4]));
+        let w = b.input(Type::new(DType::F32, [12, 6]));
+        let heads = b.emit1(Dot::matmul(2), &[x, y]).unwrap();
+        let merged = b.emit1(Permute { axes: [0, 2, 1, 3].into_iter().collect() }, &[heads]).unwrap();
+        let rows = b.emit1(Reshape([10, 12].into()), &[merged]).unwrap();
+        let out = b.emit1(Dot::matmul(0), &[rows, w]).unwrap();
+        let plan = plan(&b.finish(vec![out]), &Options::default()).unwrap();
+        let works: Vec<&Work> = plan.kernels().iter().map(|k| &k.work).collect();
+        let [Work::Product(heads), Work::Product(_)] = works[..] else { panic!("{works:?}") };
+        assert_eq!((heads.c, &heads.batch[..]), ((0, 12, 1), &[(2, [105, 84, 60]), (3, [35, 28, 4])][..]));
+    }
+}
