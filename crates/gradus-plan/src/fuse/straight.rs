@@ -89,9 +89,15 @@ fn relocated(kernel: &Kernel, part: &Part, size: usize, out: Var) -> Option<Work
                     batch.push((extent, [a * inner, b * inner, c]));
                 }
             }
-            // The innermost columns stay neighbours: written otherwise, a product would be slower than a copy.
-            let fits = batch.len() <= MOST_BATCH && (c.2 == 1 || p.size[1] == 1);
-            fits.then(|| Work::Product(Product { out, c, batch, ..p.clone() }))
+            let moved = Product { out, c, batch, ..p.clone() };
+            let fits = moved.batch.len() <= MOST_BATCH;
+            match (c.1, c.2) {
+                _ if !fits => None,
+                (_, 1) => Some(Work::Product(moved)),
+                (1, _) => Some(Work::Product(turned(moved))),
+                // Without neighbours in a row or a column a product would be slower than a copy.
+                _ => None,
+            }
         }
         Work::Assemble(a) if !a.zeroed => {
             let mut parts = Vec::new();
@@ -114,6 +120,22 @@ fn relocated(kernel: &Kernel, part: &Part, size: usize, out: Var) -> Option<Work
             Some(Work::Assemble(Assemble { out, parts, ..a.clone() }))
         }
         _ => None,
+    }
+}
+
+/// The same product with rows and columns exchanged: `Cᵀ = Bᵀ Aᵀ`.
+fn turned(p: Product) -> Product {
+    let [m, n, k] = p.size;
+    let turn = |(offset, row, col): (isize, isize, isize)| (offset, col, row);
+    Product {
+        lhs: p.rhs,
+        rhs: p.lhs,
+        size: [n, m, k],
+        a: turn(p.b),
+        b: turn(p.a),
+        c: turn(p.c),
+        batch: p.batch.iter().map(|&(extent, [a, b, c])| (extent, [b, a, c])).collect(),
+        ..p
     }
 }
 
