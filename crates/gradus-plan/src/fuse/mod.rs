@@ -416,7 +416,9 @@ impl Fuser<'_> {
         for attempt in 0..2 {
             for (buffer, to) in self.places(out) {
                 let to = (buffer, &to);
-                let Some(mut product) = resolve::product(dot, &eqn.inputs, &self.sources, to) else { continue };
+                let Some(mut product) = resolve::product(dot, &eqn.inputs, &self.sources, to) else {
+                    continue;
+                };
                 product.dtype = graph.ty(out).dtype;
                 let reads = [product.lhs, product.rhs];
                 let g = self.groups.barrier(Work::Product(product), self.stages[i], i, Some(i), &reads);

@@ -89,8 +89,7 @@ pub(super) fn product(
     let (to_batch, to_free) = to.dims.split_at(dot.lhs_batch.len());
     let (to_rows, to_cols) = to_free.split_at(left.len());
     let pairs = dot.lhs_batch.iter().zip(&dot.rhs_batch).zip(to_batch);
-    let batch =
-        merge(&pairs.map(|((&i, &j), c)| (c.0, [x.dims[i].1, y.dims[j].1, c.1])).collect::<Vec<_>>());
+    let batch = merge(&pairs.map(|((&i, &j), c)| (c.0, [x.dims[i].1, y.dims[j].1, c.1])).collect::<Vec<_>>());
     let pairs = dot.lhs_contract.iter().zip(&dot.rhs_contract);
     let inner = merge(&pairs.map(|(&i, &j)| (x.dims[i].0, [x.dims[i].1, y.dims[j].1])).collect::<Vec<_>>());
     let free = |view: &View, axes: &[usize], to: &[Dim]| {
