@@ -141,6 +141,51 @@ fn masks_wait_as_bits() {
     }
 }
 
+/// The gradient of `sum(y²)`, where `y` are the maxima of windows.
+fn maxima(shape: &[usize], window: &Window) -> Graph {
+    let mut b = Builder::new();
+    let x = b.input(Type::new(DType::F32, shape));
+    let y = b.emit(MaxPool { window: window.clone() }, &[x]).unwrap()[0];
+    let y = b.emit1(Binary::Mul, &[y, y]).unwrap();
+    let axes: Axes = (0..b.shape(y).rank()).collect();
+    let y = b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[y]).unwrap();
+    value_and_grad(&b.finish(vec![y]), &[true]).unwrap()
+}
+
+#[test]
+fn places_of_maxima_wait_as_bytes() {
+    let window = |size: &[usize], stride: &[usize], low: &[usize], dilation: &[usize]| Window {
+        size: size.into(),
+        stride: stride.into(),
+        low: low.into(),
+        high: low.into(),
+        dilation: dilation.into(),
+    };
+    let cases: [(&[usize], Window); 9] = [
+        (&[3, 5, 28, 28], Window::tiles(&[2, 2])),
+        (&[3, 5, 29, 31], Window::tiles(&[2, 2])),
+        (&[4, 30, 48], Window::tiles(&[3, 3])),
+        (&[2, 4, 19, 21], window(&[3, 3], &[2, 2], &[1, 1], &[1, 1])),
+        (&[2, 40, 41], window(&[2, 2], &[4, 5], &[1, 0], &[2, 3])),
+        (&[7, 300], Window::tiles(&[1])),
+        (&[5, 200], window(&[3], &[1], &[2], &[1])),
+        (&[2, 8, 10, 12], Window::tiles(&[2, 1, 4])),
+        (&[300, 40], Window::tiles(&[40])),
+    ];
+    for (shape, window) in cases {
+        let g = maxima(shape, &window);
+        let args = arguments(&g, 4);
+        check(&g, &args, 1e-5);
+        let p = plan(&g, &with(Strategy::Nested, None)).unwrap();
+        let kept = p.residuals();
+        let indices = kept.iter().find(|r| r.ty.dtype == DType::I32).expect("where the maxima came from");
+        assert_eq!((indices.bytes, p.packed(indices.value)), (indices.ty.shape.size(), true), "{window:?}");
+    }
+    // Too many elements for a byte.
+    let g = maxima(&[2, 600], &Window::tiles(&[300]));
+    check(&g, &arguments(&g, 4), 1e-5);
+}
+
 const RULES: [models::Update; 4] =
     [models::Update::Sgd, models::Update::Momentum, models::Update::Adam, models::Update::Clipped];
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use gradus_core::ops::{Compare, Logic, Op, ReduceKind};
-use gradus_core::{Binary, DType, Site, Unary, Var};
+use gradus_core::ops::{Compare, Logic, Op, ReduceKind, Window};
+use gradus_core::{Binary, DType, Shape, Site, Unary, Var};
 use smallvec::SmallVec;
 
 use crate::{Plan, View};
@@ -235,6 +235,23 @@ pub struct Assemble {
     pub parts: Vec<Part>,
 }
 
+/// The transpose of a pooling by maxima: cotangents go back to where the maxima came from, everything else is zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unpool {
+    /// The windows of the pooling.
+    pub window: Window,
+    /// The shape of its operand.
+    pub shape: Shape,
+    /// Its indices; where they are [packed](Plan::packed), the number of the tap in its window, in a byte.
+    pub indices: Var,
+    /// The cotangents of its maxima.
+    pub updates: Var,
+    /// The cotangent of its operand.
+    pub out: Var,
+    /// Element type of the cotangents.
+    pub dtype: DType,
+}
+
 /// What a kernel does.
 #[derive(Clone, Debug)]
 pub enum Work {
@@ -244,6 +261,8 @@ pub enum Work {
     Product(Product),
     /// Movement.
     Assemble(Assemble),
+    /// The transpose of a pooling.
+    Unpool(Unpool),
     /// One primitive, operands and results contiguous.
     Primitive(Op),
     /// A primitive that carries programs, each planned; their arenas lie in this kernel's workspace.

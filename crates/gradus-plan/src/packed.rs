@@ -1,9 +1,11 @@
-//! Booleans that wait as bits: masks of rectifiers and dropout, eight to a byte.
+//! Values that wait in less than their type takes: masks of rectifiers and dropout as bits, eight to a byte, and where
+//! the maxima of a pooling came from as the number of the tap in its window, one byte.
 //!
 //! A mask that is kept from the first half for the second waits long and is read once: it is packed when it is stored
-//! and unpacked when it is read, inside the regions that make and use it. Exact, and an eighth of the bytes.
+//! and unpacked when it is read, inside the regions that make and use it. Exact, and an eighth of the bytes. Indices of
+//! a pooling are made and read as bytes by its kernel and the kernel of its transpose.
 
-use gradus_core::{DType, Graph, Type, Var};
+use gradus_core::{DType, Graph, Op, Type, Var};
 
 use crate::arena::ALIGN;
 use crate::kernel::{Domain, Kernel, Level, Load, Work};
@@ -11,6 +13,24 @@ use crate::kernel::{Domain, Kernel, Level, Load, Work};
 /// Bytes that a value takes where it waits: booleans may be packed.
 pub(crate) fn waiting_bytes(ty: &Type) -> usize {
     if ty.dtype == DType::Bool { ty.shape.size().div_ceil(8) } else { ty.bytes() }
+}
+
+/// Bytes that a packed value takes.
+pub(crate) fn packed_bytes(ty: &Type) -> usize {
+    if ty.dtype == DType::Bool { waiting_bytes(ty) } else { ty.shape.size() }
+}
+
+/// The most elements of a window, and axes, for which its taps are numbered in bytes.
+const TAPS: usize = 255;
+const AXES: usize = 3;
+
+/// Whether the indices of a pooling can be numbers of taps.
+fn numbered(graph: &Graph, op: &Op, x: Var) -> bool {
+    let Op::MaxPool(pool) = op else { return false };
+    let axes = pool.window.dims();
+    let taps: usize = pool.window.size.iter().product();
+    let float = matches!(graph.ty(x).dtype, DType::F32 | DType::F64);
+    float && (1..=AXES).contains(&axes) && taps <= TAPS
 }
 
 /// Whether tiles of this space begin at multiples of eight points, so that no two of them share a byte.
@@ -27,12 +47,21 @@ fn in_order(load: &Load) -> bool {
     load.level == Level::Full && matches!(load.view.dims[..], [(_, 1)]) && load.view.offset >= 0
 }
 
-/// For each value, whether it is stored as bits: booleans that regions of the first half write and only regions read,
-/// one of them in the second half. `free` says which values live in the arena.
+/// For each value, whether it is packed: booleans that regions of the first half write and only regions read, one of
+/// them in the second half, and indices of a pooling that only its transposes read. `free` says which values live in
+/// the arena.
 pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bool) -> Vec<bool> {
     let mut packed = vec![false; graph.types().len()];
     for kernel in kernels.iter().filter(|k| k.stage == 0) {
-        let Work::Region(region) = &kernel.work else { continue };
+        let region = match &kernel.work {
+            Work::Region(region) => region,
+            Work::Primitive(op) if numbered(graph, op, kernel.reads[0]) => {
+                let indices = kernel.writes[1];
+                packed[indices.index()] = free(indices) && graph.ty(indices).shape.size() > ALIGN;
+                continue;
+            }
+            _ => continue,
+        };
         for store in region.stores.iter().filter(|s| s.reduce.is_none() && free(s.value)) {
             let (dtype, level) = region.slot(store.slot);
             // What fits into one aligned line of memory gains nothing.
@@ -46,10 +75,14 @@ pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bo
     for kernel in kernels {
         for v in kernel.reads.iter().filter(|v| packed[v.index()]).copied().collect::<Vec<Var>>() {
             let readable = match &kernel.work {
-                Work::Region(region) => region.loads.iter().filter(|l| l.value == v).all(in_order),
+                Work::Region(region) => {
+                    graph.ty(v).dtype == DType::Bool
+                        && region.loads.iter().filter(|l| l.value == v).all(in_order)
+                }
+                Work::Unpool(u) => u.indices == v && u.updates != v,
                 _ => false,
             };
-            packed[v.index()] = readable;
+            packed[v.index()] &= readable;
             waits[v.index()] |= kernel.stage == 1;
         }
     }

@@ -5,7 +5,7 @@ use gradus_core::{Graph, Op, Result, Site, Type, Var};
 use crate::arena::{self, Block};
 use crate::fuse::{self, Source};
 use crate::kernel::{Kernel, Work};
-use crate::packed::{self, waiting_bytes};
+use crate::packed::{self, packed_bytes};
 use crate::{Options, Strategy, passes};
 
 /// Where a value lives.
@@ -107,14 +107,15 @@ impl Plan {
     pub fn place(&self, v: Var) -> Option<Place> {
         self.places[v.index()]
     }
-    /// Whether a value, of booleans, is stored as bits: element `i` is bit `i % 8` of byte `i / 8`.
+    /// Whether a value is stored in less than its type takes: booleans as bits, element `i` being bit `i % 8` of byte
+    /// `i / 8`; indices of a pooling as the numbers of the taps in their windows, a byte each.
     pub fn packed(&self, v: Var) -> bool {
         self.packed[v.index()]
     }
     /// Bytes that a value takes in memory.
     pub fn stored_bytes(&self, v: Var) -> usize {
         let ty = self.graph.ty(v);
-        if self.packed[v.index()] { waiting_bytes(ty) } else { ty.bytes() }
+        if self.packed[v.index()] { packed_bytes(ty) } else { ty.bytes() }
     }
     /// How each result comes to be.
     pub fn returns(&self) -> &[Return] {
@@ -197,7 +198,7 @@ impl Plan {
                 Work::Primitive(_) => 2 * touched,
                 Work::Product(_) => (4 * touched).min(Self::PACKED),
                 Work::Control(_, plans) => plans.iter().map(|p| p.outside_bound()).max().unwrap_or(0),
-                Work::Region(_) | Work::Assemble(_) => 0,
+                Work::Region(_) | Work::Assemble(_) | Work::Unpool(_) => 0,
             }
         };
         self.kernels.iter().map(one).max().unwrap_or(0)
@@ -389,7 +390,7 @@ impl Layout {
                 if self.places[v.index()].is_none() && block_of[v.index()].is_none() {
                     let to = self.life[v.index()].map_or(k, |l| l.1);
                     let ty = self.graph.ty(v);
-                    let bytes = if self.packed[v.index()] { waiting_bytes(ty) } else { ty.bytes() };
+                    let bytes = if self.packed[v.index()] { packed_bytes(ty) } else { ty.bytes() };
                     block_of[v.index()] = Some(blocks.len());
                     blocks.push(Block { from: k, to, bytes, offset: 0 });
                 }

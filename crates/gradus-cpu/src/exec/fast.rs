@@ -20,12 +20,30 @@ type Outputs<'a> = &'a [(*mut u8, Type)];
 /// A primitive ready to run.
 #[derive(Clone, Debug)]
 pub(super) enum Fast {
-    Conv { conv: Conv, double: bool, strong: bool },
+    Conv {
+        conv: Conv,
+        double: bool,
+        strong: bool,
+    },
     Gather(Walk),
     ScatterAdd(Walk),
-    MaxPool { window: Window, planes: usize, double: bool },
-    SumPool { window: Window, planes: usize, double: bool },
-    Running { how: Running, extents: Extents, double: bool },
+    /// `bytes` says that indices are numbers of taps.
+    MaxPool {
+        window: Window,
+        planes: usize,
+        double: bool,
+        bytes: bool,
+    },
+    SumPool {
+        window: Window,
+        planes: usize,
+        double: bool,
+    },
+    Running {
+        how: Running,
+        extents: Extents,
+        double: bool,
+    },
 }
 
 /// How indices walk over an operand; see [`ops::Gather`].
@@ -95,8 +113,8 @@ impl Shared {
 }
 
 impl Fast {
-    /// The fast form of `op` for operands and results of these types.
-    pub(super) fn new(op: &Op, inputs: &[&Type], outputs: &[&Type]) -> Option<Self> {
+    /// The fast form of `op` for operands and results of these types, the second of which may be packed.
+    pub(super) fn new(op: &Op, inputs: &[&Type], outputs: &[&Type], packed: bool) -> Option<Self> {
         let x = inputs.first()?;
         let float = matches!(x.dtype, DType::F32 | DType::F64);
         let double = x.dtype == DType::F64;
@@ -114,7 +132,7 @@ impl Fast {
             Op::ScatterAdd(s) if float => Some(Fast::ScatterAdd(Walk::new(s.axis, s.batch, x, inputs[1]))),
             Op::MaxPool(p) if float && outputs[0].shape.size() > 0 => {
                 let (window, planes) = windows(&p.window, &x.shape)?;
-                Some(Fast::MaxPool { window, planes, double })
+                Some(Fast::MaxPool { window, planes, double, bytes: packed })
             }
             Op::SumPool(p) if float && outputs[0].shape.size() > 0 => {
                 let (window, planes) = windows(&p.window, &x.shape)?;
@@ -157,11 +175,11 @@ impl Fast {
                     scatter_add::<f64>(walk, inputs, outputs, pool).map(|()| true)
                 }
                 Fast::ScatterAdd(walk) => scatter_add::<f32>(walk, inputs, outputs, pool).map(|()| true),
-                Fast::MaxPool { window, planes, double: true } => {
-                    Ok(max_pool::<f64>(window, *planes, inputs, outputs, pool))
+                Fast::MaxPool { window, planes, double: true, bytes } => {
+                    max_pool::<f64>(window, *planes, *bytes, inputs, outputs, pool)
                 }
-                Fast::MaxPool { window, planes, .. } => {
-                    Ok(max_pool::<f32>(window, *planes, inputs, outputs, pool))
+                Fast::MaxPool { window, planes, bytes, .. } => {
+                    max_pool::<f32>(window, *planes, *bytes, inputs, outputs, pool)
                 }
                 Fast::SumPool { window, planes, double: true } => {
                     Ok(sum_pool::<f64>(window, *planes, inputs, outputs, pool))
@@ -183,7 +201,7 @@ impl Fast {
 }
 
 /// Windows over the last axes of a shape, and how many planes those make.
-fn windows(w: &ops::Window, shape: &Shape) -> Option<(Window, usize)> {
+pub(super) fn windows(w: &ops::Window, shape: &Shape) -> Option<(Window, usize)> {
     let lead = shape.rank() - w.dims();
     let window = Window::new(&shape[lead..], &w.size).ok()?;
     let window = window.stride(&w.stride).ok()?.padding(&w.low, &w.high).ok()?;
@@ -339,20 +357,29 @@ unsafe fn scatter_add<T: Float + Element>(
     }
 }
 
-/// The largest of each window and where it lies in its plane; the first at ties, the first NaN if there is one.
+/// The largest of each window and where it lies in its plane, or which tap it is; the first at ties, the first NaN if
+/// there is one.
 ///
 /// # Safety
-/// As for [`Fast::run`].
+/// As for [`Fast::run`]; `bytes` says what there is room for.
 unsafe fn max_pool<T: Float>(
     window: &Window,
     planes: usize,
+    bytes: bool,
     inputs: Inputs<'_>,
     outputs: Outputs<'_>,
     pool: &Pool,
-) -> bool {
+) -> Result<bool, ErrorKind> {
+    let at = outputs[1].0;
     // SAFETY: the caller's promise; the index of an element of a plane is an `i32`.
-    unsafe {
+    let done = unsafe {
         let (x, out) = (read::<T>(&inputs[0]), outputs[0].0.cast::<T>());
-        window.max_into(pool, planes, x, out, Record::Place(outputs[1].0.cast())).is_ok()
+        let record = if bytes { Record::Byte(at) } else { Record::Place(at.cast()) };
+        window.max_into(pool, planes, x, out, record)
+    };
+    match done {
+        // The reference has no room for its indices.
+        Err(error) if bytes => Err(ErrorKind::Argument { op: "max_pool", detail: error.to_string() }),
+        done => Ok(done.is_ok()),
     }
 }

@@ -11,6 +11,7 @@
 //! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
 //! * `replay`: loops gone through against themselves, from a few stored states;
 //! * `fast`: convolution, pooling, gather and scatter-add;
+//! * `unpool`: transposes of pooling;
 //! * `primitive`: every other primitive, by its reference evaluation.
 //!
 //! `profile` runs a plan with a clock beside it.
@@ -31,6 +32,7 @@ mod results;
 mod small;
 mod strided;
 mod tile;
+mod unpool;
 mod versions;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::control::Control;
 use super::fast::Fast;
 use super::memory::Memory;
-use super::{primitive, product, region, small, strided, tile};
+use super::{primitive, product, region, small, strided, tile, unpool};
 use crate::Pool;
 
 /// A plan ready to run.
@@ -28,6 +28,7 @@ enum Ready {
     Small(small::Compiled),
     Product(product::Ready),
     Assemble(Assemble, Vec<Place>, Place, usize),
+    Unpool(unpool::Ready),
     Primitive(Op, Option<Fast>, Operands, Site),
     Control(Control, Operands, Site),
 }
@@ -129,12 +130,14 @@ impl Ready {
                 let parts = a.parts.iter().map(|p| place(p.value)).collect();
                 Ready::Assemble(a.clone(), parts, place(a.out), plan.graph().ty(a.out).bytes())
             }
+            Work::Unpool(u) => Ready::Unpool(unpool::Ready::new(u, plan)),
             Work::Primitive(op) => {
                 let operands = operands();
                 let fast = {
                     let inputs: Vec<&Type> = operands.inputs.iter().map(|(_, ty)| ty).collect();
                     let outputs: Vec<&Type> = operands.outputs.iter().map(|(_, ty)| ty).collect();
-                    Fast::new(op, &inputs, &outputs)
+                    let packed = kernel.writes.get(1).is_some_and(|&v| plan.packed(v));
+                    Fast::new(op, &inputs, &outputs, packed)
                 };
                 Ready::Primitive(op.clone(), fast, operands, kernel.site.clone())
             }
@@ -153,6 +156,7 @@ impl Ready {
             match self {
                 Ready::Region(region) => tile::run(region, memory, pool),
                 Ready::Small(small) => small.run(memory),
+                Ready::Unpool(unpool) => unpool.run(memory, pool),
                 Ready::Product(product) => product.run(memory, pool),
                 Ready::Assemble(a, parts, out, bytes) => {
                     let to = memory.at_mut(*out);

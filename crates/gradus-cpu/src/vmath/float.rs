@@ -6,7 +6,7 @@ use super::step::Steps;
 use super::{erf, exp, hyperbolic, inverse, log, power, trig};
 use crate::conv::{CorrelateKernel, DepthwiseKernel, FlatKernel, Micro, WinogradKernel};
 use crate::reduce::{ColumnsKernel, RowsKernel};
-use crate::window::{MaxKernel, SumKernel};
+use crate::window::{MaxKernel, SpreadKernel, SumKernel};
 
 /// `f32` or `f64`: a type that every element-wise function is compiled for.
 pub trait Float:
@@ -35,6 +35,7 @@ pub trait Kernels<T>:
     + WinogradKernel<T>
     + MaxKernel<T>
     + SumKernel<T>
+    + SpreadKernel<T>
 {
 }
 impl Kernels<f32> for f32 {}

@@ -5,6 +5,7 @@
 mod bands;
 mod kernel;
 mod run;
+mod spread;
 mod transposed;
 
 use thiserror::Error;
@@ -12,6 +13,7 @@ use thiserror::Error;
 use crate::conv::{MAX_SPATIAL, Spatial};
 use crate::reduce::LengthError;
 pub(crate) use kernel::{MaxKernel, Record, SumKernel};
+pub(crate) use spread::{Origin, SpreadKernel};
 
 /// The tap recorded where a window lies wholly in the padding.
 pub const NOWHERE: u16 = u16::MAX;

@@ -1,6 +1,6 @@
 //! Normalisation.
 
-use gradus::{Axes, DType, Tensor, Tree};
+use gradus::{Axes, DType, Tensor, Tree, custom_jvp};
 
 /// `(x - x̄) / √(var + ε) · weight + bias` over the last axis (Ba et al. 2016).
 ///
@@ -65,6 +65,43 @@ pub struct BatchNorm {
     epsilon: f64,
 }
 
+/// `x - x̄` over some axes, `x̄`, and the variance.
+#[track_caller]
+fn moments(x: &Tensor, axes: &Axes) -> (Tensor, Tensor, Tensor) {
+    let mean = x.mean(axes.clone());
+    let centred = x - &mean;
+    let variance = centred.square().mean(axes.clone());
+    (centred, mean, variance)
+}
+
+/// `y = (x - x̄) / √(var + ε)` over some axes, with `x̄` and the variance.
+///
+/// Its derivative is `dy = t - t̄ - y · mean(y t)` where `t = dx / √(var + ε)`. The same comes out of the definition, but
+/// there the sum for the mean waits for the one for the variance: written this way, both are taken in one pass over
+/// memory, and its transpose takes one more.
+#[track_caller]
+fn standardised(x: &Tensor, axes: Vec<usize>, epsilon: f64) -> (Tensor, Tensor, Tensor) {
+    let axes = &Axes::keep(axes);
+    let of = |x: &Tensor| {
+        let (centred, mean, variance) = moments(x, axes);
+        let scale = (&variance + epsilon).rsqrt();
+        (centred, mean, variance, scale)
+    };
+    custom_jvp(
+        |x: &Tensor| {
+            let (centred, mean, variance, scale) = of(x);
+            (centred * scale, mean, variance)
+        },
+        |x, dx| {
+            let (centred, _, _, scale) = of(x);
+            let (y, t) = (&centred * &scale, dx * scale);
+            let dy = &t - t.mean(axes.clone()) - &y * (&y * &t).mean(axes.clone());
+            let variance = (centred * dx).mean(axes.clone()) * 2.0;
+            (dy, dx.mean(axes.clone()), variance)
+        },
+    )(x)
+}
+
 impl BatchNorm {
     /// Over `channels`, with ε = 10⁻⁵; the running statistics move by a tenth at each step.
     pub fn new(channels: usize) -> Self {
@@ -98,10 +135,8 @@ impl BatchNorm {
     pub fn train(&self, x: &Tensor) -> (Tensor, BatchNorm) {
         let axes: Vec<usize> = (0..x.rank()).filter(|&a| a != 1).collect();
         let count = axes.iter().map(|&a| x.shape()[a]).product::<usize>() as f64;
-        let mean = x.mean(Axes::keep(axes.clone()));
-        let centred = x - &mean;
-        let variance = centred.square().mean(Axes::keep(axes));
-        let y = self.scale(centred * (&variance + self.epsilon).rsqrt());
+        let (standard, mean, variance) = standardised(x, axes, self.epsilon);
+        let y = self.scale(standard);
         let moved = |old: &Tensor, new: &Tensor| {
             let new = new.flatten().stop_gradient();
             old + (new - old) * self.momentum

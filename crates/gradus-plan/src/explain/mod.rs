@@ -210,7 +210,7 @@ impl Kernel {
             Work::Product(_) => "product",
             Work::Assemble(_) => "movement",
             Work::Primitive(Op::Conv(_)) => "convolution",
-            Work::Primitive(_) => "primitive",
+            Work::Primitive(_) | Work::Unpool(_) => "primitive",
             Work::Control(..) => "control",
         }
     }

@@ -10,6 +10,7 @@ mod order;
 mod region;
 mod resolve;
 mod straight;
+mod unpool;
 
 use gradus_core::ops::{Op, ReduceKind};
 use gradus_core::{DType, Graph, Result, Shape, Var};
@@ -118,6 +119,7 @@ impl Fuser<'_> {
             op if is_elementwise(op) && !self.fails_on_data(i) => self.elementwise(i),
             Op::Reduce(_) => self.reduction(i),
             Op::Dot(_) if self.product(i) => {}
+            Op::ScatterAdd(_) if self.unpool(i) => {}
             Op::Pad(_) | Op::Concat(_) => self.assemble(i),
             Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Replay(_) | Op::Call(_) => self.control(i)?,
             // Every other primitive is a kernel of its own.

@@ -180,6 +180,7 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
     let (reads, writes): (SmallVec<[Var; 4]>, SmallVec<[Var; 2]>) = match &work {
         Work::Product(p) => (dedup([p.lhs, p.rhs]), one(p.out)),
         Work::Assemble(a) => (dedup(reads), one(a.out)),
+        Work::Unpool(u) => (dedup([u.indices, u.updates]), one(u.out)),
         Work::Primitive(_) | Work::Control(..) | Work::Region(_) => {
             let eqn = &graph.eqns()[eqns[0]];
             let root = |source: &Source| match source {

@@ -1,0 +1,57 @@
+//! A scatter into zeros, at the indices of a pooling, is the pooling's transpose: no zeros are written out to be copied.
+
+use gradus_core::ops::{MaxPool, Op, ScatterAdd};
+use gradus_core::{DType, Var};
+
+use super::{Fuser, Source};
+use crate::kernel::{Level, Unpool, Work};
+
+impl Fuser<'_> {
+    /// The kernel of equation `i`, a scatter; false when it is not a pooling's transpose.
+    pub(super) fn unpool(&mut self, i: usize) -> bool {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        let (Op::ScatterAdd(scatter), &[x, indices, updates]) = (&eqn.op, &eqn.inputs[..]) else {
+            return false;
+        };
+        let out = eqn.outputs[0];
+        let dtype = graph.ty(out).dtype;
+        let zeros = matches!(&self.sources[x.index()], Source::Constant(c, _) if c.to_bits() == 0);
+        if !zeros || !matches!(dtype, DType::F32 | DType::F64) {
+            return false;
+        }
+        let Source::View(root, view) = &self.sources[indices.index()] else { return false };
+        let whole = view.is_contiguous() && view.size() == graph.ty(*root).shape.size();
+        let Some((pool, operand)) = self.pooling(*root).filter(|_| whole) else { return false };
+        if !self.walks_planes(scatter, pool, operand, indices, out) {
+            return false;
+        }
+        let (window, shape, indices) = (pool.window.clone(), graph.ty(operand).shape.clone(), *root);
+        let updates = self.whole(updates);
+        let work = Work::Unpool(Unpool { window, shape, indices, updates, out, dtype });
+        let g = self.groups.barrier(work, self.stages[i], i, Some(i), &[indices, updates]);
+        self.define(out, g, Level::Full, false);
+        true
+    }
+
+    /// The pooling whose indices `v` are, and its operand.
+    fn pooling(&self, v: Var) -> Option<(&MaxPool, Var)> {
+        self.graph.eqns().iter().find_map(|eqn| match &eqn.op {
+            Op::MaxPool(pool) if eqn.outputs[1] == v => Some((pool, eqn.inputs[0])),
+            _ => None,
+        })
+    }
+
+    /// Whether the scatter goes plane by plane over what the pooling went over.
+    fn walks_planes(&self, s: &ScatterAdd, pool: &MaxPool, operand: Var, indices: Var, out: Var) -> bool {
+        let [operand, indices, out] = [operand, indices, out].map(|v| &self.graph.ty(v).shape);
+        let (lead, spatial) = operand.split_at(operand.rank() - pool.window.dims());
+        let (planes, plane): (usize, usize) = (lead.iter().product(), spatial.iter().product());
+        let size = |extents: &[usize]| extents.iter().product::<usize>();
+        s.axis == s.batch
+            && s.axis + 1 == out.rank()
+            && size(&out[..s.batch]) == planes
+            && size(&indices[..s.batch]) == planes
+            && out[s.axis] == plane
+    }
+}
