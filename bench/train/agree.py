@@ -3,8 +3,11 @@
 
     agree.py GRADUS CASE... [--steps 20] [--batches 20] [--threads 2] [--rate R] [--double]
 
-Rounding grows from step to step as fast as the training is sensitive to its parameters. With --double the line also has the
-differences of both to PyTorch in double precision, which tells how much of theirs is that.
+Rounding grows from step to step as fast as the training is sensitive to its parameters. With --double both libraries also take
+the steps in double precision: the line then has the difference of those two, which tells faults from rounding, how far either has
+drifted from its own in single precision, and how far PyTorch in double precision drifts from itself when the parameters at
+the start are moved by 2**-24 of themselves, the rounding of single precision: no two single-precision programs can be
+expected to stay closer than that.
 
 Runs in an environment with torch. Prints one JSON line a case with the largest relative difference.
 """
@@ -57,21 +60,33 @@ def compare(gradus, case, steps, count, threads, rate, double):
         write_safetensors(path, tensors)
         command = [gradus, "bench", "train", "--case", case, "--weights", path, "--losses", "--json"]
         command += ["--steps", str(steps), "--threads", str(threads)] + (["--rate", str(rate)] if rate else [])
-        ours = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["losses"]
+        losses = lambda *more: json.loads(subprocess.run([*command, *more], check=True, stdout=subprocess.PIPE).stdout)["losses"]
+        ours = losses()
+        wide_ours = losses("--double") if double else None
     start = copy.deepcopy(model.state_dict())
     theirs = train(model, optimizer, batches, steps)
     worst = lambda losses, base: max(abs(a - b) / abs(b) for a, b in zip(losses, base))
     line = dict(case=case, steps=steps, rate=optimizer.param_groups[0]["lr"], worst_relative_difference=worst(ours, theirs), first_loss=theirs[0],
                 last_loss=theirs[-1], last_loss_gradus=ours[-1])
     if double:
-        model, _, optimizer = make(case)
-        optimizer.param_groups[0]["lr"] = rate or optimizer.param_groups[0]["lr"]
-        model.load_state_dict(start)
-        optimizer.param_groups[0]["params"] = list(model.double().parameters())
         wide = [(x.double() if x.is_floating_point() else x, y) for x, y in batches]
-        exact = train(model, optimizer, wide, steps)
-        line |= dict(gradus_to_double=worst(ours, exact), torch_to_double=worst(theirs, exact))
+        exact, moved = (in_double(case, start, wide, steps, rate, nudge) for nudge in (0, 2**-24))
+        line |= dict(double_to_double=worst(wide_ours, exact), gradus_to_own_double=worst(ours, wide_ours),
+                     torch_to_own_double=worst(theirs, exact), double_from_rounded=worst(moved, exact))
     return line
+
+
+def in_double(case, start, batches, steps, rate, nudge):
+    """Losses of PyTorch in double precision, from parameters each moved by about that share of itself."""
+    model, _, optimizer = make(case)
+    model.load_state_dict(start)
+    optimizer.param_groups[0]["params"] = list(model.double().parameters())
+    if rate:
+        optimizer.param_groups[0]["lr"] = rate
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(1 + nudge * torch.randn_like(p))
+    return train(model, optimizer, batches, steps)
 
 
 def train(model, optimizer, batches, steps):
@@ -92,7 +107,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batches", type=int, help="different batches, used in turn; one a step if not given")
     parser.add_argument("--rate", type=float, help="another learning rate")
-    parser.add_argument("--double", action="store_true", help="also compare both with PyTorch in double precision")
+    parser.add_argument("--double", action="store_true", help="also take the steps in double precision with both")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

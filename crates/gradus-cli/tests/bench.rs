@@ -88,8 +88,16 @@ fn losses_from_given_parameters_and_batches() {
     let given = path.to_str().unwrap();
     let line =
         lines(&["train", "--case", "a", "--small", "--losses", "--steps", "7", "--weights", given]).remove(0);
-    let losses: Vec<f64> = line["losses"].as_array().unwrap().iter().map(|l| l.as_f64().unwrap()).collect();
+    let numbers = |line: &Value| -> Vec<f64> {
+        line["losses"].as_array().unwrap().iter().map(|l| l.as_f64().unwrap()).collect()
+    };
+    let losses = numbers(&line);
+    let more = ["--steps", "7", "--weights", given, "--double"];
+    let double = numbers(&lines(&[&["train", "--case", "a", "--small", "--losses"][..], &more].concat())[0]);
     std::fs::remove_file(&path).unwrap();
+    for (single, double) in losses.iter().zip(&double) {
+        assert!(single != double && (single - double).abs() < 1e-5, "{single} {double}");
+    }
 
     let model = Named::find("a").unwrap().small();
     let mut progress = model.start(&Key::new(5));

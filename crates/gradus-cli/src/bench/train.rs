@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use gradus::{Key, Tensor, Tree, jit};
+use gradus::{DType, Key, Tensor, Tree, jit};
 use gradus_nn::models::{Batch, Named, Progress};
 use serde_json::{Value, json};
 
@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Print the loss of every step instead of times; 20 steps if --steps does not say
     #[arg(long)]
     losses: bool,
+    /// Compute in double precision, which tells rounding from faults; with --losses
+    #[arg(long, requires = "losses")]
+    double: bool,
     /// The learning rate [default: that of the case]
     #[arg(long, value_parser = crate::train::rate)]
     rate: Option<f64>,
@@ -74,14 +77,24 @@ impl Case {
     fn new(arguments: &Arguments) -> Result<Self, Error> {
         let model = Named::find(&arguments.case)?;
         let mut model = if arguments.small { model.small() } else { model };
-        model.rate = arguments.rate.map_or(model.rate, |rate| rate as f32);
+        model.rate = arguments.rate.unwrap_or(model.rate);
         let key = |n: usize| Key::new(arguments.seed).fold_in(n);
-        if let Some(path) = &arguments.weights {
-            return Case::read(model, path);
-        }
-        let progress = model.start(&key(0));
-        let batches = (0..BATCHES).map(|i| model.batch(&key(1 + i), model.batch)).collect();
-        Ok(Case { model, progress, batches })
+        let case = match &arguments.weights {
+            Some(path) => Case::read(model, path)?,
+            None => {
+                let progress = model.start(&key(0));
+                let batches = (0..BATCHES).map(|i| model.batch(&key(1 + i), model.batch)).collect();
+                Case { model, progress, batches }
+            }
+        };
+        Ok(if arguments.double { case.double() } else { case })
+    }
+
+    /// The same case in double precision.
+    fn double(self) -> Self {
+        let wide = |x: &Tensor| if x.dtype().is_float() { x.cast(DType::F64) } else { x.clone() };
+        let batches = self.batches.iter().map(|batch| batch.map(&mut |x| wide(x))).collect();
+        Case { progress: self.progress.map(&mut |x| wide(x)), batches, model: self.model }
     }
 
     /// Parameters and batches from a file.
@@ -195,11 +208,11 @@ fn step(arguments: &Arguments, output: Output, threads: usize, case: Case) -> Re
 fn losses(arguments: &Arguments, output: Output, case: Case) -> Result<(), Error> {
     let Case { model, mut progress, batches } = case;
     let step = jit(model.step());
-    let mut losses: Vec<f32> = Vec::new();
+    let mut losses: Vec<f64> = Vec::new();
     for i in 0..arguments.steps.unwrap_or(20) as usize {
         let (next, loss) = step.call_owned((progress, batches[i % batches.len()].clone()));
         progress = next;
-        losses.push(loss.item());
+        losses.push(loss.cast(DType::F64).item());
         output.text(|| format!("step {:>3}  loss {:.7}", i + 1, losses[i]))?;
     }
     output.json(|| json!({"case": arguments.case, "lib": "gradus", "losses": losses}))

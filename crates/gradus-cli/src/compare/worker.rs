@@ -129,7 +129,7 @@ pub fn work(order: &Order) -> Result<ExitCode, Error> {
 
 /// A rate so large that nothing but the gradient is left of a parameter after one step of descent; a power of two, so
 /// that it can be divided out.
-const RATE: f32 = (1u32 << 20) as f32;
+const RATE: f64 = (1u32 << 20) as f64;
 
 /// Writes the gradients at the start, read off the very step that is compared: from its update.
 fn gradients(model: &Named, order: &Order, batch: &Batch, file: &str) -> Result<(), Error> {
@@ -144,7 +144,7 @@ fn gradients(model: &Named, order: &Order, batch: &Batch, file: &str) -> Result<
         // The first direction is the gradient.
         (Rule::Sgd(_), Some(direction)) => direction.tensors(),
         (_, None) => {
-            old.iter().zip(after.network.tensors()).map(|(p, q)| (p - q) / f64::from(RATE)).collect()
+            old.iter().zip(after.network.tensors()).map(|(p, q)| (p - q) / RATE).collect()
         }
     };
     let mut bytes = Vec::new();

@@ -74,7 +74,7 @@ pub struct Named {
     /// The optimiser.
     pub rule: Rule,
     /// The learning rate.
-    pub rate: f32,
+    pub rate: f64,
 }
 
 const PLAIN: Sgd = Sgd { momentum: 0.0, nesterov: false, decay: 0.0 };
