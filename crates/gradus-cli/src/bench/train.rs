@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 
 impl Case {
     fn new(arguments: &Arguments) -> Result<Self, Error> {
-        let model = Named::find(&arguments.case)?;
+        let model = Named::find(&arguments.case).map_err(|e| Error::Usage(format!("{e}, and chain")))?;
         let mut model = if arguments.small { model.small() } else { model };
         model.rate = arguments.rate.unwrap_or(model.rate);
         let key = |n: usize| Key::new(arguments.seed).fold_in(n);

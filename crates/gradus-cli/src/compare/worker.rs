@@ -143,9 +143,7 @@ fn gradients(model: &Named, order: &Order, batch: &Batch, file: &str) -> Result<
         (Rule::Adam(adam), Some(mean)) => mean.tensors().iter().map(|m| m / (1.0 - adam.beta1)).collect(),
         // The first direction is the gradient.
         (Rule::Sgd(_), Some(direction)) => direction.tensors(),
-        (_, None) => {
-            old.iter().zip(after.network.tensors()).map(|(p, q)| (p - q) / RATE).collect()
-        }
+        (_, None) => old.iter().zip(after.network.tensors()).map(|(p, q)| (p - q) / RATE).collect(),
     };
     let mut bytes = Vec::new();
     for gradient in gradients {

@@ -187,7 +187,8 @@ impl Named {
         match all.iter().position(is_it) {
             Some(i) => Ok(all.swap_remove(i)),
             None => {
-                let names: Vec<&str> = all.iter().map(|m| m.name).collect();
+                let told = |m: &Named| m.letter.map_or(m.name.into(), |l| format!("{} ({l})", m.name));
+                let names: Vec<String> = all.iter().map(told).collect();
                 Err(Error::Invalid(format!("no model is named \"{name}\"; there are {}", names.join(", "))))
             }
         }
