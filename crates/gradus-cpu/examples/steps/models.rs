@@ -153,7 +153,11 @@ pub enum Update {
 /// A whole training step of [`mlp`]: loss, gradients and update; arguments are inputs, targets, then for each parameter
 /// the parameter and its moments, and last the rate; results are the loss and what replaces those.
 pub fn step(widths: &[usize], batch: usize, activation: fn(&mut Builder, Var) -> Var, rule: Update) -> Graph {
-    let gradients = mlp(widths, batch, activation);
+    updated(&mlp(widths, batch, activation), rule)
+}
+
+/// A training step from loss and gradients, whose first two arguments are data and whose others are parameters.
+pub fn updated(gradients: &Graph, rule: Update) -> Graph {
     let moments = match rule {
         Update::Sgd | Update::Clipped => 0,
         Update::Momentum => 1,
@@ -168,7 +172,7 @@ pub fn step(widths: &[usize], batch: usize, activation: fn(&mut Builder, Var) ->
         states.push((0..moments).map(|_| b.input(ty.clone())).collect::<Vec<Var>>());
     }
     let rate = b.input(f32s(&[]));
-    let out = b.inline(&gradients, &args).expect("the same types");
+    let out = b.inline(gradients, &args).expect("the same types");
     let mut scale = rate;
     if let Update::Clipped = rule {
         let mut total = None;

@@ -1,19 +1,64 @@
 //! The first half as a chain of stages: what crosses from one to the next, and what the way back through each reads.
 //!
-//! Stages begin where little is alive. A stage can be run again from what crosses into it; its part of the second half
-//! can be run when what it *needs* is at hand: the kept values from which everything it reads is computed cheaply. Each
-//! of several choices of kept values ([`super::cut`]) needs other bytes and other time.
+//! A stage can be run again from what crosses into it; its part of the second half
+//! can be run when what it *needs* is at hand: the kept values from which everything it reads is computed again. Each of
+//! several choices of kept values ([`super::curve`]) needs other bytes and other time.
 
-use gradus_core::ops::Op;
-use gradus_core::{Graph, Type, Var};
+use std::collections::HashSet;
 
-use super::boundary::{Halves, Part, is_cheap, roots};
-use super::cut::nanos;
-use crate::fuse::{is_elementwise, is_movement};
+use gradus_core::{Graph, Var};
+
+use super::back::Back;
+use super::borders::{Life, lives};
+use super::boundary::{Halves, Part, roots};
+use super::curve::Choice;
 use crate::packed::waiting_bytes;
 
-/// The most stages; longer programs have longer stages.
-const MOST: usize = 48;
+/// An equation takes long if it takes more than this share of the first half.
+const DEAR: f64 = 0.004;
+
+/// Distinct buffers with their bytes, in the order of their values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Buffers(Vec<(usize, usize)>);
+
+impl Buffers {
+    /// Bytes of the buffers that are not among those of `other`.
+    pub(super) fn beyond(&self, other: &Buffers) -> usize {
+        let mut rest = other.0.iter().peekable();
+        let mut total = 0;
+        for &(root, bytes) in &self.0 {
+            while rest.next_if(|o| o.0 < root).is_some() {}
+            if rest.peek().is_none_or(|o| o.0 != root) {
+                total += bytes;
+            }
+        }
+        total
+    }
+
+    /// All bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|b| b.1).sum()
+    }
+}
+
+/// One way to come back through a stage.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    /// Kept values, from which the rest is computed again.
+    pub(super) needs: Vec<Var>,
+    /// Their buffers.
+    pub(super) held: Buffers,
+    /// Seconds of computing the rest.
+    pub(super) again: f64,
+    /// Seconds of computing them from what crosses into the stage.
+    pub(super) alone: f64,
+    /// Seconds of computing them and what crosses into the next stage.
+    pub(super) both: f64,
+    /// The equations among it that take long.
+    pub(super) dear: Vec<usize>,
+    /// Bytes alive at most, besides what it needs.
+    pub(super) bytes: usize,
+}
 
 /// A stage.
 pub(super) struct Stage {
@@ -21,16 +66,16 @@ pub(super) struct Stage {
     pub(super) from: usize,
     /// Values that cross into it.
     pub(super) crossing: Vec<Var>,
-    /// Seconds of running it.
+    /// Their buffers.
+    pub(super) held: Buffers,
+    /// Seconds of computing what crosses into the next stage from that.
     pub(super) seconds: f64,
-    /// For each choice of kept values, those that its way back needs.
-    pub(super) needs: Vec<Vec<Var>>,
-    /// For each choice, seconds of computing the rest from them.
-    pub(super) again: Vec<f64>,
+    /// The different ways back.
+    pub(super) ways: Vec<Way>,
+    /// For each choice of kept values, its way back.
+    pub(super) way_of: Vec<usize>,
     /// The equations of its way back.
     pub(super) back: Vec<usize>,
-    /// Bytes alive at most on its way back, besides what it needs.
-    pub(super) back_bytes: usize,
 }
 
 /// The first half, cut into stages.
@@ -48,19 +93,16 @@ pub(super) struct Chain<'a> {
     pub(super) returned: Vec<bool>,
 }
 
-/// The first and the last reader of a buffer within the first half.
-#[derive(Clone, Copy)]
-struct Life {
-    made: usize,
-    last: usize,
-}
-
 impl<'a> Chain<'a> {
-    /// Cuts the first half; `choices` are sets of kept values, the last of which keeps least. `None` if nothing is
-    /// kept.
-    pub(super) fn new(graph: &'a Graph, halves: &'a Halves, choices: &[Vec<bool>]) -> Option<Self> {
+    /// Cuts the first half at `starts`; `choices` are sets of kept values.
+    pub(super) fn new(
+        graph: &'a Graph,
+        halves: &'a Halves,
+        nanos: &[f64],
+        starts: &[usize],
+        choices: &[Choice],
+    ) -> Self {
         let n = graph.types().len();
-        let root = roots(graph);
         let mut returned = vec![false; n];
         graph.outputs().iter().for_each(|v| returned[v.index()] = true);
         let mut chain = Chain {
@@ -69,113 +111,48 @@ impl<'a> Chain<'a> {
             stages: Vec::new(),
             always: Vec::new(),
             stage_of: vec![0; n],
-            root,
+            root: roots(graph),
             returned,
         };
-        let lives = chain.lives();
-        let starts = chain.starts(&lives, choices.last()?)?;
-        chain.stages = starts
-            .iter()
-            .map(|&from| Stage {
+        let lives = lives(graph, halves, &chain.root);
+        let stage = |&from: &usize| {
+            let crossing = crossing(graph, &lives, from);
+            let held = chain.buffers(&crossing);
+            Stage {
                 from,
-                crossing: crossing(graph, &lives, from),
+                crossing,
+                held,
                 seconds: 0.0,
-                needs: Vec::new(),
-                again: Vec::new(),
+                ways: Vec::new(),
+                way_of: Vec::new(),
                 back: Vec::new(),
-                back_bytes: 0,
-            })
-            .collect();
+            }
+        };
+        chain.stages = starts.iter().map(stage).collect();
         chain.place();
         chain.find_back(&lives);
-        for kept in choices {
-            chain.find_needs(kept);
-        }
-        chain.measure_back(choices.last()?);
-        Some(chain)
+        chain.find_ways(nanos, choices);
+        chain
     }
 
-    /// Bytes of the buffers of these values that are not among `but`.
-    pub(super) fn bytes(&self, values: &[Var], but: &[Var]) -> usize {
-        let mut seen: Vec<Var> = but.iter().filter_map(|v| self.root[v.index()]).collect();
-        let mut total = 0;
-        for r in values.iter().filter_map(|v| self.root[v.index()]) {
-            if !seen.contains(&r) && !self.returned[r.index()] {
-                seen.push(r);
-                total += waiting_bytes(self.graph.ty(r));
-            }
-        }
-        total
-    }
-
-    fn lives(&self) -> Vec<Option<Life>> {
-        let mut lives: Vec<Option<Life>> = vec![None; self.graph.types().len()];
-        for (i, eqn) in self.graph.eqns()[..self.halves.at].iter().enumerate() {
-            for r in eqn.inputs.iter().filter_map(|v| self.root[v.index()]) {
-                if let Some(life) = &mut lives[r.index()] {
-                    life.last = i;
-                }
-            }
-            for v in eqn.outputs.iter().filter(|v| self.root[v.index()] == Some(**v)) {
-                lives[v.index()] = Some(Life { made: i, last: i });
-            }
-        }
-        lives
-    }
-
-    /// Where stages begin: about equally many kept bytes in each, moved to where little is alive.
-    fn starts(&self, lives: &[Option<Life>], least: &[bool]) -> Option<Vec<usize>> {
-        let at = self.halves.at;
-        let mut change = vec![0isize; at + 1];
-        let mut kept_at = vec![0usize; at];
-        for (v, life) in lives.iter().enumerate() {
-            if let Some(life) = life.filter(|_| !self.returned[v]) {
-                change[life.made + 1] += self.graph.types()[v].bytes() as isize;
-                change[life.last + 1] -= self.graph.types()[v].bytes() as isize;
-            }
-            if least[v]
-                && let Some(i) = self.halves.made[v].filter(|&i| i < at)
-            {
-                kept_at[i] += self.graph.types()[v].bytes();
-            }
-        }
-        let total: usize = kept_at.iter().sum();
-        if total == 0 {
-            return None;
-        }
-        let mut now = 0;
-        let alive: Vec<isize> = change
-            .iter()
-            .map(|c| {
-                now += c;
-                now
-            })
+    /// The buffers of values; those of results are there anyway.
+    fn buffers(&self, values: &[Var]) -> Buffers {
+        let roots = values.iter().filter_map(|v| self.root[v.index()]);
+        let mut all: Vec<(usize, usize)> = roots
+            .filter(|r| !self.returned[r.index()])
+            .map(|r| (r.index(), waiting_bytes(self.graph.ty(r))))
             .collect();
-        let reach = at / (2 * MOST) + 2;
-        let mut starts = vec![0];
-        let (mut sum, mut marks) = (0, 1);
-        for (i, bytes) in kept_at.iter().enumerate() {
-            sum += bytes;
-            if sum * MOST >= total * marks && *bytes > 0 {
-                marks = sum * MOST / total + 1;
-                let m = i + 1;
-                let near = m.saturating_sub(reach).max(1)..(m + reach).min(at);
-                starts.extend(near.min_by_key(|&i| (alive[i], i.abs_diff(m))));
-            }
-        }
-        starts.sort_unstable();
-        starts.dedup();
-        Some(starts)
+        all.sort_unstable();
+        all.dedup();
+        Buffers(all)
     }
 
-    /// Says for each value which stage it belongs to, and what stages take.
+    /// Says for each value which stage it belongs to.
     fn place(&mut self) {
         let starts: Vec<usize> = self.stages.iter().map(|s| s.from).collect();
         for (i, eqn) in self.graph.eqns().iter().enumerate() {
             let stage = if i < self.halves.at {
-                let stage = starts.partition_point(|&s| s <= i) - 1;
-                self.stages[stage].seconds += seconds(self.graph, i);
-                stage
+                starts.partition_point(|&s| s <= i) - 1
             } else {
                 eqn.inputs.iter().map(|v| self.stage_of[v.index()]).max().unwrap_or(0)
             };
@@ -213,71 +190,79 @@ impl<'a> Chain<'a> {
         self.always.retain(|v| always[v.index()]);
     }
 
-    /// What the way back through each stage needs when these values are kept, and what is computed from them.
-    fn find_needs(&mut self, kept: &[bool]) {
+    /// What the way back through each stage needs and takes by each choice of what is kept.
+    fn find_ways(&mut self, nanos: &[f64], choices: &[Choice]) {
         let (graph, halves) = (self.graph, self.halves);
         let mut seen = vec![usize::MAX; graph.types().len()];
+        let mut searches = 0;
+        let dear = nanos[..halves.at].iter().sum::<f64>() * DEAR;
+        let mut backs = Back::new(graph, halves);
         for s in 0..self.stages.len() {
-            let (mut needs, mut nano) = (Vec::new(), 0.0);
-            let mut pending: Vec<Var> =
-                self.stages[s].back.iter().flat_map(|&i| graph.eqns()[i].inputs.iter().copied()).collect();
-            while let Some(v) = pending.pop() {
-                let Some(i) = halves.made[v.index()].filter(|_| halves.available[v.index()]) else {
-                    continue;
-                };
-                if std::mem::replace(&mut seen[v.index()], s) == s {
-                    continue;
+            let mut ways: Vec<Way> = Vec::with_capacity(choices.len());
+            let mut way_of = Vec::with_capacity(choices.len());
+            let next = self.stages.get(s + 1).map_or(&[][..], |s| &s.crossing);
+            for choice in choices {
+                let mut needs = Vec::new();
+                let back = &self.stages[s].back;
+                let mut pending: Vec<Var> =
+                    back.iter().flat_map(|&i| graph.eqns()[i].inputs.iter().copied()).collect();
+                while let Some(v) = pending.pop() {
+                    let Some(i) = halves.made[v.index()].filter(|_| halves.available[v.index()]) else {
+                        continue;
+                    };
+                    if std::mem::replace(&mut seen[v.index()], searches) == searches {
+                        continue;
+                    }
+                    if choice.kept[v.index()] {
+                        needs.push(v);
+                    } else if !self.returned[v.index()] {
+                        pending.extend(&graph.eqns()[i].inputs);
+                    }
                 }
-                let eqn = &graph.eqns()[i];
-                if kept[v.index()] || !is_cheap(&eqn.op) {
-                    needs.push(v);
-                } else if !self.returned[v.index()] {
-                    nano += nanos(graph, i);
-                    pending.extend(&eqn.inputs);
+                searches += 1;
+                needs.sort_unstable();
+                let same = ways.iter().position(|w| w.needs == needs);
+                way_of.push(same.unwrap_or(ways.len()));
+                if same.is_none() {
+                    let (bytes, mut run) = backs.peak(back, &needs);
+                    let again = run.iter().map(|&i| nanos[i]).sum::<f64>() * 1e-9;
+                    run.retain(|&i| nanos[i] > dear);
+                    let alone = self.seconds(s, nanos, &[&needs]);
+                    let both = self.seconds(s, nanos, &[&needs, next]);
+                    ways.push(Way {
+                        held: self.buffers(&needs),
+                        needs,
+                        again,
+                        alone,
+                        both,
+                        dear: run,
+                        bytes,
+                    });
                 }
             }
-            needs.sort_unstable();
-            self.stages[s].needs.push(needs);
-            self.stages[s].again.push(nano * 1e-9);
+            self.stages[s].seconds = self.seconds(s, nanos, &[next]);
+            self.stages[s].ways = ways;
+            self.stages[s].way_of = way_of;
         }
     }
+}
 
-    /// How many bytes the way back through each stage has alive, besides what is kept.
-    fn measure_back(&mut self, least: &[bool]) {
-        let (graph, halves) = (self.graph, self.halves);
-        let second = |v: Var| !halves.available[v.index()] && !self.returned[v.index()];
-        let mut last = vec![0; graph.types().len()];
-        for (i, eqn) in graph.eqns().iter().enumerate().skip(halves.at) {
-            for r in eqn.inputs.iter().filter_map(|v| self.root[v.index()]) {
-                last[r.index()] = i;
+impl Chain<'_> {
+    /// Seconds of computing values from what crosses into a stage.
+    fn seconds(&self, stage: usize, nanos: &[f64], targets: &[&[Var]]) -> f64 {
+        let (graph, from) = (self.graph, self.stages[stage].from);
+        let mut wanted: HashSet<usize> = HashSet::new();
+        let mut pending: Vec<Var> = targets.iter().flat_map(|t| t.iter().copied()).collect();
+        let mut total = 0.0;
+        while let Some(v) = pending.pop() {
+            // What is older is at hand, or is always.
+            let Some(i) = self.halves.made[v.index()].filter(|&i| i >= from) else { continue };
+            if wanted.insert(i) {
+                total += nanos[i];
+                pending.extend(&graph.eqns()[i].inputs);
             }
         }
-        let mut change = vec![0isize; graph.eqns().len() + 1];
-        for (i, eqn) in graph.eqns().iter().enumerate().skip(halves.at) {
-            for v in eqn.outputs.iter().filter(|v| second(**v) && self.root[v.index()] == Some(**v)) {
-                change[i] += graph.ty(*v).bytes() as isize;
-                change[last[v.index()].max(i) + 1] -= graph.ty(*v).bytes() as isize;
-            }
-        }
-        let mut now = 0;
-        let mut alive = vec![0usize; graph.eqns().len()];
-        for (alive, c) in alive.iter_mut().zip(&change) {
-            now += c;
-            *alive = now as usize;
-        }
-        for s in 0..self.stages.len() {
-            let one = |&i: &usize| {
-                let eqn = &graph.eqns()[i];
-                if is_elementwise(&eqn.op) || is_movement(&eqn.op) || matches!(eqn.op, Op::Reduce(_)) {
-                    // Element by element: an operand's last read makes room for the result.
-                    return alive[i] / 2;
-                }
-                let whole = |v: &&Var| halves.available[v.index()] && !least[v.index()];
-                let again: Vec<Var> = eqn.inputs.iter().filter(whole).copied().collect();
-                alive[i] + self.bytes(&again, &[])
-            };
-            self.stages[s].back_bytes = self.stages[s].back.iter().map(one).max().unwrap_or(0);
-        }
+        total * 1e-9
     }
 }
 
@@ -285,20 +270,4 @@ impl<'a> Chain<'a> {
 fn crossing(graph: &Graph, lives: &[Option<Life>], at: usize) -> Vec<Var> {
     let alive = |v: &Var| lives[v.index()].is_some_and(|l| l.last >= at);
     graph.eqns()[..at].iter().flat_map(|e| e.outputs.iter().copied()).filter(alive).collect()
-}
-
-/// Estimated seconds of an equation of the first half.
-fn seconds(graph: &Graph, i: usize) -> f64 {
-    let eqn = &graph.eqns()[i];
-    if is_elementwise(&eqn.op) || is_movement(&eqn.op) || matches!(eqn.op, Op::Full(_)) {
-        return nanos(graph, i) * 1e-9;
-    }
-    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
-    let (inputs, outputs) = (types(&eqn.inputs), types(&eqn.outputs));
-    let bytes: usize = inputs.iter().chain(&outputs).map(Type::bytes).sum();
-    crate::plan::kernel_seconds(
-        matches!(eqn.op, Op::Dot(_)),
-        eqn.op.row().cost(&inputs, &outputs).flops,
-        bytes as f64,
-    )
 }

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
+use gradus_core::Graph;
 use gradus_core::ops::Op;
-use gradus_core::{Graph, Type, Var};
 
 use super::boundary::{Halves, is_cheap};
 use crate::fuse::{is_elementwise, is_movement};
@@ -23,20 +23,14 @@ pub(super) fn cheap(op: &Op) -> bool {
     is_cheap(op)
 }
 
-/// Estimated nanoseconds of an equation inside a fused kernel.
-pub(super) fn nanos(graph: &Graph, i: usize) -> f64 {
-    let eqn = &graph.eqns()[i];
-    if matches!(eqn.op, Op::Full(_)) || is_movement(&eqn.op) {
-        return 0.0;
-    }
-    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
-    let (inputs, outputs) = (types(&eqn.inputs), types(&eqn.outputs));
-    let points = inputs.iter().chain(&outputs).map(|ty| ty.shape.size()).max().unwrap_or(0);
-    eqn.op.row().cost(&inputs, &outputs).flops * 0.06 + points as f64 * 0.05
+/// Equations that may be run again at their price: all but those that carry programs of their own.
+pub(super) fn single(op: &Op) -> bool {
+    op.graphs().is_empty()
 }
 
-/// The values that are kept, when a nanosecond is worth so many bytes and `again` says what may be computed again.
-pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, again: fn(&Op) -> bool) -> Vec<bool> {
+/// The values that are kept, when a nanosecond is worth so many bytes and running an equation again takes `prices`
+/// nanoseconds, infinitely many for one that may not be run again.
+pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, prices: &[f64]) -> Vec<bool> {
     let n = graph.types().len();
     let mut free = vec![false; n];
     for v in graph.inputs() {
@@ -60,8 +54,8 @@ pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, again: fn(&Op) ->
             let bytes = if returned[v.index()] { 0.0 } else { waiting_bytes(graph.ty(v)) as f64 };
             // A tie goes to the value that is there first.
             net.edge(2 * v.index(), 2 * v.index() + 1, bytes * (1.0 + 1e-6 * i as f64 / n as f64));
-            let dear = !again(&eqn.op);
-            net.edge(source, 2 * v.index(), if dear { INFINITE } else { nanos(graph, i) * worth });
+            let dear = prices[i].is_infinite();
+            net.edge(source, 2 * v.index(), if dear { INFINITE } else { prices[i] * worth });
             if !dear {
                 for &u in eqn.inputs.iter().filter(|u| !free[u.index()]) {
                     net.edge(2 * u.index() + 1, 2 * v.index(), INFINITE);

@@ -13,9 +13,13 @@
 //! The derivative program is fixed before a budget is read: a budget only moves values between kept and computed
 //! again, by the same equations.
 
+mod back;
+mod borders;
 mod boundary;
 mod budget;
 mod chain;
+mod cost;
+mod curve;
 mod cut;
 mod early;
 mod nested;
@@ -29,7 +33,7 @@ use crate::{Options, Plan, Strategy};
 use boundary::Halves;
 
 /// Bytes that a nanosecond is worth where time is all that counts: keeping a byte costs its writing and reading.
-const FAST: f64 = 10.0;
+const FAST: f64 = 20.0;
 
 /// A program with its equations divided between the halves.
 pub(crate) struct Staged {
@@ -60,14 +64,16 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     match options.strategy {
         Strategy::Plain => staged(halves.as_it_is(&graph), "each primitive keeps what its rule reads"),
         Strategy::Recompute => {
-            let kept = cut::kept(&graph, &halves, 0.0, cut::elementwise);
+            let prices = cost::prices(&graph, &cost::nanos(&graph), cut::elementwise);
+            let kept = cut::kept(&graph, &halves, 0.0, &prices);
             let s = rewrite::rewrite(&graph, &halves, &kept)?;
             staged(s, "element-wise regions keep what enters them and are computed again")
         }
         Strategy::Nested | Strategy::Auto => {
             let graph = nested::preaccumulate(&graph, &halves)?;
             let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
-            let kept = cut::kept(&graph, &halves, FAST, cut::cheap);
+            let prices = cost::prices(&graph, &cost::nanos(&graph), cut::cheap);
+            let kept = cut::kept(&graph, &halves, FAST, &prices);
             let s = rewrite::rewrite(&graph, &halves, &kept)?;
             let why = "local derivatives are multiplied out in the first half; what is cheaper to compute than to \
                        store and load is computed again";

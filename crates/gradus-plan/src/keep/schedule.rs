@@ -5,7 +5,8 @@
 //! through stages `i..=j`, from what crosses into `i`, with `m` bytes to spare:
 //!
 //! * keep what stage `i` needs, go on with `i + 1..=j` in what is left, then come back through `i`; or
-//! * run `i..k` keeping nothing but what crosses into `k`, come back through `k..=j`, and start again for `i..k`.
+//! * run `i..k` keeping nothing but what crosses into `k`, come back through `k..=j`, and start again for `i..k`, for
+//!   which what crosses into `i` is kept too.
 //!
 //! Applied to itself, the second way is checkpointing in as many levels as the memory asks for.
 
@@ -13,10 +14,12 @@ use std::ops::Range;
 
 use gradus_core::Var;
 
-use super::chain::{Chain, Stage};
+use super::chain::{Buffers, Chain, Stage, Way};
 
-/// Bytes are counted in this many units.
-const UNITS: usize = 128;
+/// Bytes are counted in this many units at least, and at most; more for fewer stages.
+const UNITS: [usize; 2] = [128, 512];
+/// About how many entries times ways the table may have.
+const WORK: usize = 12_000_000;
 const NEVER: f32 = f32::INFINITY;
 
 /// One thing to do.
@@ -30,119 +33,140 @@ pub(super) enum Event {
     Release(Vec<Var>),
 }
 
-/// What is done first with stages `i..=j`.
-#[derive(Clone, Copy)]
-enum Choice {
-    /// Keep what stage `i` needs, by this choice of kept values.
-    Keep(usize),
-    /// Keep what crosses into this stage.
-    Skip(usize),
-}
+/// What is done first with stages `i..=j`: nothing known, keep what stage `i` needs by way `w` as `1 + w`, or keep what
+/// crosses into stage `k` as `1 + ways + k`, where `k` may be `i` itself.
+type Step = u16;
+
+/// What is at hand before stage `i`: what crosses into it, or by `1 + w` what way `w` of the stage before needs.
+type Before = usize;
+const CROSSING: Before = 0;
 
 /// The least times for all stretches and amounts of memory.
 pub(super) struct Table<'a> {
-    chain: &'a Chain<'a>,
+    pub(super) chain: &'a Chain<'a>,
+    /// Bytes of a unit.
     unit: usize,
+    units: usize,
     stages: usize,
+    /// The most ways of a stage.
+    ways: usize,
     cost: Vec<f32>,
-    choice: Vec<Option<Choice>>,
+    step: Vec<Step>,
 }
 
 impl<'a> Table<'a> {
     pub(super) fn new(chain: &'a Chain<'a>) -> Self {
-        let n = chain.stages.len();
-        let all: usize = chain.stages.iter().map(|s| chain.bytes(&s.needs[0], &[])).sum();
-        let back = chain.stages.iter().map(|s| s.back_bytes).max().unwrap_or(0);
-        let unit = ((all + back) / UNITS).max(1);
-        let mut table = Table { chain, unit, stages: n, cost: Vec::new(), choice: Vec::new() };
-        table.cost = vec![NEVER; 2 * n * n * (UNITS + 1)];
-        table.choice = vec![None; table.cost.len()];
+        let stages = &chain.stages;
+        let n = stages.len();
+        let ways = stages.iter().map(|s| s.ways.len()).max().unwrap_or(0);
+        let most = |of: fn(&Way) -> usize| {
+            let one = |s: &Stage| s.ways.iter().map(of).max().unwrap_or(0);
+            stages.iter().map(one).collect::<Vec<usize>>()
+        };
+        let all = most(|w| w.held.bytes()).iter().sum::<usize>();
+        let back = most(|w| w.bytes).into_iter().max().unwrap_or(0);
+        let work = n * n * (n + 3 * ways * (ways + 2)) / 6;
+        let units = (WORK / work.max(1)).clamp(UNITS[0], UNITS[1]);
+        let unit = ((all + back) / units).max(1);
+        let entries = (1 + ways) * n * n * (units + 1);
+        let (cost, step) = (vec![NEVER; entries], vec![0; entries]);
+        let mut table = Table { chain, unit, units, stages: n, ways, cost, step };
         table.fill();
         table
     }
 
-    /// Where the entry for stages `i..=j` lies; `from` says whether what crosses into `i` is at hand by itself.
-    fn at(&self, from: bool, i: usize, j: usize) -> usize {
-        ((usize::from(from) * self.stages + i) * self.stages + j) * (UNITS + 1)
+    /// Where the entry for stages `i..=j` lies.
+    fn at(&self, before: Before, i: usize, j: usize) -> usize {
+        ((before * self.stages + i) * self.stages + j) * (self.units + 1)
     }
 
-    fn units(&self, bytes: usize) -> usize {
+    fn in_units(&self, bytes: usize) -> usize {
         (bytes + self.unit / 2) / self.unit
     }
 
+    /// The buffers at hand before stage `i`.
+    fn held(&self, before: Before, i: usize) -> &Buffers {
+        let stages = &self.chain.stages;
+        before.checked_sub(1).map_or(&stages[i].held, |w| &stages[i - 1].ways[w].held)
+    }
+
+    /// Units of memory that keeping stage `i` by way `w` adds.
+    fn kept(&self, before: Before, i: usize, w: usize) -> usize {
+        self.in_units(self.chain.stages[i].ways[w].held.beyond(self.held(before, i)))
+    }
+
+    /// Units of memory that keeping what crosses into stage `k` adds.
+    fn crossing(&self, before: Before, i: usize, k: usize) -> usize {
+        self.in_units(self.chain.stages[k].held.beyond(self.held(before, i)))
+    }
+
     fn fill(&mut self) {
-        let chain = self.chain;
-        let stages = &chain.stages;
+        let stages = &self.chain.stages;
         let n = self.stages;
-        let choices = stages[0].needs.len();
-        // What keeping a stage adds, and what a checkpoint adds, by whether what crosses into `i` is at hand.
-        let before = |i: usize, from: bool, c: usize| -> &[Var] {
-            if from {
-                &stages[i].crossing
-            } else if i > 0 {
-                &stages[i - 1].needs[c]
-            } else {
-                &[]
-            }
-        };
-        let mut adds = vec![0; 2 * n * choices];
-        let mut skips = vec![0; 2 * n * n];
-        for from in [false, true] {
-            for i in 0..n {
-                for c in 0..choices {
-                    let bytes = chain.bytes(&stages[i].needs[c], before(i, from, c));
-                    adds[(usize::from(from) * n + i) * choices + c] = self.units(bytes);
-                }
-                for k in i + 1..n {
-                    let but = if from { &stages[i].crossing[..] } else { &[] };
-                    skips[(usize::from(from) * n + i) * n + k] =
-                        self.units(chain.bytes(&stages[k].crossing, but));
-                }
-            }
-        }
         let mut run = vec![0.0; n + 1];
         for i in 0..n {
             run[i + 1] = run[i] + stages[i].seconds;
         }
+        let width = self.units + 1;
+        let mut cost = vec![NEVER; width];
+        let mut step = vec![0; width];
         for length in 1..=n {
-            for (i, from) in (0..=n - length).flat_map(|i| [(i, false), (i, true)]) {
+            for i in 0..=n - length {
                 let j = i + length - 1;
-                let here = self.at(from, i, j);
-                let back = self.units(stages[i].back_bytes);
-                for c in 0..choices {
-                    let add = adds[(usize::from(from) * n + i) * choices + c];
-                    let time = (stages[i].seconds + stages[i].again[c]) as f32;
-                    let rest = (i < j).then(|| self.at(false, i + 1, j));
-                    for m in add + back..=UNITS {
-                        let cost = time + rest.map_or(0.0, |r| self.cost[r + m - add]);
-                        self.offer(here + m, cost, Choice::Keep(c));
+                let most = i.checked_sub(1).map_or(0, |b| stages[b].ways.len());
+                for before in CROSSING..=most {
+                    cost.fill(NEVER);
+                    step.fill(0);
+                    for (w, way) in stages[i].ways.iter().enumerate() {
+                        let (add, back) = (self.kept(before, i, w), self.in_units(way.bytes));
+                        if add + back > self.units {
+                            continue;
+                        }
+                        let choice = 1 + w as Step;
+                        let here = cost[add + back..].iter_mut().zip(&mut step[add + back..]);
+                        if i == j {
+                            let time = (way.alone + way.again) as f32;
+                            here.for_each(|(c, s)| offer(c, s, time, choice));
+                        } else {
+                            let time = (way.both + way.again) as f32;
+                            let rest = self.at(1 + w, i + 1, j);
+                            let rest = &self.cost[rest + back..rest + width - add];
+                            here.zip(rest).for_each(|((c, s), r)| offer(c, s, time + r, choice));
+                        }
                     }
-                }
-                for k in i + 1..=j {
-                    let add = skips[(usize::from(from) * n + i) * n + k];
-                    let time = (run[k] - run[i]) as f32;
-                    let (rest, start) = (self.at(true, k, j), self.at(from, i, k - 1));
-                    for m in add..=UNITS {
-                        let cost = time + self.cost[rest + m - add] + self.cost[start + m];
-                        self.offer(here + m, cost, Choice::Skip(k));
+                    // What crosses into `k` is kept and stage `i` is run again, or what crosses into `i` is kept.
+                    for k in if before == CROSSING { i + 1..j + 1 } else { i..i + 1 } {
+                        let add = self.crossing(before, i, k);
+                        if add > self.units {
+                            continue;
+                        }
+                        let choice = (1 + self.ways + k) as Step;
+                        let here = cost[add..].iter_mut().zip(&mut step[add..]);
+                        let rest = self.at(CROSSING, k, j);
+                        let rest = &self.cost[rest..rest + width - add];
+                        if before != CROSSING {
+                            here.zip(rest).for_each(|((c, s), r)| offer(c, s, *r, choice));
+                            continue;
+                        }
+                        let time = (run[k] - run[i]) as f32;
+                        let start = self.at(CROSSING, i, k - 1);
+                        let start = &self.cost[start + add..start + width];
+                        here.zip(rest.iter().zip(start))
+                            .for_each(|((c, s), (r, b))| offer(c, s, time + r + b, choice));
                     }
+                    let at = self.at(before, i, j);
+                    self.cost[at..at + width].copy_from_slice(&cost);
+                    self.step[at..at + width].copy_from_slice(&step);
                 }
             }
-        }
-    }
-
-    fn offer(&mut self, at: usize, cost: f32, choice: Choice) {
-        if cost < self.cost[at] {
-            self.cost[at] = cost;
-            self.choice[at] = Some(choice);
         }
     }
 
     /// Schedules with less and less memory, each of which takes more time than the one before.
     pub(super) fn ladder(&self) -> Vec<usize> {
-        let top = self.at(true, 0, self.stages - 1);
+        let top = self.at(CROSSING, 0, self.stages - 1);
         let mut out: Vec<usize> = Vec::new();
-        for m in (0..=UNITS).rev().filter(|m| self.cost[top + m] < NEVER) {
+        for m in (0..=self.units).rev().filter(|m| self.cost[top + m] < NEVER) {
             match out.last_mut() {
                 // The same time with less memory.
                 Some(last) if self.cost[top + m] <= self.cost[top + *last] => *last = m,
@@ -152,51 +176,34 @@ impl<'a> Table<'a> {
         out
     }
 
-    /// The time within `m` units.
-    pub(super) fn time(&self, m: usize) -> f32 {
-        self.cost[self.at(true, 0, self.stages - 1) + m]
-    }
-
-    /// The time of keeping what the last choice keeps, throughout.
-    pub(super) fn time_of_least(&self) -> f32 {
-        let one = |s: &Stage| s.seconds + s.again.last().copied().unwrap_or(0.0);
-        self.chain.stages.iter().map(one).sum::<f64>() as f32
-    }
-
     /// What is done within `m` units.
     pub(super) fn events(&self, m: usize) -> Vec<Event> {
         let mut out = Vec::new();
-        self.write(true, 0, self.stages - 1, m, &mut out);
+        self.write(CROSSING, 0, self.stages - 1, m, &mut out);
         out
     }
 
-    fn write(&self, from: bool, i: usize, j: usize, m: usize, out: &mut Vec<Event>) {
+    fn write(&self, before: Before, i: usize, j: usize, m: usize, out: &mut Vec<Event>) {
         let stages = &self.chain.stages;
-        let Some(choice) = self.choice[self.at(from, i, j) + m] else { return };
-        match choice {
-            Choice::Keep(c) => {
-                let needs = stages[i].needs[c].clone();
+        let Some(step) = usize::from(self.step[self.at(before, i, j) + m]).checked_sub(1) else { return };
+        match step.checked_sub(self.ways) {
+            None => {
+                let needs = &stages[i].ways[step].needs;
                 out.push(Event::Forward(i..i + 1, needs.clone()));
                 if i < j {
-                    let held: &[Var] = match (from, i) {
-                        (true, _) => &stages[i].crossing,
-                        (false, 0) => &[],
-                        (false, _) => &stages[i - 1].needs[c],
-                    };
-                    let add = self.units(self.chain.bytes(&needs, held));
-                    self.write(false, i + 1, j, m - add, out);
+                    self.write(1 + step, i + 1, j, m - self.kept(before, i, step), out);
                 }
                 out.push(Event::Back(i));
-                out.push(Event::Release(needs));
+                out.push(Event::Release(needs.clone()));
             }
-            Choice::Skip(k) => {
+            Some(k) => {
                 let crossing = stages[k].crossing.clone();
-                let held: &[Var] = if from { &stages[i].crossing } else { &[] };
-                let add = self.units(self.chain.bytes(&crossing, held));
                 out.push(Event::Forward(i..k, crossing.clone()));
-                self.write(true, k, j, m - add, out);
+                self.write(CROSSING, k, j, m - self.crossing(before, i, k), out);
                 out.push(Event::Release(crossing));
-                self.write(from, i, k - 1, m, out);
+                if before == CROSSING {
+                    self.write(CROSSING, i, k - 1, m, out);
+                }
             }
         }
     }
@@ -212,5 +219,12 @@ impl<'a> Table<'a> {
         let again = runs.iter().filter(|&&r| r > 1).count();
         let most = runs.iter().max().copied().unwrap_or(0);
         format!("{again} of {} stages are run again, up to {most} runs", self.stages)
+    }
+}
+
+fn offer(cost: &mut f32, step: &mut Step, new: f32, choice: Step) {
+    if new < *cost {
+        *cost = new;
+        *step = choice;
     }
 }

@@ -6,10 +6,10 @@
 //! budget, and the estimated time of what a budget leads to.
 
 #[allow(dead_code)]
-#[path = "../../gradus-cpu/examples/steps/models.rs"]
+#[path = "../../../gradus-cpu/examples/steps/models.rs"]
 mod models;
 #[allow(dead_code)]
-#[path = "../../gradus-cpu/tests/programs/mod.rs"]
+#[path = "../../../gradus-cpu/tests/programs/mod.rs"]
 mod programs;
 
 use std::time::Instant;

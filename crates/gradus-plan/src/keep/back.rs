@@ -1,0 +1,138 @@
+//! What the way back through a stage has alive besides what is kept.
+//!
+//! The way back computes again what it reads and is not kept, each value where it is first read, and lets it go after
+//! its last reader. A value that only element-wise equations read never reaches memory; an element-wise result takes the
+//! place of an operand that ends there. The fused program does about the same: this is an estimate that ranks
+//! schedules, finished plans are what counts.
+
+use gradus_core::ops::Op;
+use gradus_core::{Graph, Var};
+
+use super::boundary::{Halves, roots};
+use crate::fuse::{is_elementwise, is_movement};
+use crate::packed::waiting_bytes;
+
+/// Whether an equation can be a part of a fused kernel.
+fn fuses(op: &Op) -> bool {
+    is_elementwise(op) || is_movement(op) || matches!(op, Op::Full(_) | Op::Reduce(_))
+}
+
+/// When a value is made and read last, by places in a run of equations, and whether anything reads it whole.
+#[derive(Clone, Copy)]
+struct Span {
+    from: usize,
+    to: usize,
+    whole: bool,
+}
+
+/// The second half, with what is alive in it.
+pub(super) struct Back<'a> {
+    graph: &'a Graph,
+    halves: &'a Halves,
+    root: Vec<Option<Var>>,
+    returned: Vec<bool>,
+    /// Bytes of the second half alive during each of its equations.
+    alive: Vec<usize>,
+    /// For each value, the last search that has come across it.
+    seen: Vec<usize>,
+    searches: usize,
+    /// For each value in question, when it is alive; empty between two questions.
+    spans: Vec<Option<Span>>,
+}
+
+impl<'a> Back<'a> {
+    pub(super) fn new(graph: &'a Graph, halves: &'a Halves) -> Self {
+        let n = graph.types().len();
+        let mut returned = vec![false; n];
+        graph.outputs().iter().for_each(|v| returned[v.index()] = true);
+        let (root, alive, seen, spans) = (roots(graph), Vec::new(), vec![0; n], vec![None; n]);
+        let mut back = Back { graph, halves, root, returned, alive, seen, searches: 0, spans };
+        let all: Vec<usize> = (0..graph.eqns().len()).collect();
+        back.alive = back.curve(&all, |v| !halves.available[v.index()]);
+        back
+    }
+
+    /// The most bytes alive on the way back through these equations when these values are at hand, and the equations
+    /// that are run again for it.
+    pub(super) fn peak(&mut self, back: &[usize], needs: &[Var]) -> (usize, Vec<usize>) {
+        let (graph, halves) = (self.graph, self.halves);
+        self.searches += 1;
+        let search = self.searches;
+        needs.iter().for_each(|v| self.seen[v.index()] = search);
+        let (mut order, mut again) = (Vec::new(), Vec::new());
+        let (mut pending, mut here) = (Vec::new(), Vec::new());
+        for &i in back {
+            pending.extend(graph.eqns()[i].inputs.iter().copied());
+            while let Some(v) = pending.pop() {
+                let unknown = halves.available[v.index()] && !self.returned[v.index()];
+                let Some(made) = halves.made[v.index()].filter(|_| unknown) else { continue };
+                if std::mem::replace(&mut self.seen[v.index()], search) != search {
+                    here.push(made);
+                    pending.extend(graph.eqns()[made].inputs.iter().copied());
+                }
+            }
+            here.sort_unstable();
+            here.dedup();
+            again.extend(here.iter().copied());
+            order.append(&mut here);
+            order.push(i);
+        }
+        // What is run again is alive beside what the second half has alive at its next equation.
+        let extra = self.curve(&order, |v| halves.available[v.index()]);
+        let mut second = 0;
+        let mut most = 0;
+        for (&i, extra) in order.iter().zip(&extra).rev() {
+            if i >= halves.at && !halves.available[graph.eqns()[i].outputs[0].index()] {
+                second = self.alive[i];
+            }
+            most = most.max(second + extra);
+        }
+        (most, again)
+    }
+
+    /// The bytes of those values that `counts`, alive during each of a run of equations.
+    fn curve(&mut self, order: &[usize], counts: impl Fn(Var) -> bool) -> Vec<usize> {
+        let graph = self.graph;
+        for (at, &i) in order.iter().enumerate() {
+            let eqn = &graph.eqns()[i];
+            let alone = !fuses(&eqn.op);
+            for r in eqn.inputs.iter().filter_map(|v| self.root[v.index()]) {
+                if let Some(span) = &mut self.spans[r.index()] {
+                    span.to = at;
+                    span.whole |= alone;
+                }
+            }
+            for &v in eqn.outputs.iter().filter(|v| self.root[v.index()] == Some(**v)) {
+                if counts(v) && !self.returned[v.index()] {
+                    self.spans[v.index()] = Some(Span { from: at, to: at, whole: alone });
+                }
+            }
+        }
+        let in_memory = |v: &Var| self.spans[v.index()].filter(|s| s.whole);
+        let mut change = vec![0isize; order.len() + 1];
+        for v in order.iter().flat_map(|&i| &graph.eqns()[i].outputs) {
+            if let Some(span) = in_memory(v) {
+                change[span.from] += waiting_bytes(graph.ty(*v)) as isize;
+                change[span.to + 1] -= waiting_bytes(graph.ty(*v)) as isize;
+            }
+        }
+        let mut now = 0;
+        let mut out = Vec::with_capacity(order.len());
+        for (at, &i) in order.iter().enumerate() {
+            now += change[at];
+            let eqn = &graph.eqns()[i];
+            let result = eqn.outputs[0];
+            let bytes = waiting_bytes(graph.ty(result));
+            let ends =
+                |r: &Var| in_memory(r).is_some_and(|s| s.to == at) && waiting_bytes(graph.ty(*r)) == bytes;
+            let takes_over = is_elementwise(&eqn.op)
+                && in_memory(&result).is_some()
+                && eqn.inputs.iter().filter_map(|v| self.root[v.index()]).any(|r| ends(&r));
+            out.push((now - if takes_over { bytes as isize } else { 0 }) as usize);
+        }
+        for v in order.iter().flat_map(|&i| &graph.eqns()[i].outputs) {
+            self.spans[v.index()] = None;
+        }
+        out
+    }
+}

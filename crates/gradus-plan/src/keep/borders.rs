@@ -1,0 +1,99 @@
+//! Where the first half is cut into stages.
+//!
+//! Stages begin where little is alive, and about equally many kept bytes lie in each. Where much of a stage is computed
+//! again from little, a border inside would have both sides compute it: for choices that keep less there are longer
+//! stages, without those borders.
+
+use std::collections::HashMap;
+
+use gradus_core::{Graph, Var};
+
+use super::boundary::{Halves, roots};
+use super::chain::Chain;
+
+/// The most stages; longer programs have longer stages.
+const MOST: usize = 48;
+
+/// The first and the last reader of a buffer within the first half.
+#[derive(Clone, Copy)]
+pub(super) struct Life {
+    pub(super) made: usize,
+    pub(super) last: usize,
+}
+
+/// When the buffers of the first half are alive in it.
+pub(super) fn lives(graph: &Graph, halves: &Halves, root: &[Option<Var>]) -> Vec<Option<Life>> {
+    let mut lives: Vec<Option<Life>> = vec![None; graph.types().len()];
+    for (i, eqn) in graph.eqns()[..halves.at].iter().enumerate() {
+        for r in eqn.inputs.iter().filter_map(|v| root[v.index()]) {
+            if let Some(life) = &mut lives[r.index()] {
+                life.last = i;
+            }
+        }
+        for v in eqn.outputs.iter().filter(|v| root[v.index()] == Some(**v)) {
+            lives[v.index()] = Some(Life { made: i, last: i });
+        }
+    }
+    lives
+}
+
+/// Where stages begin: about equally many of the bytes that `kept` keeps in each, moved to where little is alive. `None`
+/// if nothing is kept.
+pub(super) fn even(graph: &Graph, halves: &Halves, kept: &[bool]) -> Option<Vec<usize>> {
+    let at = halves.at;
+    let mut change = vec![0isize; at + 1];
+    let mut kept_at = vec![0usize; at];
+    let lives = lives(graph, halves, &roots(graph));
+    for (v, ty) in graph.types().iter().enumerate() {
+        let returned = graph.outputs().iter().any(|o| o.index() == v);
+        if let Some(life) = lives[v].filter(|_| !returned) {
+            change[life.made + 1] += ty.bytes() as isize;
+            change[life.last + 1] -= ty.bytes() as isize;
+        }
+        if let Some(i) = halves.made[v].filter(|&i| kept[v] && i < at) {
+            kept_at[i] += ty.bytes();
+        }
+    }
+    let total: usize = kept_at.iter().sum();
+    if total == 0 {
+        return None;
+    }
+    let mut now = 0;
+    let mut sum_up = |c: &isize| {
+        now += c;
+        now
+    };
+    let alive: Vec<isize> = change.iter().map(&mut sum_up).collect();
+    let reach = at / (2 * MOST) + 2;
+    let mut starts = vec![0];
+    let (mut sum, mut marks) = (0, 1);
+    for (i, bytes) in kept_at.iter().enumerate() {
+        sum += bytes;
+        if sum * MOST >= total * marks && *bytes > 0 {
+            marks = sum * MOST / total + 1;
+            let m = i + 1;
+            let near = m.saturating_sub(reach).max(1)..(m + reach).min(at);
+            starts.extend(near.min_by_key(|&i| (alive[i], i.abs_diff(m))));
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    Some(starts)
+}
+
+/// For a choice, the starts of a chain's stages without those that two stages would both compute much to come back
+/// through.
+pub(super) fn apart(chain: &Chain<'_>, choice: usize) -> Vec<usize> {
+    let stages = &chain.stages;
+    // For each equation, the first stage that runs it again.
+    let mut first: HashMap<usize, usize> = HashMap::new();
+    let mut joined = vec![false; stages.len()];
+    for (s, stage) in stages.iter().enumerate() {
+        for &i in &stage.ways[stage.way_of[choice]].dear {
+            let from = *first.entry(i).or_insert(s);
+            joined[from + 1..=s].fill(true);
+        }
+    }
+    let starts = stages.iter().zip(&joined).filter(|(_, joined)| !**joined);
+    starts.map(|(stage, _)| stage.from).collect()
+}

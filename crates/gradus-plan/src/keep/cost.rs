@@ -1,0 +1,34 @@
+//! What it takes to run an equation again, as an estimate.
+
+use gradus_core::ops::Op;
+use gradus_core::{Graph, Type, Var};
+
+use super::boundary::is_cheap;
+use crate::fuse::is_movement;
+
+/// Estimated nanoseconds of each equation: what is cheap as a part of a fused kernel, the rest as a kernel of its own.
+pub(super) fn nanos(graph: &Graph) -> Vec<f64> {
+    (0..graph.eqns().len()).map(|i| of(graph, i)).collect()
+}
+
+fn of(graph: &Graph, i: usize) -> f64 {
+    let eqn = &graph.eqns()[i];
+    if matches!(eqn.op, Op::Full(_)) || is_movement(&eqn.op) {
+        return 0.0;
+    }
+    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
+    let (inputs, outputs) = (types(&eqn.inputs), types(&eqn.outputs));
+    let flops = eqn.op.row().cost(&inputs, &outputs).flops;
+    if is_cheap(&eqn.op) {
+        let points = inputs.iter().chain(&outputs).map(|ty| ty.shape.size()).max().unwrap_or(0);
+        return flops * 0.03 + points as f64 * 0.025;
+    }
+    let bytes: usize = inputs.iter().chain(&outputs).map(Type::bytes).sum();
+    crate::plan::kernel_seconds(matches!(eqn.op, Op::Dot(_)), flops, bytes as f64) * 1e9
+}
+
+/// The prices of running equations again: their nanoseconds where `again` allows it, infinite elsewhere.
+pub(super) fn prices(graph: &Graph, nanos: &[f64], again: fn(&Op) -> bool) -> Vec<f64> {
+    let price = |(i, ns): (usize, &f64)| if again(&graph.eqns()[i].op) { *ns } else { f64::INFINITY };
+    nanos.iter().enumerate().map(price).collect()
+}

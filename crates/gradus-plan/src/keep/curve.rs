@@ -1,0 +1,92 @@
+//! The curve of bytes kept over time spent again, and the choices at its corners.
+//!
+//! Every worth of a nanosecond in bytes has its minimum cut. The cuts of all worths are the corners of the lower hull of
+//! bytes over time; between two known corners, the worth at which both cost the same finds the corner between them, or
+//! that there is none.
+
+use gradus_core::{Graph, Var};
+
+use super::boundary::Halves;
+use super::cost::prices;
+use super::{FAST, cut};
+use crate::packed::waiting_bytes;
+
+/// The most choices.
+const MOST: usize = 10;
+/// Bytes that a nanosecond is worth where memory is all that counts.
+const SMALL: f64 = 1e-3;
+/// Corners closer than this share of the kept bytes are one.
+const CLOSE: f64 = 0.01;
+
+/// A set of kept values, its bytes, and nanoseconds of computing the rest.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub(super) kept: Vec<bool>,
+    bytes: f64,
+    nanos: f64,
+}
+
+impl Choice {
+    /// The choice in words.
+    pub(super) fn described(&self) -> String {
+        format!(
+            "{} values kept throughout, {:.1} ms of work run again",
+            self.kept.iter().filter(|k| **k).count(),
+            self.nanos * 1e-6
+        )
+    }
+}
+
+/// Choices from those that take least time to those that keep least. Among them are those that run nothing dear again.
+pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64]) -> Vec<Choice> {
+    let measure = |kept: Vec<bool>| measured(graph, halves, nanos, kept);
+    let cheap = prices(graph, nanos, cut::cheap);
+    let mut out: Vec<Choice> =
+        [FAST, 1.0, 0.0].iter().map(|&w| measure(cut::kept(graph, halves, w, &cheap))).collect();
+    let any = prices(graph, nanos, cut::single);
+    let mut corners: Vec<Choice> =
+        [FAST, SMALL].iter().map(|&w| measure(cut::kept(graph, halves, w, &any))).collect();
+    // The widest gap first; a gap without a corner inside is closed.
+    let mut closed: Vec<bool> = vec![false];
+    let all = corners[0].bytes.max(1.0);
+    while corners.len() + out.len() < MOST {
+        let gap = |&k: &usize| corners[k].bytes - corners[k + 1].bytes;
+        let open = (0..closed.len()).filter(|&k| !closed[k] && gap(&k) > CLOSE * all);
+        let Some(k) = open.max_by(|a, b| gap(a).total_cmp(&gap(b))) else { break };
+        let (x, y) = (&corners[k], &corners[k + 1]);
+        let worth = (x.bytes - y.bytes) / (y.nanos - x.nanos).max(1.0);
+        let cost = |c: &Choice| c.bytes + worth * c.nanos;
+        let between = measure(cut::kept(graph, halves, worth, &any));
+        if cost(&between) < cost(x) * (1.0 - 1e-4) && between.bytes < x.bytes && between.bytes > y.bytes {
+            corners.insert(k + 1, between);
+            closed.insert(k, false);
+        } else {
+            closed[k] = true;
+        }
+    }
+    out.extend(corners);
+    out.sort_by(|a, b| b.bytes.total_cmp(&a.bytes).then(a.nanos.total_cmp(&b.nanos)));
+    out.dedup_by(|a, b| a.kept == b.kept);
+    out
+}
+
+/// The bytes of what is kept, and the time of computing what the second half reads besides.
+fn measured(graph: &Graph, halves: &Halves, nanos: &[f64], kept: Vec<bool>) -> Choice {
+    let mut returned = vec![false; graph.types().len()];
+    graph.outputs().iter().for_each(|v| returned[v.index()] = true);
+    let bytes = kept.iter().enumerate().filter(|(v, k)| **k && !returned[*v]);
+    let bytes = bytes.map(|(v, _)| waiting_bytes(&graph.types()[v]) as f64).sum();
+    let second = graph.eqns()[halves.at..].iter().filter(|e| !halves.available[e.outputs[0].index()]);
+    let mut pending: Vec<Var> = second.flat_map(|e| e.inputs.iter().copied()).collect();
+    let mut run = vec![false; graph.eqns().len()];
+    while let Some(v) = pending.pop() {
+        let here = halves.available[v.index()] && !kept[v.index()] && !returned[v.index()];
+        if let Some(i) = halves.made[v.index()].filter(|_| here)
+            && !std::mem::replace(&mut run[i], true)
+        {
+            pending.extend(&graph.eqns()[i].inputs);
+        }
+    }
+    let nanos = nanos.iter().zip(run).filter(|(_, r)| *r).map(|(n, _)| n).sum();
+    Choice { kept, bytes, nanos }
+}
