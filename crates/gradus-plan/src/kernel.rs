@@ -282,7 +282,7 @@ pub struct Kernel {
     pub workspace: usize,
     /// Where its scratch begins.
     pub workspace_at: usize,
-    /// Which half of a reverse-mode program it belongs to: 0 the first, 1 the second.
+    /// Which part of a reverse-mode program it belongs to: 0 the first half, more the second, in the order of its parts.
     pub stage: u32,
     /// The equations it stands for.
     pub eqns: Vec<usize>,

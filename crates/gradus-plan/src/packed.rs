@@ -52,7 +52,9 @@ fn in_order(load: &Load) -> bool {
 /// the arena.
 pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bool) -> Vec<bool> {
     let mut packed = vec![false; graph.types().len()];
-    for kernel in kernels.iter().filter(|k| k.stage == 0) {
+    let mut made = vec![0; graph.types().len()];
+    for kernel in kernels {
+        kernel.writes.iter().for_each(|v| made[v.index()] = kernel.stage);
         let region = match &kernel.work {
             Work::Region(region) => region,
             Work::Primitive(op) if numbered(graph, op, kernel.reads[0]) => {
@@ -83,7 +85,7 @@ pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bo
                 _ => false,
             };
             packed[v.index()] &= readable;
-            waits[v.index()] |= kernel.stage == 1;
+            waits[v.index()] |= kernel.stage > made[v.index()];
         }
     }
     packed.iter().zip(waits).map(|(p, w)| *p && w).collect()

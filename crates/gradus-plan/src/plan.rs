@@ -222,7 +222,7 @@ impl Plan {
             }
         }
         let mut out: Vec<Residual> = Vec::new();
-        for kernel in self.kernels.iter().filter(|k| k.stage == 1) {
+        for kernel in self.kernels.iter().filter(|k| k.stage > 0) {
             for &v in &kernel.reads {
                 let seen = out.iter().any(|r| r.value == v);
                 let (false, Some(k)) = (seen, made[v.index()]) else { continue };
@@ -252,7 +252,7 @@ impl Plan {
     fn why_kept(&self, v: Var) -> &'static str {
         let mut linear = false;
         let mut product = false;
-        for kernel in self.kernels.iter().filter(|k| k.stage == 1 && k.reads.contains(&v)) {
+        for kernel in self.kernels.iter().filter(|k| k.stage > 0 && k.reads.contains(&v)) {
             match &kernel.work {
                 Work::Product(_) => product = true,
                 Work::Region(_) => {

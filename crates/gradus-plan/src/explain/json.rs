@@ -96,7 +96,7 @@ impl Explanation<'_> {
                 ("phase", json_text(phases[k].name())),
                 ("operations", json_text(&plan.operations(k))),
                 ("shape", json_text(&plan.shape_of(k))),
-                ("stage", kernel.stage.to_string()),
+                ("stage", kernel.stage.min(1).to_string()),
                 ("flops", kernel.flops.to_string()),
                 ("bytes", kernel.bytes.to_string()),
                 ("workspace", kernel.workspace.to_string()),

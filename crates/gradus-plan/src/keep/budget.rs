@@ -16,14 +16,15 @@ use super::{borders, cost, cut, replay, rewrite};
 use crate::{Budget, Options, Plan};
 
 /// How many plans are made at most, and how many at least, of schedules.
-const PLANS: [usize; 2] = [10, 48];
+const PLANS: [usize; 2] = [10, 96];
 /// About how many equations all plans together may have.
-const EQUATIONS: usize = 120_000;
+const EQUATIONS: usize = 160_000;
 /// How many plans are looked at between two of those.
 const FINE: usize = 5;
 
-/// How many cuts into stages are scheduled at most.
+/// How many cuts into stages are scheduled at most, and how few stages a cut may have.
 const TABLES: usize = 4;
+const FEW: usize = 4;
 
 /// A way to write the program.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +70,7 @@ pub(super) fn fit(
     for choice in 0..choices.len() {
         let longer = borders::apart(&chains[0], choice);
         let known = chains.iter().any(|c| c.stages.iter().map(|s| s.from).eq(longer.iter().copied()));
-        if !known && longer.len() > 1 && chains.len() < TABLES {
+        if !known && longer.len() >= FEW && chains.len() < TABLES {
             chains.push(chain(&longer));
         }
     }
@@ -79,7 +80,8 @@ pub(super) fn fit(
     let mut search =
         Search { tables: &tables, ladders: &ladders, choices: &choices, options, limit, looked_at };
     let plans = (EQUATIONS / graph.eqns().len().max(1)).clamp(PLANS[0], PLANS[1]);
-    let rungs = |t: usize| (plans / tables.len()).max(2).min(ladders[t].len());
+    let all = ladders.iter().map(Vec::len).sum::<usize>().max(1);
+    let rungs = |t: usize| (plans * ladders[t].len() / all).max(2).min(ladders[t].len());
     let rung = |t: usize, step: usize| step * (ladders[t].len() - 1) / (rungs(t) - 1).max(1);
     let whole = (0..choices.len()).map(|c| (Way::Choice(c), 0));
     let schedules = (0..tables.len())

@@ -1,6 +1,6 @@
 //! A schedule written into the program: each run of a stage becomes equations of its own.
 
-use gradus_core::{Graph, Result, Var};
+use gradus_core::{Result, Var};
 
 use super::Staged;
 use super::chain::Chain;
@@ -35,14 +35,25 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
     let first_of = |v: &Var| chain.halves.available[v.index()] && chain.halves.made[v.index()].is_some();
     let mut wanted: Vec<Var> =
         graph.outputs().iter().chain(&chain.always).copied().filter(first_of).collect();
-    let mut split = None;
+    // What is run again for later and what the way back computes never share a kernel: one of them would have to wait
+    // for the other, with all that it reads.
+    let mut stages: Vec<u32> = Vec::new();
+    let mut stage = 0;
     for event in events {
+        let back = matches!(event, Event::Back(_));
+        if !matches!(event, Event::Release(_)) && back != (stage % 2 == 1) {
+            if stage == 0 {
+                r.demand(&std::mem::take(&mut wanted))?;
+            }
+            stages.resize(r.copy.b.graph().eqns().len(), stage);
+            stage += 1;
+        }
         match event {
-            Event::Forward(stages, keep) => {
-                let next = chain.stages.get(stages.end).map_or(&[][..], |s| &s.crossing);
+            Event::Forward(range, keep) => {
+                let next = chain.stages.get(range.end).map_or(&[][..], |s| &s.crossing);
                 let mut targets: Vec<Var> = keep.iter().chain(next).copied().collect();
                 wanted.retain(|v| {
-                    let now = chain.stage_of[v.index()] < stages.end;
+                    let now = chain.stage_of[v.index()] < range.end;
                     if now {
                         targets.push(*v);
                     }
@@ -53,10 +64,6 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
                 r.let_go(next);
             }
             Event::Back(stage) => {
-                if split.is_none() {
-                    r.demand(&std::mem::take(&mut wanted))?;
-                    split = Some(r.copy.b.graph().eqns().len());
-                }
                 for &i in &chain.stages[*stage].back {
                     let eqn = &graph.eqns()[i];
                     r.demand(&eqn.inputs)?;
@@ -74,12 +81,8 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
             }
         }
     }
-    finish(r.copy, graph, split.unwrap_or(0))
-}
-
-fn finish(copy: Copier, graph: &Graph, split: usize) -> Result<Staged> {
-    let (graph, split) = copy.finish_split(graph.outputs(), split);
-    let stages = (0..graph.eqns().len()).map(|i| u32::from(i >= split)).collect();
+    stages.resize(r.copy.b.graph().eqns().len(), stage);
+    let (graph, stages) = r.copy.finish_staged(graph.outputs(), stages);
     Ok(Staged { graph, stages })
 }
 

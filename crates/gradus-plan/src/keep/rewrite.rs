@@ -71,7 +71,7 @@ pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<S
     for (v, first) in returned {
         copy.set(v, first);
     }
-    let (graph, split) = copy.finish_split(graph.outputs(), split);
-    let stages = (0..graph.eqns().len()).map(|i| u32::from(i >= split)).collect();
+    let stages = (0..copy.b.graph().eqns().len()).map(|i| u32::from(i >= split)).collect();
+    let (graph, stages) = copy.finish_staged(graph.outputs(), stages);
     Ok(Staged { graph, stages })
 }

@@ -59,23 +59,24 @@ impl Copier {
         transforms::prune(&self.b.finish(outputs))
     }
 
-    /// Closes the copy, without dead code; also says how many of its first `split` equations are left.
-    pub(crate) fn finish_split(self, outputs: &[Var], split: usize) -> (Graph, usize) {
+    /// Closes the copy, without dead code; of the `stages` of its equations those of the ones that are left.
+    pub(crate) fn finish_staged(self, outputs: &[Var], stages: Vec<u32>) -> (Graph, Vec<u32>) {
         let outputs: Vec<Var> = outputs.iter().map(|&v| self.get(v)).collect();
         let whole = self.b.finish(outputs);
         let mut live = vec![false; whole.types().len()];
         for v in whole.outputs() {
             live[v.index()] = true;
         }
-        let mut left = 0;
-        for (i, eqn) in whole.eqns().iter().enumerate().rev() {
+        let mut left = Vec::with_capacity(stages.len());
+        for (eqn, stage) in whole.eqns().iter().zip(stages).rev() {
             if eqn.outputs.iter().any(|v| live[v.index()]) {
-                left += usize::from(i < split);
+                left.push(stage);
                 for v in &eqn.inputs {
                     live[v.index()] = true;
                 }
             }
         }
+        left.reverse();
         (transforms::prune(&whole), left)
     }
 }
