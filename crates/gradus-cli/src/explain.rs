@@ -17,7 +17,7 @@ use crate::{Error, memory};
 pub struct Arguments {
     /// The model: mlp-gelu, mlp-mish, gpt-small, cnn, resnet18, deep-mish, deep-gelu-tanh, conv-silu or mlp-relu
     model: String,
-    /// What is kept: plain, recompute, nested, auto, or a share of the memory such as 50%
+    /// What is kept: plain, recompute, rederive, nested, auto, or a share of the memory such as 50%
     #[arg(long, default_value = "auto", value_parser = Way::parse)]
     strategy: Way,
     /// Examples in a step [default: that of the model]

@@ -51,6 +51,9 @@ pub enum Strategy {
     Plain,
     /// Element-wise regions keep what enters them and are computed again.
     Recompute,
+    /// As [`Recompute`](Self::Recompute), and what products read is kept too, so that only derivatives are computed
+    /// again: as many bytes as [`Nested`](Self::Nested) keeps.
+    Rederive,
     /// Element-wise regions keep their derivatives.
     Nested,
 }

@@ -40,7 +40,8 @@ pub struct Arguments {
     /// Examples in a step [default: that of the model]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: Option<u32>,
-    /// The strategies, separated by commas: plain, recompute, nested, auto, or shares of the memory such as 50%
+    /// The strategies, separated by commas: plain, recompute, rederive (as recompute, but what products read is kept,
+    /// too), nested, auto, or shares of the memory such as 50%
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Way::parse)]
     only: Vec<Way>,
     /// What parameters and batch are drawn from

@@ -11,6 +11,8 @@ pub enum Way {
     Plain,
     /// Element-wise regions keep what enters them.
     Recompute,
+    /// Element-wise regions keep what enters them and what products read.
+    Rederive,
     /// Element-wise regions keep their derivatives.
     Nested,
     /// The planner's choice.
@@ -20,7 +22,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// All of them, in the order of the table.
+    /// Those that are compared if none are named, in the order of the table.
     pub const ALL: [Way; 7] = [
         Way::Plain,
         Way::Recompute,
@@ -31,13 +33,15 @@ impl Way {
         Way::Budget(35),
     ];
 
-    /// The way of a name: `plain`, `recompute`, `nested`, `auto`, or a share such as `50%`.
+    /// The way of a name: `plain`, `recompute`, `rederive`, `nested`, `auto`, or a share such as `50%`.
     pub fn parse(text: &str) -> Result<Way, String> {
-        let named = Way::ALL.into_iter().find(|w| w.to_string() == text);
+        let mut all = Way::ALL.into_iter().chain([Way::Rederive]);
+        let named = all.find(|w| w.to_string() == text);
         let share =
             || text.strip_suffix('%')?.parse().ok().filter(|p| (1..=100).contains(p)).map(Way::Budget);
         named.or_else(share).ok_or_else(|| {
-            "a strategy is plain, recompute, nested, auto, or a share of the memory such as 50%".into()
+            "a strategy is plain, recompute, rederive, nested, auto, or a share of the memory such as 50%"
+                .into()
         })
     }
 
@@ -51,6 +55,7 @@ impl Way {
         match self {
             Way::Plain => f.strategy(Strategy::Plain),
             Way::Recompute => f.strategy(Strategy::Recompute),
+            Way::Rederive => f.strategy(Strategy::Rederive),
             Way::Nested => f.strategy(Strategy::Nested),
             Way::Auto => f,
             Way::Budget(percent) => f.memory_budget(Budget::Share(f64::from(percent) / 100.0)),
@@ -63,6 +68,7 @@ impl fmt::Display for Way {
         match self {
             Way::Plain => f.pad("plain"),
             Way::Recompute => f.pad("recompute"),
+            Way::Rederive => f.pad("rederive"),
             Way::Nested => f.pad("nested"),
             Way::Auto => f.pad("auto"),
             Way::Budget(percent) => f.pad(&format!("{percent}%")),
@@ -76,7 +82,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for way in Way::ALL {
+        for way in Way::ALL.into_iter().chain([Way::Rederive]) {
             assert_eq!(Way::parse(&way.to_string()), Ok(way));
         }
         assert_eq!(Way::parse("60%"), Ok(Way::Budget(60)));

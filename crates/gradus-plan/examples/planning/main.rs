@@ -1,10 +1,11 @@
-//! Planning time and quality for programs of 100, 1,000 and 10,000 equations:
+//! Planning time and quality for programs of 100, 1,000, 5,000 and 10,000 equations:
 //! `cargo run --release -p gradus-plan --example planning`.
 //!
 //! For each program: the time to plan it, without a budget and with budgets; the arena against the most bytes alive at
 //! once in the order of its kernels, which no packing can go below; and the peak, as a share of the one without a
 //! budget, and the estimated time of what a budget leads to.
 
+mod gpt;
 #[allow(dead_code)]
 #[path = "../../../gradus-cpu/examples/steps/models.rs"]
 mod models;
@@ -24,11 +25,15 @@ fn main() {
         "| program | equations | budget | planned in | kernels | arena / bound | peak | estimated time |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for size in [100, 1_000, 10_000] {
+    for size in [100, 1_000, 5_000, 10_000] {
         // About 39 equations a layer with its way back and its update.
         let layers = (size / 39).max(2);
         let step = models::step(&vec![256; layers + 1], 4096, models::mish_of, models::Update::Sgd);
         report("MLP step", &step);
+        // About 350 equations a layer.
+        let layers = (size / 350).max(1);
+        let size_of = gpt::Size { layers, width: 256, heads: 4, context: 128, batch: 16, vocabulary: 65 };
+        report("GPT step", &gpt::step(size_of));
         report("random programs", &random(size));
     }
 }

@@ -137,6 +137,15 @@ impl Halves {
         Some(Halves { at, available, made: definitions(graph), parts })
     }
 
+    /// The values of the first half that the second reads as a whole, not element by element.
+    pub(super) fn read_whole(&self, graph: &Graph) -> Vec<Var> {
+        let root = roots(graph);
+        let second = graph.eqns()[self.at..].iter().filter(|e| !self.available[e.outputs[0].index()]);
+        let whole = second.filter(|e| !is_elementwise(&e.op) && !is_movement(&e.op));
+        let read = whole.flat_map(|e| &e.inputs).filter_map(|v| root[v.index()]);
+        read.filter(|r| self.available[r.index()] && self.made[r.index()].is_some()).collect()
+    }
+
     /// The program as it is, divided at the boundary.
     pub(super) fn as_it_is(&self, graph: &Graph) -> Staged {
         let stages = (0..graph.eqns().len()).map(|i| u32::from(i >= self.at)).collect();

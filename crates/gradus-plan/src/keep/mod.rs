@@ -7,8 +7,10 @@
 //! [`cut`] chooses what crosses: a minimum cut over bytes and time. [`rewrite`] writes the choice into the program: what
 //! is computed again becomes equations of the second half.
 //!
-//! Under a [`budget`] more is computed again, matrix products included: the first half becomes a [`chain`] of stages, a
-//! [`schedule`] says when each is run again, and [`replay`] writes that into the program.
+//! Under a [`budget`] more is computed again, matrix products included: the [`curve`] of bytes over time gives choices of
+//! what is kept; the first half is cut at its [`borders`] into a [`chain`] of stages, each of which has a way
+//! [`back`] by every choice; a [`schedule`] says which way each stage takes and when it is run again, and [`replay`]
+//! writes that into the program. What an equation [`cost`]s is an estimate; what counts is the finished plan.
 //!
 //! The derivative program is fixed before a budget is read: a budget only moves values between kept and computed
 //! again, by the same equations.
@@ -68,6 +70,16 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
             let kept = cut::kept(&graph, &halves, 0.0, &prices);
             let s = rewrite::rewrite(&graph, &halves, &kept)?;
             staged(s, "element-wise regions keep what enters them and are computed again")
+        }
+        Strategy::Rederive => {
+            let prices = cost::prices(&graph, &cost::nanos(&graph), cut::elementwise);
+            let mut kept = cut::kept(&graph, &halves, 0.0, &prices);
+            halves.read_whole(&graph).into_iter().for_each(|v| kept[v.index()] = true);
+            let s = rewrite::rewrite(&graph, &halves, &kept)?;
+            staged(
+                s,
+                "element-wise regions keep what enters them and what products read; derivatives are computed again",
+            )
         }
         Strategy::Nested | Strategy::Auto => {
             let graph = nested::preaccumulate(&graph, &halves)?;
