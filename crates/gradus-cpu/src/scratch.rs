@@ -13,7 +13,7 @@ impl Line {
 }
 
 thread_local! {
-    static SCRATCH: [RefCell<Vec<Line>>; 4] = const { [const { RefCell::new(Vec::new()) }; 4] };
+    static SCRATCH: [RefCell<Vec<Line>>; 3] = const { [const { RefCell::new(Vec::new()) }; 3] };
 }
 
 /// Which of a thread's scratches: kernels that call one another use different ones.
@@ -25,8 +25,6 @@ pub(crate) enum Slot {
     Patches,
     /// The values of a region of a few points.
     Small,
-    /// A convolution's transformed input.
-    Transform,
 }
 
 /// Calls `f` with room for `len` elements of `T`, aligned to cache lines, holding anything.
@@ -37,7 +35,9 @@ pub(crate) fn with<T: Copy, R>(slot: Slot, len: usize, f: impl FnOnce(*mut T) ->
     // Taken out rather than borrowed: a nested call would find an empty scratch, not a panic.
     let mut scratch = SCRATCH.with(|slots| slots[slot].take());
     if scratch.len() < lines {
-        scratch.resize(lines, Line::ZERO);
+        // The old content is of no use: it is given back first, and no more is asked for than is needed.
+        drop(std::mem::take(&mut scratch));
+        scratch = vec![Line::ZERO; lines];
     }
     let result = f(scratch.as_mut_ptr().cast::<T>());
     SCRATCH.with(|slots| slots[slot].replace(scratch));

@@ -1,9 +1,13 @@
 //! Convolutions and pooling inside programs equal the interpreter, derivatives included.
 
+use std::sync::Arc;
+
 use gradus_core::ops::{Conv, MaxPool, Reduce, ReduceKind, SumPool, Window};
 use gradus_core::transforms::value_and_grad;
 use gradus_core::{Array, Binary, Builder, DType, Graph, Op, Type, Unary, Var, interpret};
-use gradus_cpu::exec::Executable;
+use gradus_cpu::Pool;
+use gradus_cpu::exec::{Executable, needs};
+use gradus_plan::{Options, plan};
 
 fn numbers(shape: &[usize], dtype: DType, seed: u64) -> Array {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -32,7 +36,16 @@ fn check(op: impl Into<Op>, shapes: &[&[usize]], dtype: DType) {
     let args: Vec<Array> = shapes.iter().enumerate().map(|(i, s)| numbers(s, dtype, 3 + i as u64)).collect();
     let graph = value_and_grad(&loss(op, &types), &vec![true; shapes.len()]).unwrap();
     let want = interpret(&graph, &args).unwrap();
-    let got = Executable::new(gradus_plan::plan(&graph, &Default::default()).unwrap()).run(&args).unwrap();
+    // With the room that the kernels asked for, and with none; on one thread and on several.
+    let with = Options { needs, ..Options::default() };
+    let got = Executable::new(plan(&graph, &with).unwrap()).run(&args).unwrap();
+    for (options, threads) in [(with, 3), (Options::default(), 1)] {
+        let pool = Arc::new(Pool::new(threads));
+        let again = Executable::with_pool(plan(&graph, &options).unwrap(), pool).run(&args).unwrap();
+        for (a, b) in again.iter().zip(&got) {
+            assert_eq!(a.to_f64(), b.to_f64(), "{threads} threads");
+        }
+    }
     let tolerance = if dtype == DType::F32 { 2e-4 } else { 1e-11 };
     for (got, want) in got.iter().zip(&want) {
         let size = want.to_f64().iter().fold(1.0f64, |m, x| m.max(x.abs()));
@@ -113,6 +126,15 @@ fn strong_zeros_in_convolutions() {
         Array::new([1, 1, 4], vec![f64::INFINITY, 1.0, 2.0, 3.0]).unwrap(),
         Array::new([1, 1, 2], vec![0.0, 1.0]).unwrap(),
     ];
-    let got = Executable::new(gradus_plan::plan(&graph, &Default::default()).unwrap()).run(&args).unwrap();
+    // With the room that the kernels asked for, and with none; on one thread and on several.
+    let with = Options { needs, ..Options::default() };
+    let got = Executable::new(plan(&graph, &with).unwrap()).run(&args).unwrap();
+    for (options, threads) in [(with, 3), (Options::default(), 1)] {
+        let pool = Arc::new(Pool::new(threads));
+        let again = Executable::with_pool(plan(&graph, &options).unwrap(), pool).run(&args).unwrap();
+        for (a, b) in again.iter().zip(&got) {
+            assert_eq!(a.to_f64(), b.to_f64(), "{threads} threads");
+        }
+    }
     assert_eq!(got[0].to_f64(), [2.0, 4.0, 6.0]);
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use gradus_core::ops::{Compare, Logic, Op, ReduceKind, Window};
+use gradus_core::ops::{Axes, Compare, Conv, Logic, Op, ReduceKind, Window};
 use gradus_core::{Binary, DType, Shape, Site, Unary, Var};
 use smallvec::SmallVec;
 
-use crate::{Plan, View};
+use crate::{Needs, Plan, View};
 
 /// The iteration space of a [`Region`].
 ///
@@ -211,6 +211,36 @@ pub struct Product {
     pub strong: bool,
 }
 
+/// A convolution `out[n, o, p] = Σ x[n, c, ·] kernel[o, c, k]` as [`Conv`] defines it, whose operands and result lie
+/// where they lie: exchanged axes and reversed taps are strides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Convolution {
+    /// Input.
+    pub x: Var,
+    /// Kernel.
+    pub kernel: Var,
+    /// Result.
+    pub out: Var,
+    /// Element type.
+    pub dtype: DType,
+    /// Steps, padding, dilations, groups, and whether exact zeros absorb infinities and NaNs.
+    pub op: Conv,
+    /// Examples, channels, output channels.
+    pub counts: [usize; 3],
+    /// Spatial extents of the input.
+    pub input: Axes,
+    /// Spatial extents of the kernel.
+    pub window: Axes,
+    /// Input: offset, distances between examples and between channels; spatial axes lie row-major, without gaps.
+    pub x_at: (usize, [usize; 2]),
+    /// Kernel: offset, distances between output channels and between the channels of a group.
+    pub kernel_at: (usize, [usize; 2]),
+    /// Kernel: distances along the spatial axes.
+    pub taps: SmallVec<[isize; 3]>,
+    /// Result: distances between examples and between output channels.
+    pub out_at: [usize; 2],
+}
+
 /// One operand of an [`Assemble`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
@@ -259,6 +289,8 @@ pub enum Work {
     Region(Region),
     /// A matrix product.
     Product(Product),
+    /// A convolution.
+    Convolution(Box<Convolution>),
     /// Movement.
     Assemble(Assemble),
     /// The transpose of a pooling.
@@ -280,6 +312,8 @@ pub struct Kernel {
     pub writes: SmallVec<[Var; 2]>,
     /// Scratch bytes it needs in the arena.
     pub workspace: usize,
+    /// All that it needs beside the values it reads and writes.
+    pub needs: Needs,
     /// Where its scratch begins.
     pub workspace_at: usize,
     /// Which part of a reverse-mode program it belongs to: 0 the first half, more the second, in the order of its parts.

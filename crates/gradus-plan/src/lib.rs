@@ -11,6 +11,7 @@ mod explain;
 mod fuse;
 mod keep;
 pub mod kernel;
+mod needs;
 mod packed;
 mod passes;
 mod phase;
@@ -23,6 +24,7 @@ pub use arena::{ALIGN, Block};
 pub use control::{ControlLayout, ReplayLayout, carried, packed};
 pub use explain::{Alternative, Explanation, json_text};
 pub use kernel::Kernel;
+pub use needs::{Ask, Needs, unknown};
 pub use phase::Phase;
 pub use plan::{Decision, Place, Plan, Residual, Return};
 pub use view::{Dim, View};
@@ -70,11 +72,19 @@ pub struct Options {
     pub donate: bool,
     /// The most equations in one fused region.
     pub region_limit: usize,
+    /// What the kernels of the back end that will run the plan need beside the values they read and write.
+    pub needs: Ask,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { strategy: Strategy::Auto, memory_budget: None, donate: false, region_limit: 96 }
+        Options {
+            strategy: Strategy::Auto,
+            memory_budget: None,
+            donate: false,
+            region_limit: 96,
+            needs: unknown,
+        }
     }
 }
 

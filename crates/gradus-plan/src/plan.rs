@@ -6,7 +6,7 @@ use crate::arena::{self, Block};
 use crate::fuse::{self, Source};
 use crate::kernel::{Kernel, Work};
 use crate::packed::{self, packed_bytes};
-use crate::{Options, Strategy, passes};
+use crate::{Needs, Options, Strategy, passes};
 
 /// Where a value lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -154,8 +154,8 @@ impl Plan {
     pub fn argument_bytes(&self) -> usize {
         self.input_types.iter().map(Type::bytes).sum()
     }
-    /// Bytes that one run needs at most: arguments, results, the arena, and a bound on what primitives without a
-    /// kernel of their own allocate while they run. Results written over arguments given away need less: see
+    /// Bytes that one run needs at most: arguments, results, the arena, and a bound on what is
+    /// [allocated outside](Self::outside_bound) of it. Results written over arguments given away need less: see
     /// [`planned_peak_donated_bytes`](Self::planned_peak_donated_bytes).
     pub fn planned_peak_bytes(&self) -> usize {
         self.argument_bytes() + self.result_bytes() + self.arena + self.outside_bound()
@@ -177,38 +177,18 @@ impl Plan {
     /// Estimated seconds of kernel `k` on two threads.
     pub fn kernel_seconds(&self, k: usize) -> f64 {
         let k = &self.kernels[k];
-        kernel_seconds(matches!(k.work, Work::Product(_)), k.flops, k.bytes)
+        kernel_seconds(matches!(k.work, Work::Product(_) | Work::Convolution(_)), k.flops, k.bytes)
     }
-    /// The bound on allocations outside the arena: for a product, what its kernel packs (at most
-    /// [`PACKED`](Self::PACKED) on all threads together, and never more than four times what it reads and writes);
-    /// for a primitive that may run by its reference evaluation, operands and results twice; for a convolution also
-    /// what its input and its kernel grow by where they are transformed or packed.
+    /// The bound on allocations outside the arena: what the kernel that allocates most does while it runs, and what
+    /// the threads keep from one kernel to the next. [`Options::needs`] says how much each takes.
     pub fn outside_bound(&self) -> usize {
-        let one = |k: &Kernel| {
-            let all = k.reads.iter().chain(&k.writes);
-            let touched = all.map(|&v| self.graph.ty(v).bytes()).sum::<usize>();
-            match &k.work {
-                Work::Primitive(Op::Conv(conv)) => {
-                    let [x, kernel] = [0, 1].map(|i| self.graph.ty(k.reads[i]));
-                    let groups = conv.feature_groups * conv.batch_groups;
-                    let columns = (kernel.shape[0] / groups.max(1)).max(1);
-                    let packed = kernel.bytes() / columns * (columns.next_multiple_of(Self::PANEL) - columns);
-                    2 * touched + (2 * x.bytes()).min(Self::TRANSFORMED) + packed
-                }
-                Work::Primitive(_) => 2 * touched,
-                Work::Product(_) => (4 * touched).min(Self::PACKED),
-                Work::Control(_, plans) => plans.iter().map(|p| p.outside_bound()).max().unwrap_or(0),
-                Work::Region(_) | Work::Assemble(_) | Work::Unpool(_) => 0,
-            }
-        };
-        self.kernels.iter().map(one).max().unwrap_or(0)
+        let most = self.most_needed();
+        most.outside + most.kept.iter().sum::<usize>()
     }
-    /// Bytes that product kernels pack at most at once.
-    pub const PACKED: usize = 1 << 20;
-    /// Columns that a convolution's kernel is packed by, at most.
-    const PANEL: usize = 32;
-    /// Bytes of a convolution's transformed input, at most, beyond twice the input.
-    const TRANSFORMED: usize = 32 << 20;
+    /// What the neediest kernels of the plan need.
+    pub(crate) fn most_needed(&self) -> Needs {
+        self.kernels.iter().fold(Needs::default(), |most, k| most.either(k.needs))
+    }
     /// What was chosen, and why.
     pub fn decision(&self) -> &Decision {
         &self.decision
@@ -254,7 +234,7 @@ impl Plan {
         let mut product = false;
         for kernel in self.kernels.iter().filter(|k| k.stage > 0 && k.reads.contains(&v)) {
             match &kernel.work {
-                Work::Product(_) => product = true,
+                Work::Product(_) | Work::Convolution(_) => product = true,
                 Work::Region(_) => {
                     let reads = |i: &usize| self.graph.eqns()[*i].inputs.contains(&v);
                     let is_product =
@@ -291,7 +271,7 @@ impl Plan {
     }
 }
 
-/// Estimated seconds of a kernel, a matrix product or another.
+/// Estimated seconds of a kernel, a matrix product (or a convolution, which is one) or another.
 pub(crate) fn kernel_seconds(product: bool, flops: f64, bytes: f64) -> f64 {
     if product { flops * 6e-12 + bytes * 2e-11 } else { (flops * 3e-11).max(bytes * 5e-11) + 5e-7 }
 }

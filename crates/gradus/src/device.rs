@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use gradus_core::{Array, Builder, DType, Element, Error, Graph, Op, Result, Shape, Site, Type};
-use gradus_cpu::exec::{Executable, Profile};
+use gradus_cpu::exec::{Executable, Profile, needs};
 use gradus_cpu::vmath;
 use gradus_plan::{Options, Plan};
 use smallvec::SmallVec;
@@ -55,7 +55,8 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn new(graph: Graph, options: &Options) -> Result<Self> {
-        let executable = Executable::new(gradus_plan::plan(&graph, options)?);
+        let options = Options { needs, ..options.clone() };
+        let executable = Executable::new(gradus_plan::plan(&graph, &options)?);
         Ok(Program { graph: Arc::new(graph), executable })
     }
 

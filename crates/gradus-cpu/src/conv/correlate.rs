@@ -6,11 +6,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Conv;
 use super::packed::Planes;
-use crate::Pool;
+use super::room::{Need, bytes_of};
+use super::{Conv, Job, Spatial};
 use crate::matmul::Element;
-use crate::reduce::Shared;
 use crate::scratch::{self, Slot};
 use crate::vmath::isa::{dispatch, fma};
 use crate::vmath::{Float, Isa};
@@ -19,53 +18,62 @@ use crate::vmath::{Float, Isa};
 const LANES: usize = 16;
 const TOGETHER: usize = 3;
 
-/// Convolves; false when a result is not finite. Lengths have been checked, and results lie one after another in their
-/// planes.
-pub(super) fn run<T: Float + Element>(
-    conv: &Conv,
-    pool: &Pool,
-    x: &[T],
-    kernel: &[T],
-    out: Shared<T>,
-) -> bool {
-    let output = conv.output();
-    let planes = Planes::of(conv, [0; 3], output);
-    let place = |extent: &super::Spatial, i: usize| {
-        [i / extent[2] / extent[1], i / extent[2] % extent[1], i % extent[2]]
-    };
-    let offsets: Vec<usize> =
-        (0..conv.positions()).map(|p| planes.at(conv, place(&output, p), [0; 3])).collect();
+/// The place along each axis of a flattened index.
+fn place(extent: &Spatial, i: usize) -> Spatial {
+    [i / extent[2] / extent[1], i / extent[2] % extent[1], i % extent[2]]
+}
+
+/// Elements of the padded plane, and of the spread kernel.
+fn sizes(conv: &Conv) -> (Planes, usize, usize) {
+    let planes = Planes::of(conv, [0; 3], conv.output());
     // The spread kernel ends with its last tap, and whole lanes are read of it and of the input.
     let reach = planes.at(conv, [0; 3], std::array::from_fn(|d| conv.kernel[d] - 1)) + 1;
     let length = reach.next_multiple_of(LANES);
-    let room = (planes.size() + LANES).max(offsets[offsets.len() - 1] + length);
+    let last = planes.at(conv, place(&conv.output(), conv.positions() - 1), [0; 3]);
+    (planes, (planes.size() + LANES).max(last + length), length)
+}
+
+/// What it needs.
+pub(super) fn need<T>(conv: &Conv) -> Need {
+    let (_, padded, length) = sizes(conv);
+    let task = padded + length + conv.positions() * LANES;
+    let room = bytes_of::<usize>(conv.positions());
+    Need { room, patches: bytes_of::<T>(task), ..Need::default() }
+}
+
+/// Convolves; false when a result is not finite. Results lie one after another in their planes.
+pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
+    let (conv, mut room) = (job.conv, job.room);
+    let output = conv.output();
+    let (planes, padded_len, length) = sizes(conv);
+    // SAFETY: the room is there until the convolution is done.
+    let offsets: &[usize] =
+        unsafe { room.table(conv.positions(), |p| planes.at(conv, place(&output, p), [0; 3])) };
     let doubt = AtomicBool::new(false);
-    pool.run(conv.result_batch() * conv.outputs, &|task| {
+    job.pool.run(conv.result_batch() * conv.outputs, &|task| {
         let (n, o) = (task / conv.outputs, task % conv.outputs);
         let [x0, ..] = conv.group_offsets(o / conv.group_outputs());
-        scratch::with(Slot::Patches, room + length + offsets.len() * LANES, |padded: *mut T| {
+        scratch::with(Slot::Patches, padded_len + length + offsets.len() * LANES, |padded: *mut T| {
             // SAFETY: the scratch has room for the three parts; planes of input and kernel have been checked, and the
             // plane of the result belongs to this task.
             unsafe {
-                let (spread, sums) = (padded.add(room), padded.add(room + length));
-                std::slice::from_raw_parts_mut(padded, room).fill(<T as Float>::ZERO);
-                let rest = std::slice::from_raw_parts_mut(spread, length + offsets.len() * LANES);
-                rest.fill(<T as Float>::ZERO);
+                let (spread, sums) = (padded.add(padded_len), padded.add(padded_len + length));
+                padded.write_bytes(0, padded_len + length + offsets.len() * LANES);
                 for c in 0..conv.group_channels() {
-                    let from = x0 + n * conv.x_strides[0] + c * conv.x_strides[1];
-                    planes.copy(conv, x[from..].as_ptr(), padded);
-                    let weights = kernel[o * conv.k_strides[0] + c * conv.k_strides[1]..].as_ptr();
+                    planes.copy(conv, job.x.at(x0 + n * conv.x_strides[0] + c * conv.x_strides[1]), padded);
+                    let weights = job.kernel.at(o * conv.k_strides[0] + c * conv.k_strides[1]);
                     for line in 0..conv.taps() / conv.kernel[2] {
                         let at = [line / conv.kernel[1], line % conv.kernel[1], 0];
                         let to = spread.add(planes.at(conv, [0; 3], at));
-                        let from = weights.add(line * conv.kernel[2]);
+                        let from = weights.wrapping_offset(conv.tap(line * conv.kernel[2]));
                         for w in 0..conv.kernel[2] {
-                            *to.add(w * conv.rhs_dilation[2]) = *from.add(w);
+                            *to.add(w * conv.rhs_dilation[2]) =
+                                *from.wrapping_offset(w as isize * conv.k_steps[2]);
                         }
                     }
-                    correlate_raw(padded, spread, length, &offsets, sums);
+                    correlate_raw(padded, spread, length, offsets, sums);
                 }
-                let to = out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
+                let to = job.out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
                 for p in 0..offsets.len() {
                     let lanes = std::slice::from_raw_parts(sums.add(p * LANES), LANES);
                     let pairs = |i: usize| lanes[i] + lanes[i + 8];

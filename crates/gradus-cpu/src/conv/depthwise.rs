@@ -2,12 +2,11 @@
 //! products. At step 1 a plane is copied with its zeros around it, and a run of results is summed tap by tap in
 //! registers, across the ends of lines; other steps sum each line of results where it lies.
 
-use super::Conv;
 use super::packed::Planes;
+use super::room::{Need, bytes_of};
 use super::segments::Line;
-use crate::Pool;
+use super::{Conv, Job};
 use crate::matmul::Element;
-use crate::reduce::Shared;
 use crate::scratch::{self, Slot};
 use crate::vmath::isa::{dispatch, fma};
 use crate::vmath::{Float, Isa};
@@ -18,28 +17,53 @@ pub(super) const MAX_OUTPUTS: usize = 4;
 /// Results of a task before it is worth handing out.
 const GRAIN: usize = 1 << 12;
 
-/// Convolves; lengths have been checked, the input is not dilated.
-pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel: &[T], out: Shared<T>) {
+/// Taps of the group's channels, side by side at the beginning of the scratch.
+fn weights_of(conv: &Conv) -> usize {
+    (conv.group_channels() * conv.taps()).next_multiple_of(RUN)
+}
+
+/// What it needs.
+pub(super) fn need<T>(conv: &Conv) -> Need {
+    let flat = Flat::sizes(conv);
+    let task = weights_of(conv) + if conv.stride == [1; 3] { flat.room + flat.results } else { 0 };
+    Need { room: bytes_of::<usize>(conv.taps()), patches: bytes_of::<T>(task), ..Need::default() }
+}
+
+/// Convolves; the input is not dilated.
+pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
+    let (conv, mut room) = (job.conv, job.room);
     let planes = conv.result_batch() * conv.outputs;
     let grain = (GRAIN / (conv.positions() * conv.group_channels())).max(1);
-    let flat = (conv.stride == [1; 3]).then(|| Flat::new(conv));
-    pool.run_ranges(planes, grain, &|range| {
-        for plane in range {
-            let (n, o) = (plane / conv.outputs, plane % conv.outputs);
-            let g = o / conv.group_outputs();
-            let [x0, ..] = conv.group_offsets(g);
-            let from = &x[x0 + n * conv.x_strides[0]..];
-            let weights = &kernel[o * conv.k_strides[0]..];
-            // SAFETY: the group's planes of the input and their taps, both checked, and the plane of the result that
-            // belongs to this task alone.
-            unsafe {
-                let to = out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
-                match &flat {
-                    Some(flat) => flat.run(conv, from, weights, to),
-                    None => plane_raw(conv, from.as_ptr(), weights.as_ptr(), to),
+    let mut flat = Flat::sizes(conv);
+    // SAFETY: the room is there until the convolution is done.
+    flat.taps = unsafe { room.table(conv.taps(), |t| flat.tap(conv, t)) };
+    let (taps, count) = (conv.taps(), weights_of(conv));
+    let size = count + if conv.stride == [1; 3] { flat.room + flat.results } else { 0 };
+    // The taps of a group lie one after another where they are read.
+    let dense = Conv { k_strides: [0, taps], k_steps: conv.dense_steps(), ..*conv };
+    job.pool.run_ranges(planes, grain, &|range| {
+        scratch::with(Slot::Patches, size, |weights: *mut T| {
+            for plane in range.clone() {
+                let (n, o) = (plane / conv.outputs, plane % conv.outputs);
+                let g = o / conv.group_outputs();
+                let [x0, ..] = conv.group_offsets(g);
+                let from = job.x.at(x0 + n * conv.x_strides[0]);
+                // SAFETY: the group's planes of the input and their taps, both checked, the plane of the result that
+                // belongs to this task alone, and the parts of the scratch.
+                unsafe {
+                    for i in 0..conv.group_channels() * taps {
+                        let at = o * conv.k_strides[0] + i / taps * conv.k_strides[1];
+                        *weights.add(i) = *job.kernel.at(at).wrapping_offset(conv.tap(i % taps));
+                    }
+                    let to = job.out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
+                    if conv.stride == [1; 3] {
+                        flat.run(conv, from, weights, to, weights.add(count));
+                    } else {
+                        plane_raw(&dense, from, weights, to);
+                    }
                 }
             }
-        }
+        });
     });
 }
 
@@ -47,53 +71,60 @@ pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel:
 const RUN: usize = 64;
 
 /// Planes at step 1: result `i` and tap `t` meet at `i + taps[t]`, where `i` counts through whole padded lines.
-struct Flat {
+struct Flat<'a> {
     planes: Planes,
-    taps: Vec<usize>,
+    taps: &'a [usize],
     /// Results counted so, in whole runs, and elements that these reach.
     results: usize,
     room: usize,
 }
 
-impl Flat {
-    fn new(conv: &Conv) -> Self {
+impl Flat<'_> {
+    fn sizes(conv: &Conv) -> Self {
         let output = conv.output();
         let planes = Planes::of(conv, [0; 3], output);
-        let place = |t: usize| {
-            let [_, height, width] = conv.kernel;
-            planes.at(conv, [0; 3], [t / width / height, t / width % height, t % width])
-        };
-        let taps: Vec<usize> = (0..conv.taps()).map(place).collect();
         let last = planes.at(conv, std::array::from_fn(|d| output[d] - 1), [0; 3]);
         let results = (last + 1).next_multiple_of(RUN);
-        let room = (results + taps[taps.len() - 1]).max(planes.size());
-        Flat { planes, taps, results, room }
+        let mut flat = Flat { planes, taps: &[], results, room: 0 };
+        flat.room = (results + flat.tap(conv, conv.taps() - 1)).max(planes.size());
+        flat
+    }
+
+    /// Where tap `t` lies in a padded plane.
+    fn tap(&self, conv: &Conv, t: usize) -> usize {
+        let [_, height, width] = conv.kernel;
+        self.planes.at(conv, [0; 3], [t / width / height, t / width % height, t % width])
     }
 
     /// One plane of results.
     ///
     /// # Safety
-    /// `x` begins at the group's first plane and `weights` at its first taps; `out` is valid for a plane of results.
-    unsafe fn run<T: Float + Element>(&self, conv: &Conv, x: &[T], weights: &[T], out: *mut T) {
+    /// `x` begins at the group's first plane and `weights` at its taps; `out` is valid for a plane of results, `padded`
+    /// for the padded plane and its results.
+    unsafe fn run<T: Float + Element>(
+        &self,
+        conv: &Conv,
+        x: *const T,
+        weights: *const T,
+        out: *mut T,
+        padded: *mut T,
+    ) {
         let output = conv.output();
-        scratch::with(Slot::Patches, self.room + self.results, |padded: *mut T| {
-            // SAFETY: the scratch has room for both parts; the caller's promise.
-            unsafe {
-                let sums = padded.add(self.room);
-                let tail = self.room - self.planes.size();
-                std::slice::from_raw_parts_mut(padded.add(self.planes.size()), tail).fill(<T as Float>::ZERO);
-                for c in 0..conv.group_channels() {
-                    self.planes.copy(conv, x[c * conv.x_strides[1]..].as_ptr(), padded);
-                    let weights = &weights[c * conv.k_strides[1]..][..self.taps.len()];
-                    flat_raw(padded, weights, &self.taps, self.results, sums, c > 0);
-                }
-                for line in 0..output[0] * output[1] {
-                    let at = [line / output[1], line % output[1], 0];
-                    let from = sums.add(self.planes.at(conv, at, [0; 3]));
-                    std::ptr::copy_nonoverlapping(from, out.add(line * output[2]), output[2]);
-                }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let sums = padded.add(self.room);
+            padded.add(self.planes.size()).write_bytes(0, self.room - self.planes.size());
+            for c in 0..conv.group_channels() {
+                self.planes.copy(conv, x.wrapping_add(c * conv.x_strides[1]), padded);
+                let weights = std::slice::from_raw_parts(weights.add(c * self.taps.len()), self.taps.len());
+                flat_raw(padded, weights, self.taps, self.results, sums, c > 0);
             }
-        });
+            for line in 0..output[0] * output[1] {
+                let at = [line / output[1], line % output[1], 0];
+                let from = sums.add(self.planes.at(conv, at, [0; 3]));
+                std::ptr::copy_nonoverlapping(from, out.add(line * output[2]), output[2]);
+            }
+        }
     }
 }
 

@@ -7,8 +7,8 @@
 //! channels are cut into slices, whose results are added in a tree. All sizes come from the shape alone.
 
 use super::packed::{Panels, Planes};
-use super::{Conv, Spatial, Target, micro};
-use crate::Pool;
+use super::room::{Need, bytes_of};
+use super::{Conv, Job, Spatial, Target, micro};
 use crate::matmul::{Element, transpose};
 use crate::reduce::{Reduction, Shared, columns_raw};
 use crate::scratch::{self, Slot};
@@ -89,68 +89,81 @@ impl Cut {
     }
 }
 
+impl Cut {
+    /// Results of a whole band along each axis, and its planes.
+    fn band(&self, conv: &Conv) -> (Spatial, Planes) {
+        let mut whole = conv.output();
+        whole[self.axis] = self.band;
+        (whole, Planes::of(conv, [0; 3], whole))
+    }
+}
+
 /// The place along each axis of a flattened index.
 fn unflatten(extent: &Spatial, i: usize) -> Spatial {
     [i / extent[2] / extent[1], i / extent[2] % extent[1], i % extent[2]]
 }
 
 /// A convolution under way.
-struct Job<'a, T> {
-    conv: &'a Conv,
+struct Work<'a, T> {
+    job: Job<'a, T>,
     cut: Cut,
-    x: &'a [T],
     weights: Panels<T>,
     /// Results of a whole band along each axis, and its planes.
     whole: Spatial,
     planes: Planes,
     /// Where rows and inner indices lie in a task's planes; bands and slices that are shorter use the first of them.
-    rows: Vec<u32>,
-    inner: Vec<u32>,
-    out: Shared<T>,
-    target: Target,
+    rows: &'a [u32],
+    inner: &'a [u32],
     /// With slices, a matrix of results for each of them.
     partial: Shared<T>,
 }
 
-/// Convolves; lengths have been checked.
-pub(super) fn run<T: Float + Element>(
-    conv: &Conv,
-    pool: &Pool,
-    x: &[T],
-    kernel: &[T],
-    out: Shared<T>,
-    target: Target,
-) {
-    let weights = Panels::new(conv, pool, kernel);
-    let cut = Cut::new(conv, weights.count());
+/// What it needs.
+pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
+    let panels = Panels::<T>::count_of(conv);
+    let cut = Cut::new(conv, panels);
+    let (whole, planes) = cut.band(conv);
+    let positions: usize = whole.iter().product();
+    let partial = if cut.slices > 1 { cut.slices * conv.results() } else { 0 };
+    let tables = bytes_of::<u32>(cut.examples * positions) + bytes_of::<u32>(cut.slab * conv.taps());
+    let task = cut.examples * (cut.slab * planes.size() + positions * cut.panels * T::width());
+    Need {
+        room: bytes_of::<T>(Panels::<T>::elements_of(conv)) + tables + bytes_of::<T>(partial),
+        patches: bytes_of::<T>(task.max(conv.positions())),
+        ..Need::default()
+    }
+}
+
+/// Convolves.
+pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
+    let (conv, pool, mut room) = (job.conv, job.pool, job.room);
+    let weights = Panels::new(job, room.take(Panels::<T>::elements_of(conv)));
+    let cut = Cut::new(conv, Panels::<T>::count_of(conv));
     let (output, taps) = (conv.output(), conv.taps());
-    let mut whole = output;
-    whole[cut.axis] = cut.band;
-    let planes = Planes::of(conv, [0; 3], whole);
+    let (whole, planes) = cut.band(conv);
     let positions: usize = whole.iter().product();
     let row = |r: usize| {
         let place = planes.at(conv, unflatten(&whole, r % positions), [0; 3]);
         (r / positions * cut.slab * planes.size() + place) as u32
     };
-    let rows = (0..cut.examples * positions).map(row).collect();
     let inner_at = |k: usize| {
         let place = planes.at(conv, [0; 3], unflatten(&conv.kernel, k % taps));
         (k / taps * planes.size() + place) as u32
     };
-    let inner = (0..cut.slab * taps).map(inner_at).collect();
-    let (plane, size) = (conv.positions(), conv.results());
-    let mut partial = vec![<T as Float>::ZERO; if cut.slices > 1 { cut.slices * size } else { 0 }];
-    let partial = Shared(partial.as_mut_ptr());
-    let job = Job { conv, cut, x, weights, whole, planes, rows, inner, out, target, partial };
-    pool.run(job.tasks(), &|task| job.run(task));
-    let slices = job.cut.slices;
+    // SAFETY: the room is there until the convolution is done.
+    let (rows, inner) =
+        unsafe { (room.table(cut.examples * positions, row), room.table(cut.slab * taps, inner_at)) };
+    let (plane, size, slices, target) = (conv.positions(), conv.results(), cut.slices, job.target);
+    let partial = room.take(if slices > 1 { slices * size } else { 0 });
+    let work = Work { job: *job, cut, weights, whole, planes, rows, inner, partial };
+    pool.run(work.tasks(), &|task| work.run(task));
     if slices > 1 {
         pool.run(conv.result_batch() * conv.outputs, &|task| {
             let (n, o) = (task / conv.outputs, task % conv.outputs);
             scratch::with(Slot::Patches, plane, |sums: *mut T| {
                 // SAFETY: one plane of each slice's matrix, and the plane of the result that belongs to this task.
                 unsafe {
-                    columns_raw(Reduction::Sum, job.partial.at(task * plane), size, slices, plane, sums);
+                    columns_raw(Reduction::Sum, work.partial.at(task * plane), size, slices, plane, sums);
                     let to = job.out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
                     write_out(sums, 1, 1, ([0; 3], output), to, 0, target);
                 }
@@ -159,14 +172,14 @@ pub(super) fn run<T: Float + Element>(
     }
 }
 
-impl<T: Float + Element> Job<'_, T> {
+impl<T: Float + Element> Work<'_, T> {
     fn tasks(&self) -> usize {
         let Cut { groups, bands, blocks, slices, .. } = self.cut;
-        self.conv.group_count() * groups * bands * blocks * slices
+        self.job.conv.group_count() * groups * bands * blocks * slices
     }
 
     fn run(&self, task: usize) {
-        let (conv, cut) = (self.conv, &self.cut);
+        let (conv, cut) = (self.job.conv, &self.cut);
         let (slice, rest) = (task % cut.slices, task / cut.slices);
         let (block, rest) = (rest % cut.blocks, rest / cut.blocks);
         let (band, rest) = (rest % cut.bands, rest / cut.bands);
@@ -196,7 +209,7 @@ impl<T: Float + Element> Job<'_, T> {
                         // SAFETY: a plane of the input, and the room that the scratch has for it.
                         unsafe {
                             let to = padded.add((e * cut.slab + c) * size);
-                            planes.copy(conv, self.x[from..].as_ptr(), to);
+                            planes.copy(conv, self.job.x.at(from), to);
                         }
                     }
                 }
@@ -211,7 +224,7 @@ impl<T: Float + Element> Job<'_, T> {
                 unsafe {
                     let from = sums.add(e * here * columns);
                     if cut.slices == 1 {
-                        let to = self.out.at(out0 + n * conv.out_strides[0] + o0 * conv.out_strides[1]);
+                        let to = self.job.out.at(out0 + n * conv.out_strides[0] + o0 * conv.out_strides[1]);
                         write_out(
                             from,
                             columns,
@@ -219,7 +232,7 @@ impl<T: Float + Element> Job<'_, T> {
                             (first, count),
                             to,
                             conv.out_strides[1],
-                            self.target,
+                            self.job.target,
                         );
                     } else {
                         let (plane, o) = (conv.positions(), g * conv.group_outputs() + o0);
@@ -242,9 +255,10 @@ impl<T: Float + Element> Job<'_, T> {
         sums: *mut T,
         add: bool,
     ) {
-        let (conv, cut, width, taps) = (self.conv, &self.cut, T::width(), self.conv.taps());
+        let (conv, cut, width) = (self.job.conv, &self.cut, T::width());
+        let taps = conv.taps();
         for (piece, inner) in self.inner[..channels * taps].chunks(DEPTH).enumerate() {
-            for p in 0..cut.panels.min(self.weights.count() - block * cut.panels) {
+            for p in 0..cut.panels.min(self.weights.panels - block * cut.panels) {
                 let panel = block * cut.panels + p;
                 let work = micro::Task {
                     x: padded,

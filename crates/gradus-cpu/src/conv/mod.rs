@@ -22,6 +22,7 @@ mod micro;
 mod packed;
 mod phases;
 mod reference;
+mod room;
 mod segments;
 mod winograd;
 
@@ -30,11 +31,14 @@ use thiserror::Error;
 use crate::Pool;
 use crate::matmul::{Element, Layout, MatMul};
 use crate::reduce::Shared;
+use crate::scratch::Line as Storage;
 use crate::vmath::Float;
 pub(crate) use correlate::CorrelateKernel;
 pub(crate) use depthwise::{DepthwiseKernel, FlatKernel};
 pub use micro::Micro;
+pub(crate) use reference::strong_term;
 pub use reference::reference;
+pub(crate) use room::{Need, Room};
 pub(crate) use segments::Line;
 pub(crate) use winograd::WinogradKernel;
 
@@ -122,6 +126,9 @@ pub struct Conv {
     pub(crate) x_strides: [usize; 2],
     /// Distances between output channels and between input channels of the kernel.
     pub(crate) k_strides: [usize; 2],
+    /// Where the first tap lies in the kernel's slice, and distances between taps.
+    pub(crate) k_first: usize,
+    pub(crate) k_steps: [isize; MAX_SPATIAL],
     /// Distances between examples and between channels of the result.
     pub(crate) out_strides: [usize; 2],
 }
@@ -180,6 +187,8 @@ impl Conv {
             batch_groups: 1,
             x_strides: [0; 2],
             k_strides: [0; 2],
+            k_first: 0,
+            k_steps: [0; MAX_SPATIAL],
             out_strides: [0; 2],
         };
         Ok(conv.contiguous())
@@ -190,6 +199,7 @@ impl Conv {
         let size = |s: &Spatial| s.iter().product::<usize>();
         self.x_strides = [self.channels * size(&self.input), size(&self.input)];
         self.k_strides = [self.group_channels() * size(&self.kernel), size(&self.kernel)];
+        (self.k_first, self.k_steps) = (0, self.dense_steps());
         let plane = size(&self.output());
         self.out_strides = [self.outputs * plane, plane];
         self
@@ -249,6 +259,42 @@ impl Conv {
     pub fn strides(mut self, x: [usize; 2], kernel: [usize; 2], out: [usize; 2]) -> Self {
         (self.x_strides, self.k_strides, self.out_strides) = (x, kernel, out);
         self
+    }
+
+    /// Where the kernel's first tap lies in its slice, and the distances between taps along each spatial axis: negative
+    /// ones read the kernel backwards, as an input gradient does. Set these last, with the strides.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn taps_at(mut self, first: usize, steps: &[isize]) -> Result<Self, ConvError> {
+        let extents = &self.kernel[MAX_SPATIAL - steps.len().min(MAX_SPATIAL)..];
+        let dense = spread(steps, 0)?;
+        self.k_first = first;
+        self.k_steps = self.dense_steps();
+        for d in MAX_SPATIAL - extents.len()..MAX_SPATIAL {
+            if self.kernel[d] > 1 {
+                self.k_steps[d] = dense[d];
+            }
+        }
+        Ok(self)
+    }
+
+    /// Distances between the taps of a kernel that lie one after another.
+    fn dense_steps(&self) -> [isize; MAX_SPATIAL] {
+        [self.kernel[1] * self.kernel[2], self.kernel[2], 1].map(|step| step as isize)
+    }
+
+    /// Whether the taps between two channels lie one after another.
+    pub(crate) fn has_dense_taps(&self) -> bool {
+        let dense = self.dense_steps();
+        (0..MAX_SPATIAL).all(|d| self.kernel[d] == 1 || self.k_steps[d] == dense[d])
+    }
+
+    /// Where tap `t`, counted row by row, lies beside the first.
+    pub(crate) fn tap(&self, t: usize) -> isize {
+        let [_, height, width] = self.kernel;
+        let at = [t / width / height, t / width % height, t % width];
+        (0..MAX_SPATIAL).map(|d| at[d] as isize * self.k_steps[d]).sum()
     }
 
     /// Extents of the result along the [`MAX_SPATIAL`] axes; 0 where the kernel does not fit.
@@ -326,7 +372,15 @@ impl Conv {
             if need <= len { Ok(()) } else { Err(ConvError::Length { operand, need, len }) }
         };
         fits("the input", last([self.batch, self.channels], self.x_strides, self.input.iter().product()), x)?;
-        fits("the kernel", last([self.outputs, self.group_channels()], self.k_strides, self.taps()), kernel)?;
+        if self.outputs > 0 && self.group_channels() > 0 {
+            let ends = |sign: isize| {
+                let reach = |d: usize| (self.kernel[d] as isize - 1) * self.k_steps[d];
+                (0..MAX_SPATIAL).map(|d| reach(d) * sign).filter(|&r| r > 0).sum::<isize>() as usize
+            };
+            let planes = last([self.outputs, self.group_channels()], self.k_strides, 1);
+            fits("the kernel", self.k_first + planes + ends(1), kernel)?;
+            fits("the kernel, backwards,", ends(-1), self.k_first)?;
+        }
         let counts = [self.result_batch(), self.outputs];
         fits("the result", last(counts, self.out_strides, self.positions()), out)?;
         // From the inside out, each axis has to step over all that lies inside it.
@@ -354,90 +408,87 @@ impl Conv {
         out: &mut [T],
     ) -> Result<(), ConvError> {
         self.check(x.len(), kernel.len(), out.len())?;
-        // SAFETY: the lengths have just been checked, and nobody else has the result.
-        unsafe { self.run_unchecked(pool, x, kernel, out.as_mut_ptr()) };
+        let mut lines = vec![Storage::ZERO; self.need::<T>().room.div_ceil(size_of::<Storage>())];
+        // SAFETY: the lengths have just been checked, nobody else has the result, and there is as much room as needed.
+        unsafe {
+            let room = Room::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
+            self.run_raw(pool, x.as_ptr(), kernel.as_ptr(), out.as_mut_ptr(), room);
+        }
         Ok(())
     }
 
-    /// [`run`](Self::run) into memory that may hold anything.
+    /// Whether operands and result of these lengths fit.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
+    pub(crate) fn fits(&self, x: usize, kernel: usize, out: usize) -> Result<(), ConvError> {
+        self.check(x, kernel, out)
+    }
+
+    /// [`run`](Self::run) on pointers, into memory that may hold anything; true when all results are known to be finite.
     ///
     /// # Safety
-    /// `out` is valid for writes of `len` elements, apart from the operands, and nobody else uses it meanwhile.
-    pub(crate) unsafe fn run_into<T: Float + Element>(
+    /// Operands and result [fit](Self::fits) what the pointers point to, the result is apart from the operands and
+    /// nobody else uses it meanwhile; the room is as large as [`need`](Self::need) says.
+    pub(crate) unsafe fn run_raw<T: Float + Element>(
         &self,
         pool: &Pool,
-        x: &[T],
-        kernel: &[T],
+        x: *const T,
+        kernel: *const T,
         out: *mut T,
-        len: usize,
-    ) -> Result<(), ConvError> {
-        self.check(x.len(), kernel.len(), len)?;
-        // SAFETY: the lengths have just been checked; the caller's promise.
-        unsafe { self.run_unchecked(pool, x, kernel, out) };
-        Ok(())
-    }
-
-    /// # Safety
-    /// The operands' lengths have been checked, and so has the room at `out`, which is this call's own.
-    unsafe fn run_unchecked<T: Float + Element>(&self, pool: &Pool, x: &[T], kernel: &[T], out: *mut T) {
-        let out = Shared(out);
+        room: Room,
+    ) -> bool {
+        let (x, kernel) = (Shared(x.cast_mut()), Shared(kernel.cast_mut().wrapping_add(self.k_first)));
+        let target = Target::plain(&self.output());
+        let job = Job { conv: self, pool, x, kernel, out: Shared(out), target, room };
         if self.results() == 0 {
-            return;
-        }
-        if self.channels == 0 || self.input.contains(&0) {
-            self.clear(out);
+            true
+        } else if self.channels == 0 || self.input.contains(&0) {
+            job.clear();
+            true
         } else if phases::apply(self) {
-            phases::run(self, pool, x, kernel, out);
+            phases::run(&job)
         } else {
-            self.dispatch(pool, x, kernel, out, Target::plain(&self.output()));
+            job.dispatch()
         }
     }
 
-    /// Zeros in every element of the result, and nowhere between them; its room has been checked.
-    fn clear<T: Float>(&self, out: Shared<T>) {
-        for n in 0..self.result_batch() {
-            for o in 0..self.outputs {
-                let plane = out.at(n * self.out_strides[0] + o * self.out_strides[1]);
-                // Written before it is borrowed: the memory may hold anything.
-                for p in 0..self.positions() {
-                    // SAFETY: a plane of the result, whose room has been checked.
-                    unsafe { plane.add(p).write(T::ZERO) };
-                }
-            }
+    /// Example, output channel and position of element `i` of a result that has no gaps.
+    pub(crate) fn place_of(&self, i: usize) -> [usize; 3] {
+        let (plane, p) = (i / self.positions(), i % self.positions());
+        if self.out_strides[1] == self.positions() {
+            [plane / self.outputs, plane % self.outputs, p]
+        } else {
+            [plane % self.result_batch(), plane / self.result_batch(), p]
         }
     }
 
-    /// Chooses the path, from the shape alone. Lengths have been checked.
-    fn dispatch<T: Float + Element>(
-        &self,
-        pool: &Pool,
-        x: &[T],
-        kernel: &[T],
-        out: Shared<T>,
-        target: Target,
-    ) {
+    /// What running it needs beside the operands.
+    pub(crate) fn need<T: Float + Element>(&self) -> Need {
+        if self.results() == 0 || self.channels == 0 || self.input.contains(&0) {
+            Need::default()
+        } else if phases::apply(self) {
+            phases::need::<T>(self)
+        } else {
+            self.way(Target::plain(&self.output())).need::<T>(self)
+        }
+    }
+
+    /// Chooses the path, from the shape alone.
+    fn way(&self, target: Target) -> Way {
         let plain = target == Target::plain(&self.output());
         let positions = self.positions();
-        if plain && self.is_pointwise() && positions >= 64 && self.k_strides[1] == 1 {
-            self.pointwise(pool, x, kernel, out);
-            return;
+        if plain && self.is_pointwise() && positions >= 64 {
+            return Way::Pointwise;
         }
         let few = plain && self.group_outputs() <= depthwise::MAX_OUTPUTS;
         if few && self.lhs_dilation == [1; 3] && positions > self.taps() {
-            depthwise::run(self, pool, x, kernel, out);
-            return;
+            return Way::Depthwise;
         }
-        let done = if few && positions <= self.taps() {
-            correlate::run(self, pool, x, kernel, out)
-        } else {
-            winograd::run(self, pool, x, kernel, out, target)
-        };
-        if !done {
-            indirect::run(self, pool, x, kernel, out, target);
+        if few && positions <= self.taps() {
+            return Way::Correlate;
         }
+        if plain { Way::Winograd } else { Way::Indirect }
     }
 
     fn is_pointwise(&self) -> bool {
@@ -451,31 +502,102 @@ impl Conv {
     }
 
     /// A kernel of one tap is a matrix: `out[n] = kernel · x[n]`.
-    fn pointwise<T: Float + Element>(&self, pool: &Pool, x: &[T], kernel: &[T], out: Shared<T>) {
+    fn product(&self) -> MatMul {
         let layout = |strides: [usize; 2]| {
             let mut layout = Layout::strided(strides[1] as isize, 1);
             layout.batch[0] = strides[0] as isize;
             layout
         };
         let weights = Layout::strided(self.k_strides[0] as isize, self.k_strides[1] as isize);
-        let mut product = MatMul::new(
-            self.outputs,
-            self.positions(),
-            self.channels,
-            weights,
-            layout(self.x_strides),
-            layout(self.out_strides),
-        );
+        let (x, out) = (layout(self.x_strides), layout(self.out_strides));
+        let mut product = MatMul::new(self.outputs, self.positions(), self.channels, weights, x, out);
         product.batch[0] = self.batch;
-        // SAFETY: `check` has compared all strides with the slices, and results do not coincide.
+        product
+    }
+}
+
+/// The ways to convolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Pointwise,
+    Depthwise,
+    Correlate,
+    Winograd,
+    Indirect,
+}
+
+impl Way {
+    /// What it needs; the last two may end as the one after them, whose needs are theirs too.
+    fn need<T: Float + Element>(self, conv: &Conv) -> Need {
+        match self {
+            Way::Pointwise => Need { packed: conv.product().packed::<T>(), ..Need::default() },
+            Way::Depthwise => depthwise::need::<T>(conv),
+            Way::Correlate => correlate::need::<T>(conv).either(indirect::need::<T>(conv)),
+            Way::Winograd => winograd::need::<T>(conv).either(indirect::need::<T>(conv)),
+            Way::Indirect => indirect::need::<T>(conv),
+        }
+    }
+}
+
+/// A convolution under way: its operands, from their first elements on, where results go, and room to work in.
+#[derive(Clone, Copy)]
+struct Job<'a, T> {
+    conv: &'a Conv,
+    pool: &'a Pool,
+    x: Shared<T>,
+    kernel: Shared<T>,
+    out: Shared<T>,
+    target: Target,
+    room: Room,
+}
+
+impl<T: Float + Element> Job<'_, T> {
+    /// Runs it the chosen way; true when all results are known to be finite. What is not may take another way.
+    fn dispatch(&self) -> bool {
+        let finite = match self.conv.way(self.target) {
+            Way::Correlate => correlate::run(self),
+            Way::Winograd => winograd::run(self),
+            Way::Indirect => false,
+            Way::Pointwise => {
+                self.pointwise();
+                return false;
+            }
+            Way::Depthwise => {
+                depthwise::run(self);
+                return false;
+            }
+        };
+        if !finite {
+            indirect::run(self);
+        }
+        finite
+    }
+
+    /// Zeros in every element of the result, and nowhere between them.
+    fn clear(&self) {
+        let conv = self.conv;
+        for n in 0..conv.result_batch() {
+            for o in 0..conv.outputs {
+                let plane = self.out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
+                // Written before it is borrowed: the memory may hold anything.
+                for p in 0..conv.positions() {
+                    // SAFETY: a plane of the result, whose room has been checked.
+                    unsafe { plane.add(p).write(<T as Float>::ZERO) };
+                }
+            }
+        }
+    }
+
+    fn pointwise(&self) {
+        // SAFETY: all strides have been compared with the operands' lengths, and results do not coincide.
         unsafe {
-            product.run_raw(
-                pool,
+            self.conv.product().run_raw(
+                self.pool,
                 <T as Element>::ONE,
-                kernel.as_ptr(),
-                x.as_ptr(),
+                self.kernel.0,
+                self.x.0,
                 <T as Element>::ZERO,
-                out.0,
+                self.out.0,
                 &|_| (),
             );
         }

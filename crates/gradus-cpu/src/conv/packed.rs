@@ -1,8 +1,7 @@
 //! What the inner kernel reads: the input's planes with their zeros around them, and the kernel in panels.
 
 use super::segments::{Line, write};
-use super::{Conv, Spatial};
-use crate::Pool;
+use super::{Conv, Job, Spatial};
 use crate::matmul::{Element, transpose};
 use crate::reduce::Shared;
 use crate::vmath::Float;
@@ -85,50 +84,66 @@ impl Planes {
 /// Elements of a kernel's panels that a task packs at least.
 const GRAIN: usize = 1 << 14;
 
-/// The kernel of every group, in panels: for each group, panel and inner index a row of columns, zeros beyond the last.
+/// The kernel of every group, in panels: for each group, panel and inner index a row of columns, zeros beyond
+/// the last.
 pub(super) struct Panels<T> {
-    elements: Vec<T>,
-    width: usize,
-    panels: usize,
+    elements: Shared<T>,
+    /// Panels of a group.
+    pub panels: usize,
     inner: usize,
 }
 
 impl<T: Float + Element> Panels<T> {
-    pub fn new(conv: &Conv, pool: &Pool, kernel: &[T]) -> Self {
-        let (taps, outputs, channels) = (conv.taps(), conv.group_outputs(), conv.group_channels());
-        let width = T::width();
-        let panels = outputs.div_ceil(width);
+    /// Panels of a group.
+    pub fn count_of(conv: &Conv) -> usize {
+        conv.group_outputs().div_ceil(T::width())
+    }
+
+    /// Elements of all panels.
+    pub fn elements_of(conv: &Conv) -> usize {
+        conv.group_count() * Self::count_of(conv) * conv.group_channels() * conv.taps() * T::width()
+    }
+
+    /// Packs the kernel to `elements`, which has room for it.
+    pub fn new(job: &Job<'_, T>, elements: Shared<T>) -> Self {
+        let conv = job.conv;
+        let (taps, outputs, channels, width) =
+            (conv.taps(), conv.group_outputs(), conv.group_channels(), T::width());
+        let panels = Self::count_of(conv);
         let inner = channels * taps;
-        let mut elements = vec![<T as Float>::ZERO; conv.group_count() * panels * inner * width];
-        let to = Shared(elements.as_mut_ptr());
+        let (dense, stride) = (conv.has_dense_taps(), conv.k_strides[0] as isize);
         let piece = (GRAIN / (taps * width)).max(1);
         let pieces = channels.div_ceil(piece);
-        pool.run(conv.group_count() * panels * pieces, &|task| {
+        job.pool.run(conv.group_count() * panels * pieces, &|task| {
             let (c0, block) = (task % pieces * piece, task / pieces);
             let (g, panel) = (block / panels, block % panels);
             let columns = (outputs - panel * width).min(width);
             let [_, k0, _] = conv.group_offsets(g);
             for c in c0..(c0 + piece).min(channels) {
-                let from = k0 + panel * width * conv.k_strides[0] + c * conv.k_strides[1];
-                // SAFETY: `taps` elements of each of the panel's output channels, which the check of lengths covers,
-                // and rows of the panel that belong to this task alone.
+                let from = job.kernel.at(k0 + panel * width * conv.k_strides[0] + c * conv.k_strides[1]);
+                // SAFETY: the taps of each of the panel's output channels, which the check of lengths covers, and rows
+                // of the panel that belong to this task alone.
                 unsafe {
-                    let corner = kernel.as_ptr().wrapping_add(from).cast_mut();
-                    let to = to.at((block * inner + c * taps) * width);
-                    transpose(columns, taps, (corner, conv.k_strides[0] as isize, 1), to, width);
+                    let to = elements.at((block * inner + c * taps) * width);
+                    if columns < width {
+                        to.write_bytes(0, taps * width);
+                    }
+                    if dense {
+                        transpose(columns, taps, (from, stride, 1), to, width);
+                    } else {
+                        for t in 0..taps {
+                            let column = (from.wrapping_offset(conv.tap(t)), stride, 0);
+                            transpose(columns, 1, column, to.add(t * width), width);
+                        }
+                    }
                 }
             }
         });
-        Panels { elements, width, panels, inner }
-    }
-
-    /// Panels of a group.
-    pub fn count(&self) -> usize {
-        self.panels
+        Panels { elements, panels, inner }
     }
 
     /// Row `inner` of a panel.
     pub fn row(&self, group: usize, panel: usize, inner: usize) -> *const T {
-        self.elements[((group * self.panels + panel) * self.inner + inner) * self.width..].as_ptr()
+        self.elements.at(((group * self.panels + panel) * self.inner + inner) * T::width())
     }
 }

@@ -1,8 +1,7 @@
 //! Input dilation without multiplying zeros: results whose positions leave the same remainder meet the same taps, so
 //! each remainder is a convolution of its own, undilated, with every so many-th tap.
 
-use super::{Conv, MAX_SPATIAL, Spatial, Target};
-use crate::Pool;
+use super::{Conv, Job, MAX_SPATIAL, Need, Target};
 use crate::matmul::Element;
 use crate::reduce::Shared;
 use crate::vmath::Float;
@@ -70,14 +69,12 @@ fn along(conv: &Conv, d: usize) -> Vec<Phase> {
         .collect()
 }
 
-/// Convolves phase by phase; lengths have been checked.
-pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel: &[T], out: Shared<T>) {
+/// Calls `f(convolution, where its kernel begins, where its results go)` for each phase that has taps; says whether there
+/// are results that no tap reaches.
+fn each(conv: &Conv, mut f: impl FnMut(&Conv, isize, Target)) -> bool {
     let output = conv.output();
     let steps = [output[1] * output[2], output[2], 1];
     let axes: [Vec<Phase>; MAX_SPATIAL] = std::array::from_fn(|d| along(conv, d));
-    if axes.iter().flatten().any(|phase| phase.taps == 0) {
-        conv.clear(out);
-    }
     for a in &axes[0] {
         for b in &axes[1] {
             for c in &axes[2] {
@@ -85,47 +82,47 @@ pub(super) fn run<T: Float + Element>(conv: &Conv, pool: &Pool, x: &[T], kernel:
                 if phase.iter().any(|p| p.taps == 0) {
                     continue;
                 }
-                let taps: Spatial = std::array::from_fn(|d| phase[d].taps);
-                let part = gather(conv, kernel, &phase);
-                let count: usize = taps.iter().product();
                 let mut sub = *conv;
-                sub.kernel = taps;
                 sub.lhs_dilation = [1; MAX_SPATIAL];
-                sub.k_strides = [conv.group_channels() * count, count];
                 for d in 0..MAX_SPATIAL {
+                    let taps = phase[d].taps;
+                    sub.kernel[d] = taps;
+                    sub.k_steps[d] = conv.k_steps[d] * phase[d].tap_step as isize;
                     sub.low[d] = phase[d].low;
                     sub.rhs_dilation[d] = phase[d].rhs_dilation;
                     // Whatever padding gives this phase its number of results.
                     let reach =
-                        (phase[d].positions - 1) * sub.stride[d] + (taps[d] - 1) * sub.rhs_dilation[d] + 1;
+                        (phase[d].positions - 1) * sub.stride[d] + (taps - 1) * sub.rhs_dilation[d] + 1;
                     sub.high[d] = reach as isize - sub.input[d] as isize - sub.low[d];
                 }
+                let first = (0..MAX_SPATIAL).map(|d| phase[d].tap as isize * conv.k_steps[d]).sum();
                 let target = Target {
                     step: std::array::from_fn(|d| steps[d] * conv.lhs_dilation[d]),
                     offset: (0..MAX_SPATIAL).map(|d| phase[d].position * steps[d]).sum(),
                 };
-                sub.dispatch(pool, x, &part, out, target);
+                f(&sub, first, target);
             }
         }
     }
+    axes.iter().flatten().any(|phase| phase.taps == 0)
 }
 
-/// The taps of a phase, contiguous.
-fn gather<T: Float>(conv: &Conv, kernel: &[T], phase: &[&Phase; MAX_SPATIAL]) -> Vec<T> {
-    let mut part = Vec::new();
-    for o in 0..conv.outputs {
-        for c in 0..conv.group_channels() {
-            let base = o * conv.k_strides[0] + c * conv.k_strides[1];
-            for d in 0..phase[0].taps {
-                for h in 0..phase[1].taps {
-                    for w in 0..phase[2].taps {
-                        let tap = |axis: usize, i: usize| phase[axis].tap + i * phase[axis].tap_step;
-                        let place = (tap(0, d) * conv.kernel[1] + tap(1, h)) * conv.kernel[2] + tap(2, w);
-                        part.push(kernel[base + place]);
-                    }
-                }
-            }
-        }
+/// What the neediest phase needs.
+pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
+    let mut need = Need::default();
+    each(conv, |sub, _, target| need = need.either(sub.way(target).need::<T>(sub)));
+    need
+}
+
+/// Convolves phase by phase; true when all results are known to be finite.
+pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
+    if each(job.conv, |_, _, _| ()) {
+        job.clear();
     }
-    part
+    let mut finite = true;
+    each(job.conv, |sub, first, target| {
+        let kernel = Shared(job.kernel.0.wrapping_offset(first));
+        finite &= Job { conv: sub, kernel, target, ..*job }.dispatch();
+    });
+    finite
 }

@@ -25,7 +25,8 @@ pub fn reference<T: Float>(conv: &Conv, x: &[T], kernel: &[T], out: &mut [T]) {
                             ];
                             let Some(place) = source(conv, at, tap) else { continue };
                             let left = x[x0 + n * conv.x_strides[0] + c * conv.x_strides[1] + place];
-                            let right = kernel[k0 + o * conv.k_strides[0] + c * conv.k_strides[1] + k];
+                            let first = conv.k_first + k0 + o * conv.k_strides[0] + c * conv.k_strides[1];
+                            let right = kernel[(first as isize + conv.tap(k)) as usize];
                             sum += left.to_f64() * right.to_f64();
                         }
                     }
@@ -48,4 +49,37 @@ fn source(conv: &Conv, at: [usize; 3], tap: [usize; 3]) -> Option<usize> {
         place = place * conv.input[d] + (i / spread) as usize;
     }
     Some(place)
+}
+
+/// Element `p` of plane (`n`, `o`) of the result, its terms added one by one, those with an exact zero left out.
+///
+/// # Safety
+/// The operands are valid for what the convolution reads of them, from their first elements on.
+pub(crate) unsafe fn strong_term<T: Float>(
+    conv: &Conv,
+    x: *const T,
+    kernel: *const T,
+    [n, o, p]: [usize; 3],
+) -> T {
+    let output = conv.output();
+    let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
+    let (g, inside) = (o / conv.group_outputs(), o % conv.group_outputs());
+    let [x0, k0, _] = conv.group_offsets(g);
+    let mut sum = T::ZERO;
+    for k in 0..conv.taps() {
+        let tap = [k / conv.kernel[2] / conv.kernel[1], k / conv.kernel[2] % conv.kernel[1], k % conv.kernel[2]];
+        let Some(place) = source(conv, at, tap) else { continue };
+        for c in 0..conv.group_channels() {
+            let first = conv.k_first + k0 + inside * conv.k_strides[0] + c * conv.k_strides[1];
+            // SAFETY: the caller's promise.
+            let (left, right) = unsafe {
+                let left = *x.add(x0 + n * conv.x_strides[0] + c * conv.x_strides[1] + place);
+                (left, *kernel.wrapping_add(first).wrapping_offset(conv.tap(k)))
+            };
+            if left != T::ZERO && right != T::ZERO {
+                sum = sum + left * right;
+            }
+        }
+    }
+    sum
 }

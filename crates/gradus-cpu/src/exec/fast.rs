@@ -1,14 +1,13 @@
-//! Primitives with a kernel of their own: convolution, pooling, gather, scatter-add, running sums and products.
+//! Primitives with a kernel of their own: pooling, gather, scatter-add, running sums and products.
 //!
 //! Each is made ready once, from its types; a form that the kernels do not take is left to the reference.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gradus_core::ops::{self, Op};
 use gradus_core::{DType, ErrorKind, Shape, Type};
 
 use crate::Pool;
-use crate::conv::Conv;
 use crate::matmul::Element;
 use crate::reduce::{Extents, Running, running};
 use crate::vmath::Float;
@@ -20,11 +19,6 @@ type Outputs<'a> = &'a [(*mut u8, Type)];
 /// A primitive ready to run.
 #[derive(Clone, Debug)]
 pub(super) enum Fast {
-    Conv {
-        conv: Conv,
-        double: bool,
-        strong: bool,
-    },
     Gather(Walk),
     ScatterAdd(Walk),
     /// `bytes` says that indices are numbers of taps.
@@ -119,15 +113,6 @@ impl Fast {
         let float = matches!(x.dtype, DType::F32 | DType::F64);
         let double = x.dtype == DType::F64;
         match op {
-            Op::Conv(c) if float => {
-                let kernel = inputs[1];
-                let (input, window) = (&x.shape[2..], &kernel.shape[2..]);
-                let conv = Conv::new(x.shape[0], x.shape[1], kernel.shape[0], input, window).ok()?;
-                let conv = conv.stride(&c.stride).ok()?.padding(&c.low, &c.high).ok()?;
-                let conv = conv.dilation(&c.lhs_dilation, &c.rhs_dilation).ok()?;
-                let conv = conv.groups(c.feature_groups, c.batch_groups).ok()?;
-                Some(Fast::Conv { conv, double, strong: c.strong })
-            }
             Op::Gather(g) => Some(Fast::Gather(Walk::new(g.axis, g.batch, x, inputs[1]))),
             Op::ScatterAdd(s) if float => Some(Fast::ScatterAdd(Walk::new(s.axis, s.batch, x, inputs[1]))),
             Op::MaxPool(p) if float && outputs[0].shape.size() > 0 => {
@@ -153,6 +138,17 @@ impl Fast {
         }
     }
 
+    /// Bytes that it allocates while it runs, at most.
+    pub(super) fn allocates(&self, inputs: &[&Type]) -> usize {
+        match self {
+            Fast::Gather(_) => inputs[1].shape.size() * size_of::<usize>(),
+            Fast::MaxPool { window, planes, double, .. } | Fast::SumPool { window, planes, double } => {
+                window.allocates(*planes, if *double { 8 } else { 4 })
+            }
+            Fast::ScatterAdd(_) | Fast::Running { .. } => 0,
+        }
+    }
+
     /// Runs it; false when the reference has to decide.
     ///
     /// # Safety
@@ -166,10 +162,6 @@ impl Fast {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
-                Fast::Conv { conv, double: true, strong } => {
-                    Ok(convolve::<f64>(conv, *strong, inputs, outputs, pool))
-                }
-                Fast::Conv { conv, strong, .. } => Ok(convolve::<f32>(conv, *strong, inputs, outputs, pool)),
                 Fast::Gather(walk) => gather(walk, inputs, outputs, pool).map(|()| true),
                 Fast::ScatterAdd(walk) if inputs[0].1.dtype == DType::F64 => {
                     scatter_add::<f64>(walk, inputs, outputs, pool).map(|()| true)
@@ -227,40 +219,6 @@ unsafe fn write<'a, T>(to: &(*mut u8, Type)) -> &'a mut [T] {
         std::ptr::write_bytes(to.0, 0, to.1.bytes());
         std::slice::from_raw_parts_mut(to.0.cast(), to.1.shape.size())
     }
-}
-
-/// # Safety
-/// As for [`Fast::run`].
-#[allow(clippy::eq_op)] // only NaN differs from itself
-unsafe fn convolve<T: Float + Element>(
-    conv: &Conv,
-    strong: bool,
-    inputs: Inputs<'_>,
-    outputs: Outputs<'_>,
-    pool: &Pool,
-) -> bool {
-    let (out, len) = (outputs[0].0.cast::<T>(), outputs[0].1.shape.size());
-    // SAFETY: the caller's promise.
-    let done = unsafe {
-        let (x, kernel) = (read::<T>(&inputs[0]), read::<T>(&inputs[1]));
-        conv.run_into(pool, x, kernel, out, len)
-    };
-    if done.is_err() {
-        return false;
-    }
-    if !strong {
-        return true;
-    }
-    // An exact zero beside an infinity leaves NaN behind: the reference knows which terms to leave out.
-    // SAFETY: the convolution has written every element.
-    let out = unsafe { std::slice::from_raw_parts(out, len) };
-    let nan = AtomicBool::new(false);
-    pool.run_ranges(len, 1 << 16, &|range| {
-        if out[range].iter().fold(false, |nan, v| nan | (v != v)) {
-            nan.store(true, Ordering::Relaxed);
-        }
-    });
-    !nan.into_inner()
 }
 
 /// # Safety

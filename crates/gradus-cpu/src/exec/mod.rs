@@ -10,7 +10,8 @@
 //! * `strided`: movement;
 //! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
 //! * `replay`: loops gone through against themselves, from a few stored states;
-//! * `fast`: convolution, pooling, gather and scatter-add;
+//! * `convolution`: convolutions;
+//! * `fast`: pooling, gather and scatter-add;
 //! * `unpool`: transposes of pooling;
 //! * `primitive`: every other primitive, by its reference evaluation.
 //!
@@ -18,9 +19,11 @@
 
 mod bits;
 mod control;
+mod convolution;
 mod fast;
 mod lanes;
 mod memory;
+mod needs;
 mod primitive;
 mod product;
 mod profile;
@@ -43,6 +46,7 @@ use smallvec::SmallVec;
 
 use crate::Pool;
 use memory::{Memory, Scratch};
+pub use needs::needs;
 pub use profile::{KernelProfile, Profile};
 use program::Program;
 use results::Held;

@@ -27,17 +27,21 @@ pub(super) struct Ready {
     batch: Vec<(usize, [isize; 3])>,
 }
 
+/// The product as the kernels know it, its operands beginning where their offsets say.
+pub(super) fn matmul(product: &Product) -> MatMul {
+    let [m, n, k] = product.size;
+    let [a, b, c] = [product.a, product.b, product.c].map(|(_, row, col)| Layout::strided(row, col));
+    let mut matmul = MatMul::new(m, n, k, a, b, c);
+    for &(extent, [a, b, c]) in product.batch.iter().rev() {
+        matmul = matmul.batched(extent, a, b, c).expect("the planner keeps to the batch axes there are");
+    }
+    matmul
+}
+
 impl Ready {
     pub(super) fn new(product: &Product, plan: &Plan) -> Self {
         let place = |v| plan.place(v).expect("values that kernels touch have a place");
-        let [m, n, k] = product.size;
-        let a = Layout::strided(product.a.1, product.a.2);
-        let b = Layout::strided(product.b.1, product.b.2);
-        let c = Layout::strided(product.c.1, product.c.2);
-        let mut matmul = MatMul::new(m, n, k, a, b, c);
-        for &(extent, [a, b, c]) in product.batch.iter().rev() {
-            matmul = matmul.batched(extent, a, b, c).expect("the planner keeps to the batch axes there are");
-        }
+        let matmul = matmul(product);
         Ready {
             matmul,
             places: [place(product.lhs), place(product.rhs), place(product.out)],

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::control::Control;
 use super::fast::Fast;
 use super::memory::Memory;
-use super::{primitive, product, region, small, strided, tile, unpool};
+use super::{convolution, primitive, product, region, small, strided, tile, unpool};
 use crate::Pool;
 
 /// A plan ready to run.
@@ -27,6 +27,7 @@ enum Ready {
     Region(region::Compiled),
     Small(small::Compiled),
     Product(product::Ready),
+    Convolution(convolution::Ready),
     Assemble(Assemble, Vec<Place>, Place, usize),
     Unpool(unpool::Ready),
     Primitive(Op, Option<Fast>, Operands, Site),
@@ -126,6 +127,7 @@ impl Ready {
                 }
             }
             Work::Product(p) => Ready::Product(product::Ready::new(p, plan)),
+            Work::Convolution(c) => Ready::Convolution(convolution::Ready::new(c, kernel, plan)),
             Work::Assemble(a) => {
                 let parts = a.parts.iter().map(|p| place(p.value)).collect();
                 Ready::Assemble(a.clone(), parts, place(a.out), plan.graph().ty(a.out).bytes())
@@ -158,6 +160,7 @@ impl Ready {
                 Ready::Small(small) => small.run(memory),
                 Ready::Unpool(unpool) => unpool.run(memory, pool),
                 Ready::Product(product) => product.run(memory, pool),
+                Ready::Convolution(convolution) => convolution.run(memory, pool),
                 Ready::Assemble(a, parts, out, bytes) => {
                     let to = memory.at_mut(*out);
                     if a.zeroed {

@@ -100,6 +100,17 @@ pub(super) struct Compiled {
 /// Bytes of tiles that a region may keep busy.
 const CACHE: usize = 24 * 1024;
 
+/// Bytes of tiles that a thread keeps for a region, at most: all its values would have one.
+pub(super) fn tiles_bound(region: &Region) -> usize {
+    let slots = region.first_step() + region.steps.len();
+    let width = (0..slots).map(|s| region.slot(s as u16).0.size()).max().unwrap_or(4);
+    let row = match region.domain {
+        Domain::Rows { cols, .. } => cols,
+        _ => 0,
+    };
+    CACHE.max(slots * row * width).min(slots * region.domain.points() * width) + slots * 64
+}
+
 impl Compiled {
     pub(super) fn new(region: &Region, plan: &Plan, k: usize) -> Self {
         let place = |v: Var| plan.place(v).expect("values that kernels touch have a place");

@@ -9,6 +9,7 @@ mod blocks;
 mod element;
 mod kernel;
 mod layout;
+mod packed;
 mod repack;
 
 use std::ops::Range;
@@ -17,6 +18,7 @@ use crate::Pool;
 pub use blocks::Blocks;
 pub use element::Element;
 pub use layout::{Layout, MAX_BATCH, MatMulError};
+pub(crate) use packed::Packed;
 pub(crate) use repack::transpose;
 
 /// The sizes and layouts of a batched product of an `m × k` by a `k × n` matrix.

@@ -18,6 +18,11 @@ pub(super) fn pays(m: usize, n: usize, k: usize, row: isize) -> bool {
     row != 1 && m >= ROWS && n >= ROWS && k >= 8
 }
 
+/// Elements of the scratch for `m` rows and a slab of `depth`.
+pub(super) fn room(m: usize, depth: usize) -> usize {
+    m.next_multiple_of(ROWS) * DEPTH.min(depth)
+}
+
 /// Calls `f(first, depth, operand)` for each slab of the inner dimension of `a`, transposed into scratch.
 ///
 /// # Safety
@@ -30,7 +35,7 @@ pub(super) unsafe fn by_depth<T: Copy>(
 ) {
     // Whole register tiles: the kernel may then use the rows as they lie.
     let stride = m.next_multiple_of(ROWS);
-    scratch::with(Slot::Repack, stride * DEPTH.min(k), |packed: *mut T| {
+    scratch::with(Slot::Repack, room(m, k), |packed: *mut T| {
         for from in (0..k).step_by(DEPTH) {
             let depth = DEPTH.min(k - from);
             // SAFETY: the slab lies inside `a`, and the scratch holds `stride · depth` elements.

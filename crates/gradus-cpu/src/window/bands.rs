@@ -51,6 +51,19 @@ pub struct Bands {
     pub(super) padded: bool,
 }
 
+impl Window {
+    /// Bytes that pooling allocates while it runs, at most: the plan, and each thread's elements of a band.
+    pub(crate) fn allocates(&self, planes: usize, width: usize) -> usize {
+        let Some(bands) = Bands::new(self, planes, true) else { return 0 };
+        let (dealt, results) = bands.scratch();
+        let plan = size_of_val(&*bands.lines)
+            + size_of_val(&*bands.columns)
+            + size_of_val(&*bands.taps)
+            + size_of_val(&*bands.begins);
+        2 * plan + crate::Pool::expected() * (width * (dealt + results) + size_of::<i32>() * results)
+    }
+}
+
 /// A band: planes, depth and rows of results.
 #[derive(Clone, Copy)]
 pub(super) struct Band {

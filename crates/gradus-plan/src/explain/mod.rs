@@ -209,7 +209,7 @@ impl Kernel {
             },
             Work::Product(_) => "product",
             Work::Assemble(_) => "movement",
-            Work::Primitive(Op::Conv(_)) => "convolution",
+            Work::Convolution(_) | Work::Primitive(Op::Conv(_)) => "convolution",
             Work::Primitive(_) | Work::Unpool(_) => "primitive",
             Work::Control(..) => "control",
         }

@@ -3,7 +3,8 @@
 //! The heads of an attention come out of a batched product as `[batch, head, place, feature]` and go on as
 //! `[batch, place, head · feature]`: a permutation followed by a reshape that no strides can say, so a copy. Products
 //! and what is put together of parts can be written through strides at no cost, so they are written in the order of
-//! the permuted value: its buffer becomes their *home*, and they themselves a view of it.
+//! the permuted value: its buffer becomes their *home*, and they themselves a view of it. The gradient of a convolution's
+//! kernel comes out with its channels exchanged, and is written the way the kernel lies.
 
 use gradus_core::ops::{Axes, Op};
 use gradus_core::{Graph, Var};
@@ -30,6 +31,11 @@ impl Home {
     }
 }
 
+/// Whether axes 0 and 1 are exchanged, and only those.
+fn exchanges(axes: &[usize]) -> bool {
+    axes.starts_with(&[1, 0]) && axes[2..].iter().copied().eq(2..axes.len())
+}
+
 /// For each value that should be written in another order than its own, the value in that order.
 pub(super) fn homes(graph: &Graph) -> Vec<Option<Home>> {
     let n = graph.types().len();
@@ -37,11 +43,13 @@ pub(super) fn homes(graph: &Graph) -> Vec<Option<Home>> {
     let mut permuted: Vec<Option<(Var, Axes)>> = vec![None; n];
     let mut homes: Vec<Option<Home>> = (0..n).map(|_| None).collect();
     let mut made: Vec<bool> = vec![false; n];
+    let mut convolved: Vec<bool> = vec![false; n];
     let mut others: Vec<bool> = vec![false; n];
     for eqn in graph.eqns() {
         let writable = matches!(eqn.op, Op::Dot(_) | Op::Concat(_) | Op::Pad(_));
         for v in &eqn.outputs {
             made[v.index()] = writable;
+            convolved[v.index()] = matches!(eqn.op, Op::Conv(_));
         }
         match &eqn.op {
             Op::Permute(p) => {
@@ -50,6 +58,9 @@ pub(super) fn homes(graph: &Graph) -> Vec<Option<Home>> {
                     Some((root, before)) => (*root, p.axes.iter().map(|&a| before[a]).collect()),
                     None => (x, p.axes.clone()),
                 };
+                if convolved[x.index()] && homes[x.index()].is_none() && exchanges(&p.axes) {
+                    homes[x.index()] = Some(Home { buffer: eqn.outputs[0], axes: p.axes.clone() });
+                }
                 permuted[eqn.outputs[0].index()] = Some((root, axes));
             }
             Op::Reshape(to) => {

@@ -120,6 +120,7 @@ impl Fuser<'_> {
             Op::Reduce(_) => self.reduction(i),
             Op::Dot(_) if self.product(i) => {}
             Op::ScatterAdd(_) if self.unpool(i) => {}
+            Op::Conv(_) if self.convolution(i) => {}
             Op::Pad(_) | Op::Concat(_) => self.assemble(i),
             Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Replay(_) | Op::Call(_) => self.control(i)?,
             // Every other primitive is a kernel of its own.
@@ -432,6 +433,38 @@ impl Fuser<'_> {
                     if !matches!(&self.sources[v.index()], Source::View(_, view) if view.is_contiguous()) {
                         self.materialize(v);
                     }
+                }
+            }
+        }
+        false
+    }
+
+    /// A convolution read through views; false when this is none that the kernels take.
+    fn convolution(&mut self, i: usize) -> bool {
+        let graph = self.graph;
+        let eqn = &graph.eqns()[i];
+        let Op::Conv(conv) = &eqn.op else { return false };
+        let out = eqn.outputs[0];
+        for &v in &eqn.inputs {
+            if matches!(self.sources[v.index()], Source::Constant(..)) {
+                self.materialize(v);
+            }
+        }
+        for attempt in 0..2 {
+            for (buffer, to) in self.places(out) {
+                let (ty, to) = (graph.ty(out), (buffer, &to));
+                let Some(found) = resolve::convolution(conv, &eqn.inputs, ty, &self.sources, to) else {
+                    continue;
+                };
+                let reads = [found.x, found.kernel];
+                let work = Work::Convolution(Box::new(found));
+                let g = self.groups.barrier(work, self.stages[i], i, Some(i), &reads);
+                self.place(out, to, g);
+                return true;
+            }
+            if attempt == 0 {
+                for &v in &eqn.inputs {
+                    self.whole(v);
                 }
             }
         }

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::group::Body;
 use super::region::Writer;
 use super::{Fused, Fuser, Source, one};
+use crate::Needs;
 use crate::kernel::{Domain, Kernel, Region, Work};
 
 /// The kernels of all groups.
@@ -117,6 +118,7 @@ fn region_kernel(fuser: &Fuser<'_>, g: usize, region: Region) -> Kernel {
         reads: dedup(region.loads.iter().map(|l| l.value)),
         writes: region.stores.iter().map(|s| s.value).collect(),
         workspace: partials(&region, |v| graph.ty(v).dtype.size()),
+        needs: Needs::default(),
         workspace_at: 0,
         site: site(fuser, &eqns),
         stage: fuser.groups.list[g].stage,
@@ -179,6 +181,7 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
     let graph = fuser.graph;
     let (reads, writes): (SmallVec<[Var; 4]>, SmallVec<[Var; 2]>) = match &work {
         Work::Product(p) => (dedup([p.lhs, p.rhs]), one(p.out)),
+        Work::Convolution(c) => (dedup([c.x, c.kernel]), one(c.out)),
         Work::Assemble(a) => (dedup(reads), one(a.out)),
         Work::Unpool(u) => (dedup([u.indices, u.updates]), one(u.out)),
         Work::Primitive(_) | Work::Control(..) | Work::Region(_) => {
@@ -190,12 +193,16 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
             (fuser.operands[eqns[0]].iter().map(root).collect(), eqn.outputs.iter().copied().collect())
         }
     };
-    let workspace = match &work {
-        Work::Control(op, plans) => crate::control::workspace(op, plans),
-        _ => 0,
+    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
+    let (from, to) = (types(&reads), types(&writes));
+    let needs = match &work {
+        Work::Control(op, plans) => {
+            let inside = plans.iter().fold(Needs::default(), |most, p| most.either(p.most_needed()));
+            Needs { workspace: crate::control::workspace(op, plans), ..inside }
+        }
+        work => (fuser.options.needs)(work, &from, &to),
     };
-    let all = reads.iter().chain(&writes);
-    let bytes = all.map(|&v| graph.ty(v).bytes()).sum::<usize>() as f64;
+    let bytes = from.iter().chain(&to).map(Type::bytes).sum::<usize>() as f64;
     let flops = match &work {
         Work::Product(p) => {
             let [m, n, k] = p.size;
@@ -208,7 +215,8 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
         work,
         reads,
         writes,
-        workspace,
+        workspace: needs.workspace,
+        needs,
         workspace_at: 0,
         stage,
         eqns,

@@ -1,12 +1,12 @@
 //! What values are read from: a buffer through a view, or a constant.
 
-use gradus_core::ops::Dot;
-use gradus_core::{DType, Shape, Var};
+use gradus_core::ops::{Conv, Dot};
+use gradus_core::{DType, Shape, Type, Var};
 use smallvec::SmallVec;
 
 use super::group::Producer;
 use crate::View;
-use crate::kernel::{Domain, Level, Product};
+use crate::kernel::{Convolution, Domain, Level, Product};
 use crate::view::Dim;
 
 /// What a value is read from.
@@ -113,5 +113,63 @@ pub(super) fn product(
         b: (y.offset, b_row, b_col),
         c: (to.offset, c_row, c_col),
         strong: dot.strong,
+    })
+}
+
+/// Axes of a convolution that its kernels take.
+const SPATIAL: std::ops::RangeInclusive<usize> = 1..=3;
+
+/// Distances along dims of which those of extent 1 may be anything; `None` when one goes backwards.
+fn forwards<const N: usize>(dims: &[Dim], contiguous: [usize; N]) -> Option<[usize; N]> {
+    let mut out = contiguous;
+    for (to, &(extent, stride)) in out.iter_mut().zip(dims) {
+        if extent != 1 {
+            *to = usize::try_from(stride).ok()?;
+        }
+    }
+    Some(out)
+}
+
+/// The convolution that `op` is on its operands' views, its result written `to` a buffer; `None` when it is none that the
+/// kernels take, or spatial axes do not lie as they have to.
+pub(super) fn convolution(
+    op: &Conv,
+    inputs: &[Var],
+    out: &Type,
+    sources: &[Source],
+    (buffer, to): (Var, &View),
+) -> Option<Convolution> {
+    let operand = |v: Var| match &sources[v.index()] {
+        Source::View(root, view) => Some((*root, view)),
+        _ => None,
+    };
+    let ((x, input), (kernel, weights)) = (operand(inputs[0])?, operand(inputs[1])?);
+    let empty = [input.size(), weights.size(), out.shape.size()].contains(&0);
+    if !matches!(out.dtype, DType::F32 | DType::F64) || !SPATIAL.contains(&op.dims()) || empty {
+        return None;
+    }
+    let (plane, taps) = (&input.dims[2..], &weights.dims[2..]);
+    let extents = |dims: &[Dim]| dims.iter().map(|d| d.0).collect::<SmallVec<[usize; 4]>>();
+    let size = |dims: &[Dim]| dims.iter().map(|d| d.0).product::<usize>();
+    let dense = |dims: &[Dim]| View { offset: 0, dims: dims.into() }.is_contiguous();
+    if !dense(plane) || !dense(&to.dims[2..]) || to.offset != 0 {
+        return None;
+    }
+    let x_at = forwards(&input.dims[..2], [input.dims[1].0 * size(plane), size(plane)])?;
+    let kernel_at = forwards(&weights.dims[..2], [weights.dims[1].0 * size(taps), size(taps)])?;
+    let out_at = forwards(&to.dims[..2], [out.shape[1], 1].map(|n| n * size(&to.dims[2..])))?;
+    Some(Convolution {
+        x,
+        kernel,
+        out: buffer,
+        dtype: out.dtype,
+        op: op.clone(),
+        counts: [input.dims[0].0, input.dims[1].0, weights.dims[0].0],
+        input: extents(plane),
+        window: extents(taps),
+        x_at: (usize::try_from(input.offset).ok()?, x_at),
+        kernel_at: (usize::try_from(weights.offset).ok()?, kernel_at),
+        taps: taps.iter().map(|d| d.1).collect(),
+        out_at,
     })
 }

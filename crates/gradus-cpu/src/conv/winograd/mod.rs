@@ -15,10 +15,8 @@ mod forward;
 mod transforms;
 mod weights;
 
-use super::{Conv, Target};
-use crate::Pool;
+use super::{Conv, Job, Need};
 use crate::matmul::Element;
-use crate::reduce::Shared;
 use crate::vmath::Float;
 pub(crate) use transforms::WinogradKernel;
 
@@ -40,29 +38,47 @@ fn plain(conv: &Conv) -> bool {
         && conv.low[0] == 0
 }
 
-/// Convolves; false when the method does not serve, or its result is not finite. Lengths have been checked.
-pub(super) fn run<T: Float + Element>(
-    conv: &Conv,
-    pool: &Pool,
-    x: &[T],
-    kernel: &[T],
-    out: Shared<T>,
-    target: Target,
-) -> bool {
+/// Which form of the method serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The convolution itself.
+    Forward,
+    /// A kernel's gradient: examples are channels, the cotangent is the kernel.
+    Weights,
+}
+
+fn form<T>(conv: &Conv) -> Option<Form> {
     let output = conv.output();
-    if size_of::<T>() != 4 || !plain(conv) || target != Target::plain(&output) {
-        return false;
+    if size_of::<T>() != 4 || !plain(conv) {
+        return None;
     }
-    if conv.kernel[1..] == [3, 3] {
-        return conv.channels.min(conv.outputs) >= CHANNELS
-            && conv.result_batch() * conv.positions() >= 64
-            && output[1] > 1
-            && forward::run(conv, pool, x, kernel, out);
-    }
-    // A kernel's gradient: examples are channels, the cotangent is the kernel.
-    output[1..] == [3, 3]
+    let forward = conv.kernel[1..] == [3, 3]
+        && conv.channels.min(conv.outputs) >= CHANNELS
+        && conv.result_batch() * conv.positions() >= 64
+        && output[1] > 1;
+    let weights = output[1..] == [3, 3]
         && conv.batch.min(conv.outputs) >= CHANNELS
         && conv.channels * conv.taps() >= 64
         && conv.kernel[1] > 1
-        && weights::run(conv, pool, x, kernel, out)
+        && conv.has_dense_taps();
+    if forward { Some(Form::Forward) } else { weights.then_some(Form::Weights) }
+}
+
+/// What it needs.
+pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
+    match form::<T>(conv) {
+        Some(Form::Forward) => forward::need::<T>(conv),
+        Some(Form::Weights) => weights::need::<T>(conv),
+        None => Need::default(),
+    }
+}
+
+/// Convolves; false when the method does not serve, or its result is not finite. Results lie one after another in their
+/// planes.
+pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
+    match form::<T>(job.conv) {
+        Some(Form::Forward) => forward::run(job),
+        Some(Form::Weights) => weights::run(job),
+        None => false,
+    }
 }

@@ -35,6 +35,8 @@ pub struct Input<T> {
 /// `G g Gᵀ` of the kernels between one output channel and `channels` channels, `stride` apart.
 pub struct Kernel<T> {
     pub kernel: *const T,
+    /// Where the taps lie beside the first.
+    pub taps: [isize; 9],
     pub stride: usize,
     pub channels: usize,
     pub to: *mut T,
@@ -150,9 +152,9 @@ unsafe fn kernel<T: Float>(p: &Kernel<T>) {
         // SAFETY: the caller's promise.
         unsafe {
             for x in 0..len {
-                let from = p.kernel.add((c + x) * p.stride);
-                for (k, tap) in taps.iter_mut().enumerate() {
-                    tap[x] = *from.add(k);
+                let from = p.kernel.wrapping_add((c + x) * p.stride);
+                for (tap, &at) in taps.iter_mut().zip(&p.taps) {
+                    tap[x] = *from.wrapping_offset(at);
                 }
             }
             let mut down = [[T::ZERO; LANES]; 12];

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use super::DEPTH;
 use super::transforms::{Cotangent, Gradient, Input, Stage, transform_raw};
-use crate::Pool;
 use crate::conv::packed::Planes;
-use crate::conv::{Conv, micro};
+use crate::conv::room::{Need, bytes_of};
+use crate::conv::{Conv, Job, micro};
 use crate::matmul::{Element, transpose};
 use crate::reduce::Shared;
 use crate::scratch::{self, Slot};
@@ -22,28 +22,63 @@ const ROWS: usize = 64;
 /// Channels whose planes a task transforms.
 const CHANNELS: usize = 8;
 
-/// Convolves; `conv` has the channels as batch and the examples as channels.
-pub(super) fn run<T: Float + Element>(
-    conv: &Conv,
-    pool: &Pool,
-    x: &[T],
-    kernel: &[T],
-    out: Shared<T>,
-) -> bool {
+/// The sizes of a gradient; from its shape alone.
+struct Cut {
+    /// Rows of tiles in an image, tiles in a row, panels of output channels.
+    rows: usize,
+    tiles: usize,
+    panels: usize,
+    /// Rows of tiles in a slab, and in all images.
+    slab: usize,
+    all: usize,
+    /// Elements of each matrix.
+    inputs: usize,
+    cotangents: usize,
+    sums: usize,
+}
+
+impl Cut {
+    fn new(conv: &Conv, width: usize) -> Self {
+        let (channels, outputs) = (conv.batch, conv.outputs);
+        let (rows, tiles) = (conv.kernel[1].div_ceil(2), conv.kernel[2].div_ceil(2));
+        let panels = outputs.div_ceil(width);
+        // A slab is whole images where several fit, else some rows of tiles of one; rows are counted through all images.
+        let all = conv.channels * rows;
+        let slab = (SLAB / (16 * (channels + panels * width) * tiles)).clamp(1, all);
+        let most = slab * tiles;
+        let (inputs, cotangents, sums) = (channels * most, panels * most * width, channels * panels * width);
+        Cut { rows, tiles, panels, slab, all, inputs, cotangents, sums }
+    }
+}
+
+/// What it needs.
+pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
+    let cut = Cut::new(conv, T::width());
+    let most = cut.slab * cut.tiles;
+    let tables = bytes_of::<u32>(most) + bytes_of::<u32>(conv.batch.min(ROWS));
+    let matrices = [cut.inputs, cut.cotangents, cut.sums].map(|m| bytes_of::<T>(16 * m));
+    let task = ((2 * cut.slab + 2) * (2 * cut.tiles + 2)).max(4 * cut.tiles * T::width());
+    Need {
+        room: tables + matrices.iter().sum::<usize>(),
+        patches: bytes_of::<T>(task),
+        ..Need::default()
+    }
+}
+
+/// Convolves; the convolution has the channels as batch and the examples as channels.
+pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
+    let (conv, pool, mut room) = (job.conv, job.pool, job.room);
     let (channels, outputs, width) = (conv.batch, conv.outputs, T::width());
-    let (rows, tiles) = (conv.kernel[1].div_ceil(2), conv.kernel[2].div_ceil(2));
-    let panels = outputs.div_ceil(width);
-    // A slab is whole images where several fit, else some rows of tiles of one; rows are counted through all images.
-    let all = conv.channels * rows;
-    let slab = (SLAB / (16 * (channels + panels * width) * tiles)).clamp(1, all);
+    let Cut { rows, tiles, panels, slab, all, inputs, cotangents, sums } = Cut::new(conv, width);
     let most = slab * tiles;
-    let (place_v, place_w, place_u) = (channels * most, panels * most * width, channels * panels * width);
-    let mut v = vec![<T as Float>::ZERO; 16 * place_v];
-    let mut w = vec![<T as Float>::ZERO; 16 * place_w];
-    let mut u = vec![<T as Float>::ZERO; 16 * place_u];
-    let (v, w, u) = (Shared(v.as_mut_ptr()), Shared(w.as_mut_ptr()), Shared(u.as_mut_ptr()));
-    let inner: Vec<u32> = (0..most as u32).collect();
-    let row: Vec<u32> = (0..channels.min(ROWS)).map(|r| (r * most) as u32).collect();
+    let (place_v, place_w, place_u) = (inputs, cotangents, sums);
+    let v: Shared<T> = room.take(16 * place_v);
+    let w: Shared<T> = room.take(16 * place_w);
+    let u: Shared<T> = room.take(16 * place_u);
+    // SAFETY: the room is there until the gradient is done.
+    let (inner, row) = unsafe {
+        (room.table(most, |t| t as u32), room.table(channels.min(ROWS), |r| (r * most) as u32))
+    };
     let pieces = channels.div_ceil(CHANNELS);
     let blocks = channels.div_ceil(ROWS);
     for begin in (0..all).step_by(slab) {
@@ -67,7 +102,7 @@ pub(super) fn run<T: Float + Element>(
                             // SAFETY: a plane of the input, room for rows of it, and the channel's row of each matrix,
                             // which belongs to this task.
                             unsafe {
-                                planes.copy(conv, x[from..].as_ptr(), plane);
+                                planes.copy(conv, job.x.at(from), plane);
                                 transform_raw(&Stage::Input(part));
                             }
                             at += here;
@@ -85,7 +120,7 @@ pub(super) fn run<T: Float + Element>(
                         // SAFETY: two lines of the cotangent for each of the panel's output channels, room for them,
                         // and rows of each matrix that belong to this task.
                         unsafe {
-                            gather(conv, &kernel[from..], first, tiles, count, lines);
+                            gather(conv, job.kernel.at(from), first, tiles, count, lines);
                             transform_raw(&Stage::Cotangent(part));
                         }
                     }
@@ -117,7 +152,7 @@ pub(super) fn run<T: Float + Element>(
     pool.run_ranges(channels, (4096 / outputs).max(1), &|range| {
         for c in range {
             let from = u.at(c * panels * width);
-            let to = out.at(c * conv.out_strides[0]);
+            let to = job.out.at(c * conv.out_strides[0]);
             let stride = conv.out_strides[1];
             let part = Gradient { from, place: place_u, outputs, out: to, stride, doubt: &doubt };
             // SAFETY: the sums of channel `c`, and its taps of every output channel, which belong to this task.
@@ -135,7 +170,7 @@ pub(super) fn run<T: Float + Element>(
 /// are valid.
 unsafe fn gather<T: Float + Element>(
     conv: &Conv,
-    from: &[T],
+    from: *const T,
     first: usize,
     tiles: usize,
     outputs: usize,
@@ -148,7 +183,7 @@ unsafe fn gather<T: Float + Element>(
             let to = to.add(r * 2 * tiles * width);
             let inside = if 2 * first + r < height { line } else { 0 };
             if inside > 0 {
-                let corner = from.as_ptr().add((2 * first + r) * line).cast_mut();
+                let corner = from.add((2 * first + r) * line).cast_mut();
                 transpose(outputs, inside, (corner, conv.k_strides[0] as isize, 1), to, width);
             }
             let rest = std::slice::from_raw_parts_mut(to, 2 * tiles * width);

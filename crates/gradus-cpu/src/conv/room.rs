@@ -1,0 +1,73 @@
+//! Room for a convolution to work in: a part of the arena that the planner was asked for, handed out piece by piece.
+
+use crate::reduce::Shared;
+use crate::scratch::Line;
+
+/// Bytes that `len` elements take in a room.
+pub(super) const fn bytes_of<T>(len: usize) -> usize {
+    (len * size_of::<T>()).next_multiple_of(size_of::<Line>())
+}
+
+/// What a convolution needs beside its operands, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Room to work in.
+    pub room: usize,
+    /// Scratch of each thread.
+    pub patches: usize,
+    /// What each thread's matrix products pack.
+    pub packed: crate::matmul::Packed,
+}
+
+impl Need {
+    /// What two convolutions need of which one runs at a time.
+    pub fn either(self, other: Need) -> Need {
+        Need {
+            room: self.room.max(other.room),
+            patches: self.patches.max(other.patches),
+            packed: self.packed.either(other.packed),
+        }
+    }
+}
+
+/// Memory not handed out yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    at: *mut u8,
+    left: usize,
+}
+
+// SAFETY: what is taken of a room is used as `Shared` says; the room itself is a place and a length.
+unsafe impl Sync for Room {}
+
+impl Room {
+    /// # Safety
+    /// `at` is aligned to cache lines and valid for `bytes` as long as the room is used, and nobody else touches it.
+    pub unsafe fn new(at: *mut u8, bytes: usize) -> Self {
+        Room { at, left: bytes }
+    }
+
+    /// Memory for `len` elements, holding anything.
+    pub fn take<T>(&mut self, len: usize) -> Shared<T> {
+        let bytes = bytes_of::<T>(len);
+        assert!(bytes <= self.left, "a convolution takes no more than it asked for");
+        let taken = self.at;
+        self.at = self.at.wrapping_add(bytes);
+        self.left -= bytes;
+        Shared(taken.cast())
+    }
+
+    /// A table of numbers, which lies in the room.
+    ///
+    /// # Safety
+    /// The room outlives the table.
+    pub unsafe fn table<'a, T: Copy>(&mut self, len: usize, at: impl Fn(usize) -> T) -> &'a [T] {
+        let to = self.take::<T>(len);
+        for i in 0..len {
+            // SAFETY: the memory was just taken for `len` elements.
+            unsafe { to.at(i).write(at(i)) };
+        }
+        // SAFETY: all written; the caller's promise.
+        unsafe { std::slice::from_raw_parts(to.0, len) }
+    }
+}

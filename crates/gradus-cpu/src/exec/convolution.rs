@@ -1,0 +1,118 @@
+//! Convolutions of a plan, read and written through strides.
+//!
+//! In derivative programs a factor that is exactly zero makes a term zero, whatever the other is. The fast kernels do not
+//! know that, but where it matters the result is NaN: so convolutions are computed fast, and results that come out NaN once
+//! more, term by term.
+
+use gradus_core::DType;
+use gradus_plan::kernel::Convolution;
+use gradus_plan::{Kernel, Place, Plan};
+
+use super::memory::Memory;
+use crate::Pool;
+use crate::conv::{Conv, Need, Room, strong_term};
+use crate::matmul::Element;
+use crate::reduce::Shared;
+use crate::scratch::Line;
+use crate::vmath::Float;
+
+/// A convolution ready to run.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    conv: Conv,
+    /// Of input, kernel and result.
+    places: [Place; 3],
+    /// Where the input begins.
+    offset: usize,
+    results: usize,
+    double: bool,
+    strong: bool,
+    /// Where its room is in the arena, how much was found for it, and how much it needs.
+    workspace: usize,
+    found: usize,
+    room: usize,
+}
+
+/// The convolution as the kernels know it.
+pub(super) fn shape(c: &Convolution) -> Conv {
+    let [batch, channels, outputs] = c.counts;
+    let op = &c.op;
+    Conv::new(batch, channels, outputs, &c.input, &c.window)
+        .and_then(|conv| conv.stride(&op.stride))
+        .and_then(|conv| conv.padding(&op.low, &op.high))
+        .and_then(|conv| conv.dilation(&op.lhs_dilation, &op.rhs_dilation))
+        .and_then(|conv| conv.groups(op.feature_groups, op.batch_groups))
+        .map(|conv| conv.strides(c.x_at.1, c.kernel_at.1, c.out_at))
+        .and_then(|conv| conv.taps_at(c.kernel_at.0, &c.taps))
+        .expect("the planner has checked the convolution")
+}
+
+/// What a convolution needs.
+pub(super) fn need(c: &Convolution) -> Need {
+    let conv = shape(c);
+    if c.dtype == DType::F64 { conv.need::<f64>() } else { conv.need::<f32>() }
+}
+
+impl Ready {
+    pub(super) fn new(c: &Convolution, kernel: &Kernel, plan: &Plan) -> Self {
+        let place = |v| plan.place(v).expect("values that kernels touch have a place");
+        let size = |v| plan.graph().ty(v).shape.size();
+        let conv = shape(c);
+        let results = size(c.out);
+        conv.fits(size(c.x) - c.x_at.0, size(c.kernel), results).expect("views stay inside their buffers");
+        Ready {
+            conv,
+            places: [place(c.x), place(c.kernel), place(c.out)],
+            offset: c.x_at.0,
+            results,
+            double: c.dtype == DType::F64,
+            strong: c.op.strong,
+            workspace: kernel.workspace_at,
+            found: kernel.workspace,
+            room: need(c).room,
+        }
+    }
+
+    /// # Safety
+    /// `memory` holds the plan's values, and nobody else uses the result.
+    pub(super) unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) {
+        // SAFETY: the caller's promise.
+        unsafe { if self.double { self.typed::<f64>(memory, pool) } else { self.typed::<f32>(memory, pool) } }
+    }
+
+    /// # Safety
+    /// As for [`run`](Self::run).
+    #[allow(clippy::eq_op)] // only NaN differs from itself
+    unsafe fn typed<T: Float + Element>(&self, memory: &Memory<'_>, pool: &Pool) {
+        let [x, kernel, out] = self.places;
+        let x = Shared(memory.at(x).cast_mut().cast::<T>().wrapping_add(self.offset));
+        let kernel = Shared(memory.at(kernel).cast_mut().cast::<T>());
+        let out = Shared(memory.at_mut(out).cast::<T>());
+        // A plan made for no machine in particular has found no room.
+        let missing = if self.found < self.room { self.room.div_ceil(size_of::<Line>()) } else { 0 };
+        let mut own = vec![Line::ZERO; missing];
+        // SAFETY: the caller's promise; operands and result fit, and there is as much room as needed.
+        let finite = unsafe {
+            let room = match missing {
+                0 => Room::new(memory.workspace(self.workspace), self.found),
+                _ => Room::new(own.as_mut_ptr().cast(), size_of_val(&*own)),
+            };
+            self.conv.run_raw(pool, x.0, kernel.0, out.0, room)
+        };
+        if !self.strong || finite {
+            return;
+        }
+        pool.run_ranges(self.results, 1 << 16, &|range| {
+            // SAFETY: the convolution has written every element, and these belong to this task.
+            let all = unsafe { std::slice::from_raw_parts_mut(out.at(range.start), range.len()) };
+            if !all.iter().fold(false, |nan, v| nan | (v != v)) {
+                return;
+            }
+            for (i, v) in all.iter_mut().enumerate().filter(|(_, v)| **v != **v) {
+                let place = self.conv.place_of(range.start + i);
+                // SAFETY: the place is one of the result's; the operands are valid.
+                *v = unsafe { strong_term(&self.conv, x.at(0), kernel.at(0), place) };
+            }
+        });
+    }
+}

@@ -1,0 +1,51 @@
+//! What a product packs while it runs: a function of its sizes.
+//!
+//! A thread that runs its first product also allocates what the kernels keep for good, as much as the second-level cache
+//! holds: once in the life of the thread, so that belongs to the process and to no product.
+
+use super::{MatMul, repack};
+
+/// Bytes that each thread takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Allocated for each block and given back.
+    pub call: usize,
+    /// Kept for operands that are transposed on the way.
+    pub repack: usize,
+}
+
+impl Packed {
+    /// What two products need of which one runs at a time.
+    pub fn either(self, other: Packed) -> Packed {
+        Packed {
+            call: self.call.max(other.call),
+            repack: self.repack.max(other.repack),
+        }
+    }
+}
+
+/// The kernels take the inner dimension in pieces of at most this many.
+const DEPTH: usize = 512;
+
+/// Sides of what is packed are whole register tiles, which are no larger than this.
+const TILE: usize = 96;
+
+impl MatMul {
+    /// What each thread that runs blocks of this product packs at most: a panel of both operands, as deep as the kernels
+    /// go at a time.
+    pub(crate) fn packed<T>(&self) -> Packed {
+        if self.products() * self.m * self.n * self.k == 0 {
+            return Packed::default();
+        }
+        let (m, n) = self.blocks().edges();
+        let depth = self.k.min(DEPTH);
+        let sides = m.next_multiple_of(TILE) + n.next_multiple_of(TILE);
+        let row_major = self.c.col.abs() <= self.c.row.abs();
+        let (side, step) = if row_major { (n, self.b.col) } else { (m, self.a.row) };
+        let turned = if step == 1 { 0 } else { repack::room(side, depth) };
+        Packed {
+            call: size_of::<T>() * depth * sides + 4 * TILE,
+            repack: size_of::<T>() * turned,
+        }
+    }
+}
