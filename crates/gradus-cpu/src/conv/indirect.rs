@@ -2,9 +2,11 @@
 //!
 //! Results (example, position) are rows, (channel, tap) is the inner dimension, output channels are columns. A task
 //! takes a few examples (or a band of a large one), copies their planes with zeros around them, a slab of channels at a
-//! time, and runs the [inner kernel](super::micro) over them by pieces of the inner dimension and panels of columns. Weight
-//! gradients are convolutions too, of few results with a long inner dimension: where there are too few tasks, the
-//! channels are cut into slices, whose results are added in a tree. All sizes come from the shape alone.
+//! time, and runs the [inner kernel](super::micro) over them by pieces of the inner dimension and panels of columns. With
+//! one tap, or one result in a plane, elements are read where they lie. Weight gradients are convolutions too, of few
+//! results with a long inner dimension: where there are too few tasks, the channels are cut into slices, whose results are
+//! added in a tree. The kernel is packed for all tasks, or piece by piece where only one task reads a piece. All sizes
+//! come from the shape alone.
 
 use super::packed::{Panels, Planes};
 use super::room::{Need, bytes_of};
@@ -14,9 +16,16 @@ use crate::reduce::{Reduction, Shared, columns_raw};
 use crate::scratch::{self, Slot};
 use crate::vmath::Float;
 
-/// Rows of a task to aim for, and the most.
+/// Rows of a task to aim for, the most, and the least.
 const ROWS: usize = 192;
 const MOST_ROWS: usize = 800;
+const FEW_ROWS: usize = 48;
+
+/// An inner dimension up to which tasks may have few rows: each of them reads a panel from its beginning to its end.
+const SHORT: usize = 8192;
+
+/// Places of the inner dimension that a table holds, where elements are read where they lie.
+const TABLE: usize = 1 << 16;
 
 /// Elements of planes that are copied together: a part of the second-level cache.
 const PLANES: usize = 96 * 1024;
@@ -45,6 +54,10 @@ struct Cut {
     slices: usize,
     /// Channels whose planes are copied together.
     slab: usize,
+    /// Whether elements are read where they lie.
+    direct: bool,
+    /// Whether a piece of the kernel is packed by the only task that reads it.
+    late: bool,
 }
 
 impl Cut {
@@ -58,7 +71,10 @@ impl Cut {
             band = band.div_ceil(2);
         }
         let bands = output[axis].div_ceil(band);
-        let examples = if bands == 1 { ROWS.div_ceil(conv.positions()).min(batch) } else { 1 };
+        let inner = channels * conv.taps();
+        let few = (batch * conv.positions()).div_ceil(TASKS).clamp(FEW_ROWS, ROWS);
+        let wanted = if inner <= SHORT { few } else { ROWS };
+        let examples = if bands == 1 { wanted.div_ceil(conv.positions()).min(batch) } else { 1 };
         let groups = batch.div_ceil(examples);
         let examples = batch.div_ceil(groups);
         let tasks = conv.group_count() * groups * bands;
@@ -68,14 +84,18 @@ impl Cut {
         }
         let per_block = panels.div_ceil(blocks);
         let blocks = panels.div_ceil(per_block);
-        let most = (channels * conv.taps() / MIN_SLICE).clamp(1, channels);
+        let most = (inner / MIN_SLICE).clamp(1, channels);
         let slices = (TASKS / (tasks * blocks)).clamp(1, most);
         let per_slice = channels.div_ceil(slices);
         let mut whole = output;
         whole[axis] = band;
         let plane = Planes::of(conv, [0; 3], whole).size();
+        let direct = lies_inside(conv, examples, per_slice);
+        let slab = if direct { TABLE / conv.taps() } else { PLANES / (examples * plane) };
         Cut {
-            slab: (PLANES / (examples * plane)).clamp(1, per_slice),
+            slab: slab.clamp(1, per_slice),
+            direct,
+            late: groups * bands == 1,
             examples,
             groups,
             axis,
@@ -96,6 +116,33 @@ impl Cut {
         whole[self.axis] = self.band;
         (whole, Planes::of(conv, [0; 3], whole))
     }
+
+    /// Elements of a task's planes, and of the piece of the kernel that it packs.
+    fn copied(&self, planes: &Planes) -> usize {
+        if self.direct { 0 } else { self.examples * self.slab * planes.size() }
+    }
+
+    fn packed<T: Float + Element>(&self) -> usize {
+        if self.late { DEPTH * T::width() } else { 0 }
+    }
+}
+
+/// Whether there is nothing to copy planes for: one tap, or one result in a plane, and none of them outside the input.
+fn lies_inside(conv: &Conv, examples: usize, channels: usize) -> bool {
+    let output = conv.output();
+    let inside = (0..3).all(|d| {
+        let reach = (output[d] - 1) * conv.stride[d] + (conv.kernel[d] - 1) * conv.rhs_dilation[d] + 1;
+        conv.low[d] <= 0 && reach as isize - conv.low[d] <= conv.input[d] as isize
+    });
+    let plane: usize = conv.input.iter().product();
+    let reach = examples * conv.x_strides[0] + channels * conv.x_strides[1] + 2 * plane;
+    let once = conv.taps() == 1 || conv.positions() == 1;
+    once && inside && conv.lhs_dilation == [1; 3] && u32::try_from(reach).is_ok()
+}
+
+/// Where an index along each axis of the input lies.
+fn place(conv: &Conv, at: Spatial) -> usize {
+    (0..3).fold(0, |place, d| place * conv.input[d] + at[d])
 }
 
 /// The place along each axis of a flattened index.
@@ -107,7 +154,8 @@ fn unflatten(extent: &Spatial, i: usize) -> Spatial {
 struct Work<'a, T> {
     job: Job<'a, T>,
     cut: Cut,
-    weights: Panels<T>,
+    /// The kernel, if it was packed for all tasks.
+    weights: Option<Panels<T>>,
     /// Results of a whole band along each axis, and its planes.
     whole: Spatial,
     planes: Planes,
@@ -126,9 +174,11 @@ pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
     let positions: usize = whole.iter().product();
     let partial = if cut.slices > 1 { cut.slices * conv.results() } else { 0 };
     let tables = bytes_of::<u32>(cut.examples * positions) + bytes_of::<u32>(cut.slab * conv.taps());
-    let task = cut.examples * (cut.slab * planes.size() + positions * cut.panels * T::width());
+    let copied = cut.copied(&planes);
+    let task = copied + cut.examples * positions * cut.panels * T::width() + cut.packed::<T>();
+    let weights = if cut.late { 0 } else { Panels::<T>::elements_of(conv) };
     Need {
-        room: bytes_of::<T>(Panels::<T>::elements_of(conv)) + tables + bytes_of::<T>(partial),
+        room: bytes_of::<T>(weights) + tables + bytes_of::<T>(partial),
         patches: bytes_of::<T>(task.max(conv.positions())),
         ..Need::default()
     }
@@ -137,18 +187,28 @@ pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
 /// Convolves.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
     let (conv, pool, mut room) = (job.conv, job.pool, job.room);
-    let weights = Panels::new(job, room.take(Panels::<T>::elements_of(conv)));
     let cut = Cut::new(conv, Panels::<T>::count_of(conv));
+    let packed = (!cut.late).then(|| room.take(Panels::<T>::elements_of(conv)));
+    let weights = packed.map(|elements| Panels::new(job, elements));
     let (output, taps) = (conv.output(), conv.taps());
     let (whole, planes) = cut.band(conv);
     let positions: usize = whole.iter().product();
     let row = |r: usize| {
-        let place = planes.at(conv, unflatten(&whole, r % positions), [0; 3]);
-        (r / positions * cut.slab * planes.size() + place) as u32
+        let at = unflatten(&whole, r % positions);
+        let e = r / positions;
+        if cut.direct {
+            let at = std::array::from_fn(|d| at[d] * conv.stride[d]);
+            return (e * conv.x_strides[0] + place(conv, at)) as u32;
+        }
+        (e * cut.slab * planes.size() + planes.at(conv, at, [0; 3])) as u32
     };
     let inner_at = |k: usize| {
-        let place = planes.at(conv, [0; 3], unflatten(&conv.kernel, k % taps));
-        (k / taps * planes.size() + place) as u32
+        let (c, at) = (k / taps, unflatten(&conv.kernel, k % taps));
+        if cut.direct {
+            let at = std::array::from_fn(|d| at[d] * conv.rhs_dilation[d]);
+            return (c * conv.x_strides[1] + place(conv, at)) as u32;
+        }
+        (c * planes.size() + planes.at(conv, [0; 3], at)) as u32
     };
     // SAFETY: the room is there until the convolution is done.
     let (rows, inner) =
@@ -196,24 +256,32 @@ impl<T: Float + Element> Work<'_, T> {
         // Groups of several examples are never cut into bands.
         let rows = &self.rows[..examples * here];
         let columns = cut.panels * T::width();
-        let room = cut.examples * cut.slab * size;
-        scratch::with(Slot::Patches, room + rows.len() * columns, |padded: *mut T| {
-            // SAFETY: the scratch has room for the planes and then for the results.
-            let sums = unsafe { padded.add(room) };
+        let copied = cut.copied(&self.planes);
+        let all = copied + rows.len() * columns + cut.packed::<T>();
+        // Where the first result's first tap lies, if elements are read where they lie.
+        let corner = std::array::from_fn(|d| first[d] * conv.stride[d] + conv.low[d].unsigned_abs());
+        scratch::with(Slot::Patches, all, |padded: *mut T| {
+            // SAFETY: the scratch has room for the planes, for the results, and for a piece of the kernel.
+            let (sums, packed) = unsafe { (padded.add(copied), padded.add(copied + rows.len() * columns)) };
             for begin in (0..channels).step_by(cut.slab) {
                 let slab = (channels - begin).min(cut.slab);
-                for e in 0..examples {
-                    for c in 0..slab {
-                        let channel = c0 + begin + c;
-                        let from = x0 + (e0 + e) * conv.x_strides[0] + channel * conv.x_strides[1];
-                        // SAFETY: a plane of the input, and the room that the scratch has for it.
-                        unsafe {
-                            let to = padded.add((e * cut.slab + c) * size);
-                            planes.copy(conv, self.job.x.at(from), to);
+                let at = |e: usize, c: usize| {
+                    x0 + (e0 + e) * conv.x_strides[0] + (c0 + begin + c) * conv.x_strides[1]
+                };
+                let mut from = self.job.x.at(at(0, 0) + place(conv, corner)).cast_const();
+                if !cut.direct {
+                    for e in 0..examples {
+                        for c in 0..slab {
+                            // SAFETY: a plane of the input, and the room that the scratch has for it.
+                            unsafe {
+                                let to = padded.add((e * cut.slab + c) * size);
+                                planes.copy(conv, self.job.x.at(at(e, c)), to);
+                            }
                         }
                     }
+                    from = padded;
                 }
-                self.multiply(padded, rows, [g, block, c0 + begin], slab, sums, begin > 0);
+                self.multiply((from, packed), rows, [g, block, c0 + begin], slab, sums, begin > 0);
             }
             let o0 = block * columns;
             let outputs = (conv.group_outputs() - o0).min(columns);
@@ -248,7 +316,7 @@ impl<T: Float + Element> Work<'_, T> {
     /// The product of a task, or a part of it: `channels` channels from `c0`, the panels of a block.
     fn multiply(
         &self,
-        padded: *const T,
+        (x, packed): (*const T, *mut T),
         rows: &[u32],
         [g, block, c0]: [usize; 3],
         channels: usize,
@@ -258,13 +326,22 @@ impl<T: Float + Element> Work<'_, T> {
         let (conv, cut, width) = (self.job.conv, &self.cut, T::width());
         let taps = conv.taps();
         for (piece, inner) in self.inner[..channels * taps].chunks(DEPTH).enumerate() {
-            for p in 0..cut.panels.min(self.weights.panels - block * cut.panels) {
+            let first = c0 * taps + piece * DEPTH;
+            for p in 0..cut.panels.min(Panels::<T>::count_of(conv) - block * cut.panels) {
                 let panel = block * cut.panels + p;
+                let b = match &self.weights {
+                    Some(weights) => weights.row(g, panel, first),
+                    None => {
+                        // SAFETY: the scratch has room for a piece, which lies in the kernel.
+                        unsafe { Panels::pack(&self.job, (g, panel), first..first + inner.len(), packed) };
+                        packed.cast_const()
+                    }
+                };
                 let work = micro::Task {
-                    x: padded,
+                    x,
                     rows,
                     inner,
-                    b: self.weights.row(g, panel, c0 * taps + piece * DEPTH),
+                    b,
                     half: conv.group_outputs() - panel * width <= width / 2,
                     to: sums.wrapping_add(p * width),
                     stride: cut.panels * width,

@@ -10,7 +10,7 @@
 //! memory for it.
 //!
 //! * one product whose left operand, the patches, is read through offsets and never written down: for all three;
-//! * in single precision, 3 × 3 convolutions at step 1 with many channels by Winograd's method;
+//! * in single precision, 3 × 3 and 5 × 5 convolutions at step 1 with many channels by Winograd's method;
 //! * pointwise convolutions as batched products on the input where it lies; depthwise ones, and others with very few
 //!   output channels a group, as direct loops;
 //! * input dilation is taken apart into phases, so that no zeros are multiplied.
@@ -41,6 +41,9 @@ pub use reference::reference;
 pub(crate) use room::{Need, Room};
 pub(crate) use segments::Line;
 pub(crate) use winograd::WinogradKernel;
+
+/// Elements that a task clears at least.
+const CLEARED: usize = 1 << 16;
 
 /// The most spatial axes a convolution may have.
 pub const MAX_SPATIAL: usize = 3;
@@ -530,7 +533,7 @@ impl Way {
     /// What it needs; the last two may end as the one after them, whose needs are theirs too.
     fn need<T: Float + Element>(self, conv: &Conv) -> Need {
         match self {
-            Way::Pointwise => Need { packed: conv.product().packed::<T>(), ..Need::default() },
+            Way::Pointwise => Need { packed: conv.product().packed::<T>(Pool::expected()), ..Need::default() },
             Way::Depthwise => depthwise::need::<T>(conv),
             Way::Correlate => correlate::need::<T>(conv).either(indirect::need::<T>(conv)),
             Way::Winograd => winograd::need::<T>(conv).either(indirect::need::<T>(conv)),
@@ -575,17 +578,16 @@ impl<T: Float + Element> Job<'_, T> {
 
     /// Zeros in every element of the result, and nowhere between them.
     fn clear(&self) {
-        let conv = self.conv;
-        for n in 0..conv.result_batch() {
-            for o in 0..conv.outputs {
+        let (conv, positions) = (self.conv, self.conv.positions());
+        let planes = conv.result_batch() * conv.outputs;
+        self.pool.run_ranges(planes, (CLEARED / positions).max(1), &|range| {
+            for plane in range {
+                let (n, o) = (plane / conv.outputs, plane % conv.outputs);
                 let plane = self.out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
-                // Written before it is borrowed: the memory may hold anything.
-                for p in 0..conv.positions() {
-                    // SAFETY: a plane of the result, whose room has been checked.
-                    unsafe { plane.add(p).write(<T as Float>::ZERO) };
-                }
+                // SAFETY: a plane of the result, whose room has been checked; zero bytes are zeros.
+                unsafe { plane.write_bytes(0, positions) };
             }
-        }
+        });
     }
 
     fn pointwise(&self) {

@@ -1,5 +1,7 @@
 //! What the inner kernel reads: the input's planes with their zeros around them, and the kernel in panels.
 
+use std::ops::Range;
+
 use super::segments::{Line, write};
 use super::{Conv, Job, Spatial};
 use crate::matmul::{Element, transpose};
@@ -106,40 +108,52 @@ impl<T: Float + Element> Panels<T> {
 
     /// Packs the kernel to `elements`, which has room for it.
     pub fn new(job: &Job<'_, T>, elements: Shared<T>) -> Self {
-        let conv = job.conv;
-        let (taps, outputs, channels, width) =
-            (conv.taps(), conv.group_outputs(), conv.group_channels(), T::width());
+        let (conv, width) = (job.conv, T::width());
         let panels = Self::count_of(conv);
-        let inner = channels * taps;
-        let (dense, stride) = (conv.has_dense_taps(), conv.k_strides[0] as isize);
-        let piece = (GRAIN / (taps * width)).max(1);
-        let pieces = channels.div_ceil(piece);
+        let inner = conv.group_channels() * conv.taps();
+        let piece = (GRAIN / width).max(1);
+        let pieces = inner.div_ceil(piece);
         job.pool.run(conv.group_count() * panels * pieces, &|task| {
-            let (c0, block) = (task % pieces * piece, task / pieces);
-            let (g, panel) = (block / panels, block % panels);
-            let columns = (outputs - panel * width).min(width);
-            let [_, k0, _] = conv.group_offsets(g);
-            for c in c0..(c0 + piece).min(channels) {
-                let from = job.kernel.at(k0 + panel * width * conv.k_strides[0] + c * conv.k_strides[1]);
-                // SAFETY: the taps of each of the panel's output channels, which the check of lengths covers, and rows
-                // of the panel that belong to this task alone.
-                unsafe {
-                    let to = elements.at((block * inner + c * taps) * width);
-                    if columns < width {
-                        to.write_bytes(0, taps * width);
-                    }
-                    if dense {
-                        transpose(columns, taps, (from, stride, 1), to, width);
-                    } else {
-                        for t in 0..taps {
-                            let column = (from.wrapping_offset(conv.tap(t)), stride, 0);
-                            transpose(columns, 1, column, to.add(t * width), width);
-                        }
-                    }
-                }
+            let (first, block) = (task % pieces * piece, task / pieces);
+            let range = first..(first + piece).min(inner);
+            // SAFETY: rows of the panel that belong to this task alone.
+            unsafe {
+                let to = elements.at((block * inner + first) * width);
+                Self::pack(job, (block / panels, block % panels), range, to);
             }
         });
         Panels { elements, panels, inner }
+    }
+
+    /// Packs a range of inner indices of one panel.
+    ///
+    /// # Safety
+    /// `to` has room for a row of columns for each.
+    pub unsafe fn pack(job: &Job<'_, T>, (group, panel): (usize, usize), range: Range<usize>, to: *mut T) {
+        let (conv, width, taps) = (job.conv, T::width(), job.conv.taps());
+        let columns = (conv.group_outputs() - panel * width).min(width);
+        let [_, k0, _] = conv.group_offsets(group);
+        let (dense, stride) = (conv.has_dense_taps(), conv.k_strides[0] as isize);
+        let corner = |c: usize| job.kernel.at(k0 + panel * width * conv.k_strides[0] + c * conv.k_strides[1]);
+        // SAFETY: the taps of each of the panel's output channels, which the check of lengths covers; the caller's promise.
+        unsafe {
+            if columns < width {
+                to.write_bytes(0, range.len() * width);
+            }
+            if taps == 1 {
+                let from = (corner(range.start), stride, conv.k_strides[1] as isize);
+                transpose(columns, range.len(), from, to, width);
+                return;
+            }
+            let mut k = range.start;
+            while k < range.end {
+                let (from, t) = (corner(k / taps), k % taps);
+                let count = if dense { (taps - t).min(range.end - k) } else { 1 };
+                let to = to.add((k - range.start) * width);
+                transpose(columns, count, (from.wrapping_offset(conv.tap(t)), stride, 1), to, width);
+                k += count;
+            }
+        }
     }
 
     /// Row `inner` of a panel.

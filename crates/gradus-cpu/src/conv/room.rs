@@ -15,7 +15,7 @@ pub(crate) struct Need {
     pub room: usize,
     /// Scratch of each thread.
     pub patches: usize,
-    /// What each thread's matrix products pack.
+    /// What matrix products pack on all threads.
     pub packed: crate::matmul::Packed,
 }
 

@@ -66,13 +66,12 @@ const PATCHES: usize = 1;
 const TILES: usize = 2;
 
 fn packed(p: &Product) -> Packed {
-    let matmul = matmul(p);
-    if p.dtype == DType::F64 { matmul.packed::<f64>() } else { matmul.packed::<f32>() }
+    let (matmul, threads) = (matmul(p), Pool::expected());
+    if p.dtype == DType::F64 { matmul.packed::<f64>(threads) } else { matmul.packed::<f32>(threads) }
 }
 
 fn packing(packed: Packed) -> Needs {
-    let threads = Pool::expected();
-    let mut needs = Needs { outside: threads * packed.call, ..Needs::default() };
-    needs.kept[REPACKED] = threads * packed.repack;
+    let mut needs = Needs { outside: packed.call, ..Needs::default() };
+    needs.kept[REPACKED] = packed.repack;
     needs
 }

@@ -5,7 +5,7 @@
 
 use super::{MatMul, repack};
 
-/// Bytes that each thread takes.
+/// Bytes that the threads take, all together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Packed {
     /// Allocated for each block and given back.
@@ -28,24 +28,25 @@ impl Packed {
 const DEPTH: usize = 512;
 
 /// Sides of what is packed are whole register tiles, which are no larger than this.
-const TILE: usize = 96;
+const TILE: usize = 48;
 
 impl MatMul {
-    /// What each thread that runs blocks of this product packs at most: a panel of both operands, as deep as the kernels
-    /// go at a time.
-    pub(crate) fn packed<T>(&self) -> Packed {
+    /// What so many threads pack at most that run blocks of this product: each a panel of both operands, as deep as the
+    /// kernels go at a time.
+    pub(crate) fn packed<T>(&self, threads: usize) -> Packed {
         if self.products() * self.m * self.n * self.k == 0 {
             return Packed::default();
         }
-        let (m, n) = self.blocks().edges();
+        let blocks = self.blocks();
+        let ((m, n), threads) = (blocks.edges(), threads.min(blocks.tasks()));
         let depth = self.k.min(DEPTH);
         let sides = m.next_multiple_of(TILE) + n.next_multiple_of(TILE);
         let row_major = self.c.col.abs() <= self.c.row.abs();
         let (side, step) = if row_major { (n, self.b.col) } else { (m, self.a.row) };
         let turned = if step == 1 { 0 } else { repack::room(side, depth) };
         Packed {
-            call: size_of::<T>() * depth * sides + 4 * TILE,
-            repack: size_of::<T>() * turned,
+            call: threads * (size_of::<T>() * depth * sides + 8 * TILE),
+            repack: threads * size_of::<T>() * turned,
         }
     }
 }

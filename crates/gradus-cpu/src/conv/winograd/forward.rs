@@ -1,10 +1,14 @@
 //! The convolution itself: tiles are columns, output channels rows, channels the inner dimension.
+//!
+//! With many tiles a task transforms a block of them and multiplies it by the kernel, which has been transformed for
+//! all. With few tiles and many channels it is the kernel that is large: then all tiles are transformed first, and a
+//! task transforms the kernels of a few output channels, in cache, and multiplies them by all tiles.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
-use super::DEPTH;
-use super::transforms::{Input, Kernel, Output, Stage, transform_raw};
-use crate::conv::packed::Planes;
+use super::transforms::{Collect, Input, Kernel, Output, PLACES, Stage, transform_raw};
+use super::{DEPTH, Grid, side, strips, tiles};
 use crate::conv::room::{Need, bytes_of};
 use crate::conv::{Conv, Job, micro};
 use crate::matmul::Element;
@@ -13,49 +17,75 @@ use crate::scratch::{self, Slot};
 use crate::vmath::Float;
 
 /// Elements of a block's transformed input to aim for: a part of the second-level cache.
-const BLOCK: usize = 128 * 1024;
+const BLOCK: usize = 160 * 1024;
 
-/// Output channels whose products are mapped back together.
-const OUTPUTS: usize = 32;
+/// Elements of a group's transformed kernels to aim for, where tasks transform them.
+const KERNELS: usize = 160 * 1024;
+
+/// Elements of all transformed kernels up to which they are transformed for all tasks.
+const SMALL: usize = 1 << 20;
+
+/// Output channels of a group, and the least.
+const OUTPUTS: usize = 16;
+const LEAST: usize = 8;
+
+/// Channels that are transformed together where blocks are few.
+const CHANNELS: usize = 16;
 
 /// Tasks to aim for.
 const TASKS: usize = 16;
 
 /// The sizes of a convolution; from its shape alone.
 struct Cut {
-    /// Rows of tiles in an image, tiles in a row.
+    grid: Grid,
+    /// Rows of tiles in an image, in all, and in a block.
     rows: usize,
-    tiles: usize,
-    /// Rows of tiles in a block; all rows of all images are counted through.
+    all: usize,
     block: usize,
     blocks: usize,
     /// Panels of a block.
     panels: usize,
-    /// Groups of output channels.
-    groups: usize,
-    /// Elements of a block's transformed input: for each place and panel a row of columns for each channel.
+    /// Output channels of a group.
+    outputs: usize,
+    /// Elements of a block's transformed input, of the kernels of `outputs` output channels.
     size: usize,
-    /// Whether a task takes a whole block; else all blocks are transformed first, then multiplied group by group.
+    /// Whether a task takes a whole block; else it takes a group of output channels.
     whole: bool,
 }
 
 impl Cut {
     fn new(conv: &Conv, width: usize) -> Self {
-        let output = conv.output();
-        let (rows, tiles) = (output[1].div_ceil(2), output[2].div_ceil(2));
+        let m = side(conv.kernel).expect("there is a tile for the taps");
+        let [rows, tiles] = tiles(m, conv.output()).expect("tiles cover the plane");
         let all = conv.batch * rows;
-        let wanted = (BLOCK / (16 * conv.channels)).max(2 * width) / width * width;
-        let block = (wanted / tiles).clamp(1, all);
-        let (blocks, panels) = (all.div_ceil(block), (block * tiles).div_ceil(width));
-        let groups = conv.outputs.div_ceil(OUTPUTS);
-        let (size, whole) = (16 * panels * conv.channels * width, blocks >= TASKS || groups == 1);
-        Cut { rows, tiles, block, blocks, panels, groups, size, whole }
+        let wanted = (BLOCK / (PLACES * conv.channels)).max(width) / width * width;
+        let mut block = (wanted / tiles).clamp(1, all);
+        let kernels = PLACES * conv.channels * conv.outputs;
+        let whole = kernels <= SMALL && all.div_ceil(block) >= TASKS;
+        let mut outputs = OUTPUTS;
+        if !whole {
+            block = (2 * width / tiles).clamp(1, all);
+            outputs = (KERNELS / (PLACES * conv.channels) / LEAST * LEAST).clamp(LEAST, OUTPUTS);
+        }
+        let panels = (block * tiles).div_ceil(width);
+        let size = PLACES * panels * conv.channels * width;
+        let blocks = all.div_ceil(block);
+        Cut { grid: Grid { m, tiles }, rows, all, block, blocks, panels, outputs, size, whole }
     }
 
-    /// Elements of a task's scratch: a plane to transform, or the products of a group of output channels.
-    fn task(&self, width: usize) -> usize {
-        let plane = (2 * self.block + 2) * (2 * self.tiles + 2);
-        plane.max(16 * OUTPUTS * self.panels * width)
+    /// Elements of the scratch that transforming a block takes: a plane and its tiles, dealt out.
+    fn dealing(&self) -> usize {
+        self.grid.size(self.block.min(self.rows)) + PLACES * self.block * self.grid.tiles
+    }
+
+    /// Elements of the products of a group and a block.
+    fn products(&self, width: usize) -> usize {
+        PLACES * self.outputs * self.panels * width
+    }
+
+    /// Elements of the kernels of a group.
+    fn kernels(&self, conv: &Conv) -> usize {
+        PLACES * self.outputs * conv.channels
     }
 }
 
@@ -63,175 +93,202 @@ impl Cut {
 struct Work<'a, T> {
     job: &'a Job<'a, T>,
     cut: Cut,
-    /// The transformed kernel: a matrix of output channels by channels for each place.
-    weights: Shared<T>,
+    /// Where each tap lies, rows of the kernels, channels.
+    taps: &'a [isize],
+    row: &'a [u32],
+    inner: &'a [u32],
     doubt: AtomicBool,
 }
 
 /// What it needs.
 pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
-    let cut = Cut::new(conv, T::width());
-    let inputs = if cut.whole { 0 } else { cut.blocks * cut.size };
-    let room = bytes_of::<T>(16 * conv.outputs * conv.channels) + bytes_of::<T>(inputs);
-    let task = cut.task(T::width()) + if cut.whole { cut.size } else { 0 };
+    let (width, cut) = (T::width(), Cut::new(conv, T::width()));
+    let (kernels, inputs, task) = if cut.whole {
+        let task = cut.size + cut.dealing().max(cut.products(width));
+        (PLACES * conv.outputs * conv.channels, 0, task)
+    } else {
+        (0, cut.blocks * cut.size, cut.dealing().max(cut.kernels(conv) + cut.products(width)))
+    };
+    let tables = bytes_of::<isize>(conv.taps())
+        + bytes_of::<u32>(cut.outputs)
+        + bytes_of::<u32>(conv.channels.min(DEPTH));
+    let room = tables + bytes_of::<T>(kernels) + bytes_of::<T>(inputs);
     Need { room, patches: bytes_of::<T>(task), ..Need::default() }
 }
 
+/// Convolves; false when a result is not finite.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
-    let (conv, pool, mut room) = (job.conv, job.pool, job.room);
-    let cut = Cut::new(conv, T::width());
-    let (blocks, groups, size) = (cut.blocks, cut.groups, cut.size);
-    let weights = room.take(16 * conv.outputs * conv.channels);
-    transformed(job, weights);
-    let work = Work { job, cut, weights, doubt: AtomicBool::new(false) };
-    let task = work.cut.task(T::width());
-    if work.cut.whole {
-        pool.run(blocks, &|b| {
-            scratch::with(Slot::Patches, size + task, |v: *mut T| {
+    let (conv, pool, mut room, width) = (job.conv, job.pool, job.room, T::width());
+    let cut = Cut::new(conv, width);
+    // SAFETY: the room is there until the convolution is done.
+    let (taps, row, inner) = unsafe {
+        let taps = room.table(conv.taps(), |t| conv.tap(t));
+        let row = room.table(cut.outputs, |o| (o * conv.channels) as u32);
+        (taps, row, room.table(conv.channels.min(DEPTH), |c| c as u32))
+    };
+    let work = Work { job, cut, taps, row, inner, doubt: AtomicBool::new(false) };
+    let cut = &work.cut;
+    let group = |i: usize| i * cut.outputs..((i + 1) * cut.outputs).min(conv.outputs);
+    let (groups, size) = (conv.outputs.div_ceil(cut.outputs), cut.size);
+    if cut.whole {
+        let place = conv.outputs * conv.channels;
+        let kernels: Shared<T> = room.take(PLACES * place);
+        pool.run(groups, &|i| {
+            // SAFETY: the rows of these output channels in each matrix, which belong to this task.
+            unsafe { work.kernels(group(i), kernels.at(group(i).start * conv.channels), place) };
+        });
+        let task = size + cut.dealing().max(cut.products(width));
+        pool.run(cut.blocks, &|b| {
+            scratch::with(Slot::Patches, task, |v: *mut T| {
                 // SAFETY: the scratch has room for a block and then for a task.
                 unsafe {
                     let rest = v.add(size);
                     work.input(b, 0..conv.channels, v, rest);
-                    (0..groups).for_each(|group| work.multiply(b, group, v, rest));
+                    for outputs in (0..groups).map(group) {
+                        let u = kernels.at(outputs.start * conv.channels);
+                        work.multiply(b, outputs, (u, place), v, rest);
+                    }
                 }
             });
         });
     } else {
-        // Few blocks: all of them first, then their products with a few output channels each.
-        let v: Shared<T> = room.take(blocks * size);
-        let pieces = conv.channels.div_ceil(OUTPUTS);
-        pool.run(blocks * pieces, &|i| {
+        let inputs: Shared<T> = room.take(cut.blocks * size);
+        let pieces = conv.channels.div_ceil(CHANNELS);
+        pool.run(cut.blocks * pieces, &|i| {
             let (piece, b) = (i % pieces, i / pieces);
-            let channels = piece * OUTPUTS..((piece + 1) * OUTPUTS).min(conv.channels);
-            scratch::with(Slot::Patches, task, |rest: *mut T| {
+            let channels = piece * CHANNELS..((piece + 1) * CHANNELS).min(conv.channels);
+            scratch::with(Slot::Patches, cut.dealing(), |rest: *mut T| {
                 // SAFETY: the channels of a block, which belong to this task alone.
-                unsafe { work.input(b, channels.clone(), v.at(b * size), rest) };
+                unsafe { work.input(b, channels.clone(), inputs.at(b * size), rest) };
             });
         });
-        pool.run(blocks * groups, &|i| {
-            let (b, group) = (i % blocks, i / blocks);
-            scratch::with(Slot::Patches, task, |rest: *mut T| {
-                // SAFETY: the block is complete.
-                unsafe { work.multiply(b, group, v.at(b * size), rest) };
+        let (kernels, place) = (cut.kernels(conv), cut.outputs * conv.channels);
+        pool.run(groups, &|i| {
+            scratch::with(Slot::Patches, kernels + cut.products(width), |u: *mut T| {
+                // SAFETY: the scratch has room for the group's kernels and then for its products; blocks are complete.
+                unsafe {
+                    work.kernels(group(i), u, place);
+                    for b in 0..cut.blocks {
+                        work.multiply(b, group(i), (u, place), inputs.at(b * size), u.add(kernels));
+                    }
+                }
             });
         });
     }
     !work.doubt.into_inner()
 }
 
-/// `G g Gᵀ` for every pair of channels.
-fn transformed<T: Float + Element>(job: &Job<'_, T>, to: Shared<T>) {
-    let conv = job.conv;
-    let place = conv.outputs * conv.channels;
-    let taps: [isize; 9] = std::array::from_fn(|t| conv.tap(t));
-    job.pool.run_ranges(conv.outputs, (4096 / conv.channels).max(1), &|range| {
-        for o in range {
+impl<T: Float + Element> Work<'_, T> {
+    fn rows_of(&self, b: usize) -> (usize, usize) {
+        (b * self.cut.block, ((b + 1) * self.cut.block).min(self.cut.all))
+    }
+
+    /// `G g Gᵀ` for output channels and all channels, to matrices `place` apart.
+    ///
+    /// # Safety
+    /// `to` has room for them, and nobody else writes there.
+    unsafe fn kernels(&self, outputs: Range<usize>, to: *mut T, place: usize) {
+        let conv = self.job.conv;
+        for (i, o) in outputs.enumerate() {
             let stage = Stage::Kernel(Kernel {
-                kernel: job.kernel.at(o * conv.k_strides[0]),
-                taps,
+                kernel: self.job.kernel.at(o * conv.k_strides[0]),
+                taps: self.taps,
                 stride: conv.k_strides[1],
                 channels: conv.channels,
-                to: to.at(o * conv.channels),
+                to: to.wrapping_add(i * conv.channels),
                 place,
             });
-            // SAFETY: the kernels of output channel `o`, and its row in each matrix, which belongs to this task.
+            // SAFETY: the kernels of output channel `o`; the caller's promise.
             unsafe { transform_raw(&stage) };
-        }
-    });
-}
-
-impl<T: Float + Element> Work<'_, T> {
-    /// Calls `f(image, first row of tiles, rows of tiles, first tile of the block)` for each image of a block.
-    fn images(&self, b: usize, mut f: impl FnMut(usize, usize, usize, usize)) {
-        let (cut, all) = (&self.cut, self.job.conv.batch * self.cut.rows);
-        let (begin, end) = (b * cut.block, ((b + 1) * cut.block).min(all));
-        let mut at = begin;
-        while at < end {
-            let (n, row) = (at / cut.rows, at % cut.rows);
-            let rows = (cut.rows - row).min(end - at);
-            f(n, row, rows, (at - begin) * cut.tiles);
-            at += rows;
         }
     }
 
     /// Transforms channels of a block.
     ///
     /// # Safety
-    /// `v` has room for a block, and nobody else writes its rows of these channels; `plane` has room for a task.
-    unsafe fn input(&self, b: usize, channels: std::ops::Range<usize>, v: *mut T, plane: *mut T) {
+    /// `v` has room for a block, and nobody else writes its rows of these channels; `rest` has room for dealing.
+    unsafe fn input(&self, b: usize, channels: Range<usize>, v: *mut T, rest: *mut T) {
         let (conv, cut, width) = (self.job.conv, &self.cut, T::width());
-        let pitch = 2 * cut.tiles + 2;
-            for c in channels {
-                self.images(b, |n, row, rows, t| {
-                    let planes = Planes { extent: [1, 2 * rows + 2, pitch], first: [0, 2 * row, 0] };
-                    let stage = Stage::Input(Input {
-                        plane,
-                        rows,
-                        tiles: cut.tiles,
-                        to: v.wrapping_add(c * width),
-                        t,
-                        width,
-                        place: cut.panels * conv.channels * width,
-                        panel: conv.channels * width,
-                    });
-                    let from = n * conv.x_strides[0] + c * conv.x_strides[1];
-                    // SAFETY: a plane of the input, room for the rows of it, and the caller's promise.
-                    unsafe {
-                        planes.copy(conv, self.job.x.at(from), plane);
-                        transform_raw(&stage);
-                    }
-                });
-            }
+        let grid = cut.grid;
+        let most = cut.block * grid.tiles;
+        let (dealt, plane) = (rest, rest.wrapping_add(PLACES * most));
+        let (begin, end) = self.rows_of(b);
+        for c in channels {
+            strips([cut.rows, grid.tiles], (begin, end), |n, row, rows, t| {
+                let from = self.job.x.at(n * conv.x_strides[0] + c * conv.x_strides[1]);
+                // SAFETY: a plane of the input, room for rows of it, and the tiles of this strip.
+                unsafe { grid.deal(conv, from, (row, rows), plane, (dealt.add(t), most)) };
+            });
+            let stage = Stage::Input(Input {
+                from: dealt,
+                dealt: most,
+                tiles: (end - begin) * grid.tiles,
+                to: v.wrapping_add(c * width),
+                width,
+                place: cut.panels * conv.channels * width,
+                panel: conv.channels * width,
+            });
+            // SAFETY: what was dealt out, and the caller's promise.
+            unsafe { transform_raw(&stage) };
+        }
     }
 
-    /// The products of a block with a group of output channels, mapped back.
+    /// The products of a block with output channels, whose kernels lie in matrices `place` apart, mapped back.
     ///
     /// # Safety
-    /// `v` holds the block's transformed input; `products` has room for a task.
-    unsafe fn multiply(&self, b: usize, group: usize, v: *const T, products: *mut T) {
+    /// `v` holds the block's transformed input and `u` the kernels; `products` has room for a group's.
+    unsafe fn multiply(
+        &self,
+        b: usize,
+        outputs: Range<usize>,
+        (u, place): (*const T, usize),
+        v: *const T,
+        products: *mut T,
+    ) {
         let (conv, cut, width) = (self.job.conv, &self.cut, T::width());
-        let channels = conv.channels;
-        let o0 = group * OUTPUTS;
-        let outputs = (conv.outputs - o0).min(OUTPUTS);
-        let columns = cut.panels * width;
-        let rows: [u32; OUTPUTS] = std::array::from_fn(|o| (o * channels) as u32);
-        let inner: [u32; DEPTH] = std::array::from_fn(|i| i as u32);
-        let place = outputs * columns;
-            for f in 0..16 {
-                for (piece, c0) in (0..channels).step_by(DEPTH).enumerate() {
-                    for panel in 0..cut.panels {
-                        let work = micro::Task {
-                            x: self.weights.at((f * conv.outputs + o0) * channels + c0),
-                            rows: &rows[..outputs],
-                            inner: &inner[..(channels - c0).min(DEPTH)],
-                            b: v.wrapping_add(((f * cut.panels + panel) * channels + c0) * width),
-                            half: false,
-                            to: products.wrapping_add(f * place + panel * width),
-                            stride: columns,
-                            add: piece > 0,
-                        };
-                        // SAFETY: rows and inner indices lie inside the matrix of place `f`, the panel holds them, and
-                        // the scratch has room for the products.
-                        unsafe { T::multiply(&work) };
-                    }
+        let (channels, columns, grid) = (conv.channels, cut.panels * width, cut.grid);
+        let matrix = outputs.len() * columns;
+        for f in 0..PLACES {
+            for (piece, inner) in (0..channels).step_by(DEPTH).map(|c| (c, (channels - c).min(DEPTH))) {
+                for panel in 0..cut.panels {
+                    let work = micro::Task {
+                        x: u.wrapping_add(f * place + piece),
+                        rows: &self.row[..outputs.len()],
+                        inner: &self.inner[..inner],
+                        b: v.wrapping_add(((f * cut.panels + panel) * channels + piece) * width),
+                        half: false,
+                        to: products.wrapping_add(f * matrix + panel * width),
+                        stride: columns,
+                        add: piece > 0,
+                    };
+                    // SAFETY: rows and inner indices lie inside the matrix of place `f`, the panel holds them, and the
+                    // scratch has room for the products.
+                    unsafe { T::multiply(&work) };
                 }
             }
-            for o in 0..outputs {
-                self.images(b, |n, row, rows, t| {
-                    let to = n * conv.out_strides[0] + (o0 + o) * conv.out_strides[1];
-                    let stage = Stage::Output(Output {
-                        from: products.wrapping_add(o * columns + t),
-                        place,
-                        rows,
-                        tiles: cut.tiles,
-                        out: self.job.out.at(to),
-                        first: 2 * row,
-                        extent: [conv.output()[1], conv.output()[2]],
-                        doubt: &self.doubt,
-                    });
-                    // SAFETY: products of the block, and the rows of a plane that belong to this task alone.
-                    unsafe { transform_raw(&stage) };
+        }
+        let (begin, end) = self.rows_of(b);
+        for (i, o) in outputs.enumerate() {
+            let at = products.wrapping_add(i * columns);
+            let tiles = (end - begin) * grid.tiles;
+            // SAFETY: the products of the block with output channel `o`.
+            unsafe { transform_raw(&Stage::Output(Output { m: grid.m, at, place: matrix, tiles })) };
+            strips([cut.rows, grid.tiles], (begin, end), |n, row, rows, t| {
+                let to = n * conv.out_strides[0] + o * conv.out_strides[1];
+                let stage = Stage::Collect(Collect {
+                    m: grid.m,
+                    from: at.wrapping_add(t),
+                    place: matrix,
+                    rows,
+                    tiles: grid.tiles,
+                    out: self.job.out.at(to),
+                    first: grid.m * row,
+                    extent: [conv.output()[1], conv.output()[2]],
+                    doubt: &self.doubt,
                 });
-            }
+                // SAFETY: results of the strip, and the rows of a plane that belong to this task alone.
+                unsafe { transform_raw(&stage) };
+            });
+        }
     }
 }

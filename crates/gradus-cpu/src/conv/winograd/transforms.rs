@@ -1,31 +1,51 @@
-//! The four linear maps of the method, each over many tiles or channels side by side.
+//! The maps over whole tiles, many of them, or many channels, side by side.
 //!
-//! Places of a 4 × 4 tile are counted row by row, `f = 4 i + j`; a transformed operand has a matrix for each.
+//! Places of a tile are counted row by row; a transformed operand has a matrix for each of the [`PLACES`].
 
+use std::array::from_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::maps::{POINTS, collapse, divide, evaluate, inputs};
 use crate::vmath::isa::dispatch;
 use crate::vmath::{Float, Isa};
 
-/// Lanes taken together.
-const LANES: usize = 32;
+/// Places of a transformed tile.
+pub const PLACES: usize = POINTS * POINTS;
 
-/// One piece of a transform.
+/// Lanes taken together.
+pub const LANES: usize = 32;
+
+type Tile<T, const N: usize> = [[[T; LANES]; N]; N];
+
+/// One piece of a transform; `m` results a side of a tile.
 pub enum Stage<'a, T> {
+    Deal(Deal<T>),
     Input(Input<T>),
-    Kernel(Kernel<T>),
-    Output(Output<'a, T>),
+    Kernel(Kernel<'a, T>),
+    Output(Output<T>),
+    Collect(Collect<'a, T>),
     Cotangent(Cotangent<T>),
     Gradient(Gradient<'a, T>),
 }
 
-/// `Bᵀ d B` of a padded plane: `rows` rows of `tiles` tiles, the first of which is column `t` of panels `width` wide.
-pub struct Input<T> {
+/// The tiles of a padded plane, `rows` rows of `tiles`, dealt out place by place.
+pub struct Deal<T> {
+    pub m: usize,
     pub plane: *const T,
+    pub pitch: usize,
     pub rows: usize,
     pub tiles: usize,
     pub to: *mut T,
-    pub t: usize,
+    pub place: usize,
+}
+
+/// `Bᵀ d B` of `tiles` tiles that were dealt out, into panels `width` wide.
+pub struct Input<T> {
+    pub from: *const T,
+    /// Distance between places of what was dealt out.
+    pub dealt: usize,
+    pub tiles: usize,
+    pub to: *mut T,
     pub width: usize,
     /// Distances between places of a tile, and between panels.
     pub place: usize,
@@ -33,19 +53,27 @@ pub struct Input<T> {
 }
 
 /// `G g Gᵀ` of the kernels between one output channel and `channels` channels, `stride` apart.
-pub struct Kernel<T> {
+pub struct Kernel<'a, T> {
     pub kernel: *const T,
     /// Where the taps lie beside the first.
-    pub taps: [isize; 9],
+    pub taps: &'a [isize],
     pub stride: usize,
     pub channels: usize,
     pub to: *mut T,
     pub place: usize,
 }
 
-/// `Aᵀ m A` of one output channel: `rows` rows of `tiles` tiles, into a plane of results of the given extents from
-/// row `first` on.
-pub struct Output<'a, T> {
+/// `Aᵀ m A` of `tiles` tiles, over the first of their places.
+pub struct Output<T> {
+    pub m: usize,
+    pub at: *mut T,
+    pub place: usize,
+    pub tiles: usize,
+}
+
+/// Results of `rows` rows of `tiles` tiles into a plane of the given extents, from row `first` on.
+pub struct Collect<'a, T> {
+    pub m: usize,
     pub from: *const T,
     pub place: usize,
     pub rows: usize,
@@ -57,17 +85,19 @@ pub struct Output<'a, T> {
     pub doubt: &'a AtomicBool,
 }
 
-/// `A y Aᵀ` of a row of tiles: two rows of `2 · tiles` places, each with `width` output channels.
+/// `A y Aᵀ` of a row of tiles: `m` lines of `m · tiles` places, each with `width` output channels.
 pub struct Cotangent<T> {
-    pub rows: *const T,
+    pub m: usize,
+    pub lines: *const T,
     pub tiles: usize,
     pub width: usize,
     pub to: *mut T,
     pub place: usize,
 }
 
-/// `Gᵀ u G` of one channel and `outputs` output channels, whose nine taps go to places `stride` apart.
+/// `Gᵀ u G` of one channel and `outputs` output channels, whose taps go to places `stride` apart.
 pub struct Gradient<'a, T> {
+    pub m: usize,
     pub from: *const T,
     pub place: usize,
     pub outputs: usize,
@@ -84,17 +114,50 @@ dispatch! {
     pub unsafe fn transform_raw<T: Float>(stage: &Stage<'_, T>) = transform in WinogradKernel
 }
 
-#[allow(clippy::extra_unused_type_parameters, reason = "every kernel names its instruction set")]
 #[inline(always)]
 unsafe fn transform<T: Float, I: Isa>(stage: &Stage<'_, T>) {
     // SAFETY: the caller's promise.
     unsafe {
         match stage {
-            Stage::Input(p) => input(p),
-            Stage::Kernel(p) => kernel(p),
-            Stage::Output(p) => output(p),
-            Stage::Cotangent(p) => cotangent(p),
-            Stage::Gradient(p) => gradient(p),
+            Stage::Deal(p) if p.m == 4 => deal::<T, 4>(p),
+            Stage::Deal(p) => deal::<T, 2>(p),
+            Stage::Input(p) => input::<T, I>(p),
+            Stage::Kernel(p) if p.taps.len() == 9 => kernel::<T, I, 3>(p),
+            Stage::Kernel(p) => kernel::<T, I, 5>(p),
+            Stage::Output(p) if p.m == 4 => output::<T, I, 4>(p),
+            Stage::Output(p) => output::<T, I, 2>(p),
+            Stage::Collect(p) if p.m == 4 => collect::<T, 4>(p),
+            Stage::Collect(p) => collect::<T, 2>(p),
+            Stage::Cotangent(p) if p.m == 4 => cotangent::<T, I, 4>(p),
+            Stage::Cotangent(p) => cotangent::<T, I, 2>(p),
+            Stage::Gradient(p) if p.m == 4 => gradient::<T, I, 3>(p),
+            Stage::Gradient(p) => gradient::<T, I, 5>(p),
+        }
+    }
+}
+
+/// A map over the columns and then over the rows of a tile.
+#[inline(always)]
+fn both<T: Float, const P: usize, const Q: usize>(
+    x: &Tile<T, P>,
+    to: &mut Tile<T, Q>,
+    map: impl Fn([T; P]) -> [T; Q],
+) {
+    let mut half = [[[T::ZERO; LANES]; P]; Q];
+    for j in 0..P {
+        for l in 0..LANES {
+            let y = map(from_fn(|i| x[i][j][l]));
+            for q in 0..Q {
+                half[q][j][l] = y[q];
+            }
+        }
+    }
+    for i in 0..Q {
+        for l in 0..LANES {
+            let y = map(from_fn(|j| half[i][j][l]));
+            for q in 0..Q {
+                to[i][q][l] = y[q];
+            }
         }
     }
 }
@@ -102,40 +165,19 @@ unsafe fn transform<T: Float, I: Isa>(stage: &Stage<'_, T>) {
 /// # Safety
 /// As for [`transform_raw`].
 #[inline(always)]
-unsafe fn input<T: Float>(p: &Input<T>) {
-    let pitch = 2 * p.tiles + 2;
-    let mut lines = [[T::ZERO; 2 * LANES + 2]; 4];
-    for i in 0..p.rows {
-        let mut j = 0;
-        while j < p.tiles {
-            let t = p.t + i * p.tiles + j;
-            let len = (p.tiles - j).min(LANES).min(p.width - t % p.width);
-            // SAFETY: the caller's promise; rows `2i..2i+4` and columns `2j..2(j+len)+2` lie inside the plane.
+unsafe fn deal<T: Float, const M: usize>(p: &Deal<T>) {
+    for row in 0..p.rows {
+        for i in 0..POINTS {
+            // SAFETY: the caller's promise.
             unsafe {
-                let row = |r: usize| {
-                    std::slice::from_raw_parts(p.plane.add((2 * i + r) * pitch + 2 * j), 2 * len + 2)
-                };
-                let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-                for x in 0..2 * len + 2 {
-                    lines[0][x] = a[x] - c[x];
-                    lines[1][x] = b[x] + c[x];
-                    lines[2][x] = c[x] - b[x];
-                    lines[3][x] = b[x] - d[x];
-                }
-                let to = p.to.add(t / p.width * p.panel + t % p.width);
-                for (v, line) in lines.iter().enumerate() {
-                    let out = |h: usize| std::slice::from_raw_parts_mut(to.add((4 * v + h) * p.place), len);
-                    let (a, b, c, d) = (out(0), out(1), out(2), out(3));
-                    for x in 0..len {
-                        let quad = [line[2 * x], line[2 * x + 1], line[2 * x + 2], line[2 * x + 3]];
-                        a[x] = quad[0] - quad[2];
-                        b[x] = quad[1] + quad[2];
-                        c[x] = quad[2] - quad[1];
-                        d[x] = quad[1] - quad[3];
+                let line = p.plane.add((M * row + i) * p.pitch);
+                for j in 0..POINTS {
+                    let to = p.to.add((POINTS * i + j) * p.place + row * p.tiles);
+                    for t in 0..p.tiles {
+                        *to.add(t) = *line.add(M * t + j);
                     }
                 }
             }
-            j += len;
         }
     }
 }
@@ -143,89 +185,112 @@ unsafe fn input<T: Float>(p: &Input<T>) {
 /// # Safety
 /// As for [`transform_raw`].
 #[inline(always)]
-unsafe fn kernel<T: Float>(p: &Kernel<T>) {
-    let half = T::from_f64(0.5);
-    let mut taps = [[T::ZERO; LANES]; 9];
-    let mut c = 0;
-    while c < p.channels {
-        let len = (p.channels - c).min(LANES);
-        // SAFETY: the caller's promise.
-        unsafe {
-            for x in 0..len {
-                let from = p.kernel.wrapping_add((c + x) * p.stride);
-                for (tap, &at) in taps.iter_mut().zip(&p.taps) {
-                    tap[x] = *from.wrapping_offset(at);
-                }
-            }
-            let mut down = [[T::ZERO; LANES]; 12];
-            for w in 0..3 {
-                for x in 0..LANES {
-                    let (a, b, c) = (taps[w][x], taps[3 + w][x], taps[6 + w][x]);
-                    down[w][x] = a;
-                    down[3 + w][x] = (a + c + b) * half;
-                    down[6 + w][x] = (a + c - b) * half;
-                    down[9 + w][x] = c;
-                }
-            }
-            for v in 0..4 {
-                let out = |h: usize| std::slice::from_raw_parts_mut(p.to.add((4 * v + h) * p.place + c), len);
-                let (o0, o1, o2, o3) = (out(0), out(1), out(2), out(3));
-                for x in 0..len {
-                    let (a, b, c) = (down[3 * v][x], down[3 * v + 1][x], down[3 * v + 2][x]);
-                    o0[x] = a;
-                    o1[x] = (a + c + b) * half;
-                    o2[x] = (a + c - b) * half;
-                    o3[x] = c;
-                }
-            }
+unsafe fn input<T: Float, I: Isa>(p: &Input<T>) {
+    let mut tile = [[[T::ZERO; LANES]; POINTS]; POINTS];
+    let mut mapped = tile;
+    for t in (0..p.tiles).step_by(LANES) {
+        let len = (p.tiles - t).min(LANES);
+        for f in 0..PLACES {
+            // SAFETY: the caller's promise.
+            let from = unsafe { std::slice::from_raw_parts(p.from.add(f * p.dealt + t), len) };
+            tile[f / POINTS][f % POINTS][..len].copy_from_slice(from);
         }
-        c += len;
-    }
-}
-
-/// # Safety
-/// As for [`transform_raw`].
-#[inline(always)]
-unsafe fn output<T: Float>(p: &Output<'_, T>) {
-    let [height, width] = p.extent;
-    let mut wild = [T::ZERO; LANES];
-    for i in 0..p.rows {
-        let mut j = 0;
-        while j < p.tiles {
-            let t = i * p.tiles + j;
-            let len = (p.tiles - j).min(LANES);
-            let mut down = [[[T::ZERO; LANES]; 4]; 2];
-            for h in 0..4 {
+        both(&tile, &mut mapped, inputs::<T, I>);
+        let mut done = 0;
+        while done < len {
+            let here = (p.width - (t + done) % p.width).min(len - done);
+            let to = p.to.wrapping_add((t + done) / p.width * p.panel + (t + done) % p.width);
+            for f in 0..PLACES {
+                let from = &mapped[f / POINTS][f % POINTS][done..done + here];
                 // SAFETY: the caller's promise.
-                let m = |v: usize| unsafe {
-                    std::slice::from_raw_parts(p.from.add((4 * v + h) * p.place + t), len)
+                unsafe {
+                    std::ptr::copy_nonoverlapping(from.as_ptr(), to.wrapping_add(f * p.place), here)
                 };
-                let (a, b, c, d) = (m(0), m(1), m(2), m(3));
-                for x in 0..len {
-                    down[0][h][x] = a[x] + (b[x] + c[x]);
-                    down[1][h][x] = (b[x] - c[x]) - d[x];
-                }
             }
-            for (v, down) in down.iter().enumerate() {
-                let mut pairs = [T::ZERO; 2 * LANES];
-                for x in 0..LANES {
-                    let (a, b, c, d) = (down[0][x], down[1][x], down[2][x], down[3][x]);
-                    pairs[2 * x] = a + (b + c);
-                    pairs[2 * x + 1] = (b - c) - d;
+            done += here;
+        }
+    }
+}
+
+/// # Safety
+/// As for [`transform_raw`].
+#[inline(always)]
+unsafe fn kernel<T: Float, I: Isa, const R: usize>(p: &Kernel<'_, T>) {
+    let mut taps = [[[T::ZERO; LANES]; R]; R];
+    let mut mapped = [[[T::ZERO; LANES]; POINTS]; POINTS];
+    for c in (0..p.channels).step_by(LANES) {
+        let len = (p.channels - c).min(LANES);
+        for l in 0..len {
+            let from = p.kernel.wrapping_add((c + l) * p.stride);
+            for (k, &at) in p.taps.iter().enumerate() {
+                // SAFETY: the caller's promise.
+                taps[k / R][k % R][l] = unsafe { *from.wrapping_offset(at) };
+            }
+        }
+        both(&taps, &mut mapped, |g| divide(evaluate::<T, I, R>(g)));
+        for f in 0..PLACES {
+            let from = &mapped[f / POINTS][f % POINTS];
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), p.to.add(f * p.place + c), len) };
+        }
+    }
+}
+
+/// # Safety
+/// As for [`transform_raw`].
+#[inline(always)]
+unsafe fn output<T: Float, I: Isa, const M: usize>(p: &Output<T>) {
+    let mut tile = [[[T::ZERO; LANES]; POINTS]; POINTS];
+    let mut mapped = [[[T::ZERO; LANES]; M]; M];
+    for t in (0..p.tiles).step_by(LANES) {
+        let len = (p.tiles - t).min(LANES);
+        for f in 0..PLACES {
+            // SAFETY: the caller's promise.
+            let from = unsafe { std::slice::from_raw_parts(p.at.add(f * p.place + t), len) };
+            tile[f / POINTS][f % POINTS][..len].copy_from_slice(from);
+        }
+        both(&tile, &mut mapped, collapse::<T, I, M>);
+        for f in 0..M * M {
+            let from = &mapped[f / M][f % M];
+            // SAFETY: the caller's promise; these places have been read.
+            unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), p.at.add(f * p.place + t), len) };
+        }
+    }
+}
+
+/// # Safety
+/// As for [`transform_raw`].
+#[inline(always)]
+unsafe fn collect<T: Float, const M: usize>(p: &Collect<'_, T>) {
+    let [height, width] = p.extent;
+    let mut wild = [T::ZERO; M];
+    for row in 0..p.rows {
+        for i in 0..M {
+            let y = p.first + M * row + i;
+            if y >= height {
+                break;
+            }
+            // SAFETY: the caller's promise; the rows and the places lie inside the plane.
+            unsafe {
+                let line = p.out.add(y * width);
+                let from: [*const T; M] =
+                    from_fn(|j| p.from.add((M * i + j) * p.place + row * p.tiles));
+                let whole = (width / M).min(p.tiles);
+                for t in 0..whole {
+                    for j in 0..M {
+                        let v = *from[j].add(t);
+                        *line.add(M * t + j) = v;
+                        wild[j] = wild[j] + v * T::ZERO;
+                    }
                 }
-                let row = p.first + 2 * i + v;
-                if row < height {
-                    let count = (width - 2 * j).min(2 * len);
-                    // SAFETY: the caller's promise; the row and its places lie inside the plane.
-                    let to = unsafe { std::slice::from_raw_parts_mut(p.out.add(row * width + 2 * j), count) };
-                    to.copy_from_slice(&pairs[..count]);
-                    for x in 0..LANES {
-                        let both = pairs[2 * x] + pairs[2 * x + 1];
-                        wild[x] = wild[x] + both * T::ZERO;
+                for t in whole..p.tiles {
+                    for j in 0..(width - M * t).min(M) {
+                        let v = *from[j].add(t);
+                        *line.add(M * t + j) = v;
+                        wild[j] = wild[j] + v * T::ZERO;
                     }
                 }
             }
-            j += len;
         }
     }
     if wild.iter().any(|&w| w != T::ZERO) {
@@ -236,31 +301,27 @@ unsafe fn output<T: Float>(p: &Output<'_, T>) {
 /// # Safety
 /// As for [`transform_raw`].
 #[inline(always)]
-unsafe fn cotangent<T: Float>(p: &Cotangent<T>) {
-    for j in 0..p.tiles {
-        // SAFETY: the caller's promise: two rows of `2 · tiles` places with `width` lanes, and a row of each matrix.
-        unsafe {
-            let place = |r: usize, c: usize| {
-                std::slice::from_raw_parts(p.rows.add((r * 2 * p.tiles + 2 * j + c) * p.width), p.width)
-            };
-            let (a, b, c, d) = (place(0, 0), place(0, 1), place(1, 0), place(1, 1));
-            for v in 0..4 {
-                let out = |h: usize| {
-                    std::slice::from_raw_parts_mut(p.to.add((4 * v + h) * p.place + j * p.width), p.width)
-                };
-                let (o0, o1, o2, o3) = (out(0), out(1), out(2), out(3));
-                for x in 0..p.width {
-                    let (left, right) = match v {
-                        0 => (a[x], b[x]),
-                        1 => (a[x] + c[x], b[x] + d[x]),
-                        2 => (a[x] - c[x], b[x] - d[x]),
-                        _ => (-c[x], -d[x]),
-                    };
-                    o0[x] = left;
-                    o1[x] = left + right;
-                    o2[x] = left - right;
-                    o3[x] = -right;
+unsafe fn cotangent<T: Float, I: Isa, const M: usize>(p: &Cotangent<T>) {
+    let mut tile = [[[T::ZERO; LANES]; M]; M];
+    let mut mapped = [[[T::ZERO; LANES]; POINTS]; POINTS];
+    let line = M * p.tiles * p.width;
+    for t in 0..p.tiles {
+        for o in (0..p.width).step_by(LANES) {
+            let len = (p.width - o).min(LANES);
+            for i in 0..M {
+                for j in 0..M {
+                    let from = p.lines.wrapping_add(i * line + (M * t + j) * p.width + o);
+                    // SAFETY: the caller's promise.
+                    let from = unsafe { std::slice::from_raw_parts(from, len) };
+                    tile[i][j][..len].copy_from_slice(from);
                 }
+            }
+            both(&tile, &mut mapped, evaluate::<T, I, M>);
+            for f in 0..PLACES {
+                let to = p.to.wrapping_add(f * p.place + t * p.width + o);
+                let from = &mapped[f / POINTS][f % POINTS];
+                // SAFETY: the caller's promise.
+                unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, len) };
             }
         }
     }
@@ -269,45 +330,28 @@ unsafe fn cotangent<T: Float>(p: &Cotangent<T>) {
 /// # Safety
 /// As for [`transform_raw`].
 #[inline(always)]
-unsafe fn gradient<T: Float>(p: &Gradient<'_, T>) {
-    let half = T::from_f64(0.5);
-    let mut wild = [T::ZERO; LANES];
-    let mut o = 0;
-    while o < p.outputs {
+unsafe fn gradient<T: Float, I: Isa, const R: usize>(p: &Gradient<'_, T>) {
+    let mut tile = [[[T::ZERO; LANES]; POINTS]; POINTS];
+    let mut taps = [[[T::ZERO; LANES]; R]; R];
+    let mut wild = T::ZERO;
+    for o in (0..p.outputs).step_by(LANES) {
         let len = (p.outputs - o).min(LANES);
-        let mut down = [[[T::ZERO; LANES]; 4]; 3];
-        for h in 0..4 {
+        for f in 0..PLACES {
             // SAFETY: the caller's promise.
-            let u =
-                |v: usize| unsafe { std::slice::from_raw_parts(p.from.add((4 * v + h) * p.place + o), len) };
-            let (a, b, c, d) = (u(0), u(1), u(2), u(3));
-            for x in 0..len {
-                let (sum, difference) = ((b[x] + c[x]) * half, (b[x] - c[x]) * half);
-                down[0][h][x] = a[x] + sum;
-                down[1][h][x] = difference;
-                down[2][h][x] = sum + d[x];
+            let from = unsafe { std::slice::from_raw_parts(p.from.add(f * p.place + o), len) };
+            tile[f / POINTS][f % POINTS][..len].copy_from_slice(from);
+        }
+        both(&tile, &mut taps, |u| collapse::<T, I, R>(divide(u)));
+        for l in 0..len {
+            for k in 0..R * R {
+                let v = taps[k / R][k % R][l];
+                // SAFETY: the caller's promise.
+                unsafe { *p.out.add((o + l) * p.stride + k) = v };
+                wild = wild + v * T::ZERO;
             }
         }
-        for (v, down) in down.iter().enumerate() {
-            let mut taps = [[T::ZERO; LANES]; 3];
-            for x in 0..LANES {
-                let (sum, difference) = ((down[1][x] + down[2][x]) * half, (down[1][x] - down[2][x]) * half);
-                taps[0][x] = down[0][x] + sum;
-                taps[1][x] = difference;
-                taps[2][x] = sum + down[3][x];
-                let all = taps[0][x] + taps[1][x] + taps[2][x];
-                wild[x] = wild[x] + all * T::ZERO;
-            }
-            for x in 0..len {
-                for (h, tap) in taps.iter().enumerate() {
-                    // SAFETY: the caller's promise.
-                    unsafe { *p.out.add((o + x) * p.stride + 3 * v + h) = tap[x] };
-                }
-            }
-        }
-        o += len;
     }
-    if wild.iter().any(|&w| w != T::ZERO) {
+    if wild != T::ZERO {
         p.doubt.store(true, Ordering::Relaxed);
     }
 }

@@ -3,9 +3,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::DEPTH;
-use super::transforms::{Cotangent, Gradient, Input, Stage, transform_raw};
-use crate::conv::packed::Planes;
+use super::transforms::{Cotangent, Gradient, Input, PLACES, Stage, transform_raw};
+use super::{DEPTH, Grid, side, strips, tiles};
 use crate::conv::room::{Need, bytes_of};
 use crate::conv::{Conv, Job, micro};
 use crate::matmul::{Element, transpose};
@@ -24,13 +23,14 @@ const CHANNELS: usize = 8;
 
 /// The sizes of a gradient; from its shape alone.
 struct Cut {
-    /// Rows of tiles in an image, tiles in a row, panels of output channels.
+    grid: Grid,
+    /// Rows of tiles in an image, in all images, and in a slab.
     rows: usize,
-    tiles: usize,
-    panels: usize,
-    /// Rows of tiles in a slab, and in all images.
-    slab: usize,
     all: usize,
+    slab: usize,
+    /// Tiles of a slab, panels of output channels.
+    most: usize,
+    panels: usize,
     /// Elements of each matrix.
     inputs: usize,
     cotangents: usize,
@@ -40,41 +40,51 @@ struct Cut {
 impl Cut {
     fn new(conv: &Conv, width: usize) -> Self {
         let (channels, outputs) = (conv.batch, conv.outputs);
-        let (rows, tiles) = (conv.kernel[1].div_ceil(2), conv.kernel[2].div_ceil(2));
+        let m = side(conv.output()).expect("there is a tile for the taps");
+        let [rows, tiles] = tiles(m, conv.kernel).expect("tiles cover the plane");
         let panels = outputs.div_ceil(width);
         // A slab is whole images where several fit, else some rows of tiles of one; rows are counted through all images.
         let all = conv.channels * rows;
-        let slab = (SLAB / (16 * (channels + panels * width) * tiles)).clamp(1, all);
+        let slab = (SLAB / (PLACES * (channels + panels * width) * tiles)).clamp(1, all);
         let most = slab * tiles;
-        let (inputs, cotangents, sums) = (channels * most, panels * most * width, channels * panels * width);
-        Cut { rows, tiles, panels, slab, all, inputs, cotangents, sums }
+        Cut {
+            grid: Grid { m, tiles },
+            rows,
+            all,
+            slab,
+            most,
+            panels,
+            inputs: channels * most,
+            cotangents: panels * most * width,
+            sums: channels * panels * width,
+        }
+    }
+
+    /// Elements of the scratch of a task: a plane and its tiles dealt out, or lines of the cotangent.
+    fn task(&self, width: usize) -> usize {
+        let dealing = self.grid.size(self.slab.min(self.rows)) + PLACES * self.most;
+        dealing.max(self.grid.m * self.grid.m * self.grid.tiles * width)
     }
 }
 
 /// What it needs.
 pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
     let cut = Cut::new(conv, T::width());
-    let most = cut.slab * cut.tiles;
-    let tables = bytes_of::<u32>(most) + bytes_of::<u32>(conv.batch.min(ROWS));
-    let matrices = [cut.inputs, cut.cotangents, cut.sums].map(|m| bytes_of::<T>(16 * m));
-    let task = ((2 * cut.slab + 2) * (2 * cut.tiles + 2)).max(4 * cut.tiles * T::width());
-    Need {
-        room: tables + matrices.iter().sum::<usize>(),
-        patches: bytes_of::<T>(task),
-        ..Need::default()
-    }
+    let tables = bytes_of::<u32>(cut.most) + bytes_of::<u32>(conv.batch.min(ROWS));
+    let matrices = [cut.inputs, cut.cotangents, cut.sums].map(|m| bytes_of::<T>(PLACES * m));
+    let room = tables + matrices.iter().sum::<usize>();
+    Need { room, patches: bytes_of::<T>(cut.task(T::width())), ..Need::default() }
 }
 
-/// Convolves; the convolution has the channels as batch and the examples as channels.
+/// Convolves; the convolution has the channels as batch and the examples as channels. False when a result is not finite.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     let (conv, pool, mut room) = (job.conv, job.pool, job.room);
     let (channels, outputs, width) = (conv.batch, conv.outputs, T::width());
-    let Cut { rows, tiles, panels, slab, all, inputs, cotangents, sums } = Cut::new(conv, width);
-    let most = slab * tiles;
-    let (place_v, place_w, place_u) = (inputs, cotangents, sums);
-    let v: Shared<T> = room.take(16 * place_v);
-    let w: Shared<T> = room.take(16 * place_w);
-    let u: Shared<T> = room.take(16 * place_u);
+    let cut = Cut::new(conv, width);
+    let Cut { grid, rows, all, slab, most, panels, inputs, cotangents, sums } = cut;
+    let v: Shared<T> = room.take(PLACES * inputs);
+    let w: Shared<T> = room.take(PLACES * cotangents);
+    let u: Shared<T> = room.take(PLACES * sums);
     // SAFETY: the room is there until the gradient is done.
     let (inner, row) = unsafe {
         (room.table(most, |t| t as u32), room.table(channels.min(ROWS), |r| (r * most) as u32))
@@ -83,62 +93,46 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     let blocks = channels.div_ceil(ROWS);
     for begin in (0..all).step_by(slab) {
         let end = (begin + slab).min(all);
-        let strip = |at: usize| (at / rows, at % rows, (at - begin) * tiles);
         pool.run(pieces + (end - begin), &|task| {
-            if task < pieces {
-                let pitch = 2 * tiles + 2;
-                scratch::with(Slot::Patches, (2 * slab + 2) * pitch, |plane: *mut T| {
-                    for c in task * CHANNELS..((task + 1) * CHANNELS).min(channels) {
-                        let mut at = begin;
-                        while at < end {
-                            let (n, first, t) = strip(at);
-                            let here = (rows - first).min(end - at);
-                            let planes =
-                                Planes { extent: [1, 2 * here + 2, pitch], first: [0, 2 * first, 0] };
-                            let to = v.at(c * most);
-                            let (width, panel, place) = (usize::MAX, 0, place_v);
-                            let from = c * conv.x_strides[0] + n * conv.x_strides[1];
-                            let part = Input { plane, rows: here, tiles, to, t, width, place, panel };
-                            // SAFETY: a plane of the input, room for rows of it, and the channel's row of each matrix,
-                            // which belongs to this task.
-                            unsafe {
-                                planes.copy(conv, job.x.at(from), plane);
-                                transform_raw(&Stage::Input(part));
-                            }
-                            at += here;
-                        }
-                    }
-                });
-            } else {
-                let (n, first, t) = strip(begin + task - pieces);
-                scratch::with(Slot::Patches, 4 * tiles * width, |lines: *mut T| {
-                    for panel in 0..panels {
-                        let from = panel * width * conv.k_strides[0] + n * conv.k_strides[1];
-                        let count = (outputs - panel * width).min(width);
-                        let to = w.at((panel * most + t) * width);
-                        let part = Cotangent { rows: lines, tiles, width, to, place: place_w };
-                        // SAFETY: two lines of the cotangent for each of the panel's output channels, room for them,
-                        // and rows of each matrix that belong to this task.
-                        unsafe {
-                            gather(conv, job.kernel.at(from), first, tiles, count, lines);
-                            transform_raw(&Stage::Cotangent(part));
-                        }
-                    }
-                });
-            }
+            scratch::with(Slot::Patches, cut.task(width), |rest: *mut T| {
+                if task >= pieces {
+                    // SAFETY: the scratch has room for the lines, and the row's tiles belong to this task.
+                    unsafe { cotangent(job, &cut, (begin, begin + task - pieces), rest, w) };
+                    return;
+                }
+                let plane = rest.wrapping_add(PLACES * most);
+                for c in task * CHANNELS..((task + 1) * CHANNELS).min(channels) {
+                    strips([rows, grid.tiles], (begin, end), |n, row, rows, t| {
+                        let from = job.x.at(c * conv.x_strides[0] + n * conv.x_strides[1]);
+                        // SAFETY: a plane of the input, room for rows of it, and the tiles of this strip.
+                        unsafe { grid.deal(conv, from, (row, rows), plane, (rest.add(t), most)) };
+                    });
+                    let stage = Stage::Input(Input {
+                        from: rest,
+                        dealt: most,
+                        tiles: (end - begin) * grid.tiles,
+                        to: v.at(c * most),
+                        width: usize::MAX,
+                        place: inputs,
+                        panel: 0,
+                    });
+                    // SAFETY: what was dealt out, and the channel's row of each matrix, which belongs to this task.
+                    unsafe { transform_raw(&stage) };
+                }
+            });
         });
-        let inner = &inner[..(end - begin) * tiles];
-        pool.run(16 * blocks, &|task| {
+        let inner = &inner[..(end - begin) * grid.tiles];
+        pool.run(PLACES * blocks, &|task| {
             let (f, c0) = (task / blocks, task % blocks * ROWS);
             for (piece, inner) in inner.chunks(DEPTH).enumerate() {
                 for panel in 0..panels {
                     let work = micro::Task {
-                        x: v.at(f * place_v + c0 * most),
+                        x: v.at(f * inputs + c0 * most),
                         rows: &row[..(channels - c0).min(ROWS)],
                         inner,
-                        b: w.at(f * place_w + (panel * most + piece * DEPTH) * width),
+                        b: w.at(f * cotangents + (panel * most + piece * DEPTH) * width),
                         half: false,
-                        to: u.at(f * place_u + c0 * panels * width + panel * width),
+                        to: u.at(f * sums + c0 * panels * width + panel * width),
                         stride: panels * width,
                         add: piece > 0 || begin > 0,
                     };
@@ -152,9 +146,9 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     pool.run_ranges(channels, (4096 / outputs).max(1), &|range| {
         for c in range {
             let from = u.at(c * panels * width);
-            let to = job.out.at(c * conv.out_strides[0]);
+            let out = job.out.at(c * conv.out_strides[0]);
             let stride = conv.out_strides[1];
-            let part = Gradient { from, place: place_u, outputs, out: to, stride, doubt: &doubt };
+            let part = Gradient { m: grid.m, from, place: sums, outputs, out, stride, doubt: &doubt };
             // SAFETY: the sums of channel `c`, and its taps of every output channel, which belong to this task.
             unsafe { transform_raw(&Stage::Gradient(part)) };
         }
@@ -162,37 +156,63 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     !doubt.into_inner()
 }
 
-/// Two lines of the cotangent, `2 · tiles` places each, with the output channels of a panel side by side; zeros beyond
-/// the cotangent's edges.
+/// Transforms one row of tiles of the cotangent, of all output channels.
 ///
 /// # Safety
-/// `to` has room for `4 · tiles` rows of a panel's width, `from` begins at the panel's first plane, and `outputs` planes
-/// are valid.
+/// `lines` has room for the lines of a row of tiles of a panel, `w` for the slab that begins at `begin`, and nobody else
+/// writes this row of it.
+unsafe fn cotangent<T: Float + Element>(
+    job: &Job<'_, T>,
+    cut: &Cut,
+    (begin, at): (usize, usize),
+    lines: *mut T,
+    w: Shared<T>,
+) {
+    let (conv, width, grid) = (job.conv, T::width(), cut.grid);
+    let (n, row, t) = (at / cut.rows, at % cut.rows, (at - begin) * grid.tiles);
+    for panel in 0..cut.panels {
+        let from = panel * width * conv.k_strides[0] + n * conv.k_strides[1];
+        let count = (conv.outputs - panel * width).min(width);
+        let to = w.at((panel * cut.most + t) * width);
+        let part = Cotangent { m: grid.m, lines, tiles: grid.tiles, width, to, place: cut.cotangents };
+        // SAFETY: lines of the cotangent for each of the panel's output channels, room for them, and the caller's
+        // promise.
+        unsafe {
+            gather(conv, job.kernel.at(from), grid, row, count, lines);
+            transform_raw(&Stage::Cotangent(part));
+        }
+    }
+}
+
+/// The lines of the cotangent that row `row` of tiles covers, with the output channels of a panel side by side; zeros
+/// beyond the cotangent's edges.
+///
+/// # Safety
+/// `to` has room for the lines, `from` begins at the panel's first plane, and `outputs` planes are valid.
 unsafe fn gather<T: Float + Element>(
     conv: &Conv,
     from: *const T,
-    first: usize,
-    tiles: usize,
+    grid: Grid,
+    row: usize,
     outputs: usize,
     to: *mut T,
 ) {
     let (width, [_, height, line]) = (T::width(), conv.kernel);
-    // SAFETY: the caller's promise.
-    unsafe {
-        for r in 0..2 {
-            let to = to.add(r * 2 * tiles * width);
-            let inside = if 2 * first + r < height { line } else { 0 };
+    let places = grid.m * grid.tiles;
+    for i in 0..grid.m {
+        let y = grid.m * row + i;
+        let inside = if y < height { line } else { 0 };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let to = to.add(i * places * width);
+            if outputs < width {
+                to.write_bytes(0, inside * width);
+            }
             if inside > 0 {
-                let corner = from.add((2 * first + r) * line).cast_mut();
+                let corner = from.add(y * line).cast_mut();
                 transpose(outputs, inside, (corner, conv.k_strides[0] as isize, 1), to, width);
             }
-            let rest = std::slice::from_raw_parts_mut(to, 2 * tiles * width);
-            rest[inside * width..].fill(<T as Float>::ZERO);
-            if outputs < width {
-                rest[..inside * width]
-                    .chunks_mut(width)
-                    .for_each(|row| row[outputs..].fill(<T as Float>::ZERO));
-            }
+            to.add(inside * width).write_bytes(0, (places - inside) * width);
         }
     }
 }
