@@ -240,7 +240,7 @@ fn fewer_products_are_accurate_and_the_same_on_any_threads() {
                     continue;
                 }
                 let [mean, most] = errors(&conv, &x, &kernel, &got);
-                assert!(mean < 1e-6 && most < 1e-5, "{conv:?}: {mean:e}, at most {most:e}");
+                assert!(mean < 1.5e-6 && most < 2e-5, "{conv:?}: {mean:e}, at most {most:e}");
                 first = Some(got);
             }
         }

@@ -53,7 +53,7 @@ pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         }
         Work::Region(region) => {
             let mut needs = Needs::default();
-            needs.kept[TILES] = Pool::expected() * tiles_bound(region);
+            needs.kept[TILES] = tiles_bound(region, Pool::expected());
             needs
         }
         Work::Assemble(_) | Work::Unpool(_) | Work::Control(..) => Needs::default(),

@@ -100,15 +100,26 @@ pub(super) struct Compiled {
 /// Bytes of tiles that a region may keep busy.
 const CACHE: usize = 24 * 1024;
 
-/// Bytes of tiles that a thread keeps for a region, at most: all its values would have one.
-pub(super) fn tiles_bound(region: &Region) -> usize {
+/// Below so many points times values a region is never shared.
+const SHARED: usize = 10_000;
+
+/// Bytes of tiles that so many threads keep for a region, at most: all values that are not read where they lie would have
+/// one.
+pub(super) fn tiles_bound(region: &Region, threads: usize) -> usize {
     let slots = region.first_step() + region.steps.len();
     let width = (0..slots).map(|s| region.slot(s as u16).0.size()).max().unwrap_or(4);
-    let row = match region.domain {
-        Domain::Rows { cols, .. } => cols,
-        _ => 0,
+    let read = region.loads.iter().filter(|l| matches!(l.view.dims[..], [(_, 1)])).count();
+    let (row, points) = match region.domain {
+        Domain::Rows { cols, .. } => (cols, region.domain.points()),
+        Domain::LongRows { .. } => (LEAF, usize::MAX),
+        _ => (LEAF / 2, region.domain.points()),
     };
-    CACHE.max(slots * row * width).min(slots * region.domain.points() * width) + slots * 64
+    // Masks that are stored as bits are read into tiles too: they are booleans.
+    let masks = region.loads.iter().filter(|l| l.dtype == gradus_core::DType::Bool).count();
+    let tiles = slots - read + masks.min(read);
+    let bytes = CACHE.max(tiles * row * width).min((tiles * width).saturating_mul(points)) + tiles * 64;
+    let shared = region.domain.points() * slots >= SHARED;
+    bytes * if shared { threads } else { 1 }
 }
 
 impl Compiled {

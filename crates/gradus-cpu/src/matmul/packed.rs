@@ -27,8 +27,12 @@ impl Packed {
 /// The kernels take the inner dimension in pieces of at most this many.
 const DEPTH: usize = 512;
 
-/// Sides of what is packed are whole register tiles, which are no larger than this.
-const TILE: usize = 48;
+/// What is packed is whole register tiles, which are no larger than this on the one side and on the other.
+const TALL: usize = 48;
+const WIDE: usize = 16;
+
+/// What the kernels' own bookkeeping and alignment take.
+const EXTRA: usize = 384;
 
 impl MatMul {
     /// What so many threads pack at most that run blocks of this product: each a panel of both operands, as deep as the
@@ -40,12 +44,13 @@ impl MatMul {
         let blocks = self.blocks();
         let ((m, n), threads) = (blocks.edges(), threads.min(blocks.tasks()));
         let depth = self.k.min(DEPTH);
-        let sides = m.next_multiple_of(TILE) + n.next_multiple_of(TILE);
+        let sides = |m: usize, n: usize| m.next_multiple_of(TALL) + n.next_multiple_of(WIDE);
+        let sides = sides(m, n).max(sides(n, m));
         let row_major = self.c.col.abs() <= self.c.row.abs();
         let (side, step) = if row_major { (n, self.b.col) } else { (m, self.a.row) };
         let turned = if step == 1 { 0 } else { repack::room(side, depth) };
         Packed {
-            call: threads * (size_of::<T>() * depth * sides + 8 * TILE),
+            call: threads * (size_of::<T>() * depth * sides + EXTRA),
             repack: threads * size_of::<T>() * turned,
         }
     }

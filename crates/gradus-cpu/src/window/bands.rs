@@ -60,7 +60,8 @@ impl Window {
             + size_of_val(&*bands.columns)
             + size_of_val(&*bands.taps)
             + size_of_val(&*bands.begins);
-        2 * plan + crate::Pool::expected() * (width * (dealt + results) + size_of::<i32>() * results)
+        // Tables that grow lie twice while they do.
+        4 * plan + crate::Pool::expected() * (width * (dealt + results) + size_of::<i32>() * results)
     }
 }
 

@@ -202,7 +202,11 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
         }
     };
     let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
-    let (from, to) = (types(&reads), types(&writes));
+    let (from, to) = match &work {
+        // A primitive sees its operands' own shapes, whatever the buffers are named after that hold them.
+        Work::Primitive(_) => (types(&graph.eqns()[eqns[0]].inputs), types(&graph.eqns()[eqns[0]].outputs)),
+        _ => (types(&reads), types(&writes)),
+    };
     let needs = match &work {
         Work::Control(op, plans) => {
             let inside = plans.iter().fold(Needs::default(), |most, p| most.either(p.most_needed()));
