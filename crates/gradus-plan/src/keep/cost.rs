@@ -24,7 +24,7 @@ fn of(graph: &Graph, i: usize) -> f64 {
         return flops * 0.03 + points as f64 * 0.025;
     }
     let bytes: usize = inputs.iter().chain(&outputs).map(Type::bytes).sum();
-    crate::plan::kernel_seconds(matches!(eqn.op, Op::Dot(_)), flops, bytes as f64) * 1e9
+    crate::plan::kernel_seconds(matches!(eqn.op, Op::Dot(_) | Op::Conv(_)), flops, bytes as f64) * 1e9
 }
 
 /// The prices of running equations again: their nanoseconds where `again` allows it, infinite elsewhere.
