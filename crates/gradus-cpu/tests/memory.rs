@@ -19,6 +19,10 @@ use gradus_cpu::matmul::{Layout, MatMul};
 use gradus_plan::{Budget, Options, Strategy, plan};
 use programs::arguments;
 
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
 /// Bytes that a run allocates at its peak, its arguments not counted, and what the plan says. The run has threads of its
 /// own, so that what threads keep is counted too.
 fn measured(graph: &Graph, options: &Options) -> (usize, usize) {
@@ -26,9 +30,10 @@ fn measured(graph: &Graph, options: &Options) -> (usize, usize) {
     let planned = plan(graph, options).unwrap();
     let peak =
         if options.donate { planned.planned_peak_donated_bytes() } else { planned.planned_peak_bytes() };
-    let claim = peak - planned.argument_bytes();
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let pool = Arc::new(Pool::new(threads));
+    // The tiles of each thread are as little planned as its stack.
+    let tiles = threads() * 24 * 1024;
+    let claim = peak - planned.argument_bytes() + tiles;
+    let pool = Arc::new(Pool::new(threads()));
     let executable = Executable::with_pool(planned, pool.clone());
     let run = || if options.donate { executable.run_owned(args) } else { executable.run(&args) };
     let inside = || {

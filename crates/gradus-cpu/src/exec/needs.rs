@@ -2,7 +2,8 @@
 //! products pack, what primitives allocate.
 //!
 //! Everything is a function of the sizes, of the instruction set and of the number of threads that the pool of the
-//! process has: one that was started larger keeps more scratch than is told here.
+//! process has: one that was started larger keeps more scratch than is told here. The tiles that each thread keeps for
+//! regions, 24 KiB of them, are as little counted as its stack.
 
 use gradus_core::{DType, Type};
 use gradus_plan::Needs;
@@ -11,7 +12,7 @@ use gradus_plan::kernel::{Product, Work};
 use super::convolution;
 use super::fast::Fast;
 use super::product::matmul;
-use super::region::tiles_bound;
+use super::region::long_tiles;
 use crate::Pool;
 use crate::matmul::Packed;
 
@@ -53,7 +54,7 @@ pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         }
         Work::Region(region) => {
             let mut needs = Needs::default();
-            needs.kept[TILES] = tiles_bound(region, Pool::expected());
+            needs.kept[TILES] = Pool::expected() * long_tiles(region);
             needs
         }
         Work::Assemble(_) | Work::Unpool(_) | Work::Control(..) => Needs::default(),

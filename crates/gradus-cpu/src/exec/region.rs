@@ -100,26 +100,16 @@ pub(super) struct Compiled {
 /// Bytes of tiles that a region may keep busy.
 const CACHE: usize = 24 * 1024;
 
-/// Below so many points times values a region is never shared.
-const SHARED: usize = 10_000;
-
-/// Bytes of tiles that so many threads keep for a region, at most: all values that are not read where they lie would have
-/// one.
-pub(super) fn tiles_bound(region: &Region, threads: usize) -> usize {
+/// Bytes of tiles that a thread keeps for a region beyond those of every region, at most: where rows are long. All values
+/// would have a tile.
+pub(super) fn long_tiles(region: &Region) -> usize {
     let slots = region.first_step() + region.steps.len();
     let width = (0..slots).map(|s| region.slot(s as u16).0.size()).max().unwrap_or(4);
-    let read = region.loads.iter().filter(|l| matches!(l.view.dims[..], [(_, 1)])).count();
-    let (row, points) = match region.domain {
-        Domain::Rows { cols, .. } => (cols, region.domain.points()),
-        Domain::LongRows { .. } => (LEAF, usize::MAX),
-        _ => (LEAF / 2, region.domain.points()),
+    let row = match region.domain {
+        Domain::Rows { cols, .. } => cols,
+        _ => 0,
     };
-    // Masks that are stored as bits are read into tiles too: they are booleans.
-    let masks = region.loads.iter().filter(|l| l.dtype == gradus_core::DType::Bool).count();
-    let tiles = slots - read + masks.min(read);
-    let bytes = CACHE.max(tiles * row * width).min((tiles * width).saturating_mul(points)) + tiles * 64;
-    let shared = region.domain.points() * slots >= SHARED;
-    bytes * if shared { threads } else { 1 }
+    (slots * row * width).saturating_sub(CACHE)
 }
 
 impl Compiled {

@@ -47,8 +47,8 @@ impl MatMul {
         let sides = |m: usize, n: usize| m.next_multiple_of(TALL) + n.next_multiple_of(WIDE);
         let sides = sides(m, n).max(sides(n, m));
         let row_major = self.c.col.abs() <= self.c.row.abs();
-        let (side, step) = if row_major { (n, self.b.col) } else { (m, self.a.row) };
-        let turned = if step == 1 { 0 } else { repack::room(side, depth) };
+        let (side, other, step) = if row_major { (n, m, self.b.col) } else { (m, n, self.a.row) };
+        let turned = if repack::pays(side, other, self.k, step) { repack::room(side, depth) } else { 0 };
         Packed {
             call: threads * (size_of::<T>() * depth * sides + EXTRA),
             repack: threads * size_of::<T>() * turned,
