@@ -57,6 +57,8 @@ pub struct Decision {
     pub why: String,
     /// Other plans that were made: what they do, their peak in bytes, their estimated seconds.
     pub alternatives: Vec<(String, usize, f64)>,
+    /// Under a budget, estimated seconds of products and other dear work that any plan within it runs again at least.
+    pub least_again: f64,
     /// Equations that were recorded.
     pub recorded: usize,
     /// Equations left of them by simplification.

@@ -12,7 +12,7 @@ use super::boundary::Halves;
 use super::chain::Chain;
 use super::curve::{self, Choice};
 use super::schedule::Table;
-use super::{borders, cost, cut, replay, rewrite};
+use super::{Staged, borders, cost, cut, replay, rewrite};
 use crate::{Budget, Options, Plan};
 
 /// How many plans are made at most, and how many at least, of schedules.
@@ -21,26 +21,36 @@ const PLANS: [usize; 2] = [10, 96];
 const EQUATIONS: usize = 160_000;
 /// How many plans are looked at between two of those.
 const FINE: usize = 5;
-
+/// About how many equations the plans may have that are looked at value by value.
+const SINGLE: usize = 40_000;
 /// How many cuts into stages are scheduled at most, and how few stages a cut may have.
 const TABLES: usize = 4;
 const FEW: usize = 4;
 
-/// A way to write the program.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
-    /// What a choice keeps is kept, throughout.
-    Choice(usize),
-    /// A rung of a table's ladder.
-    Rung(usize, usize),
-}
-
 /// A finished plan.
 struct Made {
-    way: Way,
     plan: Plan,
     peak: usize,
     seconds: f64,
+    /// The table and the rung of its ladder that it comes from.
+    rung: Option<(usize, usize)>,
+}
+
+/// What has been found within the limit.
+struct Found {
+    limit: usize,
+    smallest: usize,
+    best: Option<Made>,
+}
+
+impl Found {
+    fn look(&mut self, made: Made) {
+        self.smallest = self.smallest.min(made.peak);
+        let faster = |b: &Made| (made.seconds, made.peak) < (b.seconds, b.peak);
+        if made.peak <= self.limit && self.best.as_ref().is_none_or(faster) {
+            self.best = Some(made);
+        }
+    }
 }
 
 /// A plan within the budget, where `fast` is the plan without one.
@@ -61,50 +71,37 @@ pub(super) fn fit(
     }
     let nanos = cost::nanos(graph);
     let choices = curve::choices(graph, halves, &nanos);
-    let least = cut::kept(graph, halves, 0.0, &cost::prices(graph, &nanos, cut::cheap));
-    let Some(starts) = borders::even(graph, halves, &least) else {
+    let Some(chains) = chains(graph, halves, &nanos, &choices) else {
         return Err(too_small(limit, natural).into());
     };
-    let chain = |starts: &[usize]| Chain::new(graph, halves, &nanos, starts, &choices);
-    let mut chains = vec![chain(&starts)];
-    for choice in 0..choices.len() {
-        let longer = borders::apart(&chains[0], choice);
-        let known = chains.iter().any(|c| c.stages.iter().map(|s| s.from).eq(longer.iter().copied()));
-        if !known && longer.len() >= FEW && chains.len() < TABLES {
-            chains.push(chain(&longer));
-        }
-    }
     let tables: Vec<Table<'_>> = chains.iter().map(Table::new).collect();
     let ladders: Vec<Vec<usize>> = tables.iter().map(Table::ladder).collect();
     let looked_at = vec![("no budget".to_string(), natural, fast.estimated_seconds())];
-    let mut search =
-        Search { tables: &tables, ladders: &ladders, choices: &choices, options, limit, looked_at };
+    let mut search = Search { graph, halves, tables: &tables, ladders: &ladders, options, limit, looked_at };
+    let mut found = Found { limit, smallest: natural, best: None };
+    for choice in &choices {
+        found.look(search.whole(&choice.kept, Some(choice.described()))?);
+    }
+    thin(&mut search, &mut found, &choices)?;
     let plans = (EQUATIONS / graph.eqns().len().max(1)).clamp(PLANS[0], PLANS[1]);
     let all = ladders.iter().map(Vec::len).sum::<usize>().max(1);
     let rungs = |t: usize| (plans * ladders[t].len() / all).max(2).min(ladders[t].len());
     let rung = |t: usize, step: usize| step * (ladders[t].len() - 1) / (rungs(t) - 1).max(1);
-    let whole = (0..choices.len()).map(|c| (Way::Choice(c), 0));
-    let schedules = (0..tables.len())
-        .flat_map(|t| (0..rungs(t)).map(move |step| (t, step)))
-        .map(|(t, step)| (Way::Rung(t, rung(t, step)), step));
-    let (mut smallest, mut best) = (natural, None::<(Made, usize)>);
-    for (way, step) in whole.chain(schedules) {
-        let made = search.plan(way)?;
-        smallest = smallest.min(made.peak);
-        let faster = |b: &(Made, usize)| (made.seconds, made.peak) < (b.0.seconds, b.0.peak);
-        if made.peak <= limit && best.as_ref().is_none_or(faster) {
-            best = Some((made, step));
+    for t in 0..tables.len() {
+        for step in 0..rungs(t) {
+            found.look(search.rung(t, rung(t, step))?);
         }
     }
-    let Some((mut best, step)) = best else { return Err(too_small(limit, smallest).into()) };
-    if let (Way::Rung(t, at), Some(before)) = (best.way, step.checked_sub(1)) {
-        let (above, least) = (rung(t, before), best.peak);
+    let Some(mut best) = found.best else { return Err(too_small(limit, found.smallest).into()) };
+    if let Some((t, at)) = best.rung {
+        let above = (0..rungs(t)).map(|step| rung(t, step)).filter(|&r| r < at).max().unwrap_or(at);
+        let least = best.peak;
         for part in 1..=FINE {
             let between = above + part * (at - above) / (FINE + 1);
             if between == above || between == at {
                 continue;
             }
-            let made = search.plan(Way::Rung(t, between))?;
+            let made = search.rung(t, between)?;
             if (least..=limit).contains(&made.peak) && made.seconds < best.seconds {
                 best = made;
             }
@@ -114,37 +111,95 @@ pub(super) fn fit(
     plan.decision.strategy = options.strategy;
     plan.decision.alternatives = search.looked_at;
     plan.decision.why = format!("the fastest plan found within {limit} bytes");
+    // Arguments, results and what is allocated outside are there whatever is kept.
+    let room = (limit + plan.arena_bytes()).saturating_sub(plan.peak(options));
+    plan.decision.least_again = 1e-9 * curve::least_again(graph, halves, &nanos, room as f64);
     Ok(plan)
 }
 
+/// The first half cut into stages in several ways: evenly, and into longer stages for choices that compute much again.
+/// `None` if nothing is kept.
+fn chains<'a>(
+    graph: &'a Graph,
+    halves: &'a Halves,
+    nanos: &[f64],
+    choices: &[Choice],
+) -> Option<Vec<Chain<'a>>> {
+    let least = cut::kept(graph, halves, 0.0, &cost::prices(graph, nanos, cut::cheap));
+    let chain = |starts: &[usize]| Chain::new(graph, halves, nanos, starts, choices);
+    let mut chains = vec![chain(&borders::even(graph, halves, &least)?)];
+    for choice in 0..choices.len() {
+        let longer = borders::apart(&chains[0], choice);
+        let known = chains.iter().any(|c| c.stages.iter().map(|s| s.from).eq(longer.iter().copied()));
+        if !known && longer.len() >= FEW && chains.len() < TABLES {
+            chains.push(chain(&longer));
+        }
+    }
+    Some(chains)
+}
+
+/// Looks at sets of kept values of a short program: from all that any choice keeps to none, and from none to all, one
+/// value at a time, the one that leaves the fastest program.
+fn thin(search: &mut Search<'_>, found: &mut Found, choices: &[Choice]) -> Result<()> {
+    let graph = search.graph;
+    let any = |v: &usize| choices.iter().any(|c| c.kept[*v]);
+    let values: Vec<usize> = (0..graph.types().len()).filter(any).collect();
+    if values.len() * (values.len() + 1) * graph.eqns().len() > SINGLE {
+        return Ok(());
+    }
+    for keep in [false, true] {
+        let mut kept = vec![false; graph.types().len()];
+        values.iter().for_each(|&v| kept[v] = !keep);
+        let mut left = values.clone();
+        while !left.is_empty() {
+            let mut next = (f64::INFINITY, usize::MAX, 0);
+            for (at, &v) in left.iter().enumerate() {
+                kept[v] = keep;
+                let made = search.whole(&kept, None)?;
+                kept[v] = !keep;
+                if (made.seconds, made.peak) < (next.0, next.1) {
+                    next = (made.seconds, made.peak, at);
+                }
+                found.look(made);
+            }
+            kept[left.remove(next.2)] = keep;
+        }
+    }
+    Ok(())
+}
+
 struct Search<'a> {
+    graph: &'a Graph,
+    halves: &'a Halves,
     tables: &'a [Table<'a>],
     ladders: &'a [Vec<usize>],
-    choices: &'a [Choice],
     options: &'a Options,
     limit: usize,
     looked_at: Vec<(String, usize, f64)>,
 }
 
 impl Search<'_> {
-    fn plan(&mut self, way: Way) -> Result<Made> {
-        let chain = self.tables[0].chain;
-        let (staged, what) = match way {
-            Way::Rung(t, rung) => {
-                let table = &self.tables[t];
-                let events = table.events(self.ladders[t][rung]);
-                (replay::replay(table.chain, &events)?, table.described(&events))
-            }
-            Way::Choice(c) => {
-                let choice = &self.choices[c];
-                (rewrite::rewrite(chain.graph, chain.halves, &choice.kept)?, choice.described())
-            }
-        };
+    /// The plan that keeps these values throughout.
+    fn whole(&mut self, kept: &[bool], what: Option<String>) -> Result<Made> {
+        let staged = rewrite::rewrite(self.graph, self.halves, kept)?;
+        self.made(staged, what, None)
+    }
+
+    /// The plan of a rung of a table's ladder.
+    fn rung(&mut self, t: usize, rung: usize) -> Result<Made> {
+        let table = &self.tables[t];
+        let events = table.events(self.ladders[t][rung]);
+        self.made(replay::replay(table.chain, &events)?, Some(table.described(&events)), Some((t, rung)))
+    }
+
+    fn made(&mut self, staged: Staged, what: Option<String>, rung: Option<(usize, usize)>) -> Result<Made> {
         let plan = Plan::staged(staged.graph, &staged.stages, self.options)?;
         let (peak, seconds) = (plan.peak(self.options), plan.estimated_seconds());
-        let fits = if peak <= self.limit { "fits" } else { "does not fit" };
-        self.looked_at.push((format!("{what}: {fits}"), peak, seconds));
-        Ok(Made { way, plan, peak, seconds })
+        if let Some(what) = what {
+            let fits = if peak <= self.limit { "fits" } else { "does not fit" };
+            self.looked_at.push((format!("{what}: {fits}"), peak, seconds));
+        }
+        Ok(Made { plan, peak, seconds, rung })
     }
 }
 

@@ -4,6 +4,7 @@
 //! bytes over time; between two known corners, the worth at which both cost the same finds the corner between them, or
 //! that there is none.
 
+use gradus_core::graph::Eqn;
 use gradus_core::{Graph, Var};
 
 use super::boundary::Halves;
@@ -15,6 +16,8 @@ use crate::packed::waiting_bytes;
 const MOST: usize = 10;
 /// Bytes that a nanosecond is worth where memory is all that counts.
 const SMALL: f64 = 1e-3;
+/// The most cuts that narrow a bound.
+const STEPS: usize = 8;
 /// Corners closer than this share of the kept bytes are one.
 const CLOSE: f64 = 0.01;
 
@@ -68,6 +71,31 @@ pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64]) -> Vec<Choi
     out.sort_by(|a, b| b.bytes.total_cmp(&a.bytes).then(a.nanos.total_cmp(&b.nanos)));
     out.dedup_by(|a, b| a.kept == b.kept);
     out
+}
+
+/// The nanoseconds of work that every plan runs again whose first half keeps at most `room` bytes for the second: the
+/// largest value of the cuts' Lagrangian. What is cheap counts nothing.
+pub(super) fn least_again(graph: &Graph, halves: &Halves, nanos: &[f64], room: f64) -> f64 {
+    let dear = |(eqn, ns): (&Eqn, &f64)| if cut::cheap(&eqn.op) { 0.0 } else { *ns };
+    let nanos: Vec<f64> = graph.eqns().iter().zip(nanos).map(dear).collect();
+    let any = prices(graph, &nanos, cut::single);
+    let at = |worth: f64| measured(graph, halves, &nanos, cut::kept(graph, halves, worth, &any));
+    let (mut much, mut little) = (at(FAST), at(SMALL));
+    let mut bound = 0.0;
+    for _ in 0..STEPS {
+        if much.bytes <= room || little.bytes >= much.bytes || little.nanos <= much.nanos {
+            break;
+        }
+        let worth = (much.bytes - little.bytes) / (little.nanos - much.nanos);
+        let between = at(worth);
+        bound = f64::max(bound, between.nanos + (between.bytes - room) / worth);
+        let cost = |c: &Choice| c.bytes + worth * c.nanos;
+        if cost(&between) >= cost(&much) * (1.0 - 1e-6) {
+            break;
+        }
+        if between.bytes > room { much = between } else { little = between }
+    }
+    bound
 }
 
 /// The bytes of what is kept, and the time of computing what the second half reads besides.

@@ -24,6 +24,8 @@ mod cost;
 mod curve;
 mod cut;
 mod early;
+#[cfg(test)]
+mod exact;
 mod nested;
 mod replay;
 mod rewrite;
