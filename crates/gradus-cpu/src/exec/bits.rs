@@ -1,5 +1,7 @@
 //! Booleans as bits: element `i` is bit `i % 8` of byte `i / 8`.
 
+use super::versions::{Versioned, best};
+
 /// Eight bytes of 0 or 1 times this have their bits, in order, in the last byte.
 const GATHER: u64 = 0x0102_0408_1020_4080;
 const EACH: u64 = 0x0101_0101_0101_0101;
@@ -11,6 +13,29 @@ const DIAGONAL: u64 = 0x8040_2010_0804_0201;
 /// # Safety
 /// `from` holds `n` bytes of 0 or 1, `to` has room for `n` bits.
 pub(super) unsafe fn pack(from: *const u8, to: *mut u8, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { best(Pack { from, to, n }) }
+}
+
+struct Pack {
+    from: *const u8,
+    to: *mut u8,
+    n: usize,
+}
+
+impl Versioned for Pack {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: the promise made to `pack`.
+        unsafe { pack_generic(self.from, self.to, self.n) }
+    }
+}
+
+/// # Safety
+/// As for [`pack`].
+#[inline(always)]
+unsafe fn pack_generic(from: *const u8, to: *mut u8, n: usize) {
     // SAFETY: whole groups of eight, then what is left of `n`.
     unsafe {
         for i in 0..n / 8 {
@@ -30,6 +55,30 @@ pub(super) unsafe fn pack(from: *const u8, to: *mut u8, n: usize) {
 /// # Safety
 /// `from` holds `first + n` bits, `to` has room for `n` bytes.
 pub(super) unsafe fn unpack(from: *const u8, first: usize, to: *mut u8, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { best(Unpack { from, first, to, n }) }
+}
+
+struct Unpack {
+    from: *const u8,
+    first: usize,
+    to: *mut u8,
+    n: usize,
+}
+
+impl Versioned for Unpack {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: the promise made to `unpack`.
+        unsafe { unpack_generic(self.from, self.first, self.to, self.n) }
+    }
+}
+
+/// # Safety
+/// As for [`unpack`].
+#[inline(always)]
+unsafe fn unpack_generic(from: *const u8, first: usize, to: *mut u8, n: usize) {
     // SAFETY: every index is below `n`, every bit below `first + n`.
     unsafe {
         let one = |i: usize| to.add(i).write((*from.add((first + i) / 8) >> ((first + i) % 8)) & 1);

@@ -144,30 +144,93 @@ unsafe fn row<T: Copy>(x: *const T, n: usize, start: T, mut total: T, f: impl Fn
     total
 }
 
+/// Lanes are only named by constants, so that they stay in registers: what is left over is filled up to whole lanes with
+/// `start`, which changes nothing.
 #[inline(always)]
-unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T) -> T {
+unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T + Copy) -> T {
     let mut lanes = [start; LANES];
     let whole = n / LANES * LANES;
     let mut at = 0;
     while at < whole {
+        // SAFETY: `at + LANES <= n`.
+        let block = unsafe { x.add(at).cast::<[T; LANES]>().read_unaligned() };
         for j in 0..LANES {
-            // SAFETY: `at + LANES <= n`.
-            lanes[j] = f(lanes[j], unsafe { *x.add(at + j) });
+            lanes[j] = f(lanes[j], block[j]);
         }
         at += LANES;
     }
-    for j in 0..n - whole {
-        // SAFETY: `whole + j < n`.
-        lanes[j] = f(lanes[j], unsafe { *x.add(whole + j) });
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for j in 0..width {
-            lanes[j] = f(lanes[j], lanes[j + width]);
+    if whole < n {
+        let mut rest = [start; LANES];
+        for (j, to) in rest.iter_mut().take(n - whole).enumerate() {
+            // SAFETY: `whole + j < n`.
+            *to = unsafe { *x.add(whole + j) };
         }
-        width /= 2;
+        for j in 0..LANES {
+            lanes[j] = f(lanes[j], rest[j]);
+        }
     }
-    lanes[0]
+    fold::<T, 16>(&mut lanes, f);
+    fold::<T, 8>(&mut lanes, f);
+    fold::<T, 4>(&mut lanes, f);
+    fold::<T, 2>(&mut lanes, f);
+    f(lanes[0], lanes[1])
+}
+
+/// Joins the second `WIDTH` lanes to the first.
+#[inline(always)]
+fn fold<T: Copy, const WIDTH: usize>(lanes: &mut [T; LANES], f: impl Fn(T, T) -> T) {
+    for j in 0..WIDTH {
+        lanes[j] = f(lanes[j], lanes[j + WIDTH]);
+    }
+}
+
+/// `out[r]` combines row `r` of `cols` neighbours, in the order of [`reduce_row`].
+///
+/// # Safety
+/// `x` holds `rows * cols` elements, `out` has room for `rows`, apart from each other.
+pub(super) unsafe fn reduce_rows<T: Combine>(
+    kind: ReduceKind,
+    x: *const T,
+    out: *mut T,
+    rows: usize,
+    cols: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { best(Rows { kind, x, out, rows, cols }) }
+}
+
+struct Rows<T> {
+    kind: ReduceKind,
+    x: *const T,
+    out: *mut T,
+    rows: usize,
+    cols: usize,
+}
+
+impl<T: Combine> Versioned for Rows<T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Rows { kind, x, out, rows, cols } = self;
+        macro_rules! each {
+            ($k:expr) => {
+                for r in 0..rows {
+                    let start = T::start($k);
+                    // SAFETY: row `r` is inside `x`, element `r` inside `out`.
+                    unsafe {
+                        let total = row(x.add(r * cols), cols, start, start, |a, b| T::combine($k, a, b));
+                        out.add(r).write(total);
+                    }
+                }
+            };
+        }
+        match kind {
+            ReduceKind::Sum => each!(ReduceKind::Sum),
+            ReduceKind::Prod => each!(ReduceKind::Prod),
+            ReduceKind::Max => each!(ReduceKind::Max),
+            ReduceKind::Min => each!(ReduceKind::Min),
+        }
+    }
 }
 
 /// `acc[i] = f(acc[i], x[i])`

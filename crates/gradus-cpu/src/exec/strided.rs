@@ -3,6 +3,8 @@
 use gradus_plan::View;
 use smallvec::SmallVec;
 
+use super::versions::{Versioned, best};
+
 /// Runs an expression with an unsigned type of the given width.
 macro_rules! with_width {
     ($width:expr, $T:ident => $body:expr) => {
@@ -47,9 +49,37 @@ pub(super) unsafe fn fill(from: *const u8, width: usize, out: *mut u8, n: usize)
 /// # Safety
 /// `from` holds `rows` elements of `width` bytes, `out` holds `rows * cols`.
 pub(super) unsafe fn expand(from: *const u8, width: usize, out: *mut u8, rows: usize, cols: usize) {
-    for r in 0..rows {
+    with_width!(width, T => {
         // SAFETY: the caller's promise.
-        unsafe { fill(from.add(r * width), width, out.add(r * cols * width), cols) };
+        unsafe { best(Expand { from: from.cast::<T>(), out: out.cast::<T>(), rows, cols }) }
+    });
+}
+
+struct Expand<T> {
+    from: *const T,
+    out: *mut T,
+    rows: usize,
+    cols: usize,
+}
+
+impl<T: Copy> Versioned for Expand<T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        for r in 0..self.rows {
+            // SAFETY: the caller's promise.
+            unsafe { repeat(*self.from.add(r), self.out.add(r * self.cols), self.cols) };
+        }
+    }
+}
+
+/// # Safety
+/// `out` holds `n` elements.
+#[inline(always)]
+unsafe fn repeat<T: Copy>(value: T, out: *mut T, n: usize) {
+    for i in 0..n {
+        // SAFETY: the caller's promise.
+        unsafe { out.add(i).write(value) };
     }
 }
 
@@ -68,38 +98,63 @@ pub(super) fn inside_one_run(view: &View, start: usize, n: usize) -> Option<isiz
     Some(view.offset + offset)
 }
 
-/// Calls `run(offset, stride, length, linear)` for each run along the last dim of points `start..start + n`.
-fn runs(view: &View, start: usize, n: usize, mut run: impl FnMut(isize, isize, usize, usize)) {
-    let Some((&(extent, stride), outer)) = view.dims.split_last() else {
-        if n > 0 {
-            run(view.offset, 0, n, 0);
+/// The runs along the last dim of points `start..start + n` of a view.
+struct Runs<'a> {
+    view: &'a View,
+    index: SmallVec<[usize; 6]>,
+    /// Offset of the line at hand, and the first point in it.
+    base: isize,
+    inner: usize,
+    done: usize,
+    n: usize,
+}
+
+/// Neighbours `stride` apart, from `offset` on, which are points from `at` on.
+struct Run {
+    offset: isize,
+    stride: isize,
+    length: usize,
+    at: usize,
+}
+
+impl<'a> Runs<'a> {
+    #[inline(always)]
+    fn new(view: &'a View, start: usize, n: usize) -> Self {
+        let outer = view.dims.len().saturating_sub(1);
+        let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer);
+        let extent = view.dims.last().map_or(usize::MAX, |d| d.0);
+        let mut rest = start / extent;
+        let mut base = view.offset;
+        for axis in (0..outer).rev() {
+            index[axis] = rest % view.dims[axis].0;
+            base += index[axis] as isize * view.dims[axis].1;
+            rest /= view.dims[axis].0;
         }
-        return;
-    };
-    let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer.len());
-    let mut rest = start / extent;
-    let mut base = view.offset;
-    for axis in (0..outer.len()).rev() {
-        index[axis] = rest % outer[axis].0;
-        base += index[axis] as isize * outer[axis].1;
-        rest /= outer[axis].0;
+        Runs { view, index, base, inner: start % extent, done: 0, n }
     }
-    let mut inner = start % extent;
-    let mut done = 0;
-    while done < n {
-        let length = (extent - inner).min(n - done);
-        run(base + inner as isize * stride, stride, length, done);
-        done += length;
-        inner = 0;
-        for axis in (0..outer.len()).rev() {
-            index[axis] += 1;
-            base += outer[axis].1;
-            if index[axis] < outer[axis].0 {
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Run> {
+        if self.done == self.n {
+            return None;
+        }
+        // Without dims every point is the same element.
+        let &(extent, stride) = self.view.dims.last().unwrap_or(&(usize::MAX, 0));
+        let length = (extent - self.inner).min(self.n - self.done);
+        let run = Run { offset: self.base + self.inner as isize * stride, stride, length, at: self.done };
+        self.done += length;
+        self.inner = 0;
+        for axis in (0..self.index.len()).rev() {
+            let (extent, stride) = self.view.dims[axis];
+            self.index[axis] += 1;
+            self.base += stride;
+            if self.index[axis] < extent {
                 break;
             }
-            base -= outer[axis].1 * outer[axis].0 as isize;
-            index[axis] = 0;
+            self.base -= stride * extent as isize;
+            self.index[axis] = 0;
         }
+        Some(run)
     }
 }
 
@@ -116,21 +171,40 @@ pub(super) unsafe fn gather(
     out: *mut u8,
 ) {
     with_width!(width, T => {
-        let (base, out) = (base.cast::<T>(), out.cast::<T>());
         // SAFETY: the caller's promise.
-        runs(view, start, n, |offset, stride, length, at| unsafe {
-            let (from, to) = (base.offset(offset), out.add(at));
-            match stride {
-                1 if length > 8 => std::ptr::copy_nonoverlapping(from, to, length),
-                0 => std::slice::from_raw_parts_mut(to, length).fill(*from),
-                _ => {
-                    for i in 0..length {
-                        to.add(i).write(*from.offset(i as isize * stride));
+        unsafe { best(Gather { base: base.cast::<T>(), view, start, n, out: out.cast::<T>() }) }
+    });
+}
+
+struct Gather<'a, T> {
+    base: *const T,
+    view: &'a View,
+    start: usize,
+    n: usize,
+    out: *mut T,
+}
+
+impl<T: Copy> Versioned for Gather<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        let mut runs = Runs::new(self.view, self.start, self.n);
+        while let Some(Run { offset, stride, length, at }) = runs.next() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (from, to) = (self.base.offset(offset), self.out.add(at));
+                match stride {
+                    1 if length > 8 => std::ptr::copy_nonoverlapping(from, to, length),
+                    0 => repeat(*from, to, length),
+                    _ => {
+                        for i in 0..length {
+                            to.add(i).write(*from.offset(i as isize * stride));
+                        }
                     }
                 }
             }
-        });
-    });
+        }
+    }
 }
 
 /// The points of one view written to those of another of the same extents.

@@ -335,11 +335,8 @@ unsafe fn splat(dtype: DType, value: f64, out: *mut u8, n: usize) {
 /// `x` holds `rows * cols` elements, `out` holds `rows`.
 unsafe fn reduce_rows(kind: ReduceKind, dtype: DType, x: *const u8, out: *mut u8, rows: usize, cols: usize) {
     with_number!(dtype, T => {
-        let (x, out) = (x.cast::<T>(), out.cast::<T>());
-        for r in 0..rows {
-            // SAFETY: the caller's promise.
-            unsafe { out.add(r).write(reduce::reduce_row::<T>(kind, T::start(kind), x.add(r * cols), cols)) };
-        }
+        // SAFETY: the caller's promise.
+        unsafe { reduce::reduce_rows::<T>(kind, x.cast(), out.cast(), rows, cols) };
     });
 }
 
