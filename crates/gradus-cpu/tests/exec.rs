@@ -121,6 +121,48 @@ fn softmax_is_one_kernel() {
     check(&g, &[Rng::new(1).array(&f32s(&[64, 37]))], 1e-6);
 }
 
+/// Sums along the rows and sums of the columns of one matrix, what follows from both written over the operand, as in the
+/// gradient of a normalisation.
+#[test]
+fn rows_and_columns_are_reduced_in_one_kernel() {
+    for (rows, cols) in [(2, 5), (7, 3), (300, 64), (2048, 256), (5000, 33), (40, 3000)] {
+        let g = build(&[f32s(&[rows, cols]), f32s(&[rows, cols]), f32s(&[cols])], |b, a| {
+            let sum = |b: &mut Builder, x, axis| {
+                b.emit1(Reduce { kind: ReduceKind::Sum, axes: axes([axis]) }, &[x]).unwrap()
+            };
+            let shape = [rows, cols];
+            // A product stands before it, so that the operand can be written over.
+            let ct =
+                b.emit1(Cumulative { kind: CumulativeKind::Sum, axis: 1, reverse: false }, &[a[0]]).unwrap();
+            let bias = sum(b, ct, 0);
+            let scaled = b.emit1(Binary::Mul, &[ct, a[1]]).unwrap();
+            let weight = sum(b, scaled, 0);
+            let wide = b.emit1(Broadcast { shape: shape.into(), axes: axes([1]) }, &[a[2]]).unwrap();
+            let own = b.emit1(Binary::Mul, &[ct, wide]).unwrap();
+            let both = b.emit1(Binary::Mul, &[own, a[1]]).unwrap();
+            let (first, second) = (sum(b, own, 1), sum(b, both, 1));
+            let row = b.emit1(Binary::Add, &[first, second]).unwrap();
+            let row = b.emit1(Broadcast { shape: shape.into(), axes: axes([0]) }, &[row]).unwrap();
+            let out = b.emit1(Binary::Sub, &[own, row]).unwrap();
+            let after = sum(b, out, 0);
+            vec![bias, weight, out, after]
+        });
+        let args = arguments(&g, 5);
+        let together = plan(&g, &Options::default()).unwrap();
+        assert_eq!(together.kernels().len(), 2, "{}", together.explain());
+        check(&g, &args, 1e-4);
+        let mut bits = Vec::new();
+        for threads in [1, 2, 4] {
+            let pool = Arc::new(Pool::new(threads));
+            bits.push(Executable::with_pool(together.clone(), pool).run(&args).unwrap());
+        }
+        let apart = plan(&g, &Options { region_limit: 0, ..Options::default() }).unwrap();
+        assert!(apart.kernels().len() > 2);
+        bits.push(Executable::new(apart).run(&args).unwrap());
+        assert!(bits.iter().all(|b| same_bits(b, &bits[0])), "{rows} × {cols}");
+    }
+}
+
 #[test]
 fn reductions_of_every_layout() {
     for shape in [[3, 5, 7], [1, 9000, 2], [2, 3, 9000], [40, 300, 1], [4, 1, 5], [600, 2, 30]] {

@@ -94,6 +94,22 @@ fn gradients_of_layers_hold_in_both_modes_and_second_order() {
 }
 
 #[test]
+fn batch_norm_is_accurate_far_from_zero() {
+    let x = Key::new(5).normal([8, 2, 7, 5], DType::F32) + 3000.0;
+    let (y, _) = BatchNorm::new(2).train(&x);
+    let (exact, _) = gradus_nn::optim::cast_floats(&BatchNorm::new(2), DType::F64).train(&x.cast(DType::F64));
+    let largest = (y.cast(DType::F64) - exact).abs().max(()).item::<f64>();
+    assert!(largest < 1e-3, "{largest}");
+    // An example far from the others, a constant channel, one example.
+    let odd = Tensor::concat(&[&(x.slice(0, ..1) * 2.0), &x.slice(0, 1..)], 0);
+    assert!(BatchNorm::new(2).train(&odd).0.var((), 0).item::<f64>() > 0.99);
+    let (flat, _) = BatchNorm::new(2).train(&Tensor::full([4, 2, 3], DType::F32, 7.0));
+    assert_eq!(flat, Tensor::zeros([4, 2, 3], DType::F32));
+    let (one, _) = BatchNorm::new(2).train(&x.slice(0, ..1));
+    assert!(one.mean(()).item::<f64>().abs() < 1e-3);
+}
+
+#[test]
 fn gradients_of_losses() {
     let z = Key::new(0).normal([3, 4], DType::F64);
     let labels = Tensor::from([0i64, 3, 1]);

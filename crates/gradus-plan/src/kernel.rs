@@ -19,7 +19,8 @@ pub enum Domain {
         /// The number of points.
         n: usize,
     },
-    /// Rows short enough for a tile: reductions over a row can be read again in the same region.
+    /// Rows short enough for a tile: reductions over a row can be read again in the same region, reductions over all
+    /// rows are made at its end.
     Rows {
         /// The number of rows.
         rows: usize,
@@ -51,6 +52,21 @@ impl Domain {
             Domain::Flat { n } => n,
             Domain::Rows { rows, cols } | Domain::LongRows { rows, cols } => rows * cols,
             Domain::Columns { outer, reduced, inner } => outer * reduced * inner,
+        }
+    }
+    /// The space in which what two spaces are for can be done together: points suit any other, and short rows may also
+    /// be summed over each other.
+    pub(crate) fn with(self, other: Domain) -> Option<Domain> {
+        match (self, other) {
+            (a, b) if a == b => Some(a),
+            (Domain::Flat { n }, other) | (other, Domain::Flat { n }) if n == other.points() => Some(other),
+            (rows @ Domain::Rows { rows: n, cols }, Domain::Columns { outer: 1, reduced, inner })
+            | (Domain::Columns { outer: 1, reduced, inner }, rows @ Domain::Rows { rows: n, cols })
+                if (n, cols) == (reduced, inner) =>
+            {
+                Some(rows)
+            }
+            _ => None,
         }
     }
     /// The number of rows, for values at row level.
@@ -148,7 +164,8 @@ pub struct Store {
     pub slot: Slot,
     /// Which value it becomes.
     pub value: Var,
-    /// For [`Domain::LongRows`] and [`Domain::Columns`], the reduction it goes through.
+    /// The reduction it goes through at the end of the region: along the rows of [`Domain::LongRows`], over the middle of
+    /// [`Domain::Columns`], over all rows of [`Domain::Rows`].
     pub reduce: Option<ReduceKind>,
 }
 

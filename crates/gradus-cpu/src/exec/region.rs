@@ -97,6 +97,13 @@ pub(super) struct Compiled {
     pub(super) nanos: f64,
 }
 
+impl Compiled {
+    /// Whether it reduces something at its end.
+    pub(super) fn reduces(&self) -> bool {
+        self.stores.iter().any(|s| s.reduce.is_some())
+    }
+}
+
 /// Bytes of tiles that a region may keep busy.
 const CACHE: usize = 24 * 1024;
 
@@ -343,7 +350,8 @@ pub(super) fn last_uses(region: &Region, slots: usize, joined: &[Joined]) -> Vec
 /// Bytes of the partial results of one reduction.
 fn partial_bytes(domain: Domain, width: usize) -> usize {
     let count = match domain {
-        Domain::Flat { .. } | Domain::Rows { .. } => 0,
+        Domain::Flat { .. } => 0,
+        Domain::Rows { rows, cols } => rows.div_ceil(chunks::column_chunk(rows, cols)) * cols,
         Domain::LongRows { rows, cols } => rows * cols.div_ceil(chunks::ROW_CHUNK),
         Domain::Columns { outer, reduced, inner } => {
             outer * reduced.div_ceil(chunks::column_chunk(reduced, inner)) * inner

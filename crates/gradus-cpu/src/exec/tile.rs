@@ -99,6 +99,9 @@ fn tasks(region: &Compiled) -> (usize, usize) {
         Domain::Columns { outer, reduced, inner } => {
             (outer * reduced.div_ceil(chunks::column_chunk(reduced, inner)), 1)
         }
+        Domain::Rows { rows, cols } if region.reduces() => {
+            (rows.div_ceil(chunks::column_chunk(rows, cols)), 1)
+        }
         Domain::Flat { n: units } | Domain::Rows { rows: units, .. } => {
             let tiles = units.div_ceil(region.tile).max(1);
             let tasks = ((region.nanos / TASK) as usize).clamp(1, 256).min(tiles);
@@ -154,6 +157,7 @@ impl<'a> Runner<'a> {
                         point += points;
                     }
                 }
+                Domain::Rows { rows, cols } if region.reduces() => self.columns(task, rows, cols),
                 Domain::Rows { rows: all, cols } => {
                     let end = ((task + 1) * per_task * region.tile).min(all);
                     let mut row = task * per_task * region.tile;
@@ -182,7 +186,8 @@ impl<'a> Runner<'a> {
             let points = (end - col).min(region.tile);
             // SAFETY: the tile lies inside the row; partial results lie in the workspace.
             unsafe {
-                self.tile(Tile { point: row * cols + col, points, row: 0, rows: 0, cols: 0 });
+                let tile = Tile { point: row * cols + col, points, row: 0, rows: 0, cols: 0 };
+                self.compute(tile);
                 for store in &region.stores {
                     let Some(kind) = store.reduce else { continue };
                     let partial = self.memory.workspace(region.workspace + store.partials);
@@ -193,6 +198,7 @@ impl<'a> Runner<'a> {
                         at.write(reduce::reduce_row::<T>(kind, total, x.cast(), points));
                     });
                 }
+                self.copy_out(tile);
             }
             first = false;
             col += points;
@@ -208,6 +214,7 @@ impl<'a> Runner<'a> {
         let begin = (outer * reduced + part * chunk) * inner;
         let rows = chunk.min(reduced - part * chunk);
         let end = begin + rows * inner;
+        let whole_rows = matches!(region.domain, Domain::Rows { .. });
         // SAFETY: the range lies inside the domain; each task has its own row of partial results.
         unsafe {
             for store in &region.stores {
@@ -222,18 +229,24 @@ impl<'a> Runner<'a> {
             }
             let mut point = begin;
             while point < end {
-                let points = (end - point).min(region.tile);
-                self.tile(Tile { point, points, row: 0, rows: 0, cols: 0 });
+                let tile = if whole_rows {
+                    let (row, rows) = (point / inner, region.tile.min((end - point) / inner));
+                    Tile { point, points: rows * inner, row, rows, cols: inner }
+                } else {
+                    Tile { point, points: (end - point).min(region.tile), row: 0, rows: 0, cols: 0 }
+                };
+                self.compute(tile);
                 for store in &region.stores {
                     let Some(kind) = store.reduce else { continue };
                     let acc = self.memory.workspace(region.workspace + store.partials);
                     let x = self.pointers[store.slot];
                     with_number!(store.dtype, T => {
                         let acc = acc.cast::<T>().add(task * inner);
-                        add_runs::<T>(kind, acc, x.cast(), (point - begin) % inner, inner, points);
+                        add_runs::<T>(kind, acc, x.cast(), (point - begin) % inner, inner, tile.points);
                     });
                 }
-                point += points;
+                self.copy_out(tile);
+                point += tile.points;
             }
         }
     }
@@ -241,6 +254,18 @@ impl<'a> Runner<'a> {
     /// # Safety
     /// As for [`run`]; the tile lies inside the domain.
     unsafe fn tile(&mut self, tile: Tile) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.compute(tile);
+            self.copy_out(tile);
+        }
+    }
+
+    /// All steps.
+    ///
+    /// # Safety
+    /// As for [`tile`](Self::tile).
+    unsafe fn compute(&mut self, tile: Tile) {
         let region = self.region;
         // SAFETY: the caller's promise, for every operand and result.
         unsafe {
@@ -275,7 +300,17 @@ impl<'a> Runner<'a> {
                     }
                 }
             }
-            for store in region.stores.iter().filter(|s| s.copied) {
+        }
+    }
+
+    /// What is written from tiles, over operands that nothing reads any more.
+    ///
+    /// # Safety
+    /// As for [`tile`](Self::tile).
+    unsafe fn copy_out(&mut self, tile: Tile) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            for store in self.region.stores.iter().filter(|s| s.copied) {
                 if store.bits {
                     let at = self.memory.at_mut(store.place).add(tile.start(store.level) / 8);
                     bits::pack(self.pointers[store.slot], at, tile.count(store.level));
@@ -379,7 +414,8 @@ unsafe fn combine_partials(region: &Compiled, memory: &Memory<'_>, store: &Store
                         out.add(r).write(reduce::reduce_row::<T>(kind, T::start(kind), partials.add(r * n), n));
                     }
                 }
-                Domain::Columns { outer, reduced, inner } => {
+                Domain::Columns { reduced, inner, .. } | Domain::Rows { rows: reduced, cols: inner } => {
+                    let outer = if let Domain::Columns { outer, .. } = region.domain { outer } else { 1 };
                     let n = reduced.div_ceil(chunks::column_chunk(reduced, inner));
                     for o in 0..outer {
                         let (from, to) = (partials.add(o * n * inner), out.add(o * inner));
@@ -389,7 +425,7 @@ unsafe fn combine_partials(region: &Compiled, memory: &Memory<'_>, store: &Store
                         }
                     }
                 }
-                Domain::Flat { .. } | Domain::Rows { .. } => {}
+                Domain::Flat { .. } => {}
             }
         });
     }

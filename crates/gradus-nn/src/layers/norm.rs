@@ -65,13 +65,20 @@ pub struct BatchNorm {
     epsilon: f64,
 }
 
-/// `x - x̄` over some axes, `x̄`, and the variance.
+/// `x - x̄` over some axes, the first among them, `x̄`, and the variance.
+///
+/// Mean and variance come out of one pass, as `x̄ = s + d̄` and `var = mean(d²) - d̄²` where `d = x - s`. The shift `s` is
+/// the mean of the first example: near `x̄`, so that the difference of squares cancels little. Nothing depends on it, so
+/// it takes no part in derivatives.
 #[track_caller]
-fn moments(x: &Tensor, axes: &Axes) -> (Tensor, Tensor, Tensor) {
-    let mean = x.mean(axes.clone());
-    let centred = x - &mean;
-    let variance = centred.square().mean(axes.clone());
-    (centred, mean, variance)
+fn moments(x: &Tensor, axes: &[usize]) -> (Tensor, Tensor, Tensor) {
+    let all = Axes::keep(axes.to_vec());
+    let shift = x.stop_gradient().slice(0, ..1.min(x.shape()[0] as isize)).mean(all.clone());
+    let shifted = x - &shift;
+    let distance = shifted.mean(all.clone());
+    let variance = shifted.square().mean(all) - distance.square();
+    let mean = shift + distance;
+    (x - &mean, mean, variance)
 }
 
 /// `y = (x - x̄) / √(var + ε)` over some axes, with `x̄` and the variance.
@@ -81,9 +88,8 @@ fn moments(x: &Tensor, axes: &Axes) -> (Tensor, Tensor, Tensor) {
 /// memory, and its transpose takes one more.
 #[track_caller]
 fn standardised(x: &Tensor, axes: Vec<usize>, epsilon: f64) -> (Tensor, Tensor, Tensor) {
-    let axes = &Axes::keep(axes);
     let of = |x: &Tensor| {
-        let (centred, mean, variance) = moments(x, axes);
+        let (centred, mean, variance) = moments(x, &axes);
         let scale = (&variance + epsilon).rsqrt();
         (centred, mean, variance, scale)
     };
@@ -95,9 +101,9 @@ fn standardised(x: &Tensor, axes: Vec<usize>, epsilon: f64) -> (Tensor, Tensor, 
         |x, dx| {
             let (centred, _, _, scale) = of(x);
             let (y, t) = (&centred * &scale, dx * scale);
-            let dy = &t - t.mean(axes.clone()) - &y * (&y * &t).mean(axes.clone());
-            let variance = (centred * dx).mean(axes.clone()) * 2.0;
-            (dy, dx.mean(axes.clone()), variance)
+            let mean = |t: Tensor| t.mean(Axes::keep(axes.clone()));
+            let dy = &t - mean(t.clone()) - &y * mean(&y * &t);
+            (dy, mean(dx.clone()), mean(centred * dx) * 2.0)
         },
     )(x)
 }

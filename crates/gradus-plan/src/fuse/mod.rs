@@ -221,11 +221,17 @@ impl Fuser<'_> {
         }
         let n = graph.ty(eqn.outputs[0]).shape.size();
         let candidates = self.candidates(&eqn.inputs);
+        // A value a row belongs to the rows it is made from: what is then computed from rows and value needs no pass of
+        // its own.
         let mut home = None;
         for &g in &candidates {
-            if let Some(level) = self.level_in(g, n, &eqn.inputs) {
-                home = Some((g, level));
-                break;
+            match self.level_in(g, n, &eqn.inputs) {
+                Some(Level::Row) => {
+                    home = Some((g, Level::Row));
+                    break;
+                }
+                Some(Level::Full) => home = home.or(Some((g, Level::Full))),
+                None => {}
             }
         }
         let (g, level) =
@@ -308,11 +314,7 @@ impl Fuser<'_> {
         let (Body::Fused(a), Body::Fused(b)) = (&self.groups.list[g].body, &self.groups.list[h].body) else {
             return;
         };
-        let domain = match (*a, *b) {
-            (a, b) if a == b => a,
-            (Domain::Flat { n }, other) | (other, Domain::Flat { n }) if n == other.points() => other,
-            _ => return,
-        };
+        let Some(domain) = a.with(*b) else { return };
         let in_place = inputs.iter().all(|v| match &self.sources[v.index()] {
             Source::View(root, view) => match self.groups.producer(*root) {
                 Some(p) if p.group == h => {
@@ -350,18 +352,38 @@ impl Fuser<'_> {
         let terminal = !matches!(domain, Domain::Rows { .. });
         let home = self.candidates(&[input]).into_iter().find(|&g| {
             let Body::Fused(own) = self.groups.list[g].body else { return false };
-            let compatible = own == domain || matches!(own, Domain::Flat { n } if n == domain.points());
-            compatible && self.level_in(g, shape.size(), &[input]) == Some(Level::Full)
+            own.with(domain).is_some() && self.level_in(g, shape.size(), &[input]) == Some(Level::Full)
         });
         let g = match home {
             Some(g) => {
-                self.groups.list[g].body = Body::Fused(domain);
+                if let Body::Fused(own) = &mut self.groups.list[g].body {
+                    *own = own.with(domain).unwrap_or(domain);
+                }
                 g
             }
             None => self.groups.fused(domain, self.stages[i], i),
         };
         self.join(g, i, &[input]);
         self.define(eqn.outputs[0], g, Level::Row, terminal);
+        self.merge_siblings(g);
+    }
+
+    /// Makes one group of `g`, which reduces, and others that reduce over the same space and read the same buffer of its
+    /// size: it is then read once.
+    fn merge_siblings(&mut self, g: usize) {
+        for h in 0..self.groups.list.len() {
+            let (x, y) = (&self.groups.list[g], &self.groups.list[h]);
+            let (Body::Fused(a), Body::Fused(b)) = (&x.body, &y.body) else { continue };
+            let reduces = !matches!(a, Domain::Flat { .. }) && !matches!(b, Domain::Flat { .. });
+            let Some(domain) = a.with(*b).filter(|_| reduces) else { continue };
+            let large = |v: &Var| self.graph.ty(*v).shape.size() == domain.points();
+            let shared = x.roots.iter().any(|v| large(v) && y.roots.contains(v));
+            let small = x.eqns.len() + y.eqns.len() < self.limit(domain.points());
+            let apart = !self.groups.depends(g, h) && !self.groups.depends(h, g);
+            if h != g && !y.dead && x.stage == y.stage && shared && small && apart {
+                self.groups.merge(g, h, domain);
+            }
+        }
     }
 
     /// A kernel of its own, operands and results contiguous.

@@ -152,7 +152,8 @@ fn cost(fuser: &Fuser<'_>, i: usize) -> f64 {
     eqn.op.row().cost(&types(&eqn.inputs), &types(&eqn.outputs)).flops
 }
 
-/// Rows of a [`Domain::Columns`] that one partial result covers: a function of the shape alone.
+/// Rows of a [`Domain::Columns`], or of a [`Domain::Rows`] summed over each other, that one partial result covers: a
+/// function of the shape alone.
 pub fn column_chunk(reduced: usize, inner: usize) -> usize {
     reduced.div_ceil(32).max(8192usize.div_ceil(inner)).min(reduced.max(1))
 }
@@ -163,7 +164,8 @@ pub const ROW_CHUNK: usize = 4096;
 /// Scratch bytes for the partial results of a region's reductions.
 fn partials(region: &Region, width: impl Fn(Var) -> usize) -> usize {
     let one = match region.domain {
-        Domain::Flat { .. } | Domain::Rows { .. } => 0,
+        Domain::Flat { .. } => 0,
+        Domain::Rows { rows, cols } => rows.div_ceil(column_chunk(rows, cols)) * cols,
         Domain::LongRows { rows, cols } => rows * cols.div_ceil(ROW_CHUNK),
         Domain::Columns { outer, reduced, inner } => {
             outer * reduced.div_ceil(column_chunk(reduced, inner)) * inner

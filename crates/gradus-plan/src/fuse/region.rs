@@ -58,14 +58,15 @@ impl<'a, 'b> Writer<'a, 'b> {
         for &i in &group.eqns {
             let eqn = &graph.eqns()[i];
             let out = eqn.outputs[0];
-            let level = self.fuser.groups.producer(out).map_or(Level::Full, |p| p.level);
+            let producer = self.fuser.groups.producer(out);
+            let level = producer.map_or(Level::Full, |p| p.level);
             let reduces = kind_of(&eqn.op);
             let operand_level = if reduces.is_some() { Level::Full } else { level };
             let args: SmallVec<[Draft; 3]> =
                 (0..eqn.inputs.len()).map(|o| self.operand(i, o, operand_level)).collect();
             let to = graph.ty(out).dtype;
             let from = eqn.inputs.last().map_or(to, |&v| graph.ty(v).dtype);
-            if let Some(kind) = reduces.filter(|_| !matches!(self.domain, Domain::Rows { .. })) {
+            if let Some(kind) = reduces.filter(|_| producer.is_some_and(|p| p.terminal)) {
                 stores.push((args[0], out, Some(kind)));
                 continue;
             }
