@@ -67,8 +67,7 @@ fn close(graph: &Graph, options: &Options) {
 #[test]
 fn measured_peaks_stay_within_planned_ones() {
     let g = models::mlp(&[256, 512, 512, 512, 512, 512, 10], 1024, models::mish_of);
-    let options =
-        |strategy, memory_budget| Options { strategy, memory_budget, needs, ..Options::default() };
+    let options = |strategy, memory_budget| Options { strategy, memory_budget, needs, ..Options::default() };
     let mut all = vec![];
     for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Nested, Strategy::Auto] {
         all.push(options(strategy, None));
@@ -120,7 +119,8 @@ fn layer(b: &mut Builder, x: Var, o: usize, [k, stride, pad]: [usize; 3], groups
     let kernel = b.input(Type::new(DType::F32, [o, channels / groups, k, k]));
     let mut conv = Conv::new(2);
     (conv.stride, conv.feature_groups) = ([stride; 2].into_iter().collect(), groups);
-    (conv.low, conv.high) = ([pad as isize; 2].into_iter().collect(), [pad as isize; 2].into_iter().collect());
+    (conv.low, conv.high) =
+        ([pad as isize; 2].into_iter().collect(), [pad as isize; 2].into_iter().collect());
     let y = b.emit1(conv, &[x, kernel]).unwrap();
     b.emit1(Unary::Tanh, &[y]).unwrap()
 }

@@ -53,9 +53,7 @@ pub fn unknown(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         2 * touched + (2 * x.bytes()).min(TRANSFORMED) + packed
     };
     let outside = match work {
-        Work::Primitive(Op::Conv(c)) => {
-            convolution(&reads[0], &reads[1], c.feature_groups * c.batch_groups)
-        }
+        Work::Primitive(Op::Conv(c)) => convolution(&reads[0], &reads[1], c.feature_groups * c.batch_groups),
         Work::Convolution(c) => {
             let groups = c.op.feature_groups * c.op.batch_groups;
             convolution(&reads[0], reads.get(1).unwrap_or(&reads[0]), groups)

@@ -36,8 +36,8 @@ use crate::vmath::Float;
 pub(crate) use correlate::CorrelateKernel;
 pub(crate) use depthwise::{DepthwiseKernel, FlatKernel};
 pub use micro::Micro;
-pub(crate) use reference::strong_term;
 pub use reference::reference;
+pub(crate) use reference::strong_term;
 pub(crate) use room::{Need, Room};
 pub(crate) use segments::Line;
 pub(crate) use winograd::WinogradKernel;
@@ -533,7 +533,9 @@ impl Way {
     /// What it needs; the last two may end as the one after them, whose needs are theirs too.
     fn need<T: Float + Element>(self, conv: &Conv) -> Need {
         match self {
-            Way::Pointwise => Need { packed: conv.product().packed::<T>(Pool::expected()), ..Need::default() },
+            Way::Pointwise => {
+                Need { packed: conv.product().packed::<T>(Pool::expected()), ..Need::default() }
+            }
             Way::Depthwise => depthwise::need::<T>(conv),
             Way::Correlate => correlate::need::<T>(conv).either(indirect::need::<T>(conv)),
             Way::Winograd => winograd::need::<T>(conv).either(indirect::need::<T>(conv)),

@@ -67,7 +67,8 @@ pub(crate) unsafe fn strong_term<T: Float>(
     let [x0, k0, _] = conv.group_offsets(g);
     let mut sum = T::ZERO;
     for k in 0..conv.taps() {
-        let tap = [k / conv.kernel[2] / conv.kernel[1], k / conv.kernel[2] % conv.kernel[1], k % conv.kernel[2]];
+        let tap =
+            [k / conv.kernel[2] / conv.kernel[1], k / conv.kernel[2] % conv.kernel[1], k % conv.kernel[2]];
         let Some(place) = source(conv, at, tap) else { continue };
         for c in 0..conv.group_channels() {
             let first = conv.k_first + k0 + inside * conv.k_strides[0] + c * conv.k_strides[1];

@@ -17,10 +17,7 @@ pub(crate) struct Packed {
 impl Packed {
     /// What two products need of which one runs at a time.
     pub fn either(self, other: Packed) -> Packed {
-        Packed {
-            call: self.call.max(other.call),
-            repack: self.repack.max(other.repack),
-        }
+        Packed { call: self.call.max(other.call), repack: self.repack.max(other.repack) }
     }
 }
 

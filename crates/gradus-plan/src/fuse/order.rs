@@ -114,10 +114,8 @@ fn region_kernel(fuser: &Fuser<'_>, g: usize, region: Region) -> Kernel {
     for store in &region.stores {
         bytes += graph.ty(store.value).bytes() as f64;
     }
-    let (reads, writes): (SmallVec<[Var; 4]>, SmallVec<[Var; 2]>) = (
-        dedup(region.loads.iter().map(|l| l.value)),
-        region.stores.iter().map(|s| s.value).collect(),
-    );
+    let (reads, writes): (SmallVec<[Var; 4]>, SmallVec<[Var; 2]>) =
+        (dedup(region.loads.iter().map(|l| l.value)), region.stores.iter().map(|s| s.value).collect());
     let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
     let workspace = partials(&region, |v| graph.ty(v).dtype.size());
     let work = Work::Region(region);

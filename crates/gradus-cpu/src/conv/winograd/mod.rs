@@ -4,11 +4,11 @@
 //! `g` the kernel and `∘` element by element, `y = Aᵀ ((G g) ∘ (Bᵀ d))`; in two dimensions 36 products do the work of
 //! 144 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). With five taps two results in a row
 //! need the same six products, 36 for 100 in two dimensions. Over all tiles and channels that is 36 matrix products.
-//! The gradient of the kernel is the same map transposed: `dg = Gᵀ ((Bᵀ d) ∘ (A dy))`; that of the input is a convolution
-//! again.
+//! The gradient of a kernel of nine taps is the same map transposed: `dg = Gᵀ ((Bᵀ d) ∘ (A dy))`; that of the input is a
+//! convolution again. The gradient of 25 taps would lose digits, and is left to the definition.
 //!
-//! The points of the [maps] keep the error small: in the root mean square some 6e-7 of a result's own size (1e-6 where half
-//! of the taps lie in the padding), five times that of a sum over 32 channels and about that of one over a thousand. An infinity would reach its neighbours as NaN, and
+//! The points of the [maps] keep the error small: in the root mean square 6e-7 of a result's own size with 32 channels and
+//! 2e-6 with 256, some five times that of the definition. An infinity would reach its neighbours as NaN, and
 //! a large number could overflow: a result that is not finite sends the whole convolution back to the definition. Double
 //! precision always takes the definition.
 
@@ -73,7 +73,8 @@ fn form<T>(conv: &Conv) -> Option<Form> {
     let forward = conv.channels.min(conv.outputs) >= CHANNELS
         && conv.result_batch() * conv.positions() >= 64
         && covered(conv.kernel, output);
-    let weights = conv.batch.min(conv.outputs) >= CHANNELS
+    let weights = output == [1, 3, 3]
+        && conv.batch.min(conv.outputs) >= CHANNELS
         && conv.channels * conv.taps() >= 64
         && covered(output, conv.kernel)
         && conv.has_dense_taps();

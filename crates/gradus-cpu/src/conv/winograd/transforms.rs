@@ -13,7 +13,7 @@ use crate::vmath::{Float, Isa};
 pub const PLACES: usize = POINTS * POINTS;
 
 /// Lanes taken together.
-pub const LANES: usize = 32;
+pub const LANES: usize = 16;
 
 type Tile<T, const N: usize> = [[[T; LANES]; N]; N];
 
@@ -85,9 +85,8 @@ pub struct Collect<'a, T> {
     pub doubt: &'a AtomicBool,
 }
 
-/// `A y Aᵀ` of a row of tiles: `m` lines of `m · tiles` places, each with `width` output channels.
+/// `A y Aᵀ` of a row of tiles, four results a side: four lines of `4 · tiles` places, each with `width` output channels.
 pub struct Cotangent<T> {
-    pub m: usize,
     pub lines: *const T,
     pub tiles: usize,
     pub width: usize,
@@ -95,9 +94,8 @@ pub struct Cotangent<T> {
     pub place: usize,
 }
 
-/// `Gᵀ u G` of one channel and `outputs` output channels, whose taps go to places `stride` apart.
+/// `Gᵀ u G` of one channel and `outputs` output channels, whose nine taps go to places `stride` apart.
 pub struct Gradient<'a, T> {
-    pub m: usize,
     pub from: *const T,
     pub place: usize,
     pub outputs: usize,
@@ -128,36 +126,69 @@ unsafe fn transform<T: Float, I: Isa>(stage: &Stage<'_, T>) {
             Stage::Output(p) => output::<T, I, 2>(p),
             Stage::Collect(p) if p.m == 4 => collect::<T, 4>(p),
             Stage::Collect(p) => collect::<T, 2>(p),
-            Stage::Cotangent(p) if p.m == 4 => cotangent::<T, I, 4>(p),
-            Stage::Cotangent(p) => cotangent::<T, I, 2>(p),
-            Stage::Gradient(p) if p.m == 4 => gradient::<T, I, 3>(p),
-            Stage::Gradient(p) => gradient::<T, I, 5>(p),
+            Stage::Cotangent(p) => cotangent::<T, I, 4>(p),
+            Stage::Gradient(p) => gradient::<T, I, 3>(p),
         }
     }
 }
 
-/// A map over the columns and then over the rows of a tile.
+/// A map over the columns and then over the rows of [`LANES`] tiles, whose places lie `place` apart.
+///
+/// # Safety
+/// All lanes of all places are valid; results may lie over the tiles.
 #[inline(always)]
-fn both<T: Float, const P: usize, const Q: usize>(
-    x: &Tile<T, P>,
-    to: &mut Tile<T, Q>,
+unsafe fn both<T: Float, const P: usize, const Q: usize>(
+    (from, from_place): (*const T, usize),
+    (to, to_place): (*mut T, usize),
     map: impl Fn([T; P]) -> [T; Q],
 ) {
     let mut half = [[[T::ZERO; LANES]; P]; Q];
     for j in 0..P {
         for l in 0..LANES {
-            let y = map(from_fn(|i| x[i][j][l]));
+            // SAFETY: the caller's promise.
+            let y = map(from_fn(|i| unsafe { *from.add((P * i + j) * from_place + l) }));
             for q in 0..Q {
                 half[q][j][l] = y[q];
             }
         }
     }
     for i in 0..Q {
+        let mut row = [[T::ZERO; LANES]; Q];
         for l in 0..LANES {
             let y = map(from_fn(|j| half[i][j][l]));
             for q in 0..Q {
-                to[i][q][l] = y[q];
+                row[q][l] = y[q];
             }
+        }
+        for (q, lanes) in row.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { to.add((Q * i + q) * to_place).cast::<[T; LANES]>().write_unaligned(*lanes) };
+        }
+    }
+}
+
+/// [`both`] for the first `len` lanes of places that have no more.
+///
+/// # Safety
+/// As for [`both`], for these lanes.
+#[inline(always)]
+unsafe fn some<T: Float, const P: usize, const Q: usize>(
+    len: usize,
+    (from, from_place): (*const T, usize),
+    (to, to_place): (*mut T, usize),
+    map: impl Fn([T; P]) -> [T; Q],
+) {
+    let mut tile: Tile<T, P> = [[[T::ZERO; LANES]; P]; P];
+    let mut mapped: Tile<T, Q> = [[[T::ZERO; LANES]; Q]; Q];
+    // SAFETY: the caller's promise.
+    unsafe {
+        for f in 0..P * P {
+            let lanes = tile[f / P][f % P].as_mut_ptr();
+            std::ptr::copy_nonoverlapping(from.add(f * from_place), lanes, len);
+        }
+        both((tile.as_ptr().cast(), LANES), (mapped.as_mut_ptr().cast(), LANES), map);
+        for f in 0..Q * Q {
+            std::ptr::copy_nonoverlapping(mapped[f / Q][f % Q].as_ptr(), to.add(f * to_place), len);
         }
     }
 }
@@ -186,29 +217,21 @@ unsafe fn deal<T: Float, const M: usize>(p: &Deal<T>) {
 /// As for [`transform_raw`].
 #[inline(always)]
 unsafe fn input<T: Float, I: Isa>(p: &Input<T>) {
-    let mut tile = [[[T::ZERO; LANES]; POINTS]; POINTS];
-    let mut mapped = tile;
-    for t in (0..p.tiles).step_by(LANES) {
-        let len = (p.tiles - t).min(LANES);
-        for f in 0..PLACES {
-            // SAFETY: the caller's promise.
-            let from = unsafe { std::slice::from_raw_parts(p.from.add(f * p.dealt + t), len) };
-            tile[f / POINTS][f % POINTS][..len].copy_from_slice(from);
-        }
-        both(&tile, &mut mapped, inputs::<T, I>);
-        let mut done = 0;
-        while done < len {
-            let here = (p.width - (t + done) % p.width).min(len - done);
-            let to = p.to.wrapping_add((t + done) / p.width * p.panel + (t + done) % p.width);
-            for f in 0..PLACES {
-                let from = &mapped[f / POINTS][f % POINTS][done..done + here];
-                // SAFETY: the caller's promise.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(from.as_ptr(), to.wrapping_add(f * p.place), here)
-                };
+    let mut t = 0;
+    while t < p.tiles {
+        // Up to the end of a panel at most.
+        let len = (p.tiles - t).min(LANES).min(p.width - t % p.width);
+        let to = p.to.wrapping_add(t / p.width * p.panel + t % p.width);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let from = (p.from.add(t), p.dealt);
+            if len == LANES {
+                both(from, (to, p.place), inputs::<T, I>);
+            } else {
+                some(len, from, (to, p.place), inputs::<T, I>);
             }
-            done += here;
         }
+        t += len;
     }
 }
 
@@ -216,8 +239,7 @@ unsafe fn input<T: Float, I: Isa>(p: &Input<T>) {
 /// As for [`transform_raw`].
 #[inline(always)]
 unsafe fn kernel<T: Float, I: Isa, const R: usize>(p: &Kernel<'_, T>) {
-    let mut taps = [[[T::ZERO; LANES]; R]; R];
-    let mut mapped = [[[T::ZERO; LANES]; POINTS]; POINTS];
+    let mut taps: Tile<T, R> = [[[T::ZERO; LANES]; R]; R];
     for c in (0..p.channels).step_by(LANES) {
         let len = (p.channels - c).min(LANES);
         for l in 0..len {
@@ -227,11 +249,11 @@ unsafe fn kernel<T: Float, I: Isa, const R: usize>(p: &Kernel<'_, T>) {
                 taps[k / R][k % R][l] = unsafe { *from.wrapping_offset(at) };
             }
         }
-        both(&taps, &mut mapped, |g| divide(evaluate::<T, I, R>(g)));
-        for f in 0..PLACES {
-            let from = &mapped[f / POINTS][f % POINTS];
-            // SAFETY: the caller's promise.
-            unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), p.to.add(f * p.place + c), len) };
+        let map = |g| divide(evaluate::<T, I, R>(g));
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (from, to) = ((taps.as_ptr().cast(), LANES), (p.to.add(c), p.place));
+            if len == LANES { both(from, to, map) } else { some(len, from, to, map) }
         }
     }
 }
@@ -240,20 +262,16 @@ unsafe fn kernel<T: Float, I: Isa, const R: usize>(p: &Kernel<'_, T>) {
 /// As for [`transform_raw`].
 #[inline(always)]
 unsafe fn output<T: Float, I: Isa, const M: usize>(p: &Output<T>) {
-    let mut tile = [[[T::ZERO; LANES]; POINTS]; POINTS];
-    let mut mapped = [[[T::ZERO; LANES]; M]; M];
     for t in (0..p.tiles).step_by(LANES) {
         let len = (p.tiles - t).min(LANES);
-        for f in 0..PLACES {
-            // SAFETY: the caller's promise.
-            let from = unsafe { std::slice::from_raw_parts(p.at.add(f * p.place + t), len) };
-            tile[f / POINTS][f % POINTS][..len].copy_from_slice(from);
-        }
-        both(&tile, &mut mapped, collapse::<T, I, M>);
-        for f in 0..M * M {
-            let from = &mapped[f / M][f % M];
-            // SAFETY: the caller's promise; these places have been read.
-            unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), p.at.add(f * p.place + t), len) };
+        let at = p.at.wrapping_add(t);
+        // SAFETY: the caller's promise; what is written has been read.
+        unsafe {
+            if len == LANES {
+                both((at, p.place), (at, p.place), collapse::<T, I, M>);
+            } else {
+                some(len, (at, p.place), (at, p.place), collapse::<T, I, M>);
+            }
         }
     }
 }
@@ -273,8 +291,7 @@ unsafe fn collect<T: Float, const M: usize>(p: &Collect<'_, T>) {
             // SAFETY: the caller's promise; the rows and the places lie inside the plane.
             unsafe {
                 let line = p.out.add(y * width);
-                let from: [*const T; M] =
-                    from_fn(|j| p.from.add((M * i + j) * p.place + row * p.tiles));
+                let from: [*const T; M] = from_fn(|j| p.from.add((M * i + j) * p.place + row * p.tiles));
                 let whole = (width / M).min(p.tiles);
                 for t in 0..whole {
                     for j in 0..M {
@@ -302,9 +319,8 @@ unsafe fn collect<T: Float, const M: usize>(p: &Collect<'_, T>) {
 /// As for [`transform_raw`].
 #[inline(always)]
 unsafe fn cotangent<T: Float, I: Isa, const M: usize>(p: &Cotangent<T>) {
-    let mut tile = [[[T::ZERO; LANES]; M]; M];
-    let mut mapped = [[[T::ZERO; LANES]; POINTS]; POINTS];
     let line = M * p.tiles * p.width;
+    let mut tile: Tile<T, M> = [[[T::ZERO; LANES]; M]; M];
     for t in 0..p.tiles {
         for o in (0..p.width).step_by(LANES) {
             let len = (p.width - o).min(LANES);
@@ -312,16 +328,17 @@ unsafe fn cotangent<T: Float, I: Isa, const M: usize>(p: &Cotangent<T>) {
                 for j in 0..M {
                     let from = p.lines.wrapping_add(i * line + (M * t + j) * p.width + o);
                     // SAFETY: the caller's promise.
-                    let from = unsafe { std::slice::from_raw_parts(from, len) };
-                    tile[i][j][..len].copy_from_slice(from);
+                    unsafe { std::ptr::copy_nonoverlapping(from, tile[i][j].as_mut_ptr(), len) };
                 }
             }
-            both(&tile, &mut mapped, evaluate::<T, I, M>);
-            for f in 0..PLACES {
-                let to = p.to.wrapping_add(f * p.place + t * p.width + o);
-                let from = &mapped[f / POINTS][f % POINTS];
-                // SAFETY: the caller's promise.
-                unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, len) };
+            let (from, to) = ((tile.as_ptr().cast(), LANES), (p.to.wrapping_add(t * p.width + o), p.place));
+            // SAFETY: the caller's promise.
+            unsafe {
+                if len == LANES {
+                    both(from, to, evaluate::<T, I, M>);
+                } else {
+                    some(len, from, to, evaluate::<T, I, M>);
+                }
             }
         }
     }
@@ -331,17 +348,16 @@ unsafe fn cotangent<T: Float, I: Isa, const M: usize>(p: &Cotangent<T>) {
 /// As for [`transform_raw`].
 #[inline(always)]
 unsafe fn gradient<T: Float, I: Isa, const R: usize>(p: &Gradient<'_, T>) {
-    let mut tile = [[[T::ZERO; LANES]; POINTS]; POINTS];
-    let mut taps = [[[T::ZERO; LANES]; R]; R];
+    let mut taps: Tile<T, R> = [[[T::ZERO; LANES]; R]; R];
     let mut wild = T::ZERO;
     for o in (0..p.outputs).step_by(LANES) {
         let len = (p.outputs - o).min(LANES);
-        for f in 0..PLACES {
-            // SAFETY: the caller's promise.
-            let from = unsafe { std::slice::from_raw_parts(p.from.add(f * p.place + o), len) };
-            tile[f / POINTS][f % POINTS][..len].copy_from_slice(from);
+        let map = |u| collapse::<T, I, R>(divide(u));
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (from, to) = ((p.from.add(o), p.place), (taps.as_mut_ptr().cast(), LANES));
+            if len == LANES { both(from, to, map) } else { some(len, from, to, map) }
         }
-        both(&tile, &mut taps, |u| collapse::<T, I, R>(divide(u)));
         for l in 0..len {
             for k in 0..R * R {
                 let v = taps[k / R][k % R][l];

@@ -1,5 +1,8 @@
-//! The gradient of the kernel: channels are rows, output channels columns, tiles the inner dimension, a slab of them at
-//! a time.
+//! The gradient of the kernel: channels are rows, output channels columns, tiles the inner dimension.
+//!
+//! With many tiles a slab of them is transformed at a time, and its products are added to sums that lie in the room. With
+//! few tiles and many channels it is the sums that are large: then a task finds those of a few channels, in cache, and
+//! maps them back at once.
 
 use std::sync::atomic::AtomicBool;
 
@@ -13,10 +16,15 @@ use crate::scratch::{self, Slot};
 use crate::vmath::Float;
 
 /// Elements of a slab's transformed operands to aim for: what a last-level cache holds beside the sums.
-const SLAB: usize = 1 << 21;
+const SLAB: usize = 5 << 19;
 
 /// Rows of the product that a task takes.
 const ROWS: usize = 64;
+
+/// Rows of a task that maps its sums back, the least, and elements of these sums to aim for.
+const MAPPED: usize = 16;
+const LEAST: usize = 8;
+const SUMS: usize = 160 * 1024;
 
 /// Channels whose planes a task transforms.
 const CHANNELS: usize = 8;
@@ -35,6 +43,9 @@ struct Cut {
     inputs: usize,
     cotangents: usize,
     sums: usize,
+    /// Rows of the product that a task takes, and whether it maps them back itself.
+    block: usize,
+    mapped: bool,
 }
 
 impl Cut {
@@ -47,7 +58,12 @@ impl Cut {
         let all = conv.channels * rows;
         let slab = (SLAB / (PLACES * (channels + panels * width) * tiles)).clamp(1, all);
         let most = slab * tiles;
+        let mapped = slab == all && PLACES * channels * panels * width > SUMS;
+        let few = (SUMS / (PLACES * panels * width) / LEAST * LEAST).clamp(LEAST, MAPPED);
+        let block = if mapped { few } else { ROWS };
         Cut {
+            block,
+            mapped,
             grid: Grid { m, tiles },
             rows,
             all,
@@ -56,22 +72,24 @@ impl Cut {
             panels,
             inputs: channels * most,
             cotangents: panels * most * width,
-            sums: channels * panels * width,
+            sums: if mapped { block } else { channels } * panels * width,
         }
     }
 
     /// Elements of the scratch of a task: a plane and its tiles dealt out, or lines of the cotangent.
     fn task(&self, width: usize) -> usize {
         let dealing = self.grid.size(self.slab.min(self.rows)) + PLACES * self.most;
-        dealing.max(self.grid.m * self.grid.m * self.grid.tiles * width)
+        let sums = if self.mapped { PLACES * self.sums } else { 0 };
+        dealing.max(self.grid.m * self.grid.m * self.grid.tiles * width).max(sums)
     }
 }
 
 /// What it needs.
 pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
     let cut = Cut::new(conv, T::width());
-    let tables = bytes_of::<u32>(cut.most) + bytes_of::<u32>(conv.batch.min(ROWS));
-    let matrices = [cut.inputs, cut.cotangents, cut.sums].map(|m| bytes_of::<T>(PLACES * m));
+    let tables = bytes_of::<u32>(cut.most) + bytes_of::<u32>(cut.block);
+    let sums = if cut.mapped { 0 } else { cut.sums };
+    let matrices = [cut.inputs, cut.cotangents, sums].map(|m| bytes_of::<T>(PLACES * m));
     let room = tables + matrices.iter().sum::<usize>();
     Need { room, patches: bytes_of::<T>(cut.task(T::width())), ..Need::default() }
 }
@@ -81,16 +99,40 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     let (conv, pool, mut room) = (job.conv, job.pool, job.room);
     let (channels, outputs, width) = (conv.batch, conv.outputs, T::width());
     let cut = Cut::new(conv, width);
-    let Cut { grid, rows, all, slab, most, panels, inputs, cotangents, sums } = cut;
+    let Cut { grid, rows, all, slab, most, panels, inputs, cotangents, sums, block, mapped } = cut;
     let v: Shared<T> = room.take(PLACES * inputs);
     let w: Shared<T> = room.take(PLACES * cotangents);
-    let u: Shared<T> = room.take(PLACES * sums);
+    let u: Shared<T> = room.take(if mapped { 0 } else { PLACES * sums });
     // SAFETY: the room is there until the gradient is done.
-    let (inner, row) = unsafe {
-        (room.table(most, |t| t as u32), room.table(channels.min(ROWS), |r| (r * most) as u32))
-    };
+    let (inner, row) = unsafe { (room.table(most, |t| t as u32), room.table(block, |r| (r * most) as u32)) };
     let pieces = channels.div_ceil(CHANNELS);
-    let blocks = channels.div_ceil(ROWS);
+    let blocks = channels.div_ceil(block);
+    let doubt = AtomicBool::new(false);
+    // The products of place `f` for channels from `c0` on, to sums that begin at `u`.
+    let multiply = |(f, c0): (usize, usize), inner: &[u32], u: *mut T, add: bool| {
+        for (piece, inner) in inner.chunks(DEPTH).enumerate() {
+            for panel in 0..panels {
+                let work = micro::Task {
+                    x: v.at(f * inputs + c0 * most),
+                    rows: &row[..(channels - c0).min(block)],
+                    inner,
+                    b: w.at(f * cotangents + (panel * most + piece * DEPTH) * width),
+                    half: false,
+                    to: u.wrapping_add(f * sums + panel * width),
+                    stride: panels * width,
+                    add: piece > 0 || add,
+                };
+                // SAFETY: rows and tiles lie inside the matrices of place `f`; the sums belong to the caller.
+                unsafe { T::multiply(&work) };
+            }
+        }
+    };
+    let back = |c: usize, from: *const T| {
+        let (out, stride) = (job.out.at(c * conv.out_strides[0]), conv.out_strides[1]);
+        let part = Gradient { from, place: sums, outputs, out, stride, doubt: &doubt };
+        // SAFETY: the sums of channel `c`, and its taps of every output channel, which belong to the caller.
+        unsafe { transform_raw(&Stage::Gradient(part)) };
+    };
     for begin in (0..all).step_by(slab) {
         let end = (begin + slab).min(all);
         pool.run(pieces + (end - begin), &|task| {
@@ -122,37 +164,28 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
             });
         });
         let inner = &inner[..(end - begin) * grid.tiles];
-        pool.run(PLACES * blocks, &|task| {
-            let (f, c0) = (task / blocks, task % blocks * ROWS);
-            for (piece, inner) in inner.chunks(DEPTH).enumerate() {
-                for panel in 0..panels {
-                    let work = micro::Task {
-                        x: v.at(f * inputs + c0 * most),
-                        rows: &row[..(channels - c0).min(ROWS)],
-                        inner,
-                        b: w.at(f * cotangents + (panel * most + piece * DEPTH) * width),
-                        half: false,
-                        to: u.at(f * sums + c0 * panels * width + panel * width),
-                        stride: panels * width,
-                        add: piece > 0 || begin > 0,
-                    };
-                    // SAFETY: rows and tiles lie inside the matrices of place `f`; the sums belong to this task.
-                    unsafe { T::multiply(&work) };
+        if !mapped {
+            pool.run(PLACES * blocks, &|task| {
+                let (f, c0) = (task / blocks, task % blocks * block);
+                multiply((f, c0), inner, u.at(c0 * panels * width), begin > 0);
+            });
+            continue;
+        }
+        pool.run(blocks, &|task| {
+            scratch::with(Slot::Patches, PLACES * sums, |u: *mut T| {
+                let c0 = task * block;
+                (0..PLACES).for_each(|f| multiply((f, c0), inner, u, false));
+                for c in c0..(c0 + block).min(channels) {
+                    back(c, u.wrapping_add((c - c0) * panels * width));
                 }
-            }
+            });
         });
     }
-    let doubt = AtomicBool::new(false);
-    pool.run_ranges(channels, (4096 / outputs).max(1), &|range| {
-        for c in range {
-            let from = u.at(c * panels * width);
-            let out = job.out.at(c * conv.out_strides[0]);
-            let stride = conv.out_strides[1];
-            let part = Gradient { m: grid.m, from, place: sums, outputs, out, stride, doubt: &doubt };
-            // SAFETY: the sums of channel `c`, and its taps of every output channel, which belong to this task.
-            unsafe { transform_raw(&Stage::Gradient(part)) };
-        }
-    });
+    if !mapped {
+        pool.run_ranges(channels, (4096 / outputs).max(1), &|range| {
+            range.for_each(|c| back(c, u.at(c * panels * width)));
+        });
+    }
     !doubt.into_inner()
 }
 
@@ -174,7 +207,7 @@ unsafe fn cotangent<T: Float + Element>(
         let from = panel * width * conv.k_strides[0] + n * conv.k_strides[1];
         let count = (conv.outputs - panel * width).min(width);
         let to = w.at((panel * cut.most + t) * width);
-        let part = Cotangent { m: grid.m, lines, tiles: grid.tiles, width, to, place: cut.cotangents };
+        let part = Cotangent { lines, tiles: grid.tiles, width, to, place: cut.cotangents };
         // SAFETY: lines of the cotangent for each of the panel's output channels, room for them, and the caller's
         // promise.
         unsafe {
