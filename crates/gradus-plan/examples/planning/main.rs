@@ -93,6 +93,6 @@ fn report(name: &str, graph: &Graph) {
 
 /// Estimated seconds of the matrix products.
 fn products(plan: &Plan) -> f64 {
-    let product = |k: &usize| matches!(plan.kernels()[*k].work, Work::Product(_));
+    let product = |k: &usize| matches!(plan.kernels()[*k].work, Work::Product(_) | Work::Convolution(_));
     (0..plan.kernels().len()).filter(product).map(|k| plan.kernel_seconds(k)).sum()
 }
