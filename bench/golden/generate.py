@@ -133,6 +133,7 @@ UNARY = {
     "asinh": lambda x: integral(mp.asinh(x[0]), x, power(one_plus(times(x, x)), mpf(-1) / 2)),
     "acosh": lambda x: integral(mp.acosh(x[0]), x, power(plus(times(x, x), constant(-1)), mpf(-1) / 2)),
     "atanh": lambda x: integral(mp.atanh(x[0]), x, over(constant(1), one_plus(times(x, x), -1))),
+    "sech2": lambda x: plus(constant(1), [-c for c in times(tanh(x), tanh(x))]),
     "sigmoid": sigmoid,
     "softplus": lambda x: integral(mp.log1p(mp.exp(x[0])), x, sigmoid(x)),
     "erf": lambda x: integral(mp.erf(x[0]), x, gauss(x, 1)),
@@ -202,7 +203,7 @@ def points(name, rng):
         return [1 + p for p in NEAR[1:]] + [1 + p for p in middle] + large
     if name in ("erf", "erfc"):
         return signed(tiny + middle + [26.2, 5.9]) + [60.0]
-    if name in ("sigmoid", "softplus", "tanh", "exp", "expm1", "exp2", "sinh", "cosh"):
+    if name in ("sech2", "sigmoid", "softplus", "tanh", "exp", "expm1", "exp2", "sinh", "cosh"):
         return signed(tiny + middle + large[:6]) + [20.0, 40.0, -40.0, 0.0]
     if name.startswith("polygamma") or name == "lgamma":
         near_root = [1.4616321449683622, 1.46, 1.47, 1.0, 2.0, 1.0 + 2.0**-40, 2.0 - 2.0**-30, 0.999, 2.001]

@@ -8,6 +8,7 @@ virtual environment is made in the ignored folder `bench/train/.venv`, with torc
     just bench-train --write                 # the same into bench/RESULTS.md
     just bench-train --cases a b --libs gradus torch-eager jax --rounds 5
     just bench-train --quick                 # one round, without compile and the Rust peers
+    just bench-train --cases --kernels "mish with derivative" softmax    # no steps, two kernels
 """
 
 import argparse
@@ -32,14 +33,14 @@ BEGIN, END = "<!-- bench-train: begin -->", "<!-- bench-train: end -->"
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help=" ".join(CASES))
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=CASES, metavar="CASE", help=" ".join(CASES) + "; none if none is named")
     parser.add_argument("--libs", nargs="+", choices=LIBS, default=LIBS, metavar="LIB", help=" ".join(LIBS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="one round of gradus, torch-eager and jax")
     parser.add_argument("--venv", default=os.environ.get("GRADUS_BENCH_VENV"), metavar="PATH",
                         help="an environment with torch, jax and numpy (or GRADUS_BENCH_VENV)")
-    parser.add_argument("--kernels", action="store_true", help="element-wise kernels beside PyTorch's, too")
+    parser.add_argument("--kernels", nargs="*", metavar="NAME", help="element-wise kernels beside PyTorch's, too: those named, or all")
     parser.add_argument("--no-agree", action="store_true", help="do not compare losses with those of PyTorch")
     parser.add_argument("--no-build", action="store_true", help="use what has been built before")
     parser.add_argument("--write", action="store_true", help="write the tables into bench/RESULTS.md")
@@ -245,9 +246,11 @@ def kernels(runner, given):
             say(f"kernels   round {round_number + 1}  {lib}")
             if lib == "gradus":
                 command = [runner.gradus, "bench", "kernels", "--threads", str(given.threads), "--json"]
+                # Its filter takes one name; all kernels in one process otherwise.
+                for name in given.kernels or [None]:
+                    runner.lines(command + ([name, "--exact"] if name else []))
             else:
-                command = runner.script("torch_kernels.py", lib.removeprefix("torch-"))
-            runner.lines(command)
+                runner.lines(runner.script("torch_kernels.py", lib.removeprefix("torch-"), *given.kernels))
 
 
 def kernels_table(lines):
@@ -327,7 +330,7 @@ def main():
         runner.raw.append(dict(versions=versions(runner)))
         measure(runner, given)
         agree(runner, given)
-        if given.kernels:
+        if given.kernels is not None:
             kernels(runner, given)
         lines = runner.raw
     if given.raw:

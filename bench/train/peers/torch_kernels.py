@@ -1,4 +1,5 @@
-"""Element-wise kernels in PyTorch: `torch_kernels.py eager|compile [SIZE...]`, names as in `gradus bench kernels`."""
+"""Element-wise kernels in PyTorch: `torch_kernels.py eager|compile [SIZE|NAME...]`, names as in `gradus bench kernels`; all
+of them at 1e6 and 1e7 elements if none is named."""
 
 import sys
 
@@ -70,9 +71,13 @@ def kernels(n):
 
 def main():
     torch.set_num_threads(THREADS)
-    mode, sizes = sys.argv[1], [int(float(s)) for s in sys.argv[2:]] or [1_000_000, 10_000_000]
+    mode, rest = sys.argv[1], sys.argv[2:]
+    sizes = [int(float(s)) for s in rest if s[0].isdigit()] or [1_000_000, 10_000_000]
+    names = [s for s in rest if not s[0].isdigit()]
     for n in sizes:
         for name, f, operands in kernels(n):
+            if names and name not in names:
+                continue
             torch.compiler.reset()
             call = torch.compile(f, dynamic=False) if mode == "compile" else f
             try:

@@ -38,6 +38,7 @@ fn op(name: &str) -> Op {
         "asinh" => Unary::Asinh,
         "acosh" => Unary::Acosh,
         "atanh" => Unary::Atanh,
+        "sech2" => Unary::Sech2,
         "sigmoid" => Unary::Sigmoid,
         "softplus" => Unary::Softplus,
         "erf" => Unary::Erf,

@@ -75,6 +75,7 @@ UNARY = {
     "asinh": (m.asinh, mix(tame, anywhere)),
     "acosh": (m.acosh, lambda: 1 + abs(mix(tame, anywhere, lambda: log_uniform(-50, 0))())),
     "atanh": (m.atanh, mix(lambda: uniform(-1, 1), lambda: log_uniform(-60, 0), lambda: 1 - abs(log_uniform(-50, -2)))),
+    "sech2": (lambda x: 1 / m.cosh(x) ** 2, mix(tame, lambda: uniform(-373, 373))),
     "sigmoid": (lambda x: 1 / (1 + m.exp(-x)), mix(tame, lambda: uniform(-745, 40))),
     "softplus": (lambda x: m.log1p(m.exp(x)), mix(tame, lambda: uniform(-745, 40))),
     "erf": (m.erf, mix(lambda: uniform(-6, 6), lambda: log_uniform(-40, 2), lambda: uniform(-1, 1))),

@@ -64,6 +64,8 @@ pub enum Unary {
     Acosh,
     /// `artanh x`
     Atanh,
+    /// `sech² x = 1/cosh² x`
+    Sech2,
     /// `1/(1 + e^-x)`
     Sigmoid,
     /// `ln(1 + e^x)`
@@ -110,6 +112,7 @@ impl Unary {
         Self::Asinh,
         Self::Acosh,
         Self::Atanh,
+        Self::Sech2,
         Self::Sigmoid,
         Self::Softplus,
         Self::Erf,
@@ -150,6 +153,7 @@ impl Unary {
             Self::Asinh => "asinh",
             Self::Acosh => "acosh",
             Self::Atanh => "atanh",
+            Self::Sech2 => "sech2",
             Self::Sigmoid => "sigmoid",
             Self::Softplus => "softplus",
             Self::Erf => "erf",
@@ -184,6 +188,7 @@ impl Unary {
             | Self::Asinh
             | Self::Acosh
             | Self::Atanh
+            | Self::Tanh
             | Self::Sigmoid
             | Self::Softplus
             | Self::Erf
@@ -193,7 +198,7 @@ impl Unary {
             Self::Recip | Self::Sqrt | Self::Rsqrt | Self::Cbrt | Self::Exp | Self::Exp2 | Self::Tan => {
                 Reads::Output
             }
-            Self::Tanh => Reads::Both,
+            Self::Sech2 => Reads::Both,
         }
     }
 }

@@ -34,7 +34,8 @@ macro_rules! unary_table {
             asinh Asinh hyperbolic "`arsinh x`; derivative `1/√(1 + x²)`.";
             acosh Acosh hyperbolic "`arcosh x`; derivative `1/√(x² - 1)`.";
             atanh Atanh hyperbolic "`artanh x`; derivative `1/(1 - x²)`.";
-            sigmoid Sigmoid hyperbolic "`1/(1 + e^-x)`; derivative `e^-|x|/(1 + e^-|x|)²`.";
+            sech2 Sech2 hyperbolic "`sech² x = 1/cosh² x`, accurate in both tails; derivative `-2 tanh x sech² x`.";
+            sigmoid Sigmoid hyperbolic "`1/(1 + e^-x)`; derivative `sech²(x/2)/4`.";
             softplus Softplus hyperbolic "`ln(1 + e^x)`; derivative `sigmoid x`.";
             erf Erf special "`2/√π ∫₀ˣ e^-t² dt`; derivative `2/√π e^-x²`.";
             erfc Erfc special "`1 - erf x` without cancellation; derivative `-2/√π e^-x²`.";

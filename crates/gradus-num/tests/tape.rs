@@ -39,6 +39,7 @@ fn every_operation_agrees_with_its_rule() {
         Unary::Tanh,
         Unary::Asinh,
         Unary::Atanh,
+        Unary::Sech2,
         Unary::Sigmoid,
         Unary::Softplus,
         Unary::Erf,

@@ -18,6 +18,9 @@ use crate::{Error, Output};
 pub struct Arguments {
     /// Only kernels whose name contains this
     filter: Option<String>,
+    /// Only the kernel of just this name
+    #[arg(long, requires = "filter")]
+    exact: bool,
     #[command(flatten)]
     common: Common,
     /// Elements, for all kernels but products and convolutions
@@ -47,7 +50,8 @@ struct Run {
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let threads = arguments.common.start()?;
     let output = Output::of(arguments.common.json, false);
-    let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|f| name.contains(f));
+    let fits = |name: &str, filter: &str| if arguments.exact { name == filter } else { name.contains(filter) };
+    let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|f| fits(name, f));
     let names: Vec<&str> = ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv"]).collect();
     if !names.iter().any(|name| wanted(name)) {
         let name = arguments.filter.as_deref().unwrap_or_default();
@@ -211,7 +215,7 @@ fn batch_norm(n: usize) -> Run {
 }
 
 /// All kernels whose size is a number of elements.
-const ELEMENTWISE: [Kernel; 31] = [
+const ELEMENTWISE: [Kernel; 36] = [
     ("add", |n| profiled(jit(|(x, y): &(Tensor, Tensor)| x + y), (numbers(n, 0), numbers(n, 1)), n)),
     ("exp", |n| map(n, Tensor::exp)),
     ("expm1", |n| map(n, Tensor::expm1)),
@@ -235,6 +239,7 @@ const ELEMENTWISE: [Kernel; 31] = [
     ("gelu", |n| map(n, |x| Activation::Gelu.apply(x))),
     ("gelu backward", |n| backward(n, Activation::Gelu)),
     ("gelu-tanh backward", |n| backward(n, Activation::GeluTanh)),
+    ("silu with derivative", |n| with_derivative(n, Activation::Silu)),
     ("silu backward", |n| backward(n, Activation::Silu)),
     ("softmax", |n| row_kernel(n, |x| x.softmax(-1))),
     ("softmax backward", |n| rows_backward(n, |x| x.softmax(-1))),
@@ -245,6 +250,14 @@ const ELEMENTWISE: [Kernel; 31] = [
     ("batch norm", batch_norm),
     ("sum", |n| map(n, |x| x.sum(()))),
     ("adam", adam),
+    ("sort", |n| row_kernel(n, |x| x.sort(-1))),
+    ("argmax", |n| row_kernel(n, |x| x.argmax(-1))),
+    ("random numbers", |n| map(n, |x| Key::new(0).uniform([x.size()], DType::F32))),
+    ("integer product", |n| {
+        let side = (n as f64).sqrt() as usize;
+        let x = Tensor::arange(side * side, DType::I32).reshape([side, side]);
+        profiled(jit(|x: &Tensor| x.matmul(x)), x, side * side)
+    }),
     ("momentum", momentum),
 ];
 

@@ -172,6 +172,7 @@ impl Grower<'_> {
             Atan,
             Tanh,
             Asinh,
+            Sech2,
             Sigmoid,
             Softplus,
             Erf,

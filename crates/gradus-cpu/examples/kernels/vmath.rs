@@ -29,6 +29,7 @@ const UNARY: [(&str, Unary); 28] = [
     ("asinh", Unary::Asinh),
     ("acosh", Unary::Acosh),
     ("atanh", Unary::Atanh),
+    ("sech2", Unary::Sech2),
     ("sigmoid", Unary::Sigmoid),
     ("softplus", Unary::Softplus),
     ("erf", Unary::Erf),

@@ -1,12 +1,15 @@
-//! Primitives with a kernel of their own: pooling, gather, scatter-add, running sums and products.
+//! Primitives with a kernel of their own: pooling, gather, scatter-add, running sums and products, sorting,
+//! random bits, products and quotients of integers.
 //!
 //! Each is made ready once, from its types; a form that the kernels do not take is left to the reference.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gradus_core::ops::{self, Op};
-use gradus_core::{DType, ErrorKind, Shape, Type};
+use gradus_core::{Binary, DType, ErrorKind, Shape, Type};
 
+use super::order::{self, Lines};
+use super::{random, whole};
 use crate::Pool;
 use crate::matmul::Element;
 use crate::reduce::{Extents, Running, running};
@@ -38,6 +41,11 @@ pub(super) enum Fast {
         extents: Extents,
         double: bool,
     },
+    Sort(ops::Sort, Lines),
+    ArgReduce(ops::ArgReduce, Lines),
+    RandomBits(ops::RandomBits),
+    Product(whole::Product),
+    Divide(Binary),
 }
 
 /// How indices walk over an operand; see [`ops::Gather`].
@@ -96,12 +104,12 @@ impl Walk {
 
 /// A pointer that tasks share; each writes a part of its own.
 #[derive(Clone, Copy)]
-struct Shared(*mut u8);
+pub(super) struct Shared(pub(super) *mut u8);
 // SAFETY: tasks write disjoint parts.
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn get(&self) -> *mut u8 {
+    pub(super) fn get(&self) -> *mut u8 {
         self.0
     }
 }
@@ -134,6 +142,14 @@ impl Fast {
                 };
                 Some(Fast::Running { how, extents, double })
             }
+            // A place in a line of packed elements has 32 bits.
+            Op::Sort(sort) if u32::try_from(x.shape[sort.axis]).is_ok() => {
+                Some(Fast::Sort(*sort, Lines::new(&x.shape, sort.axis)))
+            }
+            Op::ArgReduce(which) => Some(Fast::ArgReduce(*which, Lines::new(&x.shape, which.axis))),
+            Op::RandomBits(bits) => Some(Fast::RandomBits(bits.clone())),
+            Op::Dot(dot) => whole::Product::new(dot, x, inputs[1]).map(Fast::Product),
+            Op::Binary(op @ (Binary::Div | Binary::Rem)) if x.dtype.is_int() => Some(Fast::Divide(*op)),
             _ => None,
         }
     }
@@ -186,6 +202,27 @@ impl Fast {
                 Fast::Running { how, extents, .. } => {
                     let (x, out) = (read::<f32>(&inputs[0]), write::<f32>(&outputs[0]));
                     Ok(running(pool, *how, *extents, x, out).is_ok())
+                }
+                Fast::Sort(sort, lines) => {
+                    let (x, dtype) = (inputs[0].0, inputs[0].1.dtype);
+                    order::sort(sort, *lines, dtype, x, outputs[0].0, outputs[1].0, pool);
+                    Ok(true)
+                }
+                Fast::ArgReduce(which, lines) => {
+                    order::extremum(which, *lines, inputs[0].1.dtype, inputs[0].0, outputs[0].0, pool);
+                    Ok(true)
+                }
+                Fast::RandomBits(bits) => {
+                    random::run(bits, inputs[0].0, inputs[0].1.shape.size(), outputs[0].0, pool);
+                    Ok(true)
+                }
+                Fast::Product(product) => {
+                    product.run(inputs[0].0, inputs[1].0, outputs[0].0, pool);
+                    Ok(true)
+                }
+                Fast::Divide(op) => {
+                    let (dtype, n) = (inputs[0].1.dtype, inputs[0].1.shape.size());
+                    Ok(whole::divide(*op, dtype, inputs[0].0, inputs[1].0, outputs[0].0, n, pool))
                 }
             }
         }

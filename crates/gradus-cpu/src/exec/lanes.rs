@@ -10,6 +10,7 @@ use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::StepOp;
 
 use crate::vmath::step::{Scalars, Simple, StepFn, Steps, number};
+use crate::vmath::twin::Twin;
 use crate::vmath::{self, Level};
 
 /// Pointers of one step: operands, result, number of elements.
@@ -161,29 +162,24 @@ fn step_of<T: Steps>(op: StepOp, scalar: u8) -> Option<(StepFn, i32)> {
     })
 }
 
-/// The loop of two steps on floats, the second reading the result of the first and nobody else doing so: the operands
-/// of the first, then the other one of the second.
-pub(super) fn pair(first: StepOp, second: StepOp, result_is_left: bool, dtype: DType) -> Option<StepFn> {
-    let (first, second) = (simple(first, true)?, simple(second, result_is_left)?);
-    match dtype {
-        DType::F32 => f32::pair(Level::current(), first, second),
-        DType::F64 => f64::pair(Level::current(), first, second),
+/// The loop of two arithmetic steps on floats, the second reading the result of the first.
+pub(super) fn pair(first: Simple, second: Simple, dtype: DType) -> Option<(StepFn, i32)> {
+    let level = Level::current();
+    let call = match dtype {
+        DType::F32 => f32::pair(level, first, second),
+        DType::F64 => f64::pair(level, first, second),
         _ => None,
-    }
+    };
+    call.map(|call| (call, 0))
 }
 
-/// The arithmetic of a step whose first operand stands on the left, or on the right.
-fn simple(op: StepOp, left: bool) -> Option<Simple> {
-    Some(match (op, left) {
-        (StepOp::Binary(Binary::Add), _) => Simple::Add,
-        (StepOp::Binary(Binary::Mul), _) => Simple::Mul,
-        (StepOp::Binary(Binary::Sub), true) => Simple::Sub,
-        (StepOp::Binary(Binary::Sub), false) => Simple::Less,
-        (StepOp::Binary(Binary::Div), true) => Simple::Div,
-        (StepOp::Binary(Binary::Div), false) => Simple::Over,
-        (StepOp::LinearMul, _) => Simple::LinearMul,
-        _ => return None,
-    })
+/// The loop of two functions of one argument on floats.
+pub(super) fn twin(twin: Twin, dtype: DType) -> Option<(StepFn, i32)> {
+    match dtype {
+        DType::F32 => Some((f32::twin(Level::current(), twin), 0)),
+        DType::F64 => Some((f64::twin(Level::current(), twin), 0)),
+        _ => None,
+    }
 }
 
 pub(super) fn comparison(c: Compare) -> vmath::Compare {

@@ -21,13 +21,16 @@ mod bits;
 mod control;
 mod convolution;
 mod fast;
+mod join;
 mod lanes;
 mod memory;
 mod needs;
+mod order;
 mod primitive;
 mod product;
 mod profile;
 mod program;
+mod random;
 mod reduce;
 mod region;
 mod replay;
@@ -37,6 +40,7 @@ mod strided;
 mod tile;
 mod unpool;
 mod versions;
+mod whole;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

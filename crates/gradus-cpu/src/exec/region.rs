@@ -10,6 +10,7 @@ use gradus_plan::kernel::{Domain, Level, Region, StepOp};
 use gradus_plan::{Place, Plan, View, chunks};
 use smallvec::SmallVec;
 
+use super::join::{Joined, join, last_uses, made};
 use super::lanes;
 use super::reduce::LEAF;
 use crate::vmath::step::StepFn;
@@ -56,6 +57,8 @@ pub(super) struct Step {
     pub(super) level: Level,
     pub(super) args: [u16; 3],
     pub(super) out: u16,
+    /// The second result, of steps that have one; else the first.
+    pub(super) second: u16,
     /// The loop to call, with its integer, where there is one of its own for the step.
     pub(super) call: Option<(StepFn, i32)>,
 }
@@ -126,7 +129,8 @@ impl Compiled {
         let first = region.first_step();
         let slots = first + region.steps.len();
         let joined = join(region);
-        let last_use = last_uses(region, slots, &joined);
+        let last_use = last_uses(region, &joined);
+        let made = made(region, &joined);
         let in_place = plan.in_place(k);
 
         let mut tiles = Tiles::default();
@@ -176,7 +180,7 @@ impl Compiled {
             let hazard = source.is_some_and(|read| {
                 let of = |l: &gradus_plan::kernel::Load| l.value == read;
                 let load = region.loads.iter().position(of).expect("a buffer taken over is read");
-                slot < first || last_use[load] > slot - first
+                slot < first || last_use[load] > made[slot]
             });
             let bits = plan.packed(store.value);
             if store.reduce.is_none() && !hazard && !bits && slot >= first && !outside[slot] {
@@ -207,28 +211,37 @@ impl Compiled {
         }
         let mut steps = Vec::new();
         for (i, step) in region.steps.iter().enumerate() {
-            let slot = first + i;
-            if matches!(joined[i], Joined::Away) {
-                continue;
-            }
-            if !outside[slot] {
-                tile_of[slot] = Some(tiles.take());
-            }
-            let (args, call) = match joined[i] {
-                Joined::Pair(args, call) => (args, Some((call, 0))),
-                _ => {
-                    let mut args = [0u16; 3];
+            let (mut out, mut second) = (first + i, first + i);
+            let mut args = [0u16; 3];
+            let call = match joined[i] {
+                Joined::Away => continue,
+                Joined::Alone => {
                     args[..step.args.len()].copy_from_slice(&step.args);
-                    (args, lanes::step(step.op, step.dtype, scalar_bits(region, &step.args)))
+                    lanes::step(step.op, step.dtype, scalar_bits(region, &step.args))
+                }
+                Joined::Pair { args: all, first, second } => {
+                    args = all;
+                    lanes::pair(first, second, step.dtype)
+                }
+                Joined::Twin { twin, x, first, second: other } => {
+                    args = [x; 3];
+                    (out, second) = (first as usize, other as usize);
+                    lanes::twin(twin, step.dtype)
                 }
             };
+            for slot in [out, second] {
+                if !outside[slot] && tile_of[slot].is_none() {
+                    tile_of[slot] = Some(tiles.take());
+                }
+            }
             steps.push(Step {
                 op: step.op,
                 dtype: step.dtype,
                 out_dtype: step.out,
                 level: step.level,
                 args,
-                out: slot as u16,
+                out: out as u16,
+                second: second as u16,
                 call,
             });
             for &dead in &dies[i] {
@@ -277,74 +290,6 @@ fn scalar_bits(region: &Region, args: &[u16]) -> u8 {
         None => slot < region.first_step(),
     };
     args.iter().enumerate().fold(0, |bits, (i, &a)| bits | u8::from(scalar(a as usize)) << i)
-}
-
-/// What becomes of a step when two are made one.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Joined {
-    /// Nothing.
-    Alone,
-    /// A later step computes it on the way.
-    Away,
-    /// It computes an earlier one on the way: the operands of both, and the loop.
-    Pair([u16; 3], StepFn),
-}
-
-/// Joins arithmetic steps with the only step that reads them, so that what lies between stays in registers. Each result
-/// is rounded as before.
-fn join(region: &Region) -> Vec<Joined> {
-    let first = region.first_step();
-    let mut joined = vec![Joined::Alone; region.steps.len()];
-    let mut uses = vec![0u32; first + region.steps.len()];
-    for &a in region.steps.iter().flat_map(|s| &s.args) {
-        uses[a as usize] += 1;
-    }
-    for store in &region.stores {
-        uses[store.slot as usize] += 2;
-    }
-    for (i, step) in region.steps.iter().enumerate() {
-        let &[left, right] = &step.args[..] else { continue };
-        for (inner, other, result_is_left) in [(left, right, true), (right, left, false)] {
-            let Some(j) = (inner as usize).checked_sub(first) else { continue };
-            let before = &region.steps[j];
-            let alike = before.level == step.level && before.dtype == step.dtype && before.out == step.out;
-            if !alike
-                || uses[inner as usize] != 1
-                || !matches!(joined[j], Joined::Alone)
-                || before.args.len() != 2
-            {
-                continue;
-            }
-            if let Some(call) = lanes::pair(before.op, step.op, result_is_left, step.dtype) {
-                joined[i] = Joined::Pair([before.args[0], before.args[1], other], call);
-                joined[j] = Joined::Away;
-                break;
-            }
-        }
-    }
-    joined
-}
-
-/// The step that reads each slot last; what is stored by copying or reduction is read after all steps.
-pub(super) fn last_uses(region: &Region, slots: usize, joined: &[Joined]) -> Vec<usize> {
-    let mut last = vec![0; slots];
-    for (i, step) in region.steps.iter().enumerate() {
-        let args = match &joined[i] {
-            Joined::Alone => &step.args[..],
-            Joined::Pair(args, _) => &args[..],
-            Joined::Away => continue,
-        };
-        for &a in args {
-            last[a as usize] = i;
-        }
-        // A value nobody reads is alive while it is made.
-        let own = region.first_step() + i;
-        last[own] = last[own].max(i);
-    }
-    for store in &region.stores {
-        last[store.slot as usize] = usize::MAX;
-    }
-    last
 }
 
 /// Bytes of the partial results of one reduction.

@@ -9,17 +9,18 @@ use gradus_plan::kernel::{Domain, Level, Region, StepOp};
 use gradus_plan::{Place, View};
 use smallvec::SmallVec;
 
+use super::join::{Joined, join, last_uses};
 use super::lanes::comparison;
 use super::memory::Memory;
-use super::region::{self, Joined, Mode};
+use super::region::{self, Mode};
 use crate::scratch::{self, Slot};
-use crate::vmath::small::{BLOCK, Fold, LANES, Step, small_raw};
+use crate::vmath::small::{FEW, Fold, LANES, Step, chain, few_raw, small_raw};
 
 /// A region of a few points ready to run.
 pub(super) struct Compiled {
     double: bool,
-    /// Points of the region.
-    points: usize,
+    /// Whether blocks are the small ones.
+    few: bool,
     bytes: usize,
     loads: Vec<Load>,
     constants: Vec<(f64, u32)>,
@@ -64,32 +65,46 @@ impl Compiled {
         if !fits {
             return None;
         }
-        let blocks = blocks(region, slots);
-        let at = |slot: u16| blocks[slot as usize] * BLOCK as u32;
+        let few = points <= FEW;
+        let block = if few { FEW } else { LANES } * float.size();
+        let mut joined = join(region);
+        separate(region, &mut joined);
+        let blocks = blocks(region, &joined);
+        let at = |slot: u16| blocks[slot as usize] * block as u32;
         let mut steps = Vec::with_capacity(region.steps.len());
         for (i, step) in region.steps.iter().enumerate() {
-            let mut ready = match step.op {
-                StepOp::Unary(op) => Step::unary(op)?,
-                StepOp::Binary(op) => Step::binary(op),
-                StepOp::LinearMul => Step::linear_mul(),
-                StepOp::Compare(c) if step.dtype == float => Step::compare(comparison(c)),
-                StepOp::Select if step.dtype == float => Step::select(),
-                StepOp::Logic(Logic::And) => Step::and(),
-                StepOp::Logic(Logic::Or) => Step::or(),
-                StepOp::Logic(Logic::Xor) => Step::xor(),
-                StepOp::Not => Step::not(),
-                StepOp::Copy => Step::copy(),
+            let own = (region.first_step() + i) as u16;
+            let (args, out, second) = match &joined[i] {
+                Joined::Away => continue,
+                Joined::Alone => (&step.args[..], own, own),
+                Joined::Pair { args, .. } => (&args[..], own, own),
+                Joined::Twin { x, first, second, .. } => (std::slice::from_ref(x), *first, *second),
+            };
+            let mut ready = match (&joined[i], step.op) {
+                (Joined::Pair { first, second, .. }, _) => Step::pair(*first, *second)?,
+                (Joined::Twin { twin, .. }, _) => Step::twin(*twin),
+                (_, StepOp::Unary(op)) => Step::unary(op)?,
+                (_, StepOp::Binary(op)) => Step::binary(op),
+                (_, StepOp::LinearMul) => Step::linear_mul(),
+                (_, StepOp::Compare(c)) if step.dtype == float => Step::compare(comparison(c)),
+                (_, StepOp::Select) if step.dtype == float => Step::select(),
+                (_, StepOp::Logic(Logic::And)) => Step::and(),
+                (_, StepOp::Logic(Logic::Or)) => Step::or(),
+                (_, StepOp::Logic(Logic::Xor)) => Step::xor(),
+                (_, StepOp::Not) => Step::not(),
+                (_, StepOp::Copy) => Step::copy(),
                 // A row's value lies in all lanes.
-                StepOp::Expand if one_row => Step::copy(),
-                StepOp::Reduce(kind) if one_row => Step::fold(fold(kind), points),
+                (_, StepOp::Expand) if one_row => Step::copy(),
+                (_, StepOp::Reduce(kind)) if one_row => Step::fold(fold(kind), points),
                 _ => return None,
             };
-            for (to, &arg) in ready.args.iter_mut().zip(&step.args) {
+            for (to, &arg) in ready.args.iter_mut().zip(args) {
                 *to = at(arg);
             }
-            ready.out = at((region.first_step() + i) as u16);
+            (ready.out, ready.second) = (at(out), at(second));
             steps.push(ready);
         }
+        chain(&mut steps);
         let count = |level: Level| if level == Level::Full { points } else { 1 };
         let mut loads = Vec::new();
         for load in &general.loads {
@@ -113,10 +128,10 @@ impl Compiled {
             let block = at(s.slot as u16);
             Store { place: s.place, bytes: count(s.level) * s.width, block }
         });
-        let bytes = blocks.iter().max().map_or(0, |&b| b as usize + 1) * BLOCK;
+        let bytes = blocks.iter().max().map_or(0, |&b| b as usize + 1) * block;
         Some(Compiled {
             double: float == DType::F64,
-            points,
+            few,
             bytes,
             loads,
             constants,
@@ -136,22 +151,16 @@ impl Compiled {
     /// # Safety
     /// As for [`run`](Self::run).
     unsafe fn typed<T: crate::vmath::Float>(&self, memory: &Memory<'_>) {
-        debug_assert!(self.points <= LANES);
         scratch::with(Slot::Small, self.bytes, |base: *mut u8| {
             // SAFETY: blocks lie inside the scratch; operands and results inside their buffers.
             unsafe {
-                for load in &self.loads {
-                    let (from, to) = (memory.at(load.place), base.add(load.block as usize));
-                    match load.width {
-                        1 => load.fill::<u8>(from, to),
-                        4 => load.fill::<u32>(from, to),
-                        _ => load.fill::<u64>(from, to),
-                    }
+                if self.few {
+                    self.read::<T, FEW>(memory, base);
+                    few_raw::<T>(self.steps.as_ptr(), self.steps.len(), base);
+                } else {
+                    self.read::<T, LANES>(memory, base);
+                    small_raw::<T>(self.steps.as_ptr(), self.steps.len(), base);
                 }
-                for &(value, block) in &self.constants {
-                    *base.add(block as usize).cast::<[T; LANES]>() = [T::from_f64(value); LANES];
-                }
-                small_raw::<T>(self.steps.as_ptr(), self.steps.len(), base);
                 for store in &self.stores {
                     let from = base.add(store.block as usize);
                     std::ptr::copy_nonoverlapping(from, memory.at_mut(store.place), store.bytes);
@@ -159,18 +168,39 @@ impl Compiled {
             }
         });
     }
+
+    /// Operands and constants into their blocks.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run); blocks lie inside `base`.
+    unsafe fn read<T: crate::vmath::Float, const L: usize>(&self, memory: &Memory<'_>, base: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            for load in &self.loads {
+                let (from, to) = (memory.at(load.place), base.add(load.block as usize));
+                match load.width {
+                    1 => load.fill::<u8, L>(from, to),
+                    4 => load.fill::<u32, L>(from, to),
+                    _ => load.fill::<u64, L>(from, to),
+                }
+            }
+            for &(value, block) in &self.constants {
+                *base.add(block as usize).cast::<[T; L]>() = [T::from_f64(value); L];
+            }
+        }
+    }
 }
 
 impl Load {
     /// The elements, and the first once more in all lanes that are left.
     ///
     /// # Safety
-    /// The elements lie inside the buffer of `from`; `to` is a block.
-    unsafe fn fill<T: Copy>(&self, from: *const u8, to: *mut u8) {
+    /// The elements, `L` at most, lie inside the buffer of `from`; `to` is a block.
+    unsafe fn fill<T: Copy, const L: usize>(&self, from: *const u8, to: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe {
             let first = *from.offset(self.from[0]).cast::<T>();
-            let mut block = [first; LANES];
+            let mut block = [first; L];
             if self.together {
                 let n = self.from.len();
                 let elements = std::slice::from_raw_parts(from.offset(self.from[0]).cast::<T>(), n);
@@ -180,7 +210,7 @@ impl Load {
                     *to = *from.offset(at).cast::<T>();
                 }
             }
-            *to.cast::<[T; LANES]>() = block;
+            *to.cast::<[T; L]>() = block;
         }
     }
 }
@@ -204,25 +234,51 @@ fn fold(kind: ReduceKind) -> Fold {
     }
 }
 
+/// Takes pairs apart that have no step here.
+fn separate(region: &Region, joined: &mut [Joined]) {
+    for i in 0..joined.len() {
+        let Joined::Pair { args, first, second } = joined[i] else { continue };
+        if Step::pair(first, second).is_some() {
+            continue;
+        }
+        joined[i] = Joined::Alone;
+        for &arg in &region.steps[i].args {
+            if let Some(j) = (arg as usize).checked_sub(region.first_step())
+                && matches!(joined[j], Joined::Away)
+                && region.steps[j].args[..] == args[..2]
+            {
+                joined[j] = Joined::Alone;
+            }
+        }
+    }
+}
+
 /// Which block each slot lies in: a block that nobody will read again is used for the next value.
-fn blocks(region: &Region, slots: usize) -> Vec<u32> {
+fn blocks(region: &Region, joined: &[Joined]) -> Vec<u32> {
     let first = region.first_step();
-    let last = region::last_uses(region, slots, &vec![Joined::Alone; region.steps.len()]);
+    let slots = first + region.steps.len();
+    let last = last_uses(region, joined);
     let mut dies: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); region.steps.len()];
     for (slot, &at) in last.iter().enumerate().skip(first) {
         if at < region.steps.len() {
             dies[at].push(slot);
         }
     }
-    let (mut of, mut count, mut free) = (Vec::with_capacity(slots), first as u32, Vec::new());
-    of.extend(0..first as u32);
-    for dead in &dies {
-        // An operand's block may be the result's: it is read before it is written. It is given back after.
-        let block = free.pop().unwrap_or_else(|| {
-            count += 1;
-            count - 1
-        });
-        of.push(block);
+    let mut of: Vec<u32> = (0..slots as u32).map(|slot| slot.min(first as u32)).collect();
+    let (mut count, mut free) = (first as u32, Vec::new());
+    for (i, dead) in dies.iter().enumerate() {
+        let made: SmallVec<[usize; 2]> = match joined[i] {
+            Joined::Away => continue,
+            Joined::Twin { first, second, .. } => SmallVec::from_slice(&[first as usize, second as usize]),
+            Joined::Alone | Joined::Pair { .. } => SmallVec::from_slice(&[first + i]),
+        };
+        for slot in made {
+            // A result's block may be that of an operand read earlier; one read here is given back after.
+            of[slot] = free.pop().unwrap_or_else(|| {
+                count += 1;
+                count - 1
+            });
+        }
         free.extend(dead.iter().map(|&slot| of[slot]));
     }
     of

@@ -283,7 +283,8 @@ impl<'a> Runner<'a> {
                 let out = self.pointers[step.out as usize];
                 if let Some((call, number)) = step.call {
                     let n = tile.count(step.level);
-                    call(&Call { args: [arg(0), arg(1), arg(2)], out, n, number });
+                    let second = self.pointers[step.second as usize];
+                    call(&Call { args: [arg(0), arg(1), arg(2)], out, second, n, number });
                     continue;
                 }
                 match step.op {

@@ -1,7 +1,7 @@
 //! The element types of the vector functions, each with its own formulas under common names.
 
 use super::isa::{Isa, Num};
-use super::small::SmallKernel;
+use super::small::{FewKernel, SmallKernel};
 use super::step::Steps;
 use super::{erf, exp, hyperbolic, inverse, log, power, trig};
 use crate::conv::{CorrelateKernel, DepthwiseKernel, FlatKernel, Micro, WinogradKernel};
@@ -26,6 +26,7 @@ pub trait Float:
 #[doc(hidden)]
 pub trait Kernels<T>:
     SmallKernel<T>
+    + FewKernel<T>
     + RowsKernel<T>
     + ColumnsKernel<T>
     + CorrelateKernel<T>
@@ -62,6 +63,8 @@ macro_rules! lanes {
             fn far_tan(self) -> Self;
             fn lgamma(self) -> Self;
             fn power<I: Isa>(self, n: i32) -> Self;
+            /// The logistic function and `sech²` of half the argument.
+            fn sigmoid_sech2<I: Isa>(self) -> (Self, Self);
         }
 
         impl Lanes for f64 {
@@ -80,6 +83,7 @@ macro_rules! lanes {
             fn far_tan(self) -> f64 { libm::tan(self) }
             fn lgamma(self) -> f64 { gradus_num::math::lgamma(self) }
             #[inline(always)] fn power<I: Isa>(self, n: i32) -> f64 { power::pow::<I>(self, n as f64) }
+            #[inline(always)] fn sigmoid_sech2<I: Isa>(self) -> (f64, f64) { exp::sigmoid_sech2::<I>(self) }
         }
 
         impl Lanes for f32 {
@@ -98,12 +102,13 @@ macro_rules! lanes {
             fn far_tan(self) -> f32 { libm::tan(self as f64) as f32 }
             fn lgamma(self) -> f32 { gradus_num::math::lgamma(self as f64) as f32 }
             #[inline(always)] fn power<I: Isa>(self, n: i32) -> f32 { power::powi_single::<I>(self, n) }
+            #[inline(always)] fn sigmoid_sech2<I: Isa>(self) -> (f32, f32) { exp::sigmoid_sech2f::<I>(self) }
         }
     };
 }
 
 lanes!(
-    exp expf exp, exp2 exp2f exp, expm1 expm1f exp, sigmoid sigmoidf exp, softplus softplusf exp,
+    exp expf exp, exp2 exp2f exp, expm1 expm1f exp, sigmoid sigmoidf exp, sech2 sech2f exp, softplus softplusf exp,
     log logf log, log2 log2f log, log1p log1pf log,
     sin sinf trig, cos cosf trig, tan tanf trig,
     asin asinf inverse, acos acosf inverse, atan atanf inverse,

@@ -1,7 +1,7 @@
 //! Hyperbolic functions and their inverses.
 
 use super::coefficients::*;
-use super::exp::{exp_half, expf, pow2, reduce};
+use super::exp::{decayf, exp_half, pow2, reduce};
 use super::isa::*;
 use super::log::{log_short, log1p, log1p_short};
 
@@ -31,7 +31,7 @@ pub fn tanhf<I: Isa>(x: f32) -> f32 {
     let a = x.abs();
     let z = x * x;
     let small = fma::<I, _>(x * z, horner::<I, _, 6>(z, &TANH_F32), x);
-    let large = 1.0 - 2.0 / (expf::<I>(2.0 * a) + 1.0);
+    let large = 1.0 - 2.0 * decayf::<I>(2.0 * a).quotient::<I>();
     (if a < 0.625 { small } else { large }).copysign(x)
 }
 

@@ -115,6 +115,14 @@ pub fn log1pf<I: Isa>(x: f32) -> f32 {
     if x.abs() < 1e-9 { x } else { y }
 }
 
+/// `ln(1 + x)` for `x` from 0 to 1, where `1 + x` is left as it is or halved.
+#[inline(always)]
+pub(super) fn log1p_unitf<I: Isa>(x: f32) -> f32 {
+    let large = x > 0.414_213_56;
+    let f = if large { 0.5 * (x - 1.0) } else { x };
+    polynomialf::<I>(if large { 1.0 } else { 0.0 }, f, 0.0)
+}
+
 /// `ln x` or `ln(1 + x)` to about 36 bits, for results that are rounded to single precision; normal `x` only.
 #[inline(always)]
 pub(super) fn log_short<I: Isa>(x: f64) -> f64 {

@@ -120,3 +120,48 @@ macro_rules! each {
     }};
 }
 pub(crate) use each;
+
+/// `(first[i], second[i]) = expr(source[i])`, block by block; with `far` as for [`each!`]. Results may be written over the
+/// source.
+macro_rules! each_pair {
+    ($n:expr, $first:expr, $second:expr, |$v:ident: $source:ident| $body:expr $(, far $far:ident => $again:expr)?) => {{
+        let whole = $n / WIDTH * WIDTH;
+        let mut start = 0;
+        while start < whole {
+            each_pair!(@block start, WIDTH, $first, $second, $v, $source, $body $(, $far, $again)?);
+            keep_blocks();
+            start += WIDTH;
+        }
+        if start < $n {
+            let len = $n - start;
+            each_pair!(@block start, len, $first, $second, $v, $source, $body $(, $far, $again)?);
+        }
+    }};
+    (@block $start:expr, $len:expr, $first:expr, $second:expr, $v:ident, $source:ident, $body:expr
+        $(, $far:ident, $again:expr)?) => {{
+        // SAFETY: `start + len <= n`, and the caller vouches for `n` elements.
+        let x = unsafe { Source::block($source, $start, $len) };
+        let mut first = [Default::default(); WIDTH];
+        let mut second = [Default::default(); WIDTH];
+        for j in 0..WIDTH {
+            let $v = x[j];
+            (first[j], second[j]) = $body;
+        }
+        $(
+            if x.iter().fold(false, |any, v| any | v.far()) {
+                for j in 0..$len {
+                    let $far = x[j];
+                    if $far.far() {
+                        (first[j], second[j]) = $again;
+                    }
+                }
+            }
+        )?
+        // SAFETY: as above.
+        unsafe {
+            store($first.add($start), &first, $len);
+            store($second.add($start), &second, $len);
+        }
+    }};
+}
+pub(crate) use each_pair;

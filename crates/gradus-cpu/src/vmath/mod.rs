@@ -25,6 +25,7 @@ mod power;
 pub(crate) mod small;
 pub(crate) mod step;
 mod trig;
+pub(crate) mod twin;
 mod unary;
 
 pub use binary::{

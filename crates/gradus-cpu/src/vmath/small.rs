@@ -1,19 +1,22 @@
-//! Programs on a few elements: every value is one block of [`LANES`] elements, and one loop with one branch a step runs
-//! the whole program, so that a step costs a few nanoseconds.
+//! Programs on a few elements: every value is one block of [`FEW`] or [`LANES`] elements, and one loop with one branch a
+//! step runs the whole program, so that a step costs a few nanoseconds.
 //!
 //! A step is the same arithmetic as the loops over slices; lanes beyond the program's elements hold copies of others,
-//! and take the same way through it.
+//! and take the same way through it. What limits a chain of steps is not arithmetic but the time until a result has gone
+//! through memory to the step that reads it: arithmetic steps come in pairs, functions with their derivatives.
 
 use gradus_num::{Binary, Unary};
 
 use super::binary::Compare;
 use super::float::Float;
 use super::isa::{Isa, dispatch};
+use super::step::Simple;
+use super::twin::Twin;
 
-/// Elements of a block.
+/// Most elements of a block.
 pub const LANES: usize = 16;
-/// Bytes between blocks.
-pub const BLOCK: usize = LANES * 8;
+/// Elements of a small block.
+pub const FEW: usize = 8;
 
 /// How the lanes of a block are combined to one value in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +35,16 @@ pub enum Fold {
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     code: Code,
+    /// Whether the first operand is what the step before computed.
+    chained: bool,
     /// An integer that belongs to the operation: an exponent, a number of lanes.
     number: i32,
     /// Operands.
     pub args: [u32; 3],
     /// Result.
     pub out: u32,
+    /// Second result, of steps that have one.
+    pub second: u32,
 }
 
 macro_rules! codes {
@@ -50,15 +57,31 @@ macro_rules! codes {
 }
 codes! {
     Neg Abs Sign Floor Ceil Round Recip Powi One Square Cube Fourth InverseSquare Sqrt Rsqrt Cbrt Exp Exp2 Expm1 Log Log2 Log1p Sin Cos Tan Asin Acos
-    Atan Sinh Cosh Tanh Asinh Acosh Atanh Sigmoid Softplus Erf Erfc
+    Atan Sinh Cosh Tanh Asinh Acosh Atanh Sech2 Sigmoid Softplus Erf Erfc
     Add Sub Mul Div Rem Pow Atan2 Hypot Max Min
     LinearMul Lt Le Gt Ge Eq Ne Select And Or Xor Not Copy
     Sum Prod Largest Smallest
+    SinCos TanhSech2 SigmoidSech2 SoftplusSigmoid
+    AddAdd AddSub AddLess AddMul AddLinear SubAdd SubSub SubLess SubMul SubLinear
+    MulAdd MulSub MulLess MulMul MulLinear LinearAdd LinearSub LinearLess LinearMulled LinearLinear
+}
+
+/// Notes which steps read what the step before them has just computed: it need not go through memory.
+pub fn chain(steps: &mut [Step]) {
+    for i in 1..steps.len() {
+        let before = steps[i - 1];
+        steps[i].chained = before.gives_floats() && steps[i].args[0] == before.out;
+    }
 }
 
 impl Step {
+    fn gives_floats(&self) -> bool {
+        use Code::*;
+        !matches!(self.code, Lt | Le | Gt | Ge | Eq | Ne | And | Or | Xor | Not)
+    }
+
     fn new(code: Code) -> Self {
-        Step { code, number: 0, args: [0; 3], out: 0 }
+        Step { code, chained: false, number: 0, args: [0; 3], out: 0, second: 0 }
     }
 
     /// The step of a function of one argument; `None` for those that are computed element by element anyway.
@@ -99,6 +122,7 @@ impl Step {
             Unary::Asinh => Code::Asinh,
             Unary::Acosh => Code::Acosh,
             Unary::Atanh => Code::Atanh,
+            Unary::Sech2 => Code::Sech2,
             Unary::Sigmoid => Code::Sigmoid,
             Unary::Softplus => Code::Softplus,
             Unary::Erf => Code::Erf,
@@ -122,6 +146,44 @@ impl Step {
             Binary::Max => Code::Max,
             Binary::Min => Code::Min,
         })
+    }
+
+    /// The step of two functions of one argument.
+    pub fn twin(twin: Twin) -> Self {
+        Step::new(match twin {
+            Twin::SinCos => Code::SinCos,
+            Twin::TanhSech2 => Code::TanhSech2,
+            Twin::SigmoidSech2 => Code::SigmoidSech2,
+            Twin::SoftplusSigmoid => Code::SoftplusSigmoid,
+        })
+    }
+
+    /// The step `second(first(a, b), c)`, for pairs that have one.
+    pub fn pair(first: Simple, second: Simple) -> Option<Self> {
+        use Simple::*;
+        Some(Step::new(match (first, second) {
+            (Add, Add) => Code::AddAdd,
+            (Add, Sub) => Code::AddSub,
+            (Add, Less) => Code::AddLess,
+            (Add, Mul) => Code::AddMul,
+            (Add, LinearMul) => Code::AddLinear,
+            (Sub, Add) => Code::SubAdd,
+            (Sub, Sub) => Code::SubSub,
+            (Sub, Less) => Code::SubLess,
+            (Sub, Mul) => Code::SubMul,
+            (Sub, LinearMul) => Code::SubLinear,
+            (Mul, Add) => Code::MulAdd,
+            (Mul, Sub) => Code::MulSub,
+            (Mul, Less) => Code::MulLess,
+            (Mul, Mul) => Code::MulMul,
+            (Mul, LinearMul) => Code::MulLinear,
+            (LinearMul, Add) => Code::LinearAdd,
+            (LinearMul, Sub) => Code::LinearSub,
+            (LinearMul, Less) => Code::LinearLess,
+            (LinearMul, Mul) => Code::LinearMulled,
+            (LinearMul, LinearMul) => Code::LinearLinear,
+            (_, Div | Over) | (Less | Div | Over, _) => return None,
+        }))
     }
 
     /// The step of a comparison, which gives a mask.
@@ -177,41 +239,89 @@ impl Step {
 }
 
 dispatch! {
-    /// Runs `count` steps on blocks in `memory`.
+    /// Runs `count` steps on blocks of [`LANES`] elements in `memory`.
     ///
     /// # Safety
-    /// `steps` is valid for `count` of them; all their places are aligned to [`BLOCK`] and hold blocks inside `memory`,
-    /// and every operand has been written before it is read.
-    pub unsafe fn small_raw<T: Float>(steps: *const Step, count: usize, memory: *mut u8) = run in SmallKernel
+    /// `steps` is valid for `count` of them; all their places are multiples of a block's bytes and hold blocks inside
+    /// `memory`, which is aligned to 64 bytes, and every operand has been written before it is read.
+    pub unsafe fn small_raw<T: Float>(steps: *const Step, count: usize, memory: *mut u8) = run_small in SmallKernel
+}
+
+dispatch! {
+    /// The same on blocks of [`FEW`] elements.
+    ///
+    /// # Safety
+    /// As for [`small_raw`].
+    pub unsafe fn few_raw<T: Float>(steps: *const Step, count: usize, memory: *mut u8) = run_few in FewKernel
 }
 
 #[inline(always)]
-unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u8) {
+unsafe fn run_small<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<T, I, LANES>(steps, count, memory) }
+}
+
+#[inline(always)]
+unsafe fn run_few<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<T, I, FEW>(steps, count, memory) }
+}
+
+#[inline(always)]
+fn lanes<T: Float, const L: usize>(a: [T; L], b: [T; L], f: impl Fn(T, T) -> T) -> [T; L] {
+    let mut out = [T::ZERO; L];
+    for j in 0..L {
+        out[j] = f(a[j], b[j]);
+    }
+    out
+}
+
+/// The product for which a zero factor gives zero.
+#[inline(always)]
+fn linear<T: Float, const L: usize>(a: [T; L], b: [T; L]) -> [T; L] {
+    lanes(a, b, |x, y| if (x != T::ZERO) & (y != T::ZERO) { x * y } else { T::ZERO })
+}
+
+#[inline(always)]
+unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize, memory: *mut u8) {
+    let mut last = [T::ZERO; L];
     // SAFETY: the caller's promise.
     for step in unsafe { std::slice::from_raw_parts(steps, count) } {
+        let before = last;
         // SAFETY: the places of a step hold blocks.
-        let read = |i: usize| unsafe { *memory.add(step.args[i] as usize).cast::<[T; LANES]>() };
-        // SAFETY: as above.
-        let mask = |i: usize| unsafe { *memory.add(step.args[i] as usize).cast::<[u8; LANES]>() };
-        let write = |block: [T; LANES]| {
-            // SAFETY: as above.
-            unsafe { *memory.add(step.out as usize).cast::<[T; LANES]>() = block }
+        let read = |i: usize| unsafe {
+            if i == 0 && step.chained { before } else { *memory.add(step.args[i] as usize).cast::<[T; L]>() }
         };
-        let write_mask = |block: [u8; LANES]| {
+        // SAFETY: as above.
+        let mask = |i: usize| unsafe { *memory.add(step.args[i] as usize).cast::<[u8; L]>() };
+        let mut write = |block: [T; L]| {
+            last = block;
             // SAFETY: as above.
-            unsafe { *memory.add(step.out as usize).cast::<[u8; LANES]>() = block }
+            unsafe { *memory.add(step.out as usize).cast::<[T; L]>() = block }
+        };
+        let write_second = |block: [T; L]| {
+            // SAFETY: as above.
+            unsafe { *memory.add(step.second as usize).cast::<[T; L]>() = block }
+        };
+        let plus = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| x + y);
+        let minus = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| x - y);
+        let less = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| y - x);
+        let times = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| x * y);
+        let write_mask = |block: [u8; L]| {
+            // SAFETY: as above.
+            unsafe { *memory.add(step.out as usize).cast::<[u8; L]>() = block }
         };
         macro_rules! one {
             (|$v:ident| $body:expr $(, far $again:ident)?) => {{
                 let x = read(0);
-                let mut block = [T::ZERO; LANES];
-                for j in 0..LANES {
+                let mut block = [T::ZERO; L];
+                for j in 0..L {
                     let $v = x[j];
                     block[j] = $body;
                 }
                 $(
                     if x.iter().fold(false, |any, v| any | v.far()) {
-                        for j in 0..LANES {
+                        for j in 0..L {
                             if x[j].far() {
                                 block[j] = x[j].$again();
                             }
@@ -224,19 +334,45 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
         macro_rules! two {
             (|$x:ident, $y:ident| $body:expr) => {{
                 let (a, b) = (read(0), read(1));
-                let mut block = [T::ZERO; LANES];
-                for j in 0..LANES {
+                let mut block = [T::ZERO; L];
+                for j in 0..L {
                     let ($x, $y) = (a[j], b[j]);
                     block[j] = $body;
                 }
                 write(block);
             }};
         }
+        macro_rules! both {
+            (|$v:ident| $body:expr $(, far $again:ident $other:ident)?) => {{
+                let x = read(0);
+                let (mut first, mut second) = ([T::ZERO; L], [T::ZERO; L]);
+                for j in 0..L {
+                    let $v = x[j];
+                    (first[j], second[j]) = $body;
+                }
+                $(
+                    if x.iter().fold(false, |any, v| any | v.far()) {
+                        for j in 0..L {
+                            if x[j].far() {
+                                (first[j], second[j]) = (x[j].$again(), x[j].$other());
+                            }
+                        }
+                    }
+                )?
+                write(first);
+                write_second(second);
+            }};
+        }
+        macro_rules! pair {
+            ($first:expr, $second:expr) => {
+                write($second($first(read(0), read(1)), read(2)))
+            };
+        }
         macro_rules! test {
             (|$x:ident, $y:ident| $body:expr) => {{
                 let (a, b) = (read(0), read(1));
-                let mut block = [0u8; LANES];
-                for j in 0..LANES {
+                let mut block = [0u8; L];
+                for j in 0..L {
                     let ($x, $y) = (a[j], b[j]);
                     block[j] = u8::from($body);
                 }
@@ -246,8 +382,8 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
         macro_rules! masks {
             (|$x:ident, $y:ident| $body:expr) => {{
                 let (a, b) = (mask(0), mask(1));
-                let mut block = [0u8; LANES];
-                for j in 0..LANES {
+                let mut block = [0u8; L];
+                for j in 0..L {
                     let ($x, $y) = (a[j], b[j]);
                     block[j] = $body;
                 }
@@ -258,18 +394,18 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
             ($start:expr, |$x:ident, $y:ident| $body:expr) => {{
                 let x = read(0);
                 let f = |$x: T, $y: T| $body;
-                let mut lanes = [$start; LANES];
-                for j in 0..LANES.min(step.number as usize) {
+                let mut lanes = [$start; L];
+                for j in 0..L.min(step.number as usize) {
                     lanes[j] = f($start, x[j]);
                 }
-                let mut width = LANES / 2;
+                let mut width = L / 2;
                 while width > 0 {
                     for j in 0..width {
                         lanes[j] = f(lanes[j], lanes[j + width]);
                     }
                     width /= 2;
                 }
-                write([f($start, lanes[0]); LANES]);
+                write([f($start, lanes[0]); L]);
             }};
         }
         match step.code {
@@ -287,7 +423,7 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
             Code::Powi => one!(|v| v.power::<I>(step.number)),
             Code::Square => one!(|v| v * v),
             Code::Cube => one!(|v| v * v * v),
-            Code::One => write([T::ONE; LANES]),
+            Code::One => write([T::ONE; L]),
             Code::Fourth => one!(|v| {
                 let square = v * v;
                 square * square
@@ -317,6 +453,7 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
             Code::Asinh => one!(|v| v.asinh::<I>()),
             Code::Acosh => one!(|v| v.acosh::<I>()),
             Code::Atanh => one!(|v| v.atanh::<I>()),
+            Code::Sech2 => one!(|v| v.sech2::<I>()),
             Code::Sigmoid => one!(|v| v.sigmoid::<I>()),
             Code::Softplus => one!(|v| v.softplus::<I>()),
             Code::Erf => one!(|v| v.erf::<I>()),
@@ -331,10 +468,7 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
             Code::Hypot => two!(|x, y| x.hypot::<I>(y)),
             Code::Max => two!(|x, y| if (x > y) | x.is_nan() { x } else { y }),
             Code::Min => two!(|x, y| if (x < y) | x.is_nan() { x } else { y }),
-            Code::LinearMul => two!(|x, y| {
-                let product = if x == T::ZERO { T::ZERO } else { x * y };
-                if y == T::ZERO { T::ZERO } else { product }
-            }),
+            Code::LinearMul => write(linear(read(0), read(1))),
             Code::Lt => test!(|x, y| x < y),
             Code::Le => test!(|x, y| x <= y),
             Code::Gt => test!(|x, y| x > y),
@@ -343,8 +477,8 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
             Code::Ne => test!(|x, y| x != y),
             Code::Select => {
                 let (m, a, b) = (mask(0), read(1), read(2));
-                let mut block = [T::ZERO; LANES];
-                for j in 0..LANES {
+                let mut block = [T::ZERO; L];
+                for j in 0..L {
                     block[j] = if m[j] != 0 { a[j] } else { b[j] };
                 }
                 write(block);
@@ -354,7 +488,7 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
             Code::Xor => masks!(|x, y| x ^ y),
             Code::Not => {
                 let mut block = mask(0);
-                for j in 0..LANES {
+                for j in 0..L {
                     block[j] ^= 1;
                 }
                 write_mask(block);
@@ -368,6 +502,30 @@ unsafe fn run<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u
             Code::Smallest => {
                 fold!(T::from_f64(f64::INFINITY), |x, y| if (x < y) | x.is_nan() { x } else { y })
             }
+            Code::SinCos => both!(|v| (v.sin::<I>(), v.cos::<I>()), far far_sin far_cos),
+            Code::TanhSech2 => both!(|v| (v.tanh::<I>(), v.sech2::<I>())),
+            Code::SigmoidSech2 => both!(|v| v.sigmoid_sech2::<I>()),
+            Code::SoftplusSigmoid => both!(|v| (v.softplus::<I>(), v.sigmoid::<I>())),
+            Code::AddAdd => pair!(plus, plus),
+            Code::AddSub => pair!(plus, minus),
+            Code::AddLess => pair!(plus, less),
+            Code::AddMul => pair!(plus, times),
+            Code::AddLinear => pair!(plus, linear),
+            Code::SubAdd => pair!(minus, plus),
+            Code::SubSub => pair!(minus, minus),
+            Code::SubLess => pair!(minus, less),
+            Code::SubMul => pair!(minus, times),
+            Code::SubLinear => pair!(minus, linear),
+            Code::MulAdd => pair!(times, plus),
+            Code::MulSub => pair!(times, minus),
+            Code::MulLess => pair!(times, less),
+            Code::MulMul => pair!(times, times),
+            Code::MulLinear => pair!(times, linear),
+            Code::LinearAdd => pair!(linear, plus),
+            Code::LinearSub => pair!(linear, minus),
+            Code::LinearLess => pair!(linear, less),
+            Code::LinearMulled => pair!(linear, times),
+            Code::LinearLinear => pair!(linear, linear),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::binary::Compare;
 use super::float::Float;
 use super::isa::{Isa, Level};
 use super::loops::{Many, One, Source, WIDTH, each, keep_blocks, store};
+use super::twin::{self, Twin};
 
 /// Operands and result of a step.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub struct Call {
     pub args: [*const u8; 3],
     /// Where the result begins; it may be an operand.
     pub out: *mut u8,
+    /// Where the second result begins, of steps that have one.
+    pub second: *mut u8,
     /// How many elements.
     pub n: usize,
     /// An integer that belongs to the function: an exponent, an order.
@@ -25,12 +28,16 @@ pub struct Call {
 
 impl Call {
     #[inline(always)]
-    fn arg<T>(&self, i: usize) -> *const T {
+    pub(super) fn arg<T>(&self, i: usize) -> *const T {
         self.args[i].cast()
     }
     #[inline(always)]
-    fn out<T>(&self) -> *mut T {
+    pub(super) fn out<T>(&self) -> *mut T {
         self.out.cast()
+    }
+    #[inline(always)]
+    pub(super) fn second<T>(&self) -> *mut T {
+        self.second.cast()
     }
 }
 
@@ -70,7 +77,7 @@ pub enum Simple {
 }
 
 /// A loop, compiled for every instruction set by [`pick`].
-trait Kernel {
+pub(super) trait Kernel {
     /// # Safety
     /// As for [`StepFn`].
     unsafe fn run<I: Isa>(call: &Call);
@@ -95,7 +102,7 @@ unsafe fn baseline<K: Kernel>(call: &Call) {
     unsafe { K::run::<super::isa::Baseline>(call) }
 }
 
-fn pick<K: Kernel>(level: Level) -> StepFn {
+pub(super) fn pick<K: Kernel>(level: Level) -> StepFn {
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => avx512::<K>,
@@ -120,6 +127,8 @@ pub trait Steps: Sized {
     fn select(level: Level, scalars: Scalars) -> StepFn;
     /// `second(first(a, b), c)`, each result rounded; no operand is a scalar.
     fn pair(level: Level, first: Simple, second: Simple) -> Option<StepFn>;
+    /// Two functions of one argument.
+    fn twin(level: Level, twin: Twin) -> StepFn;
 }
 
 /// A kernel of the loop body given, for `T` and `I` as the body names them.
@@ -293,6 +302,7 @@ macro_rules! steps {
                     Unary::Asinh => kernel!(level, |v| v.asinh::<I>()),
                     Unary::Acosh => kernel!(level, |v| v.acosh::<I>()),
                     Unary::Atanh => kernel!(level, |v| v.atanh::<I>()),
+                    Unary::Sech2 => kernel!(level, |v| v.sech2::<I>()),
                     Unary::Sigmoid => kernel!(level, |v| v.sigmoid::<I>()),
                     Unary::Softplus => kernel!(level, |v| v.softplus::<I>()),
                     Unary::Erf => kernel!(level, |v| v.erf::<I>()),
@@ -368,6 +378,10 @@ macro_rules! steps {
                     Simple::LinearMul => second::<Self, Linear>(level, then),
                     Simple::Less | Simple::Div | Simple::Over => return None,
                 })
+            }
+
+            fn twin(level: Level, twin: Twin) -> StepFn {
+                twin::of::<Self>(level, twin)
             }
         }
     )+ };

@@ -82,6 +82,7 @@ fn step(rng: &mut Rng, b: &mut Builder, pool: &mut Vec<Var>, x: Var) {
             let ops = [
                 Unary::Sin,
                 Unary::Tanh,
+                Unary::Sech2,
                 Unary::Sigmoid,
                 Unary::Softplus,
                 Unary::Neg,

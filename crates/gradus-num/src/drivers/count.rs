@@ -110,6 +110,7 @@ impl Scalar for Counting<'_> {
                 | Unary::Asinh
                 | Unary::Acosh
                 | Unary::Atanh
+                | Unary::Sech2
                 | Unary::Sigmoid
                 | Unary::Softplus => c.elementary += 1,
                 Unary::Erf | Unary::Erfc | Unary::Lgamma | Unary::Polygamma(_) => c.special += 1,

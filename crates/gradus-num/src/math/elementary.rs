@@ -99,6 +99,14 @@ pub fn sigmoid_with_slope(x: f64) -> (f64, f64) {
     (if x < 0.0 { decay / above } else { 1.0 / above }, decay / (above * above))
 }
 
+/// `1/cosh² x = 4e/(1 + e)²` with `e = e^(-2|x|)`, in which neither tail overflows nor anything cancels.
+#[inline]
+pub fn sech2(x: f64) -> f64 {
+    let decay = exp(-2.0 * x.abs());
+    let above = 1.0 + decay;
+    4.0 * (decay / (above * above))
+}
+
 /// [`tanh`] and its derivative: `1 - y²` near 0, else `4e/(1 + e)²` with `e = e^(-2|x|)`.
 #[inline]
 pub fn tanh_with_slope(x: f64) -> (f64, f64) {

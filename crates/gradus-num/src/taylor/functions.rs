@@ -112,16 +112,13 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         self.wave_series((self.primal().sinh(), self.primal().cosh()), 1.0).1
     }
     fn tan(&self) -> Self {
-        self.tan_series(self.primal().tan(), 1.0)
+        self.tan_series(self.primal().tan())
     }
-    /// Near 0 from the result, as the rule is there; in the tails the rule reads the argument alone.
     fn tanh(&self) -> Self {
-        let out = self.primal().tanh();
-        if self.primal().abs() < T::from_f64(0.5) {
-            self.tan_series(out, -1.0)
-        } else {
-            self.integrate(out, &hyperbolic::tanh(self, &Self::constant(out)))
-        }
+        self.bell_series((self.primal().tanh(), self.primal().sech2())).0
+    }
+    fn sech2(&self) -> Self {
+        self.bell_series((self.primal().tanh(), self.primal().sech2())).1
     }
     fn lgamma(&self) -> Self {
         let x = self.primal();

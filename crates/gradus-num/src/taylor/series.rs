@@ -74,13 +74,28 @@ impl<T: Real, const K: usize> Taylor<T, K> {
         self.solve(out, |y, k| y[k])
     }
 
-    /// `y' = (1 ± y²) x'`.
+    /// `y' = (1 + y²) x'`.
     #[inline]
-    pub(super) fn tan_series(&self, out: T, sign: f64) -> Self {
+    pub(super) fn tan_series(&self, out: T) -> Self {
         self.solve(out, |y, k| {
-            let square = convolve(y, y, 0, k, k).scale(sign);
+            let square = convolve(y, y, 0, k, k);
             if k == 0 { square.shift(1.0) } else { square }
         })
+    }
+
+    /// `t' = b x'`, `b' = -2 t b x'`: the hyperbolic tangent and its derivative, without the difference `1 - t²`.
+    #[inline]
+    pub(super) fn bell_series(&self, (t, b): (T, T)) -> (Self, Self) {
+        let moving = self.moving();
+        let (mut t, mut b) = (Self::constant(t), Self::constant(b));
+        let mut both = [T::zero(); K];
+        for k in 1..K {
+            both[k - 1] = convolve(&t.coefficients, &b.coefficients, 0, k - 1, k - 1);
+            let inverse = T::from_usize(k);
+            t.coefficients[k] = convolve(&moving, &b.coefficients, 1, k, k) / inverse;
+            b.coefficients[k] = convolve(&moving, &both, 1, k, k).scale(-2.0) / inverse;
+        }
+        (t, b)
     }
 
     /// `s' = c x'`, `c' = ±s x'`: sine and cosine for −, their hyperbolic counterparts for +.

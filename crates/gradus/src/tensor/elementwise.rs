@@ -73,6 +73,8 @@ functions! {
     acosh => Acosh,
     /// `artanh x`.
     atanh => Atanh,
+    /// `sech² x = 1/cosh² x`, accurate in both tails.
+    sech2 => Sech2,
     /// `1/(1 + e⁻ˣ)`.
     sigmoid => Sigmoid,
     /// `ln(1 + eˣ)`.

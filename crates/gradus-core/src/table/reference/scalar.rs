@@ -40,6 +40,7 @@ pub(super) fn unary(op: Unary, x: f64) -> f64 {
         Unary::Asinh => x.asinh(),
         Unary::Acosh => x.acosh(),
         Unary::Atanh => x.atanh(),
+        Unary::Sech2 => (1.0 / x.cosh()).powi(2),
         Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         Unary::Softplus => larger(x, 0.0) + (-x.abs()).exp().ln_1p(),
         Unary::Erf if x.abs() < 2.0 => erf_series(x),

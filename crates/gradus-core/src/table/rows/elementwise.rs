@@ -20,7 +20,7 @@ fn unary_range(op: Unary) -> Range {
         Sin | Cos => Range::Uniform(-6.0, 6.0),
         Tan => Range::Either((-1.1, 1.1), (2.1, 4.1)),
         Asin | Acos | Atanh => Range::Uniform(-0.7, 0.7),
-        Atan | Sinh | Cosh | Tanh | Asinh => Range::Uniform(-3.0, 3.0),
+        Atan | Sinh | Cosh | Tanh | Sech2 | Asinh => Range::Uniform(-3.0, 3.0),
         Acosh => Range::Uniform(1.4, 4.0),
         Sigmoid | Softplus => Range::Uniform(-5.0, 5.0),
         Erf | Erfc => Range::Uniform(-2.0, 2.0),

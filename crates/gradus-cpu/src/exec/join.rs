@@ -1,0 +1,187 @@
+//! Which steps of a region are made one: arithmetic with the arithmetic that alone reads it, and functions that share
+//! their work. Every result keeps the bits it has alone.
+
+use gradus_core::{Binary, DType, Unary};
+use gradus_plan::kernel::{Region, Step, StepOp};
+
+use crate::vmath::step::Simple;
+use crate::vmath::twin::Twin;
+
+/// What becomes of a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Joined {
+    /// Nothing.
+    Alone,
+    /// Another step computes it on the way.
+    Away,
+    /// It computes an earlier one on the way: the operands of that, then the other operand of its own.
+    Pair { args: [u16; 3], first: Simple, second: Simple },
+    /// It computes two functions of the slot `x`, of which it was one.
+    Twin { twin: Twin, x: u16, first: u16, second: u16 },
+}
+
+/// Joins the steps of a region.
+pub(super) fn join(region: &Region) -> Vec<Joined> {
+    let first = region.first_step();
+    let mut uses = vec![0u32; first + region.steps.len()];
+    for &a in region.steps.iter().flat_map(|s| &s.args) {
+        uses[a as usize] += 1;
+    }
+    for store in &region.stores {
+        uses[store.slot as usize] += 2;
+    }
+    let mut joined = vec![Joined::Alone; region.steps.len()];
+    join_functions(region, &mut uses, &mut joined);
+    join_arithmetic(region, &uses, &mut joined);
+    joined
+}
+
+fn float(step: &Step) -> bool {
+    matches!(step.dtype, DType::F32 | DType::F64)
+}
+
+/// Joins two functions of one argument; what leads from the argument to the second alone is not needed then.
+fn join_functions(region: &Region, uses: &mut [u32], joined: &mut [Joined]) {
+    let first = region.first_step();
+    for i in 0..region.steps.len() {
+        let step = &region.steps[i];
+        let StepOp::Unary(f) = step.op else { continue };
+        if !float(step) {
+            continue;
+        }
+        let x = step.args[0];
+        let partners: &[(Twin, Unary)] = match f {
+            Unary::Sin => &[(Twin::SinCos, Unary::Cos)],
+            Unary::Tanh => &[(Twin::TanhSech2, Unary::Sech2)],
+            Unary::Sigmoid => &[(Twin::SigmoidSech2, Unary::Sech2)],
+            Unary::Softplus => &[(Twin::SoftplusSigmoid, Unary::Sigmoid)],
+            _ => continue,
+        };
+        for &(twin, g) in partners {
+            let fits = |j: usize| {
+                let other = &region.steps[j];
+                let argument = match twin {
+                    Twin::SigmoidSech2 => half_of(region, other.args[0]),
+                    _ => Some(other.args[0]),
+                };
+                other.op == StepOp::Unary(g)
+                    && argument == Some(x)
+                    && (other.level, other.dtype) == (step.level, step.dtype)
+                    && matches!(joined[j], Joined::Alone)
+            };
+            if !matches!(joined[i], Joined::Alone) {
+                break;
+            }
+            let Some(j) = (0..region.steps.len()).find(|&j| j != i && fits(j)) else { continue };
+            let (host, guest) = (i.min(j), i.max(j));
+            let slots = ((first + i) as u16, (first + j) as u16);
+            joined[host] = Joined::Twin { twin, x, first: slots.0, second: slots.1 };
+            joined[guest] = Joined::Away;
+            if twin == Twin::SigmoidSech2 {
+                let half = region.steps[j].args[0] as usize;
+                uses[half] -= 1;
+                if uses[half] == 0 {
+                    joined[half - first] = Joined::Away;
+                }
+            }
+        }
+    }
+}
+
+/// The slot that a slot is half of, if a step says so.
+fn half_of(region: &Region, slot: u16) -> Option<u16> {
+    let step = &region.steps[(slot as usize).checked_sub(region.first_step())?];
+    let half = |slot: u16| {
+        let constant = (slot as usize).checked_sub(region.loads.len()).and_then(|i| region.constants.get(i));
+        constant.is_some_and(|c| c.0 == 0.5)
+    };
+    match (step.op, &step.args[..]) {
+        (StepOp::Binary(Binary::Mul), &[x, c]) if half(c) => Some(x),
+        (StepOp::Binary(Binary::Mul), &[c, x]) if half(c) => Some(x),
+        _ => None,
+    }
+}
+
+/// Joins arithmetic steps with the only step that reads them, so that what lies between stays in registers. Each result
+/// is rounded as before.
+fn join_arithmetic(region: &Region, uses: &[u32], joined: &mut [Joined]) {
+    let first = region.first_step();
+    for (i, step) in region.steps.iter().enumerate() {
+        let &[left, right] = &step.args[..] else { continue };
+        if !float(step) || !matches!(joined[i], Joined::Alone) {
+            continue;
+        }
+        for (inner, other, result_is_left) in [(left, right, true), (right, left, false)] {
+            let Some(j) = (inner as usize).checked_sub(first) else { continue };
+            let before = &region.steps[j];
+            let alike = before.level == step.level && before.dtype == step.dtype && before.out == step.out;
+            if !alike
+                || uses[inner as usize] != 1
+                || !matches!(joined[j], Joined::Alone)
+                || before.args.len() != 2
+            {
+                continue;
+            }
+            let (Some(inside), Some(outside)) = (simple(before.op, true), simple(step.op, result_is_left))
+            else {
+                continue;
+            };
+            if inside == Simple::Div {
+                continue;
+            }
+            let args = [before.args[0], before.args[1], other];
+            joined[i] = Joined::Pair { args, first: inside, second: outside };
+            joined[j] = Joined::Away;
+            break;
+        }
+    }
+}
+
+/// The arithmetic of a step whose first operand stands on the left, or on the right.
+fn simple(op: StepOp, left: bool) -> Option<Simple> {
+    Some(match (op, left) {
+        (StepOp::Binary(Binary::Add), _) => Simple::Add,
+        (StepOp::Binary(Binary::Mul), _) => Simple::Mul,
+        (StepOp::Binary(Binary::Sub), true) => Simple::Sub,
+        (StepOp::Binary(Binary::Sub), false) => Simple::Less,
+        (StepOp::Binary(Binary::Div), true) => Simple::Div,
+        (StepOp::Binary(Binary::Div), false) => Simple::Over,
+        (StepOp::LinearMul, _) => Simple::LinearMul,
+        _ => return None,
+    })
+}
+
+/// The step that makes each slot.
+pub(super) fn made(region: &Region, joined: &[Joined]) -> Vec<usize> {
+    let first = region.first_step();
+    let mut made: Vec<usize> = (0..first + region.steps.len()).map(|slot| slot.saturating_sub(first)).collect();
+    for (i, joined) in joined.iter().enumerate() {
+        if let Joined::Twin { first, second, .. } = joined {
+            (made[*first as usize], made[*second as usize]) = (i, i);
+        }
+    }
+    made
+}
+
+/// The step that reads each slot last; what is stored by copying or reduction is read after all steps.
+pub(super) fn last_uses(region: &Region, joined: &[Joined]) -> Vec<usize> {
+    let first = region.first_step();
+    // A value nobody reads is alive while it is made.
+    let mut last = made(region, joined);
+    last[..first].fill(0);
+    for (i, step) in region.steps.iter().enumerate() {
+        let args = match &joined[i] {
+            Joined::Alone => &step.args[..],
+            Joined::Pair { args, .. } => &args[..],
+            Joined::Twin { x, .. } => std::slice::from_ref(x),
+            Joined::Away => continue,
+        };
+        for &a in args {
+            last[a as usize] = last[a as usize].max(i);
+        }
+    }
+    for store in &region.stores {
+        last[store.slot as usize] = usize::MAX;
+    }
+    last
+}
