@@ -1,6 +1,7 @@
 //! Regions of up to sixteen points run as one loop over blocks; larger ones tile by tile. Both give an element the same
 //! bits, and steps that are made one give the bits they have apart.
 
+#[allow(dead_code, reason = "only its generator of numbers is used")]
 mod programs;
 
 use gradus_core::ops::*;

@@ -1,6 +1,7 @@
 //! Sorting, indices of extrema, random bits, products and quotients of integers: what the reference gives, bit for bit,
 //! for any number of threads.
 
+#[allow(dead_code, reason = "only its generator of numbers is used")]
 mod programs;
 
 use std::sync::Arc;
@@ -146,7 +147,7 @@ fn products_of_integers() {
             (Dot::matmul(0), &[65, 33], &[33, 97]),
             (Dot::matmul(1), &[3, 20, 7], &[3, 7, 40]),
             (Dot::matmul(0), &[4, 0], &[0, 3]),
-            (turned, &[3, 2, 5, 4], &[2, 4, 6, 3]),
+            (turned.clone(), &[3, 2, 5, 4], &[2, 4, 6, 3]),
         ];
         for (dot, x, y) in cases {
             let mut b = Builder::new();

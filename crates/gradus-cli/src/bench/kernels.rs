@@ -215,7 +215,7 @@ fn batch_norm(n: usize) -> Run {
 }
 
 /// All kernels whose size is a number of elements.
-const ELEMENTWISE: [Kernel; 36] = [
+const ELEMENTWISE: [Kernel; 35] = [
     ("add", |n| profiled(jit(|(x, y): &(Tensor, Tensor)| x + y), (numbers(n, 0), numbers(n, 1)), n)),
     ("exp", |n| map(n, Tensor::exp)),
     ("expm1", |n| map(n, Tensor::expm1)),
@@ -252,7 +252,6 @@ const ELEMENTWISE: [Kernel; 36] = [
     ("adam", adam),
     ("sort", |n| row_kernel(n, |x| x.sort(-1))),
     ("argmax", |n| row_kernel(n, |x| x.argmax(-1))),
-    ("random numbers", |n| map(n, |x| Key::new(0).uniform([x.size()], DType::F32))),
     ("integer product", |n| {
         let side = (n as f64).sqrt() as usize;
         let x = Tensor::arange(side * side, DType::I32).reshape([side, side]);

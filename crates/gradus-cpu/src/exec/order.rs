@@ -46,7 +46,7 @@ trait Key: Copy + Send + Sync + PartialOrd + PartialEq + 'static {
 }
 
 macro_rules! keys {
-    ($($t:ty as $unsigned:ty in $packed:ty: |$x:ident| $key:expr;)+) => { $(
+    ($($t:ty as $unsigned:ty => $packed:ty: |$x:ident| $key:expr;)+) => { $(
         impl Key for $t {
             type Packed = $packed;
             #[inline(always)]
@@ -67,11 +67,11 @@ macro_rules! keys {
 // Neither an infinity nor its complement is the largest integer, which NaN has for itself; an integer's extreme may be,
 // but there is no NaN beside it.
 keys! {
-    f32 as u32 in u64: |x| { let b = (x + 0.0).to_bits(); b ^ (((b as i32) >> 31) as u32 | 1 << 31) };
-    f64 as u64 in u128: |x| { let b = (x + 0.0).to_bits(); b ^ (((b as i64) >> 63) as u64 | 1 << 63) };
-    i32 as u32 in u64: |x| x as u32 ^ 1 << 31;
-    i64 as u64 in u128: |x| x as u64 ^ 1 << 63;
-    u8 as u32 in u64: |x| u32::from(x);
+    f32 as u32 => u64: |x| { let b = (x + 0.0).to_bits(); b ^ (((b as i32) >> 31) as u32 | 1 << 31) };
+    f64 as u64 => u128: |x| { let b = (x + 0.0).to_bits(); b ^ (((b as i64) >> 63) as u64 | 1 << 63) };
+    i32 as u32 => u64: |x| x as u32 ^ 1 << 31;
+    i64 as u64 => u128: |x| x as u64 ^ 1 << 63;
+    u8 as u32 => u64: |x| u32::from(x);
 }
 
 /// Runs an expression with the type of an ordered dtype bound to a name.

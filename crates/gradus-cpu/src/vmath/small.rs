@@ -311,14 +311,30 @@ unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize
             // SAFETY: as above.
             unsafe { *memory.add(step.out as usize).cast::<[u8; L]>() = block }
         };
+        // Functions are computed on sixteen lanes whatever the block: shorter loops would be unrolled before they could
+        // be vectorised. What nobody reads of them is not computed.
+        let wide = |x: [T; L]| {
+            let mut lanes = [T::ZERO; LANES];
+            for j in 0..LANES {
+                lanes[j] = x[j % L];
+            }
+            lanes
+        };
+        let narrow = |lanes: [T; LANES]| {
+            let mut x = [T::ZERO; L];
+            x.copy_from_slice(&lanes[..L]);
+            x
+        };
         macro_rules! one {
             (|$v:ident| $body:expr $(, far $again:ident)?) => {{
                 let x = read(0);
-                let mut block = [T::ZERO; L];
-                for j in 0..L {
-                    let $v = x[j];
+                let lanes = wide(x);
+                let mut block = [T::ZERO; LANES];
+                for j in 0..LANES {
+                    let $v = lanes[j];
                     block[j] = $body;
                 }
+                let mut block = narrow(block);
                 $(
                     if x.iter().fold(false, |any, v| any | v.far()) {
                         for j in 0..L {
