@@ -161,7 +161,11 @@ impl Fast {
             Fast::MaxPool { window, planes, double, .. } | Fast::SumPool { window, planes, double } => {
                 window.allocates(*planes, if *double { 8 } else { 4 })
             }
-            Fast::ScatterAdd(_) | Fast::Running { .. } => 0,
+            Fast::Sort(_, lines) => lines.sorting_allocates(inputs[0].dtype),
+            Fast::Product(product) => product.allocates(),
+            // The reference, which tells of a zero divisor.
+            Fast::Divide(_) => 6 * inputs[0].bytes(),
+            Fast::ScatterAdd(_) | Fast::Running { .. } | Fast::ArgReduce(..) | Fast::RandomBits(_) => 0,
         }
     }
 

@@ -23,6 +23,13 @@ impl Lines {
         let inner = shape[axis + 1..].iter().product();
         Lines { outer: shape[..axis].iter().product(), extent: shape[axis], inner }
     }
+
+    /// Bytes that sorting them allocates: packed elements of a line for each thread, or of one long line twice.
+    pub(super) fn sorting_allocates(&self, dtype: DType) -> usize {
+        let packed = if dtype.size() == 8 { size_of::<u128>() } else { size_of::<u64>() };
+        let lines = if self.extent <= PIECE { Pool::expected().min(self.outer * self.inner) } else { 2 };
+        lines * self.extent * packed
+    }
 }
 
 /// Elements a task should look at.

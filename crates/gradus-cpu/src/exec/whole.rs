@@ -40,6 +40,11 @@ impl Product {
         })
     }
 
+    /// Bytes that it allocates while it runs.
+    pub(super) fn allocates(&self) -> usize {
+        self.columns.len() * self.inner[1].len() * self.dtype.size()
+    }
+
     /// # Safety
     /// `x` and `y` hold the operands, `out` has room for the result, apart from them.
     pub(super) unsafe fn run(&self, x: *const u8, y: *const u8, out: *mut u8, pool: &Pool) {
