@@ -89,6 +89,11 @@ def tanh(x):
     return t if x[0] >= 0 else [-c for c in t]
 
 
+def sech2(x):
+    e = exponential([-2 * abs(c) if k == 0 else -2 * c * mp.sign(x[0] or 1) for k, c in enumerate(x)])
+    return over([4 * c for c in e], times(one_plus(e), one_plus(e)))
+
+
 def sigmoid(x):
     if x[0] >= 0:
         return over(constant(1), one_plus(exponential([-c for c in x])))
@@ -133,7 +138,7 @@ UNARY = {
     "asinh": lambda x: integral(mp.asinh(x[0]), x, power(one_plus(times(x, x)), mpf(-1) / 2)),
     "acosh": lambda x: integral(mp.acosh(x[0]), x, power(plus(times(x, x), constant(-1)), mpf(-1) / 2)),
     "atanh": lambda x: integral(mp.atanh(x[0]), x, over(constant(1), one_plus(times(x, x), -1))),
-    "sech2": lambda x: plus(constant(1), [-c for c in times(tanh(x), tanh(x))]),
+    "sech2": sech2,
     "sigmoid": sigmoid,
     "softplus": lambda x: integral(mp.log1p(mp.exp(x[0])), x, sigmoid(x)),
     "erf": lambda x: integral(mp.erf(x[0]), x, gauss(x, 1)),

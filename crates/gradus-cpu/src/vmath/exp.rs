@@ -138,7 +138,8 @@ pub(super) fn exp_half<I: Isa, const N: usize>(x: f64, poly: &[f64; N]) -> (f64,
     (2.0 * fma::<I, _>(quarter, p, quarter), 4.0 * fma::<I, _>(quarter, p, quarter - 0.25))
 }
 
-/// Decaying values are carried times these, where they are no subnormal numbers yet.
+/// Decaying values are carried times these, where they are no subnormal numbers yet; arguments end where four times the
+/// value is zero.
 const LIFT: f64 = 64.0;
 const LOWER: f64 = 1.0 / 18_446_744_073_709_551_616.0;
 const LIFTF: i32 = 32;
@@ -156,7 +157,7 @@ pub(super) struct Decay<T> {
 #[inline(always)]
 pub(super) fn decay<I: Isa>(a: f64) -> Decay<f64> {
     let x = -a;
-    let (n, p) = reduce::<I, 11>(if -746.0 > x { -746.0 } else { x }, &EXP_F64);
+    let (n, p) = reduce::<I, 11>(if -750.0 > x { -750.0 } else { x }, &EXP_F64);
     let power = pow2(n + LIFT);
     let (top, top_lost) = fast_two_sum(power, power * p);
     let e = top * LOWER;
@@ -171,7 +172,7 @@ pub(super) fn decay<I: Isa>(a: f64) -> Decay<f64> {
 #[inline(always)]
 pub(super) fn decayf<I: Isa>(a: f32) -> Decay<f32> {
     let x = -a;
-    let (n, p) = reducef::<I>(if -105.0 > x { -105.0 } else { x });
+    let (n, p) = reducef::<I>(if -108.0 > x { -108.0 } else { x });
     let power = pow2f(n, LIFTF);
     let (top, top_lost) = fast_two_sum(power, power * p);
     let e = top * LOWERF;
@@ -188,13 +189,13 @@ macro_rules! tails {
         impl Decay<$float> {
             /// `q`
             #[inline(always)]
-            pub(super) fn quotient<I: Isa>(self) -> $float {
-                fma::<I, _>(self.lost, $lower, self.lifted * $lower)
+            pub(super) fn quotient(self) -> $float {
+                (self.lifted + self.lost) * $lower
             }
             /// `1/(1 + e⁻ˣ)` of an `x` of this size.
             #[inline(always)]
-            fn logistic<I: Isa>(self, x: $float) -> $float {
-                let q = self.quotient::<I>();
+            fn logistic(self, x: $float) -> $float {
+                let q = self.quotient();
                 if x < 0.0 { q } else { 1.0 - q }
             }
             /// `4q(1 - q)`, in which nothing cancels.
@@ -213,13 +214,13 @@ tails!(f32, LOWERF);
 /// `1/(1 + e⁻ˣ)`: the quotient of the decay, or one less it, so that neither tail loses its digits.
 #[inline(always)]
 pub fn sigmoid<I: Isa>(x: f64) -> f64 {
-    decay::<I>(x.abs()).logistic::<I>(x)
+    decay::<I>(x.abs()).logistic(x)
 }
 
 /// `1/(1 + e⁻ˣ)`
 #[inline(always)]
 pub fn sigmoidf<I: Isa>(x: f32) -> f32 {
-    decayf::<I>(x.abs()).logistic::<I>(x)
+    decayf::<I>(x.abs()).logistic(x)
 }
 
 /// `sech² x = 4q(1 - q)` with the quotient of `2|x|`.
@@ -238,14 +239,14 @@ pub fn sech2f<I: Isa>(x: f32) -> f32 {
 #[inline(always)]
 pub fn sigmoid_sech2<I: Isa>(x: f64) -> (f64, f64) {
     let tail = decay::<I>(x.abs());
-    (tail.logistic::<I>(x), tail.bell::<I>())
+    (tail.logistic(x), tail.bell::<I>())
 }
 
 /// The same.
 #[inline(always)]
 pub fn sigmoid_sech2f<I: Isa>(x: f32) -> (f32, f32) {
     let tail = decayf::<I>(x.abs());
-    (tail.logistic::<I>(x), tail.bell::<I>())
+    (tail.logistic(x), tail.bell::<I>())
 }
 
 /// `ln(1 + eˣ) = max(x, 0) + ln(1 + e^-|x|)`

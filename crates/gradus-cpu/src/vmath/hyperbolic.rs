@@ -31,7 +31,7 @@ pub fn tanhf<I: Isa>(x: f32) -> f32 {
     let a = x.abs();
     let z = x * x;
     let small = fma::<I, _>(x * z, horner::<I, _, 6>(z, &TANH_F32), x);
-    let large = 1.0 - 2.0 * decayf::<I>(2.0 * a).quotient::<I>();
+    let large = 1.0 - 2.0 * decayf::<I>(2.0 * a).quotient();
     (if a < 0.625 { small } else { large }).copysign(x)
 }
 

@@ -334,6 +334,7 @@ unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize
                     let $v = lanes[j];
                     block[j] = $body;
                 }
+                #[allow(unused_mut, reason = "some functions have far arguments")]
                 let mut block = narrow(block);
                 $(
                     if x.iter().fold(false, |any, v| any | v.far()) {
