@@ -98,9 +98,8 @@ fn indices_of_extrema() {
                     let graph = b.finish(vec![out]);
                     check(&graph, &[numbers(shape, dtype, &mut rng)]);
                     // Without NaN, too.
-                    let ordinary: Vec<f64> = (0..shape.iter().product::<usize>())
-                        .map(|_| (20.0 * rng.unit()).floor())
-                        .collect();
+                    let ordinary: Vec<f64> =
+                        (0..shape.iter().product::<usize>()).map(|_| (20.0 * rng.unit()).floor()).collect();
                     check(&graph, &[Array::new(shape.to_vec(), ordinary).unwrap().cast(dtype)]);
                 }
             }

@@ -51,19 +51,15 @@ fn functions_have_the_bits_of_programs() {
 #[test]
 fn operators_have_the_bits_of_programs() {
     type Operator = fn(&Tensor, &Tensor) -> Tensor;
-    let operators: [Operator; 6] = [
-        |x, y| x + y,
-        |x, y| x - y,
-        |x, y| x * y,
-        |x, y| x / y,
-        |x, y| x.maximum(y),
-        |x, y| x.pow(y),
-    ];
+    let operators: [Operator; 6] =
+        [|x, y| x + y, |x, y| x - y, |x, y| x * y, |x, y| x / y, |x, y| x.maximum(y), |x, y| x.pow(y)];
     for dtype in [DType::F32, DType::F64] {
         let (x, row) = (numbers(12, dtype).reshape([3, 4]), numbers(4, dtype));
         let (column, scalar) = (numbers(3, dtype).reshape([3, 1]), Tensor::from(1.5).cast(dtype));
         // Equal shapes and scalars on the spot; other broadcasts by a program.
-        for (a, b) in [(&x, &x), (&x, &scalar), (&scalar, &x), (&scalar, &scalar), (&x, &row), (&column, &row)] {
+        for (a, b) in
+            [(&x, &x), (&x, &scalar), (&scalar, &x), (&scalar, &scalar), (&x, &row), (&column, &row)]
+        {
             for (i, &f) in operators.iter().enumerate() {
                 let compiled = jit(move |(a, b): &(Tensor, Tensor)| f(a, b)).call(&(a.clone(), b.clone()));
                 let at_once = f(a, b);
@@ -83,5 +79,8 @@ fn other_dtypes_and_errors() {
     assert!(mixed.is_err(), "dtypes never promote silently");
     let unequal = std::panic::catch_unwind(|| Tensor::from([1f32, 2.0]) * Tensor::from([1f32, 2.0, 3.0]));
     assert!(unequal.is_err(), "shapes that do not fit are no product");
-    assert!(std::panic::catch_unwind(|| Tensor::from([1i32, 2]).exp()).is_err(), "integers have no exponential");
+    assert!(
+        std::panic::catch_unwind(|| Tensor::from([1i32, 2]).exp()).is_err(),
+        "integers have no exponential"
+    );
 }

@@ -50,7 +50,8 @@ struct Run {
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let threads = arguments.common.start()?;
     let output = Output::of(arguments.common.json, false);
-    let fits = |name: &str, filter: &str| if arguments.exact { name == filter } else { name.contains(filter) };
+    let fits =
+        |name: &str, filter: &str| if arguments.exact { name == filter } else { name.contains(filter) };
     let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|f| fits(name, f));
     let names: Vec<&str> = ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv"]).collect();
     if !names.iter().any(|name| wanted(name)) {

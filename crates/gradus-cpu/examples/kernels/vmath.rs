@@ -5,7 +5,7 @@ use gradus_num::{Binary, Unary};
 
 use crate::timing::median_ns;
 
-const UNARY: [(&str, Unary); 28] = [
+const UNARY: [(&str, Unary); 29] = [
     ("neg", Unary::Neg),
     ("recip", Unary::Recip),
     ("sqrt", Unary::Sqrt),

@@ -154,7 +154,8 @@ fn simple(op: StepOp, left: bool) -> Option<Simple> {
 /// The step that makes each slot.
 pub(super) fn made(region: &Region, joined: &[Joined]) -> Vec<usize> {
     let first = region.first_step();
-    let mut made: Vec<usize> = (0..first + region.steps.len()).map(|slot| slot.saturating_sub(first)).collect();
+    let mut made: Vec<usize> =
+        (0..first + region.steps.len()).map(|slot| slot.saturating_sub(first)).collect();
     for (i, joined) in joined.iter().enumerate() {
         if let Joined::Twin { first, second, .. } = joined {
             (made[*first as usize], made[*second as usize]) = (i, i);

@@ -85,11 +85,26 @@ keys! {
 macro_rules! with_ordered {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            DType::F32 => { type $T = f32; $body }
-            DType::F64 => { type $T = f64; $body }
-            DType::I32 => { type $T = i32; $body }
-            DType::I64 => { type $T = i64; $body }
-            DType::U8 => { type $T = u8; $body }
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
             DType::Bool | DType::Bf16 => unreachable!("excluded by the shape rule"),
         }
     };
@@ -126,10 +141,10 @@ unsafe fn sorted<T: Key>(
 ) {
     let Lines { outer, extent, inner } = lines;
     let at = move |line: usize, k: usize| (line / inner * extent + k) * inner + line % inner;
-    // SAFETY: lines and places in them are in range, here and below.
-    let key = |line: usize, k: usize| unsafe {
-        (*x.get().cast::<T>().add(at(line, k))).packed(k, descending)
-    };
+    // SAFETY: lines and places in them are in range.
+    let key =
+        |line: usize, k: usize| unsafe { (*x.get().cast::<T>().add(at(line, k))).packed(k, descending) };
+    // SAFETY: as above, for the results too, of which each place is written once.
     let put = |line: usize, k: usize, packed: T::Packed| unsafe {
         let from = T::place(packed);
         let value = *x.get().cast::<T>().add(at(line, from));

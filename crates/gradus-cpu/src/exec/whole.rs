@@ -190,7 +190,8 @@ unsafe fn quotients<T: Whole>(op: Binary, x: Shared, y: Shared, out: Shared, n: 
             // SAFETY: the caller's promise; `i < n`.
             unsafe {
                 let x = *x.get().cast::<T>().add(i);
-                let value = if op == Binary::Div { x.quotient(divisors[i]) } else { x.remainder(divisors[i]) };
+                let value =
+                    if op == Binary::Div { x.quotient(divisors[i]) } else { x.remainder(divisors[i]) };
                 out.get().cast::<T>().add(i).write(value);
             }
         }
