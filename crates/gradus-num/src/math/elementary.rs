@@ -99,12 +99,15 @@ pub fn sigmoid_with_slope(x: f64) -> (f64, f64) {
     (if x < 0.0 { decay / above } else { 1.0 / above }, decay / (above * above))
 }
 
-/// `1/cosh² x = 4e/(1 + e)²` with `e = e^(-2|x|)`, in which neither tail overflows nor anything cancels.
+/// `1/cosh² x = 4q(1 - q)` with `q = e/(1 + e)` and `e = e^(-2|x|)`, in which neither tail overflows nor anything cancels.
 #[inline]
 pub fn sech2(x: f64) -> f64 {
     let decay = exp(-2.0 * x.abs());
     let above = 1.0 + decay;
-    4.0 * (decay / (above * above))
+    let q = decay / above;
+    // What the rounding of the sum took is put back with the square.
+    let lost = decay - (above - 1.0);
+    4.0 * (q - (q * q + q * lost * (1.0 - q) * (1.0 - 2.0 * q)))
 }
 
 /// [`tanh`] and its derivative: `1 - y²` near 0, else `4e/(1 + e)²` with `e = e^(-2|x|)`.
