@@ -150,3 +150,19 @@ fn heads_and_cotangents_are_not_copied() {
     let copies = executable.plan().kernels().iter().filter(|k| matches!(k.work, Work::Assemble(_))).count();
     assert_eq!(copies, 0, "{:?}", executable.plan().kernels());
 }
+
+/// The groups of a plan: slabs, rows, rows at once, parts.
+fn groups(executable: &Executable) -> Vec<(usize, usize, usize, usize)> {
+    let group = |k: &gradus_plan::Kernel| match &k.work {
+        Work::Slabs(s) => Some((s.count, s.rows, s.block, s.parts.len())),
+        _ => None,
+    };
+    executable.plan().kernels().iter().filter_map(group).collect()
+}
+
+#[test]
+fn forward_and_backward_are_one_group_each() {
+    let graph = gradient(&attention(SIZES[0], Mask::Causal, DType::F32));
+    let executable = ready(&graph);
+    assert_eq!(groups(&executable), [(6, 40, 40, 3), (6, 40, 40, 6)], "{:?}", executable.plan().kernels());
+}

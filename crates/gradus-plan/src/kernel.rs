@@ -299,6 +299,67 @@ pub struct Unpool {
     pub dtype: DType,
 }
 
+/// How the rows of a slab run through one of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    /// Along the rows of what it computes.
+    Rows,
+    /// Along the columns of a product.
+    Columns,
+    /// Along the inner extent of a product: it adds up, block after block.
+    Inner,
+}
+
+/// One of the kernels that are run together: a [`Region`] without reductions at its end, or a [`Product`].
+#[derive(Clone, Debug)]
+pub struct SlabPart {
+    /// What it does.
+    pub work: Work,
+    /// How the rows run through it.
+    pub along: Along,
+}
+
+/// A value that lives in scratch memory only, a block of rows at a time.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// Which value.
+    pub value: Var,
+    /// Bytes of a row.
+    pub row_bytes: usize,
+    /// Where its block begins in the scratch memory of a worker.
+    pub offset: usize,
+}
+
+/// Kernels run together, slab by slab: for each index of the axes that they share, a block of rows at a time.
+#[derive(Clone, Debug)]
+pub struct Slabs {
+    /// Slabs.
+    pub count: usize,
+    /// Rows of a slab.
+    pub rows: usize,
+    /// Rows gone through at once; the last block of a slab may be shorter.
+    pub block: usize,
+    /// What is done to each block, in order.
+    pub parts: Vec<SlabPart>,
+    /// Values that never reach memory.
+    pub locals: Vec<Local>,
+    /// Among those, the ones written over others: `(written, read)`.
+    pub in_place: Vec<(Var, Var)>,
+    /// Estimated seconds of the arithmetic on two threads.
+    pub seconds: f64,
+    /// Scratch bytes of a worker.
+    pub scratch: usize,
+    /// How many workers have scratch memory: so many may run at once.
+    pub workers: usize,
+}
+
+impl Slabs {
+    /// Whether a part adds up over the blocks of a slab, which then go one after another.
+    pub fn adds_up(&self) -> bool {
+        self.parts.iter().any(|p| p.along == Along::Inner)
+    }
+}
+
 /// What a kernel does.
 #[derive(Clone, Debug)]
 pub enum Work {
@@ -312,6 +373,8 @@ pub enum Work {
     Assemble(Assemble),
     /// The transpose of a pooling.
     Unpool(Unpool),
+    /// Regions and products run together, slab by slab.
+    Slabs(Slabs),
     /// One primitive, operands and results contiguous.
     Primitive(Op),
     /// A primitive that carries programs, each planned; their arenas lie in this kernel's workspace.

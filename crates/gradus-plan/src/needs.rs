@@ -60,6 +60,7 @@ pub fn unknown(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         }
         Work::Primitive(_) => 2 * touched,
         Work::Product(_) => (4 * touched).min(PACKED),
+        Work::Slabs(slabs) => slabs.workers * slabs.repacked() + PACKED,
         Work::Region(_) | Work::Assemble(_) | Work::Unpool(_) | Work::Control(..) => 0,
     };
     Needs { outside, ..Needs::default() }

@@ -8,7 +8,7 @@
 use gradus_core::{DType, Graph, Op, Type, Var};
 
 use crate::arena::ALIGN;
-use crate::kernel::{Domain, Kernel, Level, Load, Work};
+use crate::kernel::{Domain, Kernel, Level, Load, Region, Work};
 
 /// Bytes that a value takes where it waits: booleans may be packed.
 pub(crate) fn waiting_bytes(ty: &Type) -> usize {
@@ -47,6 +47,27 @@ fn in_order(load: &Load) -> bool {
     load.level == Level::Full && matches!(load.view.dims[..], [(_, 1)]) && load.view.offset >= 0
 }
 
+/// The regions of a kernel.
+fn regions(kernel: &Kernel) -> impl Iterator<Item = &Region> {
+    let (one, several) = match &kernel.work {
+        Work::Region(region) => (Some(region), None),
+        Work::Slabs(slabs) => (None, Some(slabs.regions())),
+        _ => (None, None),
+    };
+    one.into_iter().chain(several.into_iter().flatten())
+}
+
+/// Whether the blocks of a slab begin at multiples of eight points in every region.
+fn whole_bytes(kernel: &Kernel) -> bool {
+    match &kernel.work {
+        Work::Slabs(slabs) => {
+            let mut points = slabs.regions().map(|r| r.domain.points() / (slabs.count * slabs.rows));
+            points.all(|cols| cols.is_multiple_of(8))
+        }
+        _ => true,
+    }
+}
+
 /// For each value, whether it is packed: booleans that regions of the first half write and only regions read, one of
 /// them in the second half, and indices of a pooling that only its transposes read. `free` says which values live in
 /// the arena.
@@ -55,31 +76,29 @@ pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bo
     let mut made = vec![0; graph.types().len()];
     for kernel in kernels {
         kernel.writes.iter().for_each(|v| made[v.index()] = kernel.stage);
-        let region = match &kernel.work {
-            Work::Region(region) => region,
-            Work::Primitive(op) if numbered(graph, op, kernel.reads[0]) => {
-                let indices = kernel.writes[1];
-                packed[indices.index()] = free(indices) && graph.ty(indices).shape.size() > ALIGN;
-                continue;
-            }
-            _ => continue,
-        };
-        for store in region.stores.iter().filter(|s| s.reduce.is_none() && free(s.value)) {
+        if let Work::Primitive(op) = &kernel.work
+            && numbered(graph, op, kernel.reads[0])
+        {
+            let indices = kernel.writes[1];
+            packed[indices.index()] = free(indices) && graph.ty(indices).shape.size() > ALIGN;
+        }
+        let stored = regions(kernel).flat_map(|r| r.stores.iter().map(move |s| (r, s)));
+        for (region, store) in stored.filter(|(_, s)| s.reduce.is_none() && free(s.value)) {
             let (dtype, level) = region.slot(store.slot);
             // What fits into one aligned line of memory gains nothing.
             let points = region.domain.points();
             let whole = graph.ty(store.value).shape.size() == points && points > ALIGN;
             let fits = dtype == DType::Bool && level == Level::Full && whole;
-            packed[store.value.index()] = fits && begins_at_bytes(region.domain);
+            packed[store.value.index()] = fits && begins_at_bytes(region.domain) && whole_bytes(kernel);
         }
     }
     let mut waits = vec![false; graph.types().len()];
     for kernel in kernels {
         for v in kernel.reads.iter().filter(|v| packed[v.index()]).copied().collect::<Vec<Var>>() {
             let readable = match &kernel.work {
-                Work::Region(region) => {
-                    graph.ty(v).dtype == DType::Bool
-                        && region.loads.iter().filter(|l| l.value == v).all(in_order)
+                Work::Region(_) | Work::Slabs(_) => {
+                    let mut loads = regions(kernel).flat_map(|r| &r.loads).filter(|l| l.value == v);
+                    graph.ty(v).dtype == DType::Bool && loads.all(in_order)
                 }
                 Work::Unpool(u) => u.indices == v && u.updates != v,
                 _ => false,

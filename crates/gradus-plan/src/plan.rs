@@ -17,6 +17,8 @@ pub enum Place {
     Result(usize),
     /// An offset in the arena.
     Arena(usize),
+    /// A [local value](crate::kernel::Slabs::locals), by its number, inside the kernel that it belongs to.
+    Local(usize),
 }
 
 /// How a result comes to be.
@@ -179,6 +181,9 @@ impl Plan {
     /// Estimated seconds of kernel `k` on two threads.
     pub fn kernel_seconds(&self, k: usize) -> f64 {
         let k = &self.kernels[k];
+        if let Work::Slabs(slabs) = &k.work {
+            return slabs.seconds + kernel_seconds(true, 0.0, k.bytes) + 5e-7;
+        }
         kernel_seconds(matches!(k.work, Work::Product(_) | Work::Convolution(_)), k.flops, k.bytes)
     }
     /// The bound on allocations outside the arena: what the kernel that allocates most does while it runs, and what
@@ -236,7 +241,7 @@ impl Plan {
         let mut product = false;
         for kernel in self.kernels.iter().filter(|k| k.stage > 0 && k.reads.contains(&v)) {
             match &kernel.work {
-                Work::Product(_) | Work::Convolution(_) => product = true,
+                Work::Product(_) | Work::Convolution(_) | Work::Slabs(_) => product = true,
                 Work::Region(_) => {
                     let reads = |i: &usize| self.graph.eqns()[*i].inputs.contains(&v);
                     let is_product =
@@ -319,6 +324,13 @@ impl Layout {
                 life[v.index()].get_or_insert((k, k)).1 = k;
             }
         }
+        for kernel in &kernels {
+            if let Work::Slabs(slabs) = &kernel.work {
+                for (i, local) in slabs.locals.iter().enumerate() {
+                    places[local.value.index()] = Some(Place::Local(i));
+                }
+            }
+        }
         let packed = if bits {
             packed::packed(&graph, &kernels, |v| places[v.index()].is_none())
         } else {
@@ -366,6 +378,9 @@ impl Layout {
                     }
                     _ => {}
                 }
+            }
+            if let Work::Slabs(slabs) = &kernel.work {
+                kept.extend(&slabs.in_place);
             }
             in_place.push(kept);
             for &v in &kernel.writes {

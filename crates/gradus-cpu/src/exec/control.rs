@@ -74,7 +74,7 @@ impl Control {
     ) -> Result<()> {
         let arena = memory.workspace(self.workspace + self.layout.arena);
         // SAFETY: the workspace holds the arena of every sub-program.
-        unsafe { self.programs[which].run_inside(&Memory { arguments, results, arena }, pool) }
+        unsafe { self.programs[which].run_inside(&Memory { arguments, results, arena, locals: &[] }, pool) }
     }
 
     /// The carried values in one of the two sets.

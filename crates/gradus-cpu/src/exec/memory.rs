@@ -10,6 +10,8 @@ pub(super) struct Memory<'a> {
     pub(super) arguments: &'a [*const u8],
     pub(super) results: &'a [*mut u8],
     pub(super) arena: *mut u8,
+    /// Where local values of the kernel being run would begin.
+    pub(super) locals: &'a [*mut u8],
 }
 
 // SAFETY: kernels hand disjoint parts to different threads; whoever runs a plan promises exclusive use meanwhile.
@@ -24,6 +26,7 @@ impl Memory<'_> {
             Place::Argument(i) => self.arguments[i],
             Place::Result(i) => self.results[i].cast_const(),
             Place::Arena(offset) => self.arena.wrapping_add(offset).cast_const(),
+            Place::Local(i) => self.locals[i].cast_const(),
         }
     }
 

@@ -7,6 +7,7 @@
 //! * `tile`: fused regions, tile by tile;
 //! * `small`: fused regions of a few points;
 //! * `product`: matrix products;
+//! * `slabs`: regions and products run together, a slab at a time;
 //! * `strided`: movement;
 //! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
 //! * `replay`: loops gone through against themselves, from a few stored states;
@@ -35,6 +36,7 @@ mod reduce;
 mod region;
 mod replay;
 mod results;
+mod slabs;
 mod small;
 mod strided;
 mod tile;
@@ -208,8 +210,12 @@ impl Executable {
             held.iter_mut().map(|h| h.as_mut().map_or(std::ptr::null_mut(), Held::pointer)).collect();
         let lock = || inner.arenas.lock().unwrap_or_else(PoisonError::into_inner);
         let mut arena = lock().pop().unwrap_or_else(Scratch::new);
-        let memory =
-            Memory { arguments, results: &results, arena: arena.get(inner.program.plan.arena_bytes()) };
+        let memory = Memory {
+            arguments,
+            results: &results,
+            arena: arena.get(inner.program.plan.arena_bytes()),
+            locals: &[],
+        };
         let pool = inner.pool.as_deref().unwrap_or_else(|| Pool::global());
         let done = go(&inner.program, &memory, pool);
         let mut idle = lock();

@@ -42,6 +42,16 @@ pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
             needs
         }
         Work::Product(p) => packing(packed(p)),
+        Work::Slabs(slabs) => {
+            let products = slabs.parts.iter().filter_map(|part| match &part.work {
+                Work::Product(p) => Some(packing(packed(p))),
+                _ => None,
+            });
+            let mut needs = products.fold(Needs::default(), Needs::either);
+            // A slab's product is not cut into blocks: each worker may transpose a whole operand.
+            needs.kept[REPACKED] = needs.kept[REPACKED].max(slabs.workers * slabs.repacked());
+            needs
+        }
         Work::Primitive(op) => {
             let inputs: Vec<&Type> = reads.iter().collect();
             let outputs: Vec<&Type> = writes.iter().collect();

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::control::Control;
 use super::fast::Fast;
 use super::memory::Memory;
-use super::{convolution, primitive, product, region, small, strided, tile, unpool};
+use super::{convolution, primitive, product, region, slabs, small, strided, tile, unpool};
 use crate::Pool;
 
 /// A plan ready to run.
@@ -28,6 +28,7 @@ enum Ready {
     Small(small::Compiled),
     Product(product::Ready),
     Convolution(convolution::Ready),
+    Slabs(slabs::Ready),
     Assemble(Assemble, Vec<Place>, Place, usize),
     Unpool(unpool::Ready),
     Primitive(Op, Option<Fast>, Operands, Site),
@@ -128,6 +129,7 @@ impl Ready {
             }
             Work::Product(p) => Ready::Product(product::Ready::new(p, plan)),
             Work::Convolution(c) => Ready::Convolution(convolution::Ready::new(c, kernel, plan)),
+            Work::Slabs(s) => Ready::Slabs(slabs::Ready::new(s, plan, k)),
             Work::Assemble(a) => {
                 let parts = a.parts.iter().map(|p| place(p.value)).collect();
                 Ready::Assemble(a.clone(), parts, place(a.out), plan.graph().ty(a.out).bytes())
@@ -161,6 +163,7 @@ impl Ready {
                 Ready::Unpool(unpool) => unpool.run(memory, pool),
                 Ready::Product(product) => product.run(memory, pool),
                 Ready::Convolution(convolution) => convolution.run(memory, pool),
+                Ready::Slabs(slabs) => slabs.run(memory, pool),
                 Ready::Assemble(a, parts, out, bytes) => {
                     let to = memory.at_mut(*out);
                     if a.zeroed {

@@ -128,7 +128,8 @@ impl Stepper for Steps<'_> {
             if level + 1 == self.programs.len() {
                 self.results.extend(self.given.iter().map(|(x, row)| x.add(t * row)));
             }
-            let memory = Memory { arguments: &self.arguments, results: &self.results, arena: self.arena };
+            let memory =
+                Memory { arguments: &self.arguments, results: &self.results, arena: self.arena, locals: &[] };
             self.programs[level].run_inside(&memory, self.pool)
         }
     }

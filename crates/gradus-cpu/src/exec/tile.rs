@@ -5,6 +5,7 @@
 //! what.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use gradus_core::DType;
 use gradus_core::ops::ReduceKind;
@@ -64,17 +65,7 @@ impl Tile {
 pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
     let (tasks, per_task) = tasks(region);
     let work = |task: usize| {
-        SCRATCH.with(|scratch| {
-            let mut own;
-            // A task inside a task (never today) would find the scratch in use and bring its own.
-            let mut borrowed = scratch.try_borrow_mut();
-            let scratch = match &mut borrowed {
-                Ok(scratch) => &mut **scratch,
-                Err(_) => {
-                    own = Scratch::new();
-                    &mut own
-                }
-            };
+        with_scratch(|scratch| {
             // SAFETY: the caller's promise; tasks write disjoint parts.
             unsafe { Runner::new(region, memory, scratch.get(region.scratch)).task(task, per_task) }
         });
@@ -90,6 +81,28 @@ pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
         // SAFETY: the partial results are complete, and the caller's promise covers the result.
         unsafe { combine_partials(region, memory, store) };
     }
+}
+
+/// Runs the part of a region that computes some of its points (of its rows, if it has rows), on the calling thread.
+///
+/// # Safety
+/// As for [`run`]; the region reduces nothing at its end, and the range lies inside it.
+pub(super) unsafe fn run_part(region: &Compiled, memory: &Memory<'_>, units: Range<usize>) {
+    // SAFETY: the caller's promise.
+    with_scratch(|scratch| unsafe {
+        Runner::new(region, memory, scratch.get(region.scratch)).units(units);
+    });
+}
+
+/// Calls `f` with this thread's memory for tiles.
+fn with_scratch(f: impl FnOnce(&mut Scratch)) {
+    SCRATCH.with(|scratch| {
+        // A task inside a task (never today) would find the scratch in use and bring its own.
+        match scratch.try_borrow_mut() {
+            Ok(mut scratch) => f(&mut scratch),
+            Err(_) => f(&mut Scratch::new()),
+        }
+    });
 }
 
 /// Number of tasks, and tiles (or rows) in each.
@@ -148,28 +161,32 @@ impl<'a> Runner<'a> {
         // SAFETY: tiles lie inside the domain.
         unsafe {
             match region.domain {
-                Domain::Flat { n } => {
-                    let end = ((task + 1) * per_task * region.tile).min(n);
-                    let mut point = task * per_task * region.tile;
-                    while point < end {
-                        let points = (end - point).min(region.tile);
-                        self.tile(Tile { point, points, row: 0, rows: 0, cols: 0 });
-                        point += points;
-                    }
-                }
                 Domain::Rows { rows, cols } if region.reduces() => self.columns(task, rows, cols),
-                Domain::Rows { rows: all, cols } => {
-                    let end = ((task + 1) * per_task * region.tile).min(all);
-                    let mut row = task * per_task * region.tile;
-                    while row < end {
-                        let rows = (end - row).min(region.tile);
-                        self.tile(Tile { point: row * cols, points: rows * cols, row, rows, cols });
-                        row += rows;
-                    }
+                Domain::Flat { n: all } | Domain::Rows { rows: all, .. } => {
+                    let size = per_task * region.tile;
+                    self.units(task * size..((task + 1) * size).min(all));
                 }
                 Domain::LongRows { cols, .. } => self.long_row(task, cols),
                 Domain::Columns { reduced, inner, .. } => self.columns(task, reduced, inner),
             }
+        }
+    }
+
+    /// Some of the points of a flat region, or of the rows of one with rows.
+    ///
+    /// # Safety
+    /// As for [`run`]; the range lies inside the region.
+    unsafe fn units(&mut self, units: Range<usize>) {
+        for at in units.clone().step_by(self.region.tile) {
+            let n = (units.end - at).min(self.region.tile);
+            let tile = match self.region.domain {
+                Domain::Rows { cols, .. } => {
+                    Tile { point: at * cols, points: n * cols, row: at, rows: n, cols }
+                }
+                _ => Tile { point: at, points: n, row: 0, rows: 0, cols: 0 },
+            };
+            // SAFETY: the tile lies inside the region.
+            unsafe { self.tile(tile) };
         }
     }
 

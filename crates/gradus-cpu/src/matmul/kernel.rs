@@ -9,7 +9,7 @@ const TINY: usize = 96;
 ///
 /// # Safety
 /// Every element the operands reach is valid, and C is apart from A and B.
-pub(super) unsafe fn product<T: Element>(
+pub(crate) unsafe fn product<T: Element>(
     m: usize,
     n: usize,
     k: usize,

@@ -17,6 +17,7 @@ use std::ops::Range;
 use crate::Pool;
 pub use blocks::Blocks;
 pub use element::Element;
+pub(crate) use kernel::product as serial;
 pub use layout::{Layout, MAX_BATCH, MatMulError};
 pub(crate) use packed::Packed;
 pub(crate) use repack::transpose;

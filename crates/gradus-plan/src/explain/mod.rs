@@ -208,6 +208,7 @@ impl Kernel {
                 Domain::Columns { .. } => "columns",
             },
             Work::Product(_) => "product",
+            Work::Slabs(_) => "blockwise",
             Work::Assemble(_) => "movement",
             Work::Convolution(_) | Work::Primitive(Op::Conv(_)) => "convolution",
             Work::Primitive(_) | Work::Unpool(_) => "primitive",
@@ -244,6 +245,10 @@ impl Plan {
                 let batch = if batch > 1 { format!("{batch} of ") } else { String::new() };
                 format!("{batch}{m}×{inner} · {inner}×{n}")
             }
+            Work::Slabs(s) if s.block < s.rows => {
+                format!("{} of {} rows, {} at once", s.count, s.rows, s.block)
+            }
+            Work::Slabs(s) => format!("{} of {} rows", s.count, s.rows),
             _ => kernel.writes.iter().map(|&v| self.graph().ty(v).to_string()).collect::<Vec<_>>().join(" "),
         }
     }

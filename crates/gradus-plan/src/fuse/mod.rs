@@ -9,6 +9,7 @@ mod home;
 mod order;
 mod region;
 mod resolve;
+mod slabs;
 mod straight;
 mod unpool;
 
@@ -106,6 +107,7 @@ pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<F
     }
     let mut fused = order::kernels(fuser)?;
     straight::write(graph, &mut fused);
+    slabs::group(graph, &mut fused, options);
     Ok(fused)
 }
 

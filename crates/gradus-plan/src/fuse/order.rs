@@ -90,7 +90,7 @@ fn sorted(fuser: &Fuser<'_>) -> Vec<usize> {
     order
 }
 
-fn dedup(vars: impl IntoIterator<Item = Var>) -> SmallVec<[Var; 4]> {
+pub(super) fn dedup(vars: impl IntoIterator<Item = Var>) -> SmallVec<[Var; 4]> {
     let mut out = SmallVec::new();
     for v in vars {
         if !out.contains(&v) {
@@ -192,7 +192,7 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
         Work::Convolution(c) => (dedup([c.x, c.kernel]), one(c.out)),
         Work::Assemble(a) => (dedup(reads), one(a.out)),
         Work::Unpool(u) => (dedup([u.indices, u.updates]), one(u.out)),
-        Work::Primitive(_) | Work::Control(..) | Work::Region(_) => {
+        Work::Primitive(_) | Work::Control(..) | Work::Region(_) | Work::Slabs(_) => {
             let eqn = &graph.eqns()[eqns[0]];
             let root = |source: &Source| match source {
                 Source::View(root, _) => *root,
