@@ -1,102 +1,25 @@
-//! Attention from ordinary graphs: heads are taken apart and put together without copies.
+//! Attention from ordinary graphs: heads are taken apart and put together without copies, and products, softmax and
+//! what is between them run slab by slab.
 
+#[path = "support/attention.rs"]
+mod attention;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
 
+use std::sync::Arc;
+
+use attention::{Mask, Sizes, attention, gradient};
 use gradus_core::ops::*;
-use gradus_core::transforms::value_and_grad;
-use gradus_core::{Array, Binary, Builder, DType, Graph, Type, Unary, Var, interpret};
+use gradus_core::{Array, Binary, Builder, DType, Graph, interpret};
+use gradus_cpu::Pool;
 use gradus_cpu::exec::Executable;
 use gradus_plan::kernel::Work;
-use gradus_plan::{Options, plan};
+use gradus_plan::{Budget, Options, Strategy, plan};
 use programs::Rng;
-
-fn axes<const N: usize>(a: [usize; N]) -> Axes {
-    a.into_iter().collect()
-}
-
-/// The sizes of an attention.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    examples: usize,
-    heads: usize,
-    places: usize,
-    features: usize,
-}
-
-/// Which scores count.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mask {
-    All,
-    /// Those of a place itself and of what is before it.
-    Causal,
-    /// Those that an argument says, for each example.
-    Given,
-}
-
-/// `softmax(Q Kᵀ / √d) V` in each head, of queries, keys and values that stand side by side, and the merged heads times
-/// weights as one number. Arguments: `[examples, places, 3 · heads · features]`, weights, and a mask if one is given.
-fn attention(s: Sizes, mask: Mask, dtype: DType) -> Graph {
-    let Sizes { examples, heads, places, features } = s;
-    let mut b = Builder::new();
-    let x = b.input(Type::new(dtype, [examples, places, 3 * heads * features]));
-    let weights = b.input(Type::new(dtype, [examples, places, heads * features]));
-    let mut e = |op: Op, args: &[Var]| b.emit1(op, args).unwrap();
-    let split = e(Reshape([examples, places, 3, heads, features].into()).into(), &[x]);
-    let split = e(Permute { axes: axes([2, 0, 3, 1, 4]) }.into(), &[split]);
-    let shape = [3, examples, heads, places, features].into();
-    let [q, k, v] = [0, 1, 2].map(|i| {
-        let part = e(Slice::along(&shape, 0, i, i + 1).into(), &[split]);
-        e(Reshape([examples, heads, places, features].into()).into(), &[part])
-    });
-    let k = e(Permute { axes: axes([0, 1, 3, 2]) }.into(), &[k]);
-    let scores = e(Dot::matmul(2).into(), &[q, k]);
-    let full = Type::new(dtype, [examples, heads, places, places]);
-    let scale = b.full(&full, 1.0 / (features as f64).sqrt());
-    let mut scores = b.emit1(Binary::Mul, &[scores, scale]).unwrap();
-    let seen = match mask {
-        Mask::All => None,
-        Mask::Causal => {
-            let iota = |axis| Iota { shape: [places, places].into(), axis, dtype: DType::I64 };
-            let (i, j) = (b.emit1(iota(0), &[]).unwrap(), b.emit1(iota(1), &[]).unwrap());
-            let past = b.emit1(Compare::Ge, &[i, j]).unwrap();
-            Some(b.emit1(Broadcast { shape: full.shape.clone(), axes: axes([2, 3]) }, &[past]).unwrap())
-        }
-        Mask::Given => {
-            let given = b.input(Type::new(DType::Bool, [examples, places, places]));
-            Some(b.emit1(Broadcast { shape: full.shape.clone(), axes: axes([0, 2, 3]) }, &[given]).unwrap())
-        }
-    };
-    if let Some(seen) = seen {
-        let never = b.full(&full, f64::NEG_INFINITY);
-        scores = b.emit1(Select, &[seen, scores, never]).unwrap();
-    }
-    let mut e = |op: Op, args: &[Var]| b.emit1(op, args).unwrap();
-    let repeat = |shape: &gradus_core::Shape| Broadcast { shape: shape.clone(), axes: axes([0, 1, 2]) };
-    let top = e(Reduce { kind: ReduceKind::Max, axes: axes([3]) }.into(), &[scores]);
-    let top = e(StopGradient.into(), &[top]);
-    let top = e(repeat(&full.shape).into(), &[top]);
-    let below = e(Binary::Sub.into(), &[scores, top]);
-    let grown = e(Unary::Exp.into(), &[below]);
-    let sum = e(Reduce { kind: ReduceKind::Sum, axes: axes([3]) }.into(), &[grown]);
-    let sum = e(repeat(&full.shape).into(), &[sum]);
-    let shares = e(Binary::Div.into(), &[grown, sum]);
-    let mixed = e(Dot::matmul(2).into(), &[shares, v]);
-    let mixed = e(Permute { axes: axes([0, 2, 1, 3]) }.into(), &[mixed]);
-    let merged = e(Reshape([examples, places, heads * features].into()).into(), &[mixed]);
-    let weighed = e(Binary::Mul.into(), &[merged, weights]);
-    let loss = e(Reduce { kind: ReduceKind::Sum, axes: axes([0, 1, 2]) }.into(), &[weighed]);
-    b.finish(vec![loss])
-}
 
 fn arguments(graph: &Graph, seed: u64) -> Vec<Array> {
     let mut rng = Rng::new(seed);
     graph.input_types().iter().map(|ty| rng.array(ty)).collect()
-}
-
-fn gradient(graph: &Graph) -> Graph {
-    let wrt: Vec<bool> = graph.input_types().iter().map(|ty| ty.dtype.is_float()).collect();
-    value_and_grad(graph, &wrt).unwrap()
 }
 
 fn close(got: &Array, want: &Array, tolerance: f64, what: &dyn std::fmt::Debug) {
@@ -125,7 +48,7 @@ const SIZES: [Sizes; 4] = [
 fn values_and_gradients_are_those_of_the_interpreter() {
     for (dtype, tolerance) in [(DType::F32, 2e-5), (DType::F64, 1e-12)] {
         for s in SIZES {
-            for mask in [Mask::All, Mask::Causal, Mask::Given] {
+            for mask in [Mask::All, Mask::Causal, Mask::Given, Mask::Dropped] {
                 let graph = gradient(&attention(s, mask, dtype));
                 let args = arguments(&graph, 7);
                 let want = interpret(&graph, &args).unwrap();
@@ -160,9 +83,144 @@ fn groups(executable: &Executable) -> Vec<(usize, usize, usize, usize)> {
     executable.plan().kernels().iter().filter_map(group).collect()
 }
 
+/// Long enough that heads are gone through block by block, the last one shorter, and that scores are computed again.
+const LONG: [(Sizes, DType, f64); 2] = [
+    (Sizes { examples: 1, heads: 2, places: 401, features: 3 }, DType::F32, 5e-5),
+    (Sizes { examples: 1, heads: 2, places: 310, features: 4 }, DType::F64, 1e-12),
+];
+
 #[test]
 fn forward_and_backward_are_one_group_each() {
-    let graph = gradient(&attention(SIZES[0], Mask::Causal, DType::F32));
-    let executable = ready(&graph);
-    assert_eq!(groups(&executable), [(6, 40, 40, 3), (6, 40, 40, 6)], "{:?}", executable.plan().kernels());
+    for (s, rows) in [(SIZES[0], 40), (LONG[0].0, 201)] {
+        let executable = ready(&gradient(&attention(s, Mask::Causal, DType::F32)));
+        let found = groups(&executable);
+        let slabs = s.examples * s.heads;
+        assert_eq!(found.len(), 2, "{:?}", executable.plan().kernels());
+        for (count, all, block, parts) in found {
+            assert_eq!((count, all, block), (slabs, s.places, rows));
+            assert!(parts >= 3, "{parts}");
+        }
+        assert!(executable.plan().explain().contains("blockwise"));
+    }
+}
+
+#[test]
+fn long_texts_keep_nothing_as_large_as_scores() {
+    for (s, dtype, tolerance) in LONG {
+        let graph = gradient(&attention(s, Mask::Causal, dtype));
+        let args = arguments(&graph, 9);
+        let executable = ready(&graph);
+        let scores = s.examples * s.heads * s.places * s.places;
+        let plan = executable.plan();
+        for kernel in plan.kernels() {
+            for &v in &kernel.writes {
+                assert!(plan.graph().ty(v).shape.size() < scores, "{kernel:?}");
+            }
+        }
+        let want = interpret(&graph, &args).unwrap();
+        for (g, w) in executable.run(&args).unwrap().iter().zip(&want) {
+            close(g, w, tolerance, &(s, dtype));
+        }
+    }
+}
+
+#[test]
+fn threads_and_workers_do_not_change_bits() {
+    for (s, dtype) in [(SIZES[0], DType::F32), (LONG[0].0, DType::F32), (LONG[1].0, DType::F64)] {
+        let graph = gradient(&attention(s, Mask::Causal, dtype));
+        let args = arguments(&graph, 3);
+        let run = |threads: usize, workers: usize| {
+            let plan = plan(&graph, &Options { workers, ..Options::default() }).unwrap();
+            let out = Executable::with_pool(plan, Arc::new(Pool::new(threads))).run(&args).unwrap();
+            out.iter().flat_map(|a| a.to_f64()).map(f64::to_bits).collect::<Vec<u64>>()
+        };
+        let one = run(1, 1);
+        for (threads, workers) in [(2, 2), (4, 4), (4, 3), (1, 8)] {
+            assert_eq!(run(threads, workers), one, "{threads} threads, {workers} workers");
+        }
+    }
+}
+
+#[test]
+fn rows_that_see_nothing_are_what_the_interpreter_says() {
+    for s in [SIZES[0], LONG[0].0] {
+        let graph = gradient(&attention(s, Mask::Given, DType::F32));
+        let mut args = arguments(&graph, 5);
+        // Every third place of each example sees nothing.
+        let seen = |i: usize| i / s.places % 3 != 1 && i % 7 != 3;
+        let mask: Vec<bool> = (0..s.examples * s.places * s.places).map(seen).collect();
+        args[2] = Array::new([s.examples, s.places, s.places], mask).unwrap();
+        let want = interpret(&graph, &args).unwrap();
+        let got = ready(&graph).run(&args).unwrap();
+        assert!(want[1].to_f64().iter().any(|x| x.is_nan()));
+        for (g, w) in got.iter().zip(&want) {
+            close(g, w, 5e-5, &s);
+        }
+    }
+}
+
+#[test]
+fn second_derivatives_equal_the_interpreter() {
+    for s in [SIZES[0], SIZES[1]] {
+        let first = gradient(&attention(s, Mask::Causal, DType::F64));
+        let mut b = Builder::new();
+        let args: Vec<_> = first.input_types().into_iter().map(|ty| b.input(ty)).collect();
+        let out = b.inline(&first, &args).unwrap();
+        // A sum with uneven weights: the square of each derivative.
+        let mut total = None;
+        for v in out {
+            let square = b.emit1(Binary::Mul, &[v, v]).unwrap();
+            let axes = (0..b.shape(v).rank()).collect();
+            let sum = b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[square]).unwrap();
+            total = b.add_tangents(total, Some(sum)).unwrap();
+        }
+        let second = gradient(&b.finish(vec![total.unwrap()]));
+        let args = arguments(&second, 11);
+        let want = interpret(&second, &args).unwrap();
+        let executable = ready(&second);
+        assert!(!groups(&executable).is_empty());
+        for (g, w) in executable.run(&args).unwrap().iter().zip(&want) {
+            close(g, w, 1e-10, &s);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    let graph = attention(LONG[1].0, Mask::Causal, DType::F64);
+    let args = arguments(&graph, 13);
+    let value = |args: &[Array]| ready(&graph).run(args).unwrap()[0].to_f64()[0];
+    let grad = ready(&gradient(&graph)).run(&args).unwrap()[1].to_f64();
+    let mut rng = Rng::new(17);
+    let direction: Vec<f64> = grad.iter().map(|_| rng.unit() - 0.5).collect();
+    let moved = |step: f64| {
+        let x = args[0].to_f64().iter().zip(&direction).map(|(x, d)| x + step * d).collect::<Vec<f64>>();
+        let mut args = args.clone();
+        args[0] = Array::new(args[0].shape().clone(), x).unwrap();
+        value(&args)
+    };
+    let step = 1e-4;
+    let slope = (moved(step) - moved(-step)) / (2.0 * step);
+    let said: f64 = grad.iter().zip(&direction).map(|(g, d)| g * d).sum();
+    assert!((slope - said).abs() < 1e-6 * said.abs().max(1.0), "{slope} {said}");
+}
+
+#[test]
+fn budgets_do_not_change_bits() {
+    for (s, dtype) in [(SIZES[0], DType::F32), (LONG[1].0, DType::F64)] {
+        let graph = gradient(&attention(s, Mask::Causal, dtype));
+        let args = arguments(&graph, 3);
+        let run = |memory_budget| {
+            let options = Options { memory_budget, strategy: Strategy::Auto, ..Options::default() };
+            let plan = plan(&graph, &options).ok()?;
+            let out = Executable::new(plan).run(&args).unwrap();
+            Some(out.iter().flat_map(|a| a.to_f64()).map(f64::to_bits).collect::<Vec<u64>>())
+        };
+        let free = run(None).unwrap();
+        for share in [0.95, 0.9, 0.8, 0.7] {
+            if let Some(bits) = run(Some(Budget::Share(share))) {
+                assert_eq!(bits, free, "{share}");
+            }
+        }
+    }
 }

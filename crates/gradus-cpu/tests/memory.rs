@@ -2,6 +2,9 @@
 
 mod counting;
 #[allow(dead_code)]
+#[path = "support/attention.rs"]
+mod attention;
+#[allow(dead_code)]
 #[path = "../examples/steps/models.rs"]
 mod models;
 #[allow(dead_code)]
@@ -9,6 +12,7 @@ mod programs;
 
 use std::sync::Arc;
 
+use attention::{Mask, Sizes, attention, gradient};
 use counting::peak_of;
 use gradus_core::ops::{Conv, MaxPool, Reduce, ReduceKind, Window};
 use gradus_core::transforms::value_and_grad;
@@ -85,6 +89,13 @@ fn measured_peaks_stay_within_planned_ones() {
             close(&step, &Options { donate: true, ..options.clone() });
         }
     }
+    // Attention over a long text: nothing as large as the scores of one head.
+    let sizes = Sizes { examples: 1, heads: 4, places: 1500, features: 16 };
+    let long = gradient(&attention(sizes, Mask::Causal, DType::F32));
+    measured(&long, &all[3]);
+    let (peak, claim) = measured(&long, &all[3]);
+    assert!(peak <= claim, "attention: measured {peak}, planned {claim}");
+    assert!(claim < 4 * sizes.places * sizes.places, "attention: planned {claim}");
     // A second run allocates results only.
     let args = arguments(&g, 1);
     let executable = Executable::new(plan(&g, &all[0]).unwrap());

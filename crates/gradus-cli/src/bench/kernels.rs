@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let fits =
         |name: &str, filter: &str| if arguments.exact { name == filter } else { name.contains(filter) };
     let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|f| fits(name, f));
-    let names: Vec<&str> = ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv"]).collect();
+    let names: Vec<&str> = ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv", "attention"]).collect();
     if !names.iter().any(|name| wanted(name)) {
         let name = arguments.filter.as_deref().unwrap_or_default();
         return Err(Error::Usage(format!(
@@ -100,6 +100,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     for conv in CONVOLUTIONS.into_iter().filter(|_| wanted("conv")) {
         for (name, run) in ["conv", "conv gradients"].into_iter().zip(conv.runs()) {
+            show(name, run)?;
+        }
+    }
+    for attention in ATTENTIONS.into_iter().filter(|_| wanted("attention")) {
+        for (name, run) in ["attention", "attention gradients"].into_iter().zip(attention.runs()) {
             show(name, run)?;
         }
     }
@@ -333,6 +338,47 @@ impl Convolution {
         let forward = profiled(jit(f), (x.clone(), w.clone()), elements);
         let gradients = jit(move |(operands, ct): &((Tensor, Tensor), Tensor)| vjp(f, operands).1(ct));
         let back = profiled(gradients, ((x, w), ct), elements);
+        [Run { shape: shape.clone(), ..forward }, Run { shape, ..back }]
+    }
+}
+
+/// Causal attention over a text, of queries, keys and values.
+#[derive(Clone, Copy)]
+struct Attention {
+    batch: usize,
+    heads: usize,
+    places: usize,
+    features: usize,
+}
+
+/// That of a small network, and long texts.
+const ATTENTIONS: [Attention; 4] = [
+    Attention { batch: 16, heads: 4, places: 128, features: 64 },
+    Attention { batch: 1, heads: 8, places: 512, features: 64 },
+    Attention { batch: 1, heads: 8, places: 2048, features: 64 },
+    Attention { batch: 1, heads: 2, places: 8192, features: 64 },
+];
+
+impl Attention {
+    /// Forward; forward and all gradients.
+    fn runs(self) -> [Run; 2] {
+        let Attention { batch, heads, places, features } = self;
+        let drawn = |seed| Key::new(seed).normal([batch, heads, places, features], DType::F32);
+        let f = move |(q, k, v): &(Tensor, Tensor, Tensor)| {
+            let scores = q.matmul(&k.t()) * (features as f64).sqrt().recip();
+            let place = |axis| Tensor::iota([places, places], axis, DType::I64);
+            let past = place(0).greater_equal(place(1));
+            past.select(&scores, f64::NEG_INFINITY).softmax(-1).matmul(v)
+        };
+        let (x, ct) = ((drawn(0), drawn(1), drawn(2)), drawn(3));
+        let shape = format!("{batch}x{heads}x{places}x{features}");
+        let elements = batch * heads * places * places;
+        let forward = profiled(jit(f), x.clone(), elements);
+        let gradients = jit(move |(x, ct): &((Tensor, Tensor, Tensor), Tensor)| {
+            let (out, pull) = vjp(f, x);
+            (out, pull(ct))
+        });
+        let back = profiled(gradients, (x, ct), elements);
         [Run { shape: shape.clone(), ..forward }, Run { shape, ..back }]
     }
 }

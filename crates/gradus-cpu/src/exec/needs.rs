@@ -48,7 +48,8 @@ pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
                 _ => None,
             });
             let mut needs = products.fold(Needs::default(), Needs::either);
-            // A slab's product is not cut into blocks: each worker may transpose a whole operand.
+            // A slab's product is not cut into blocks: each worker may pack and transpose whole operands.
+            needs.outside = needs.outside.max(slabs.workers * slabs.packed());
             needs.kept[REPACKED] = needs.kept[REPACKED].max(slabs.workers * slabs.repacked());
             needs
         }

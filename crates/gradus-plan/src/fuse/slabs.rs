@@ -333,10 +333,10 @@ impl<'a> Finder<'a> {
         let multiplying: f64 =
             parts.iter().filter(products).map(|k| kernel_seconds(true, k.flops, 0.0)).sum();
         // Written once, read once at least; with batch axes a tenth of the time is worth it.
-        let saved = kernel_seconds(true, 0.0, 2.0 * inside as f64);
+        let saved = kernel_seconds(false, 0.0, 2.0 * inside as f64);
         let worth = match count {
             1 => inside > 4 * outside && inside >= 8 * LEAST_BYTES,
-            _ => saved * 5.0 >= multiplying || inside > 2 * outside,
+            _ => saved * 10.0 >= multiplying || inside > 2 * outside,
         };
         if inside < LEAST_BYTES || !worth {
             return None;
@@ -498,10 +498,30 @@ impl Slabs {
     /// Bytes that a worker's products transpose at once, at most.
     pub fn repacked(&self) -> usize {
         let one = |p: &SlabPart| match &p.work {
+            Work::Product(product) => {
+                let [m, n, k] = product.size;
+                let own = |extent: usize, along: Along| {
+                    if p.along == along { extent.min(self.block) } else { extent }
+                };
+                // The operand on the side where the result's neighbours are.
+                let (side, stride) = if product.c.2.abs() < product.c.1.abs() {
+                    (own(n, Along::Columns), product.b.2)
+                } else {
+                    (own(m, Along::Rows), product.a.1)
+                };
+                let depth = own(k, Along::Inner).min(DEPTH);
+                if stride == 1 { 0 } else { side.next_multiple_of(16) * depth * product.dtype.size() }
+            }
+            _ => 0,
+        };
+        self.parts.iter().map(one).max().unwrap_or(0)
+    }
+    /// Bytes that a worker's products pack at once, at most.
+    pub fn packed(&self) -> usize {
+        let one = |p: &SlabPart| match &p.work {
             Work::Product(p) => {
                 let [m, n, k] = p.size;
-                let rows = m.max(n).next_multiple_of(16);
-                rows * k.min(DEPTH) * p.dtype.size()
+                (m.next_multiple_of(48) + n.next_multiple_of(48)) * k.min(DEPTH) * p.dtype.size() + 384
             }
             _ => 0,
         };

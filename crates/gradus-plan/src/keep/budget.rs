@@ -125,7 +125,7 @@ fn chains<'a>(
     nanos: &[f64],
     choices: &[Choice],
 ) -> Option<Vec<Chain<'a>>> {
-    let least = cut::kept(graph, halves, 0.0, &cost::prices(graph, nanos, cut::cheap));
+    let least = cut::kept(graph, halves, 0.0, &cost::cheap_prices(graph, nanos));
     let chain = |starts: &[usize]| Chain::new(graph, halves, nanos, starts, choices);
     let mut chains = vec![chain(&borders::even(graph, halves, &least)?)];
     for choice in 0..choices.len() {

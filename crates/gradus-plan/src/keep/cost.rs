@@ -4,6 +4,7 @@ use gradus_core::ops::Op;
 use gradus_core::{Graph, Type, Var};
 
 use super::boundary::is_cheap;
+use super::{cut, scores};
 use crate::fuse::is_movement;
 
 /// Estimated nanoseconds of each equation: what is cheap as a part of a fused kernel, the rest as a kernel of its own.
@@ -25,6 +26,17 @@ fn of(graph: &Graph, i: usize) -> f64 {
     }
     let bytes: usize = inputs.iter().chain(&outputs).map(Type::bytes).sum();
     crate::plan::kernel_seconds(matches!(eqn.op, Op::Dot(_) | Op::Conv(_)), flops, bytes as f64) * 1e9
+}
+
+/// The prices of running again what is cheap, products that [expand](scores::products) among it; infinite elsewhere.
+pub(super) fn cheap_prices(graph: &Graph, nanos: &[f64]) -> Vec<f64> {
+    let mut out = prices(graph, nanos, cut::cheap);
+    for ((price, ns), expands) in out.iter_mut().zip(nanos).zip(scores::products(graph)) {
+        if expands {
+            *price = *ns;
+        }
+    }
+    out
 }
 
 /// The prices of running equations again: their nanoseconds where `again` allows it, infinite elsewhere.

@@ -8,7 +8,7 @@ use gradus_core::graph::Eqn;
 use gradus_core::{Graph, Var};
 
 use super::boundary::Halves;
-use super::cost::prices;
+use super::cost::{cheap_prices, prices};
 use super::{FAST, cut};
 use crate::packed::waiting_bytes;
 
@@ -43,7 +43,7 @@ impl Choice {
 /// Choices from those that take least time to those that keep least. Among them are those that run nothing dear again.
 pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64]) -> Vec<Choice> {
     let measure = |kept: Vec<bool>| measured(graph, halves, nanos, kept);
-    let cheap = prices(graph, nanos, cut::cheap);
+    let cheap = cheap_prices(graph, nanos);
     let mut out: Vec<Choice> =
         [FAST, 1.0, 0.0].iter().map(|&w| measure(cut::kept(graph, halves, w, &cheap))).collect();
     let any = prices(graph, nanos, cut::single);

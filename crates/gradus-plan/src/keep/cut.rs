@@ -10,6 +10,7 @@ use gradus_core::Graph;
 use gradus_core::ops::Op;
 
 use super::boundary::{Halves, is_cheap};
+use super::scores;
 use crate::fuse::{is_elementwise, is_movement};
 use crate::packed::waiting_bytes;
 
@@ -31,6 +32,7 @@ pub(super) fn single(op: &Op) -> bool {
 /// The values that are kept, when a nanosecond is worth so many bytes and running an equation again takes `prices`
 /// nanoseconds, infinitely many for one that may not be run again.
 pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, prices: &[f64]) -> Vec<bool> {
+    let large = scores::values(graph, &scores::products(graph));
     let n = graph.types().len();
     let mut free = vec![false; n];
     for v in graph.inputs() {
@@ -51,7 +53,10 @@ pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, prices: &[f64]) -
                 free[v.index()] = true;
                 continue;
             }
-            let bytes = if returned[v.index()] { 0.0 } else { waiting_bytes(graph.ty(v)) as f64 };
+            let mut bytes = if returned[v.index()] { 0.0 } else { waiting_bytes(graph.ty(v)) as f64 };
+            if large[v.index()] && prices[i].is_finite() {
+                bytes *= scores::DEARER;
+            }
             // A tie goes to the value that is there first.
             net.edge(2 * v.index(), 2 * v.index() + 1, bytes * (1.0 + 1e-6 * i as f64 / n as f64));
             let dear = prices[i].is_infinite();

@@ -30,6 +30,7 @@ mod nested;
 mod replay;
 mod rewrite;
 mod schedule;
+mod scores;
 
 use gradus_core::{Graph, Result};
 
@@ -86,7 +87,7 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
         Strategy::Nested | Strategy::Auto => {
             let graph = nested::preaccumulate(&graph, &halves)?;
             let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
-            let prices = cost::prices(&graph, &cost::nanos(&graph), cut::cheap);
+            let prices = cost::cheap_prices(&graph, &cost::nanos(&graph));
             let kept = cut::kept(&graph, &halves, FAST, &prices);
             let s = rewrite::rewrite(&graph, &halves, &kept)?;
             let why = "local derivatives are multiplied out in the first half; what is cheaper to compute than to \

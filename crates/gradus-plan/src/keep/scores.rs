@@ -1,0 +1,56 @@
+//! Values much larger than what they are made of: the scores of an attention over a long text.
+//!
+//! A product of a `T × d` and a `d × T` matrix has `T / 2d` times as many elements as both. Kept between the halves,
+//! it and what is made of it element by element would be most of the memory of the step, and would have to be written
+//! out and read back where otherwise they live in cache only ([slab by slab](crate::kernel::Slabs)). So such products
+//! may be computed again, and keeping such values is dear.
+
+use gradus_core::ops::Op;
+use gradus_core::{Graph, Var};
+
+use super::boundary::definitions;
+use crate::fuse::{is_elementwise, is_movement};
+
+/// A product expands if its result has so many times the bytes of its operands.
+const EXPANDS: usize = 4;
+
+/// How much dearer it is to keep a byte of such a value.
+pub(super) const DEARER: f64 = 64.0;
+
+/// For each equation, whether it is a product that expands.
+pub(super) fn products(graph: &Graph) -> Vec<bool> {
+    let made = definitions(graph);
+    // A factor that is an argument, seen through movement, is a layer's weight: its products make features.
+    let computed = |mut v: Var| loop {
+        match made[v.index()].map(|i| &graph.eqns()[i]) {
+            Some(e) if is_movement(&e.op) => v = e.inputs[0],
+            other => return other.is_some(),
+        }
+    };
+    let expands = |eqn: &gradus_core::graph::Eqn| {
+        let Op::Dot(dot) = &eqn.op else { return false };
+        let bytes = |v: Var| graph.ty(v).bytes();
+        let operands: usize = eqn.inputs.iter().map(|&v| bytes(v)).sum();
+        let batched = dot.lhs_batch.iter().any(|&a| graph.ty(eqn.inputs[0]).shape[a] > 1);
+        bytes(eqn.outputs[0]) >= EXPANDS * operands && (batched || eqn.inputs.iter().all(|&v| computed(v)))
+    };
+    graph.eqns().iter().map(expands).collect()
+}
+
+/// For each value, whether it is the result of such a product, or as large and made of one element by element.
+pub(super) fn values(graph: &Graph, products: &[bool]) -> Vec<bool> {
+    let mut inside = vec![false; graph.types().len()];
+    if !products.contains(&true) {
+        return inside;
+    }
+    for (eqn, &expands) in graph.eqns().iter().zip(products) {
+        let size = |v: Var| graph.ty(v).shape.size();
+        let own = |out: Var| {
+            let made_of = |v: &Var| inside[v.index()] && size(*v) == size(out);
+            expands || (is_elementwise(&eqn.op) && eqn.inputs.iter().any(made_of))
+        };
+        let out = eqn.outputs[0];
+        inside[out.index()] = own(out);
+    }
+    inside
+}
