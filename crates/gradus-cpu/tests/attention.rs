@@ -48,7 +48,7 @@ const SIZES: [Sizes; 4] = [
 fn values_and_gradients_are_those_of_the_interpreter() {
     for (dtype, tolerance) in [(DType::F32, 2e-5), (DType::F64, 1e-12)] {
         for s in SIZES {
-            for mask in [Mask::All, Mask::Causal, Mask::Given, Mask::Dropped] {
+            for mask in [Mask::All, Mask::Causal, Mask::Given, Mask::Dropped, Mask::Added] {
                 let graph = gradient(&attention(s, mask, dtype));
                 let args = arguments(&graph, 7);
                 let want = interpret(&graph, &args).unwrap();

@@ -1,9 +1,9 @@
 //! A run never needs more memory than its plan says: every allocation of the process is counted.
 
-mod counting;
 #[allow(dead_code)]
 #[path = "support/attention.rs"]
 mod attention;
+mod counting;
 #[allow(dead_code)]
 #[path = "../examples/steps/models.rs"]
 mod models;

@@ -27,6 +27,8 @@ pub enum Mask {
     Given,
     /// All; of the shares, those that an argument says, for each example and head, the rest dropped.
     Dropped,
+    /// All; a number for each place that is looked at, an argument with a gradient, is added to its scores.
+    Added,
 }
 
 /// `softmax(Q Kᵀ / √d) V` in each head, of queries, keys and values that stand side by side, and the merged heads times
@@ -52,6 +54,13 @@ pub fn attention(s: Sizes, mask: Mask, dtype: DType) -> Graph {
     let mut scores = b.emit1(Binary::Mul, &[scores, scale]).unwrap();
     let seen = match mask {
         Mask::All | Mask::Dropped => None,
+        Mask::Added => {
+            let more = b.input(Type::new(dtype, [places]));
+            let repeated = Broadcast { shape: full.shape.clone(), axes: axes([3]) };
+            let more = b.emit1(repeated, &[more]).unwrap();
+            scores = b.emit1(Binary::Add, &[scores, more]).unwrap();
+            None
+        }
         Mask::Causal => {
             let iota = |axis| Iota { shape: [places, places].into(), axis, dtype: DType::I64 };
             let (i, j) = (b.emit1(iota(0), &[]).unwrap(), b.emit1(iota(1), &[]).unwrap());
