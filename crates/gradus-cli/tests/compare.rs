@@ -97,5 +97,5 @@ fn a_strategy_that_is_none() {
     let (output, _) = gradus("strategy", &["compare", "--only", "plain,fastest"]);
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("a strategy is plain, recompute, nested, auto"), "{text}");
+    assert!(text.contains("a strategy is plain, recompute, rederive, nested, auto"), "{text}");
 }
