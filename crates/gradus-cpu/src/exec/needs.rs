@@ -22,13 +22,13 @@ use crate::matmul::Packed;
 /// use gradus_core::{Builder, DType, Type, ops};
 ///
 /// let mut b = Builder::new();
-/// let x = b.input(Type::new(DType::F32, [1, 2, 8, 8]));
-/// let kernel = b.input(Type::new(DType::F32, [16, 2, 3, 3]));
+/// let x = b.input(Type::new(DType::F32, [32, 8, 32, 32]));
+/// let kernel = b.input(Type::new(DType::F32, [16, 8, 3, 3]));
 /// let y = b.emit1(ops::Conv::new(2), &[x, kernel])?;
 /// let options = gradus_plan::Options { needs: gradus_cpu::exec::needs, ..Default::default() };
 /// let plan = gradus_plan::plan(&b.finish(vec![y]), &options)?;
 /// // The convolution packs its kernel in the arena, which holds nothing else.
-/// assert!(plan.arena_bytes() >= 4 * 16 * 2 * 9);
+/// assert!(plan.arena_bytes() >= 4 * 16 * 8 * 9);
 /// # Ok::<(), gradus_core::Error>(())
 /// ```
 pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
