@@ -214,7 +214,7 @@ impl<'a> Finder<'a> {
                 }
                 let cols = match region.domain {
                     Domain::Rows { rows, cols } if rows == all => cols,
-                    Domain::Flat { n } if n > 0 && n % all == 0 => n / all,
+                    Domain::Flat { n } if n > 0 && n.is_multiple_of(all) => n / all,
                     _ => return None,
                 };
                 let local = |load: &crate::kernel::Load| {
@@ -286,7 +286,7 @@ impl<'a> Finder<'a> {
     fn width(&self, j: usize, v: Var, space: Space) -> Option<usize> {
         let all = space.count * space.rows;
         let size = self.graph.ty(v).shape.size();
-        if size % all != 0 {
+        if !size.is_multiple_of(all) {
             return None;
         }
         let width = size / all;
