@@ -7,6 +7,7 @@ use gradus_core::ops::{ArgReduce, Sort};
 use gradus_core::{DType, Shape};
 
 use super::fast::Shared;
+use super::reduce::with_number;
 use super::versions::{Versioned, best};
 use crate::Pool;
 
@@ -81,35 +82,6 @@ keys! {
     u8 as u32 => u64: |x| u32::from(x);
 }
 
-/// Runs an expression with the type of an ordered dtype bound to a name.
-macro_rules! with_ordered {
-    ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            DType::F64 => {
-                type $T = f64;
-                $body
-            }
-            DType::I32 => {
-                type $T = i32;
-                $body
-            }
-            DType::I64 => {
-                type $T = i64;
-                $body
-            }
-            DType::U8 => {
-                type $T = u8;
-                $body
-            }
-            DType::Bool | DType::Bf16 => unreachable!("excluded by the shape rule"),
-        }
-    };
-}
-
 /// Values in order, and where each came from.
 ///
 /// # Safety
@@ -126,7 +98,7 @@ pub(super) unsafe fn sort(
     let (x, values) = (Shared(x.cast_mut()), Shared(values));
     let indices = Shared(indices);
     // SAFETY: the caller's promise.
-    with_ordered!(dtype, T => unsafe { sorted::<T>(sort.descending, lines, x, values, indices, pool) })
+    with_number!(dtype, T => unsafe { sorted::<T>(sort.descending, lines, x, values, indices, pool) })
 }
 
 /// # Safety
@@ -238,7 +210,7 @@ pub(super) unsafe fn extremum(
 ) {
     let (x, out) = (Shared(x.cast_mut()), Shared(out));
     // SAFETY: the caller's promise.
-    with_ordered!(dtype, T => unsafe {
+    with_number!(dtype, T => unsafe {
         if which.max {
             found::<T, true>(lines, x, out, pool)
         } else {
