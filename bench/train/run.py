@@ -298,8 +298,10 @@ def report(given, lines):
         parts += ["Losses of steps from the same parameters and batches (`bench/train/agree.py`), f32, aim 1e-4:",
                   agreement_table(lines)]
     if any("kernel" in l for l in lines):
-        parts += ["Element-wise kernels (`gradus bench kernels`), nanoseconds an element. The limit is the memory's measured bandwidth "
-                  "or the arithmetic of a large matrix product, whichever binds, by the operations that the op table counts:",
+        parts += ["Element-wise kernels (`gradus bench kernels`), nanoseconds an element of whole calls, one after another on the same "
+                  "operands. The limit is the bandwidth measured for what the operands and results fit in, memory or the largest cache, or "
+                  "half the operations of a large matrix product a second (a multiplication and an addition are one instruction there), "
+                  "whichever binds, by the operations that the op table counts:",
                   kernels_table(lines)]
     return "\n\n".join(parts)
 

@@ -81,7 +81,7 @@ def main():
             torch.compiler.reset()
             call = torch.compile(f, dynamic=False) if mode == "compile" else f
             try:
-                ms, _, _ = median_ms(lambda: call(*operands), block=0.02, blocks=15, total=2.0)
+                ms, _, _ = median_ms(lambda: call(*operands), warm=4, block=0.015, blocks=9, total=0.3)
             except Exception as error:  # what a compiler refuses is no reason to stop
                 print(f"{name}: {error}", file=sys.stderr)
                 continue

@@ -6,8 +6,10 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static COUNTER: PeakAlloc = PeakAlloc;
 
-/// Forgets the most bytes that were allocated at once so far; gives the bytes allocated now.
+/// Forgets the most bytes that were allocated at once so far; gives the bytes allocated now. What dropped results have left
+/// for others is given back, so that it counts when it is taken again.
 pub fn count_from_here() -> usize {
+    gradus_cpu::exec::release_kept();
     COUNTER.reset_peak_usage();
     COUNTER.current_usage()
 }
@@ -27,6 +29,12 @@ fn field(file: &str, name: &str) -> Option<usize> {
 /// Bytes that the system has given this process: `VmRSS` now, `VmHWM` at most. `None` where the system does not say.
 pub fn resident(what: &str) -> Option<usize> {
     field("/proc/self/status", what)
+}
+
+/// Bytes that the system has given this process now, once what dropped results have left is given back.
+pub fn idle() -> Option<usize> {
+    gradus_cpu::exec::release_kept();
+    resident("VmRSS")
 }
 
 /// Makes `VmHWM` begin anew; `false` where the system does not let us.

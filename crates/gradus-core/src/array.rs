@@ -1,22 +1,82 @@
 //! Host arrays: a shape and its elements in row-major order, shared until written.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::dtype::{Bf16, CastTo};
 use crate::{DType, ErrorKind, Shape};
 
+/// Elements in memory that may have a home: whoever made it says where it goes when nobody holds it any more.
+pub struct Elements<T> {
+    elements: Vec<T>,
+    home: Option<fn(Vec<T>)>,
+}
+
+impl<T> Elements<T> {
+    /// Elements whose memory `home` is given at the end.
+    pub fn with_home(elements: Vec<T>, home: fn(Vec<T>)) -> Self {
+        Elements { elements, home: Some(home) }
+    }
+
+    /// The elements alone, which have no home any more.
+    pub fn into_vec(mut self) -> Vec<T> {
+        self.home = None;
+        std::mem::take(&mut self.elements)
+    }
+}
+
+impl<T> From<Vec<T>> for Elements<T> {
+    fn from(elements: Vec<T>) -> Self {
+        Elements { elements, home: None }
+    }
+}
+
+impl<T> Drop for Elements<T> {
+    fn drop(&mut self) {
+        if let Some(home) = self.home {
+            home(std::mem::take(&mut self.elements));
+        }
+    }
+}
+
+impl<T: Clone> Clone for Elements<T> {
+    /// The copy has no home.
+    fn clone(&self) -> Self {
+        self.elements.clone().into()
+    }
+}
+
+impl<T: PartialEq> PartialEq for Elements<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.elements == other.elements
+    }
+}
+
+impl<T> Deref for Elements<T> {
+    type Target = Vec<T>;
+    fn deref(&self) -> &Vec<T> {
+        &self.elements
+    }
+}
+
+impl<T> DerefMut for Elements<T> {
+    fn deref_mut(&mut self) -> &mut Vec<T> {
+        &mut self.elements
+    }
+}
+
 /// The elements of an [`Array`], by dtype.
 #[derive(Clone, PartialEq)]
 #[allow(missing_docs)]
 pub enum Buffer {
-    F32(Arc<Vec<f32>>),
-    F64(Arc<Vec<f64>>),
-    I32(Arc<Vec<i32>>),
-    I64(Arc<Vec<i64>>),
-    Bool(Arc<Vec<bool>>),
-    U8(Arc<Vec<u8>>),
-    Bf16(Arc<Vec<Bf16>>),
+    F32(Arc<Elements<f32>>),
+    F64(Arc<Elements<f64>>),
+    I32(Arc<Elements<i32>>),
+    I64(Arc<Elements<i64>>),
+    Bool(Arc<Elements<bool>>),
+    U8(Arc<Elements<u8>>),
+    Bf16(Arc<Elements<Bf16>>),
 }
 
 /// Runs an expression with the typed elements of a [`Buffer`] bound to a name.
@@ -40,7 +100,11 @@ pub trait Element: Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'stat
     /// Its dtype.
     const DTYPE: DType;
     /// Wraps elements.
-    fn wrap(elements: Vec<Self>) -> Buffer;
+    fn wrap(elements: Vec<Self>) -> Buffer {
+        Self::share(elements.into())
+    }
+    /// Wraps elements in memory that may have a home.
+    fn share(elements: Elements<Self>) -> Buffer;
     /// The elements, if the buffer holds this type.
     fn slice(buffer: &Buffer) -> Option<&[Self]>;
     /// The elements for writing, copied first if they are shared.
@@ -51,12 +115,12 @@ macro_rules! elements {
     ($($t:ty => $v:ident),+) => { $(
         impl Element for $t {
             const DTYPE: DType = DType::$v;
-            fn wrap(elements: Vec<Self>) -> Buffer { Buffer::$v(Arc::new(elements)) }
+            fn share(elements: Elements<Self>) -> Buffer { Buffer::$v(Arc::new(elements)) }
             fn slice(buffer: &Buffer) -> Option<&[Self]> {
                 if let Buffer::$v(v) = buffer { Some(v) } else { None }
             }
             fn slice_mut(buffer: &mut Buffer) -> Option<&mut Vec<Self>> {
-                if let Buffer::$v(v) = buffer { Some(Arc::make_mut(v)) } else { None }
+                if let Buffer::$v(v) = buffer { Some(&mut **Arc::make_mut(v)) } else { None }
             }
         }
     )+ };
@@ -76,6 +140,17 @@ impl Array {
     /// # Errors
     /// If the number of elements is not the product of the extents.
     pub fn new<T: Element>(shape: impl Into<Shape>, elements: Vec<T>) -> Result<Self, ErrorKind> {
+        Array::with_memory(shape, elements.into())
+    }
+
+    /// As [`new`](Self::new), from elements in memory that may have a home.
+    ///
+    /// # Errors
+    /// If the number of elements is not the product of the extents.
+    pub fn with_memory<T: Element>(
+        shape: impl Into<Shape>,
+        elements: Elements<T>,
+    ) -> Result<Self, ErrorKind> {
         let shape = shape.into();
         if shape.size() != elements.len() {
             return Err(ErrorKind::Argument {
@@ -87,7 +162,7 @@ impl Array {
                 ),
             });
         }
-        Ok(Array { shape, buffer: T::wrap(elements) })
+        Ok(Array { shape, buffer: T::share(elements) })
     }
 
     /// An array whose element count the caller has already made to fit.

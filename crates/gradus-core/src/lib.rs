@@ -19,7 +19,7 @@ mod sym;
 pub mod table;
 pub mod transforms;
 
-pub use array::{Array, Buffer, Element};
+pub use array::{Array, Buffer, Element, Elements};
 pub use builder::{Builder, check_arguments, interpret};
 pub use dtype::{Bf16, CastTo, DType};
 pub use error::{Error, ErrorKind, Result, Site};

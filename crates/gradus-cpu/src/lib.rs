@@ -15,6 +15,7 @@
 pub mod conv;
 pub mod exec;
 pub mod matmul;
+mod pages;
 pub mod peaks;
 pub mod pool;
 pub mod reduce;

@@ -18,7 +18,7 @@ use gradus_core::ops::{Conv, MaxPool, Reduce, ReduceKind, Window};
 use gradus_core::transforms::value_and_grad;
 use gradus_core::{Builder, DType, Graph, Type, Unary, Var};
 use gradus_cpu::Pool;
-use gradus_cpu::exec::{Executable, needs};
+use gradus_cpu::exec::{Executable, needs, release_kept};
 use gradus_cpu::matmul::{Layout, MatMul};
 use gradus_plan::{Budget, Options, Strategy, plan};
 use programs::arguments;
@@ -30,6 +30,8 @@ fn threads() -> usize {
 /// Bytes that a run allocates at its peak, its arguments not counted, and what the plan says. The run has threads of its
 /// own, so that what threads keep is counted too.
 fn measured(graph: &Graph, options: &Options) -> (usize, usize) {
+    // Results find no memory that others have left.
+    release_kept();
     let args = arguments(graph, 1);
     let planned = plan(graph, options).unwrap();
     let peak =

@@ -19,7 +19,10 @@ impl Plan {
     /// For whole steps of training.
     pub const STEP: Plan =
         Plan { warm: 8, block: Duration::from_millis(150), blocks: 9, total: Duration::from_secs(12) };
-    /// For kernels and small programs.
+    /// For kernels: their medians settle soon, and there are many.
+    pub const KERNEL: Plan =
+        Plan { warm: 4, block: Duration::from_millis(15), blocks: 9, total: Duration::from_millis(300) };
+    /// For small programs.
     pub const SHORT: Plan =
         Plan { warm: 8, block: Duration::from_millis(10), blocks: 15, total: Duration::from_secs(2) };
 }

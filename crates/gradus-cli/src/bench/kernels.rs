@@ -1,16 +1,18 @@
 //! `gradus bench kernels`: a line a kernel and size, beside the machine's peaks.
 //!
-//! Each kernel is an ordinary function of tensors, compiled; what is timed are its kernels alone, on arguments given
-//! away, so that results may be written over them. Where the planner makes several kernels of one function their times add.
+//! Each kernel is an ordinary function of tensors, compiled. What is timed are whole calls on the same arguments, one after
+//! another, as the libraries beside it are timed; an optimiser's update is given its own results to write over. Where the
+//! planner makes several kernels of one function, all of them are in it.
 
 use clap::Args;
-use gradus::{Axes, DType, Jit, Key, Profile, Stencil, Tensor, Tree, jit, jvp, vjp};
+use gradus::{Axes, DType, Jit, Key, Peaks, Stencil, Tensor, Tree, jit, jvp, vjp};
 use gradus_cpu::Pool;
 use gradus_nn::layers::Activation;
 use gradus_nn::{Adam, Optimizer, loss};
 use serde_json::json;
 
 use super::Common;
+use super::clock::{self, Plan};
 use crate::{Error, Output};
 
 /// Options of `gradus bench kernels`.
@@ -44,7 +46,19 @@ struct Run {
     elements: usize,
     /// Sizes, in words.
     shape: String,
-    profile: Profile,
+    /// Seconds a call.
+    seconds: f64,
+    /// What the plan's kernels do, each: operations, bytes, whether it is a product or a convolution.
+    kernels: Vec<(f64, f64, bool)>,
+}
+
+impl Run {
+    /// The least seconds that the machine's peaks allow, kernel by kernel, over those taken.
+    fn share(&self, peaks: &Peaks) -> f64 {
+        let least =
+            |&(flops, bytes, product): &(f64, f64, bool)| peaks.share(flops, bytes, 1.0, false, product);
+        self.kernels.iter().map(least).sum::<f64>() / self.seconds
+    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
@@ -61,32 +75,31 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             names.join(", ")
         )));
     }
-    let peaks = gradus::Peaks::of(Pool::global());
+    let peaks = Peaks::of(Pool::global());
     output.text(|| {
         format!(
-            "{threads} threads; peaks: {:.1} GFLOP/s f32, {:.1} f64, {:.1} GB/s read, {:.1} copied\n{:<28} {:<28} {:>10} {:>9} {:>9} {:>6} {:>8}",
-            peaks.f32_gflops, peaks.f64_gflops, peaks.read_gbps, peaks.copy_gbps,
+            "{threads} threads; peaks: {:.1} GFLOP/s f32, {:.1} f64; {:.1} GB/s read, {:.1} read and written, {:.1} in a cache\n{:<28} {:<28} {:>10} {:>9} {:>9} {:>6} {:>8}",
+            peaks.f32_gflops, peaks.f64_gflops, peaks.read_gbps, peaks.copy_gbps, peaks.cache_gbps,
             "kernel", "size", "ns/element", "GB/s", "GFLOP/s", "peak", "kernels"
         )
     })?;
     let show = |name: &str, run: Run| -> Result<(), Error> {
-        let p = &run.profile;
-        let seconds = p.seconds_in(|_| true).max(1e-12);
+        let seconds = run.seconds;
         let (flops, bytes): (f64, f64) =
-            (p.kernels.iter().map(|k| k.flops).sum(), p.kernels.iter().map(|k| k.bytes).sum());
+            (run.kernels.iter().map(|k| k.0).sum(), run.kernels.iter().map(|k| k.1).sum());
         let ns = seconds * 1e9 / run.elements as f64;
         let (gbps, gflops) = (bytes / seconds * 1e-9, flops / seconds * 1e-9);
-        let share = (gbps / peaks.gbps()).max(gflops / peaks.f32_gflops);
+        let share = run.share(&peaks);
         output.json(|| {
             json!({"kernel": name, "lib": "gradus", "size": run.shape, "elements": run.elements, "threads": threads, "ns_per_element": ns,
-                   "ms": seconds * 1e3, "gbps": gbps, "gflops": gflops, "share_of_peak": share, "kernels": p.kernels.len()})
+                   "ms": seconds * 1e3, "gbps": gbps, "gflops": gflops, "share_of_peak": share, "kernels": run.kernels.len()})
         })?;
         output.text(|| {
             format!(
                 "{name:<28} {:<28} {ns:>10.4} {gbps:>9.2} {gflops:>9.2} {:>5.0}% {:>8}",
                 run.shape,
                 100.0 * share,
-                p.kernels.len()
+                run.kernels.len()
             )
         })
     };
@@ -124,31 +137,47 @@ fn rows(n: usize, seed: u64) -> Tensor {
     Key::new(seed).normal([(n / ROW).max(1), ROW], DType::F32)
 }
 
-fn profiled<A: Tree, B: Tree, F: Fn(&A) -> B>(f: Jit<A, B, F>, x: A, elements: usize) -> Run {
+/// Times calls with the same argument.
+fn timed<A: Tree, B: Tree, F: Fn(&A) -> B>(f: Jit<A, B, F>, x: A, elements: usize) -> Run {
+    measured(&f, &x, elements, || drop(f.call(&x)))
+}
+
+/// Times calls by `again`, which calls `f` with something like `x`.
+fn measured<A: Tree, B: Tree, F: Fn(&A) -> B>(
+    f: &Jit<A, B, F>,
+    x: &A,
+    elements: usize,
+    again: impl FnMut(),
+) -> Run {
     let shape = x.tensors().first().map_or(String::new(), |t| format!("{}", t.shape()));
-    Run { elements, shape, profile: f.profile_owned(&x) }
+    let plan = f.plan(x);
+    let is_product = |k: usize| plan.kernels()[k].kind() == "product" || plan.operations(k).contains("conv");
+    let kernels =
+        plan.kernels().iter().enumerate().map(|(k, kernel)| (kernel.flops, kernel.bytes, is_product(k)));
+    let kernels = kernels.collect();
+    Run { elements, shape, seconds: clock::time(Plan::KERNEL, None, again).median, kernels }
 }
 
 /// A function of one tensor, element by element.
 fn map(n: usize, f: fn(&Tensor) -> Tensor) -> Run {
-    profiled(jit(f), numbers(n, 0), n)
+    timed(jit(f), numbers(n, 0), n)
 }
 
 /// The same of positive numbers.
 fn map_positive(n: usize, f: fn(&Tensor) -> Tensor) -> Run {
-    profiled(jit(f), numbers(n, 0).abs() + 0.01, n)
+    timed(jit(f), numbers(n, 0).abs() + 0.01, n)
 }
 
 /// An activation and its derivative.
 fn with_derivative(n: usize, f: Activation) -> Run {
     let f = jit(move |x: &Tensor| jvp(|x: &Tensor| f.apply(x), x, &x.ones_like()));
-    profiled(f, numbers(n, 0), n)
+    timed(f, numbers(n, 0), n)
 }
 
 /// The gradient of an activation from its argument and a cotangent.
 fn backward(n: usize, f: Activation) -> Run {
     let f = jit(move |(x, ct): &(Tensor, Tensor)| vjp(|x: &Tensor| f.apply(x), x).1(ct));
-    profiled(f, (numbers(n, 0), numbers(n, 1)), n)
+    timed(f, (numbers(n, 0), numbers(n, 1)), n)
 }
 
 /// The gradient of a function of rows.
@@ -156,13 +185,13 @@ fn rows_backward(n: usize, f: fn(&Tensor) -> Tensor) -> Run {
     let x = rows(n, 0);
     let elements = x.size();
     let f = jit(move |(x, ct): &(Tensor, Tensor)| vjp(f, x).1(ct));
-    profiled(f, (x, rows(n, 1)), elements)
+    timed(f, (x, rows(n, 1)), elements)
 }
 
 fn row_kernel(n: usize, f: fn(&Tensor) -> Tensor) -> Run {
     let x = rows(n, 0);
     let elements = x.size();
-    profiled(jit(f), x, elements)
+    timed(jit(f), x, elements)
 }
 
 fn normalised(x: &Tensor) -> Tensor {
@@ -173,7 +202,7 @@ fn layer_norm(n: usize) -> Run {
     let x = rows(n, 0);
     let elements = x.size();
     let f = jit(|(x, w, b): &(Tensor, Tensor, Tensor)| x.standardize(-1, 1e-5) * w + b);
-    profiled(f, (x, Tensor::ones([ROW], DType::F32), Tensor::zeros([ROW], DType::F32)), elements)
+    timed(f, (x, Tensor::ones([ROW], DType::F32), Tensor::zeros([ROW], DType::F32)), elements)
 }
 
 /// Loss and gradient.
@@ -184,7 +213,7 @@ fn cross_entropy(n: usize) -> Run {
     let labels = labels.expect("one label for each row");
     let f =
         jit(|(x, y): &(Tensor, Tensor)| gradus::value_and_grad(|x: &Tensor| loss::cross_entropy(x, y))(x));
-    profiled(f, (x, labels), elements)
+    timed(f, (x, labels), elements)
 }
 
 fn adam(n: usize) -> Run {
@@ -194,9 +223,14 @@ fn adam(n: usize) -> Run {
         let [m, v] = moments;
         (p, m, v)
     });
-    let moments = (numbers(n, 2), numbers(n, 3).square());
-    let scalar = |x: f32| Tensor::from(x);
-    profiled(f, (numbers(n, 0), numbers(n, 1), moments.0, moments.1, scalar(5.0), scalar(1e-3)), n)
+    let (g, steps, rate) = (numbers(n, 1), Tensor::from(5f32), Tensor::from(1e-3f32));
+    let mut state = Some((numbers(n, 0), numbers(n, 2), numbers(n, 3).square()));
+    let x = (numbers(n, 0), g.clone(), numbers(n, 2), numbers(n, 3), steps.clone(), rate.clone());
+    measured(&f, &x, n, || {
+        if let Some((p, m, v)) = state.take() {
+            state = Some(f.call_owned((p, g.clone(), m, v, steps.clone(), rate.clone())));
+        }
+    })
 }
 
 fn momentum(n: usize) -> Run {
@@ -204,7 +238,14 @@ fn momentum(n: usize) -> Run {
         let m = m * 0.9 + g;
         (p - &m * 0.01, m)
     });
-    profiled(f, (numbers(n, 0), numbers(n, 1), numbers(n, 2)), n)
+    let g = numbers(n, 1);
+    let mut state = Some((numbers(n, 0), numbers(n, 2)));
+    let x = (numbers(n, 0), g.clone(), numbers(n, 2));
+    measured(&f, &x, n, || {
+        if let Some((p, m)) = state.take() {
+            state = Some(f.call_owned((p, g.clone(), m)));
+        }
+    })
 }
 
 fn batch_norm(n: usize) -> Run {
@@ -217,12 +258,12 @@ fn batch_norm(n: usize) -> Run {
         let variance = centred.square().mean(Axes::keep(axes));
         centred * (variance + 1e-5).rsqrt()
     });
-    profiled(f, x, elements)
+    timed(f, x, elements)
 }
 
 /// All kernels whose size is a number of elements.
 const ELEMENTWISE: [Kernel; 35] = [
-    ("add", |n| profiled(jit(|(x, y): &(Tensor, Tensor)| x + y), (numbers(n, 0), numbers(n, 1)), n)),
+    ("add", |n| timed(jit(|(x, y): &(Tensor, Tensor)| x + y), (numbers(n, 0), numbers(n, 1)), n)),
     ("exp", |n| map(n, Tensor::exp)),
     ("expm1", |n| map(n, Tensor::expm1)),
     ("log", |n| map_positive(n, Tensor::log)),
@@ -237,7 +278,7 @@ const ELEMENTWISE: [Kernel; 35] = [
     ("rsqrt", |n| map_positive(n, Tensor::rsqrt)),
     ("pow", |n| {
         let f = jit(|(x, y): &(Tensor, Tensor)| x.pow(y));
-        profiled(f, (numbers(n, 0).abs() + 0.01, numbers(n, 1)), n)
+        timed(f, (numbers(n, 0).abs() + 0.01, numbers(n, 1)), n)
     }),
     ("relu with derivative", |n| with_derivative(n, Activation::Relu)),
     ("mish", |n| map(n, |x| Activation::Mish.apply(x))),
@@ -261,7 +302,7 @@ const ELEMENTWISE: [Kernel; 35] = [
     ("integer product", |n| {
         let side = (n as f64).sqrt() as usize;
         let x = Tensor::arange(side * side, DType::I32).reshape([side, side]);
-        profiled(jit(|x: &Tensor| x.matmul(x)), x, side * side)
+        timed(jit(|x: &Tensor| x.matmul(x)), x, side * side)
     }),
     ("momentum", momentum),
 ];
@@ -284,7 +325,7 @@ fn product(m: usize, n: usize, k: usize) -> Run {
     let f = jit(|(a, b): &(Tensor, Tensor)| a.matmul(b));
     let a = Key::new(0).normal([m, k], DType::F32);
     let b = Key::new(1).normal([k, n], DType::F32);
-    Run { shape: format!("{m}x{k} {k}x{n}"), ..profiled(f, (a, b), m * n) }
+    Run { shape: format!("{m}x{k} {k}x{n}"), ..timed(f, (a, b), m * n) }
 }
 
 /// A convolution of a known network.
@@ -335,9 +376,9 @@ impl Convolution {
         let groups = if groups > 1 { format!(" in {groups}") } else { String::new() };
         let shape = format!("{batch}x{inputs}x{side}x{side} {outputs}x{kernel}x{kernel}/{stride}{groups}");
         let ct = Key::new(2).normal([batch, outputs, out, out], DType::F32);
-        let forward = profiled(jit(f), (x.clone(), w.clone()), elements);
+        let forward = timed(jit(f), (x.clone(), w.clone()), elements);
         let gradients = jit(move |(operands, ct): &((Tensor, Tensor), Tensor)| vjp(f, operands).1(ct));
-        let back = profiled(gradients, ((x, w), ct), elements);
+        let back = timed(gradients, ((x, w), ct), elements);
         [Run { shape: shape.clone(), ..forward }, Run { shape, ..back }]
     }
 }
@@ -373,12 +414,12 @@ impl Attention {
         let (x, ct) = ((drawn(0), drawn(1), drawn(2)), drawn(3));
         let shape = format!("{batch}x{heads}x{places}x{features}");
         let elements = batch * heads * places * places;
-        let forward = profiled(jit(f), x.clone(), elements);
+        let forward = timed(jit(f), x.clone(), elements);
         let gradients = jit(move |(x, ct): &((Tensor, Tensor, Tensor), Tensor)| {
             let (out, pull) = vjp(f, x);
             (out, pull(ct))
         });
-        let back = profiled(gradients, (x, ct), elements);
+        let back = timed(gradients, (x, ct), elements);
         [Run { shape: shape.clone(), ..forward }, Run { shape, ..back }]
     }
 }

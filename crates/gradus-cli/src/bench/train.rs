@@ -147,15 +147,15 @@ impl Case {
     }
 }
 
-/// A figure of [`memory::resident`] in MiB.
-fn mib(what: &str) -> Option<f64> {
-    memory::resident(what).map(|bytes| bytes as f64 / (1 << 20) as f64)
+/// Bytes in MiB.
+fn mib(bytes: Option<usize>) -> Option<f64> {
+    bytes.map(|bytes| bytes as f64 / (1 << 20) as f64)
 }
 
 /// Times the step, its memory and its floor.
 fn step(arguments: &Arguments, output: Output, threads: usize, case: Case) -> Result<(), Error> {
     let Case { model, progress, batches } = case;
-    let idle = mib("VmRSS");
+    let idle = mib(memory::idle());
     let step = jit(model.step());
     let (mut now, mut count, mut loss) = (Some(progress), 0, f32::NAN);
     let mut call = || {
@@ -171,7 +171,7 @@ fn step(arguments: &Arguments, output: Output, threads: usize, case: Case) -> Re
     let times = clock::time(clock::Plan::STEP, arguments.steps.map(|n| n as usize), &mut call);
     memory::forget_peak();
     call();
-    let peak = mib("VmHWM");
+    let peak = mib(memory::resident("VmHWM"));
     let Some(progress) = now else { return Ok(()) };
     let example = (progress, batches[0].clone());
     let floor = if arguments.no_floor { None } else { Some(floor::floor(&step.plan(&example))?) };
@@ -224,7 +224,7 @@ fn run_chain(arguments: &Arguments, output: Output, threads: usize) -> Result<()
         return Err(Error::Usage("the chain has no parameters and no loss".into()));
     }
     let operands = chain::operands();
-    let idle = mib("VmRSS");
+    let idle = mib(memory::idle());
     let f = jit(|(x, w): &(Tensor, Tensor)| chain::gradient(x, w));
     let began = Instant::now();
     f.call(&operands);
@@ -233,7 +233,7 @@ fn run_chain(arguments: &Arguments, output: Output, threads: usize) -> Result<()
         clock::time(clock::Plan::STEP, arguments.steps.map(|n| n as usize), || drop(f.call(&operands)));
     memory::forget_peak();
     f.call(&operands);
-    let peak = mib("VmHWM");
+    let peak = mib(memory::resident("VmHWM"));
     let loss = chain::forward(&operands.0, &operands.1).item::<f64>();
     let per_op = times.median * 1e9 / chain::LENGTH as f64;
     let more = json!({"first_ms": first * 1e3, "ns_per_op": per_op});

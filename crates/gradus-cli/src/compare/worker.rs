@@ -57,7 +57,7 @@ pub fn work(order: &Order) -> Result<ExitCode, Error> {
     let model = model(&order.model, order.small)?;
     let batch = batch(&model, order.seed, order.batch);
     let mut progress = start(&model, order.seed);
-    let base = memory::resident("VmRSS");
+    let base = memory::idle();
     let step = order.strategy.set(jit(model.step()).donate());
     let input = (progress.clone(), batch.clone());
     let began = Instant::now();

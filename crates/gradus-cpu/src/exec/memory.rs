@@ -2,6 +2,7 @@
 
 use gradus_plan::{ALIGN, Place};
 
+use crate::pages;
 use crate::scratch::Line;
 
 /// Pointers to everything a running plan reads and writes.
@@ -43,7 +44,8 @@ impl Memory<'_> {
 
 /// A block of aligned memory that grows and keeps its size.
 pub(super) struct Scratch {
-    blocks: Vec<Line>,
+    /// Only its room is used, never its elements.
+    room: Vec<Line>,
 }
 
 /// The planner's alignment is that of a line.
@@ -51,17 +53,24 @@ const _: () = assert!(ALIGN == size_of::<Line>() && ALIGN == align_of::<Line>())
 
 impl Scratch {
     pub(super) const fn new() -> Self {
-        Scratch { blocks: Vec::new() }
+        Scratch { room: Vec::new() }
     }
 
-    /// At least `bytes` of memory with any content.
+    /// Whether there are so many bytes already.
+    pub(super) fn holds(&self, bytes: usize) -> bool {
+        bytes <= self.room.capacity() * ALIGN
+    }
+
+    /// At least `bytes` of memory with any content: new memory is not touched here, so that it comes to be where and when
+    /// it is used.
     pub(super) fn get(&mut self, bytes: usize) -> *mut u8 {
-        let lines = bytes.div_ceil(ALIGN);
-        if self.blocks.len() < lines {
+        if !self.holds(bytes) {
+            let lines = bytes.div_ceil(ALIGN);
             // The old content is of no use: give it back before asking for more.
-            self.blocks = Vec::new();
-            self.blocks = vec![Line::ZERO; lines];
+            self.room = Vec::new();
+            self.room = Vec::with_capacity(lines);
+            pages::prefer_large(self.room.as_mut_ptr().cast(), lines * ALIGN);
         }
-        self.blocks.as_mut_ptr().cast()
+        self.room.as_mut_ptr().cast()
     }
 }

@@ -56,6 +56,8 @@ pub use needs::needs;
 pub use profile::{KernelProfile, Profile};
 use program::Program;
 use results::Held;
+pub use results::release_kept;
+pub(crate) use versions::{Versioned, best};
 
 /// A plan made ready to run on this machine; cheap to clone, and may be run from several threads at once.
 ///
@@ -206,16 +208,16 @@ impl Executable {
         go: impl FnOnce(&Program, &Memory<'_>, &Pool) -> Result<()>,
     ) -> Result<()> {
         let inner = &*self.inner;
-        let results: SmallVec<[*mut u8; 8]> =
+        let to: SmallVec<[*mut u8; 8]> =
             held.iter_mut().map(|h| h.as_mut().map_or(std::ptr::null_mut(), Held::pointer)).collect();
         let lock = || inner.arenas.lock().unwrap_or_else(PoisonError::into_inner);
+        results::begin_run();
         let mut arena = lock().pop().unwrap_or_else(Scratch::new);
-        let memory = Memory {
-            arguments,
-            results: &results,
-            arena: arena.get(inner.program.plan.arena_bytes()),
-            locals: &[],
-        };
+        let bytes = inner.program.plan.arena_bytes();
+        if !arena.holds(bytes) {
+            results::release_kept();
+        }
+        let memory = Memory { arguments, results: &to, arena: arena.get(bytes), locals: &[] };
         let pool = inner.pool.as_deref().unwrap_or_else(|| Pool::global());
         let done = go(&inner.program, &memory, pool);
         let mut idle = lock();

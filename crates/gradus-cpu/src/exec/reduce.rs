@@ -145,7 +145,8 @@ unsafe fn row<T: Copy>(x: *const T, n: usize, start: T, mut total: T, f: impl Fn
 }
 
 /// Lanes are only named by constants, so that they stay in registers: what is left over is filled up to whole lanes with
-/// `start`, which changes nothing.
+/// `start`, which changes nothing. They go through memory before they are folded: the compiler would otherwise keep them in
+/// pairs, as the last folds want them, and load two elements at a time.
 #[inline(always)]
 unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T + Copy) -> T {
     let mut lanes = [start; LANES];
@@ -169,6 +170,7 @@ unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T +
             lanes[j] = f(lanes[j], rest[j]);
         }
     }
+    let mut lanes = std::hint::black_box(lanes);
     fold::<T, 16>(&mut lanes, f);
     fold::<T, 8>(&mut lanes, f);
     fold::<T, 4>(&mut lanes, f);

@@ -1,9 +1,15 @@
 //! Buffers of results, and the bytes behind arrays.
+//!
+//! A large result is written into memory that an earlier one has left, where there is some: the system hands memory out by
+//! the page, cleared, at the first touch, which can take longer than computing what is written there.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gradus_core::dtype::Bf16;
-use gradus_core::{Array, Buffer, DType, Type, with_elements};
+use gradus_core::{Array, Buffer, DType, Elements, Type, with_elements};
+
+use crate::pages;
 
 /// Where an array's elements begin.
 pub(super) fn start(array: &Array) -> *const u8 {
@@ -36,18 +42,151 @@ macro_rules! each {
     };
 }
 
+/// A type of elements, as far as buffers are concerned.
+trait Kept: Sized {
+    fn held(elements: Vec<Self>) -> Held;
+    /// The elements of a buffer of this type.
+    fn of(held: &Held) -> Option<&Vec<Self>>;
+    fn take(held: Held) -> Vec<Self>;
+    /// Where the memory of a dropped result goes.
+    fn home(elements: Vec<Self>) {
+        keep(Self::held(elements));
+    }
+}
+
+macro_rules! kept {
+    ($($t:ty => $v:ident),+) => { $(
+        impl Kept for $t {
+            fn held(elements: Vec<Self>) -> Held { Held::$v(elements) }
+            fn of(held: &Held) -> Option<&Vec<Self>> {
+                if let Held::$v(v) = held { Some(v) } else { None }
+            }
+            fn take(held: Held) -> Vec<Self> {
+                if let Held::$v(v) = held { v } else { Vec::new() }
+            }
+        }
+    )+ };
+}
+kept!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, bool => Bool, u8 => U8, Bf16 => Bf16);
+
+/// Results of at least so many bytes leave their memory to later ones.
+const LARGE: usize = 256 << 10;
+
+/// So many bytes wait for results to come, at most; what was left first is given back first.
+const KEPT: usize = 128 << 20;
+
+/// For so many runs memory waits, of whatever programs.
+const PATIENCE: u64 = 32;
+
+/// Memory that results have left, the oldest first, with the run after which that was.
+static LEFT: Mutex<Vec<(u64, Held)>> = Mutex::new(Vec::new());
+
+/// Runs of programs so far.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// Whether any memory waits.
+static WAITING: AtomicBool = AtomicBool::new(false);
+
+/// Gives back to the system what dropped results have left for results to come.
+///
+/// Blocks of 256 KiB and more wait, at most 128 MiB in a process, until a result of about their size is wanted, 32 runs have
+/// gone by, or a program has to make its arena.
+///
+/// ```
+/// # use gradus_core::{Array, Builder, DType, Type, Unary};
+/// # use gradus_cpu::exec::{Executable, release_kept};
+/// # let mut b = Builder::new();
+/// # let x = b.input(Type::new(DType::F32, [100_000]));
+/// # let y = b.emit1(Unary::Neg, &[x])?;
+/// # let program = Executable::new(gradus_plan::plan(&b.finish(vec![y]), &Default::default())?);
+/// # let x = Array::full([100_000], DType::F32, 1.0);
+/// drop(program.run(&[x])?);
+/// release_kept(); // 400 kB that no later result will need
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+pub fn release_kept() {
+    release(|_| true);
+}
+
+/// Counts a run, and gives back what has waited in vain.
+pub(super) fn begin_run() {
+    let now = RUNS.fetch_add(1, Ordering::Relaxed);
+    if WAITING.load(Ordering::Relaxed) {
+        release(|since| since + PATIENCE < now);
+    }
+}
+
+fn left() -> MutexGuard<'static, Vec<(u64, Held)>> {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives back memory by the run since which it waits.
+fn release(which: impl Fn(u64) -> bool) {
+    let mut left = left();
+    let gone: Vec<_> = left.extract_if(.., |(since, _)| which(*since)).collect();
+    WAITING.store(!left.is_empty(), Ordering::Relaxed);
+    // The system takes its time: others can go on meanwhile.
+    drop(left);
+    drop(gone);
+}
+
+/// Keeps memory for a result to come.
+fn keep(held: Held) {
+    if !(LARGE..=KEPT).contains(&held.bytes()) {
+        return;
+    }
+    let now = RUNS.load(Ordering::Relaxed);
+    let mut left = left();
+    left.push((now, held));
+    let mut bytes: usize = left.iter().map(|(_, held)| held.bytes()).sum();
+    let mut first = 0;
+    while bytes > KEPT {
+        bytes -= left[first].1.bytes();
+        first += 1;
+    }
+    let gone: Vec<_> = left.drain(..first).collect();
+    WAITING.store(true, Ordering::Relaxed);
+    drop(left);
+    drop(gone);
+}
+
+/// Room for `n` elements: what was left last and is hardly larger, or new memory.
+fn room<T: Kept>(n: usize) -> Vec<T> {
+    let bytes = n * size_of::<T>();
+    if bytes >= LARGE && WAITING.load(Ordering::Relaxed) {
+        let mut left = left();
+        let fits =
+            |(_, held): &(u64, Held)| T::of(held).is_some_and(|v| (n..=n + n / 8).contains(&v.capacity()));
+        if let Some(i) = left.iter().rposition(fits) {
+            let mut v = T::take(left.remove(i).1);
+            v.clear();
+            return v;
+        }
+    }
+    let mut v: Vec<T> = Vec::with_capacity(n);
+    pages::prefer_large(v.as_mut_ptr().cast(), bytes);
+    v
+}
+
 impl Held {
     pub(super) fn new(ty: &Type) -> Self {
         let n = ty.shape.size();
         match ty.dtype {
-            DType::F32 => Held::F32(Vec::with_capacity(n)),
-            DType::F64 => Held::F64(Vec::with_capacity(n)),
-            DType::I32 => Held::I32(Vec::with_capacity(n)),
-            DType::I64 => Held::I64(Vec::with_capacity(n)),
-            DType::Bool => Held::Bool(Vec::with_capacity(n)),
-            DType::U8 => Held::U8(Vec::with_capacity(n)),
-            DType::Bf16 => Held::Bf16(Vec::with_capacity(n)),
+            DType::F32 => Held::F32(room(n)),
+            DType::F64 => Held::F64(room(n)),
+            DType::I32 => Held::I32(room(n)),
+            DType::I64 => Held::I64(room(n)),
+            DType::Bool => Held::Bool(room(n)),
+            DType::U8 => Held::U8(room(n)),
+            DType::Bf16 => Held::Bf16(room(n)),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        fn of<T>(v: &Vec<T>) -> usize {
+            v.capacity() * size_of::<T>()
+        }
+        each!(self, v => of(v))
     }
 
     /// The buffer of an array that nobody else holds; else the array again.
@@ -56,8 +195,8 @@ impl Held {
             return Err(array);
         }
         // Nobody else can have come by a share of it since.
-        fn own<T: Clone>(v: Arc<Vec<T>>) -> Vec<T> {
-            Arc::unwrap_or_clone(v)
+        fn own<T: Clone>(v: Arc<Elements<T>>) -> Vec<T> {
+            Arc::unwrap_or_clone(v).into_vec()
         }
         Ok(match array.into_buffer() {
             Buffer::F32(v) => Held::F32(own(v)),
@@ -79,13 +218,20 @@ impl Held {
     /// # Safety
     /// All its elements have been written, and are valid values of the dtype.
     pub(super) unsafe fn finish(self, ty: &Type) -> Array {
+        fn array<T: gradus_core::Element + Kept>(v: Vec<T>, ty: &Type) -> Array {
+            let elements = match v.capacity() * size_of::<T>() >= LARGE {
+                true => Elements::with_home(v, T::home),
+                false => v.into(),
+            };
+            Array::with_memory(ty.shape.clone(), elements).expect("as many elements as the type has")
+        }
         let n = ty.shape.size();
         each!(self, v => {
             let mut v = v;
             debug_assert!(v.capacity() >= n);
             // SAFETY: room for `n` elements was made, and the caller says that they are there.
             unsafe { v.set_len(n) };
-            Array::new(ty.shape.clone(), v).expect("as many elements as the type has")
+            array(v, ty)
         })
     }
 }

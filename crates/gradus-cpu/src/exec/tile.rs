@@ -23,8 +23,10 @@ use crate::vmath::step::Call;
 
 /// Serial work below this never goes to the pool.
 const WORTH_SHARING: f64 = 30_000.0;
-/// Work that a task should have.
+/// Work that a thread should be given at once.
 const TASK: f64 = 15_000.0;
+/// How often a thread asks for work during one kernel, about: often enough for all to end together.
+const TURNS: usize = 8;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
@@ -64,18 +66,23 @@ impl Tile {
 /// kernel reads and writes.
 pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
     let (tasks, per_task) = tasks(region);
-    let work = |task: usize| {
+    let work = |tasks: Range<usize>| {
         with_scratch(|scratch| {
             // SAFETY: the caller's promise; tasks write disjoint parts.
-            unsafe { Runner::new(region, memory, scratch.get(region.scratch)).task(task, per_task) }
+            unsafe {
+                let mut runner = Runner::new(region, memory, scratch.get(region.scratch));
+                for task in tasks {
+                    runner.task(task, per_task);
+                }
+            }
         });
     };
     if region.nanos < WORTH_SHARING || tasks == 1 {
-        for task in 0..tasks {
-            work(task);
-        }
+        work(0..tasks);
     } else {
-        pool.run(tasks, &work);
+        // Neighbours go together: a thread that walks through memory should not jump too often.
+        let turns = ((region.nanos / TASK) as usize).clamp(1, pool.threads() * TURNS);
+        pool.run_ranges(tasks, tasks.div_ceil(turns), &work);
     }
     for store in region.stores.iter().filter(|s| s.reduce.is_some()) {
         // SAFETY: the partial results are complete, and the caller's promise covers the result.

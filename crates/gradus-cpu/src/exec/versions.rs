@@ -3,7 +3,7 @@
 use crate::vmath::Level;
 
 /// A loop over raw operands.
-pub(super) trait Versioned {
+pub(crate) trait Versioned {
     /// What it gives.
     type Output;
     /// Runs it; inlined into a function compiled for an instruction set.
@@ -32,7 +32,7 @@ unsafe fn avx512<K: Versioned>(kernel: K) -> K::Output {
 /// # Safety
 /// As for [`Versioned::run`].
 #[inline]
-pub(super) unsafe fn best<K: Versioned>(kernel: K) -> K::Output {
+pub(crate) unsafe fn best<K: Versioned>(kernel: K) -> K::Output {
     // SAFETY: the caller's promise; the machine has the features of the level.
     unsafe {
         match Level::current() {

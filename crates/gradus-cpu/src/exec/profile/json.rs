@@ -45,7 +45,7 @@ impl Profile {
         };
         let p = &self.peaks;
         format!(
-            "{{\"ms\":{},\"runs\":{},\"threads\":{},\"products_ms\":{},\"planned_peak_bytes\":{},\"peaks\":{{\"f32_gflops\":{:.3},\"f64_gflops\":{:.3},\"read_gbps\":{:.3},\"copy_gbps\":{:.3}}},\"phases\":{{{}}},\"kernels\":[{}]}}",
+            "{{\"ms\":{},\"runs\":{},\"threads\":{},\"products_ms\":{},\"planned_peak_bytes\":{},\"peaks\":{{\"f32_gflops\":{:.3},\"f64_gflops\":{:.3},\"read_gbps\":{:.3},\"copy_gbps\":{:.3},\"cache_gbps\":{:.3},\"cache_bytes\":{}}},\"phases\":{{{}}},\"kernels\":[{}]}}",
             self.seconds * 1e3,
             self.runs,
             self.threads(),
@@ -55,6 +55,8 @@ impl Profile {
             p.f64_gflops,
             p.read_gbps,
             p.copy_gbps,
+            p.cache_gbps,
+            p.cache_bytes,
             Phase::ALL.map(phase).join(","),
             kernels.join(",")
         )

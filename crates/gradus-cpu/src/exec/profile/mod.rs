@@ -56,10 +56,9 @@ impl KernelProfile {
         self.bytes / self.seconds.max(1e-9) * 1e-9
     }
 
-    /// The rate as a share of the limit that binds, arithmetic or memory: the larger of the two shares.
+    /// The rate as a share of the limit that binds: [`Peaks::share`].
     pub fn share_of_peak(&self, peaks: &Peaks) -> f64 {
-        let arithmetic = if self.double { peaks.f64_gflops } else { peaks.f32_gflops };
-        (self.gflops() / arithmetic).max(self.gbps() / peaks.gbps())
+        peaks.share(self.flops, self.bytes, self.seconds, self.double, self.is_product())
     }
 
     /// Whether it is a matrix product or a convolution.

@@ -5,12 +5,27 @@ use std::fmt;
 use gradus_plan::Phase;
 
 use super::{KernelProfile, Profile};
+use crate::peaks::Peaks;
 
 /// Kernels that do the same.
 struct Row<'a> {
     first: &'a KernelProfile,
     calls: usize,
     total: KernelProfile,
+}
+
+impl Row<'_> {
+    /// That of one call: what fits into a cache is told by what one call moves.
+    fn share(&self, peaks: &Peaks) -> f64 {
+        let calls = self.calls as f64;
+        let one = KernelProfile {
+            seconds: self.total.seconds / calls,
+            flops: self.total.flops / calls,
+            bytes: self.total.bytes / calls,
+            ..self.total.clone()
+        };
+        one.share_of_peak(peaks)
+    }
 }
 
 fn rows(profile: &Profile) -> Vec<Row<'_>> {
@@ -48,8 +63,13 @@ impl fmt::Display for Profile {
         )?;
         writeln!(
             f,
-            "peaks: {:.1} GFLOP/s f32, {:.1} f64, {:.1} GB/s read, {:.1} copied",
-            peaks.f32_gflops, peaks.f64_gflops, peaks.read_gbps, peaks.copy_gbps
+            "peaks: {:.1} GFLOP/s f32, {:.1} f64; {:.1} GB/s read, {:.1} read and written, {:.1} in a cache of {:.0} MiB",
+            peaks.f32_gflops,
+            peaks.f64_gflops,
+            peaks.read_gbps,
+            peaks.copy_gbps,
+            peaks.cache_gbps,
+            peaks.cache_bytes as f64 / f64::from(1 << 20)
         )?;
         let inside: f64 = self.seconds_in(|_| true);
         for phase in Phase::ALL {
@@ -79,7 +99,7 @@ impl fmt::Display for Profile {
                 row.calls,
                 k.gflops(),
                 k.gbps(),
-                100.0 * k.share_of_peak(peaks),
+                100.0 * row.share(peaks),
                 k.phase,
                 k.kind,
                 k.shape,
