@@ -19,7 +19,6 @@ use gradus_core::transforms::value_and_grad;
 use gradus_core::{Builder, DType, Graph, Type, Unary, Var};
 use gradus_cpu::Pool;
 use gradus_cpu::exec::{Executable, needs, release_kept};
-use gradus_cpu::matmul::{Layout, MatMul};
 use gradus_plan::{Budget, Options, Strategy, plan};
 use programs::arguments;
 
@@ -40,25 +39,10 @@ fn measured(graph: &Graph, options: &Options) -> (usize, usize) {
     let tiles = threads() * 24 * 1024;
     let claim = peak - planned.argument_bytes() + tiles;
     let pool = Arc::new(Pool::new(threads()));
-    let executable = Executable::with_pool(planned, pool.clone());
+    let executable = Executable::with_pool(planned, pool);
     let run = || if options.donate { executable.run_owned(args) } else { executable.run(&args) };
-    let inside = || {
-        first_products(&pool);
-        peak_of(run).0
-    };
-    let peak = std::thread::scope(|scope| scope.spawn(inside).join().unwrap());
+    let peak = std::thread::scope(|scope| scope.spawn(|| peak_of(run).0).join().unwrap());
     (peak, claim)
-}
-
-/// What the products' kernels keep for good is there after a thread's first product.
-fn first_products(pool: &Pool) {
-    let x = vec![1f32; 64 * 64];
-    let rows = Layout::row_major(64);
-    pool.run(64, &|_| {
-        let mut y = x.clone();
-        MatMul::new(64, 64, 64, rows, rows, rows).run(&Pool::serial(), 1.0, &x, &x, 0.0, &mut y).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    });
 }
 
 fn close(graph: &Graph, options: &Options) {

@@ -359,7 +359,7 @@ impl<T: Float + Element> Work<'_, T> {
 ///
 /// # Safety
 /// The results are valid, and `to` points to the plane of the first output channel, the others `stride` apart.
-unsafe fn write_out<T: Copy>(
+unsafe fn write_out<T: Element>(
     from: *const T,
     columns: usize,
     outputs: usize,

@@ -15,8 +15,8 @@ pub(crate) struct Need {
     pub room: usize,
     /// Scratch of each thread.
     pub patches: usize,
-    /// What matrix products pack on all threads.
-    pub packed: crate::matmul::Packed,
+    /// What matrix products keep on each thread.
+    pub packed: usize,
 }
 
 impl Need {
@@ -25,7 +25,7 @@ impl Need {
         Need {
             room: self.room.max(other.room),
             patches: self.patches.max(other.patches),
-            packed: self.packed.either(other.packed),
+            packed: self.packed.max(other.packed),
         }
     }
 }

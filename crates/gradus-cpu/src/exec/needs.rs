@@ -7,14 +7,14 @@
 
 use gradus_core::{DType, Type};
 use gradus_plan::Needs;
-use gradus_plan::kernel::{Product, Work};
+use gradus_plan::kernel::{Along, Product, SlabPart, Work};
 
 use super::convolution;
 use super::fast::Fast;
 use super::product::matmul;
 use super::region::long_tiles;
 use crate::Pool;
-use crate::matmul::Packed;
+use crate::matmul::serial_room;
 
 /// What a kernel needs; see [`gradus_plan::Options::needs`].
 ///
@@ -43,14 +43,13 @@ pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         }
         Work::Product(p) => packing(packed(p)),
         Work::Slabs(slabs) => {
-            let products = slabs.parts.iter().filter_map(|part| match &part.work {
-                Work::Product(p) => Some(packing(packed(p))),
-                _ => None,
+            let one = slabs.parts.iter().map(|part| packed_part(part, slabs.rows, slabs.block)).max();
+            let mut needs = packing(one.unwrap_or(0));
+            let tiles = slabs.parts.iter().map(|part| match &part.work {
+                Work::Region(region) => long_tiles(region),
+                _ => 0,
             });
-            let mut needs = products.fold(Needs::default(), Needs::either);
-            // A slab's product is not cut into blocks: each worker may pack and transpose whole operands.
-            needs.outside = needs.outside.max(slabs.workers * slabs.packed());
-            needs.kept[REPACKED] = needs.kept[REPACKED].max(slabs.workers * slabs.repacked());
+            needs.kept[TILES] = Pool::expected() * tiles.max().unwrap_or(0);
             needs
         }
         Work::Primitive(op) => {
@@ -77,13 +76,39 @@ const REPACKED: usize = 0;
 const PATCHES: usize = 1;
 const TILES: usize = 2;
 
-fn packed(p: &Product) -> Packed {
-    let (matmul, threads) = (matmul(p), Pool::expected());
-    if p.dtype == DType::F64 { matmul.packed::<f64>(threads) } else { matmul.packed::<f32>(threads) }
+/// What a thread keeps for the operands of a product that it packs.
+fn packed(p: &Product) -> usize {
+    if p.dtype == DType::F64 { matmul(p).packed::<f64>() } else { matmul(p).packed::<f32>() }
 }
 
-fn packing(packed: Packed) -> Needs {
-    let mut needs = Needs { outside: packed.call, ..Needs::default() };
-    needs.kept[REPACKED] = packed.repack;
+/// What it keeps for its part of a product, of which it takes a block of rows at a time.
+fn packed_part(part: &SlabPart, rows: usize, block: usize) -> usize {
+    let Work::Product(p) = &part.work else { return 0 };
+    let strides = [p.a, p.b, p.c].map(|(_, row, col)| (row, col));
+    // Whole blocks, and the last one.
+    let sizes = [block.min(rows), rows % block].map(|here| {
+        let mut size = p.size;
+        let axis = match part.along {
+            Along::Rows => 0,
+            Along::Columns => 1,
+            Along::Inner => 2,
+        };
+        size[axis] = here;
+        size
+    });
+    let room = |size| {
+        if p.dtype == DType::F64 {
+            size_of::<f64>() * serial_room::<f64>(size, strides)
+        } else {
+            size_of::<f32>() * serial_room::<f32>(size, strides)
+        }
+    };
+    sizes.map(room).into_iter().max().unwrap_or(0)
+}
+
+fn packing(packed: usize) -> Needs {
+    let mut needs = Needs::default();
+    // A thread keeps the most that any product wants, also if it was the only one there.
+    needs.kept[REPACKED] = Pool::expected() * packed;
     needs
 }

@@ -8,16 +8,15 @@ const MIN_TASK_FLOPS: f64 = 1.0e6;
 /// Tasks to aim for: enough to keep a large machine busy and a small one evenly loaded.
 const TASKS: usize = 32;
 
-/// Block edges are multiples of these, so that blocks are whole register tiles on every instruction set.
-const WIDE: usize = 96;
-const NARROW: usize = 24;
+/// Block edges are multiples of these. Along the registers of the kernels: whole tiles on every instruction set. The other
+/// way: whole lines of the cache, and enough rows to pay for packing the other operand.
+const WIDE: usize = 64;
+const NARROW: usize = 16;
+const LEAST: usize = 96;
 
 /// With this few rows (or columns) a product is bound by reading the other operand, which wants long runs.
 const VECTOR: usize = 4;
 const LONG: usize = 1024;
-
-/// The least length of a block whose other side is transposed on the way: the transposition is paid once a block.
-const REPACK_LENGTH: usize = 240;
 
 /// The blocks of a batched product: a grid over C for each product, or groups of whole small products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +32,8 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// `row_major`: C's columns are adjacent. `repack`: the operand on C's contiguous side has to be transposed for
-    /// every block, so the other side is kept long.
-    pub(super) fn new(products: usize, m: usize, n: usize, k: usize, row_major: bool, repack: bool) -> Self {
+    /// `row_major`: C's columns are closer together than its rows.
+    pub(super) fn new(products: usize, m: usize, n: usize, k: usize, row_major: bool) -> Self {
         let mut blocks = Blocks { products, m, n, block_m: m.max(1), block_n: n.max(1), group: 1 };
         if products == 0 || m == 0 || n == 0 {
             return blocks;
@@ -48,11 +46,13 @@ impl Blocks {
             blocks.group = ((MIN_TASK_FLOPS / whole) as usize).clamp(1, products);
             return blocks;
         }
-        // The contiguous side of C is the one the kernels are wide in.
+        // The contiguous side of C is the one the kernels are wide in. Once there are enough tasks for a small machine, the
+        // last halvings leave blocks that use what they pack more than once.
         let wide = |other: usize| if other <= VECTOR { LONG } else { WIDE };
-        let narrow = if repack { REPACK_LENGTH } else { NARROW };
-        let (unit_m, unit_n) = if row_major { (narrow, wide(m)) } else { (wide(n), narrow) };
         while blocks.grid_tasks() < TASKS {
+            let least = if blocks.grid_tasks() < TASKS / 2 { 0 } else { 2 * WIDE };
+            let (wide, narrow) = (|other| (wide(other), least), (NARROW, LEAST));
+            let (unit_m, unit_n) = if row_major { (narrow, wide(m)) } else { (wide(n), narrow) };
             let (bm, bn) = (blocks.block_m, blocks.block_n);
             // Halving the longer side keeps the traffic for packing low.
             let halved_m = halve(bm, unit_m);
@@ -105,7 +105,8 @@ impl Blocks {
     }
 }
 
-/// About half of `size`, rounded up to the unit; `size` itself when that is no smaller.
-fn halve(size: usize, unit: usize) -> usize {
-    size.div_ceil(2).next_multiple_of(unit).min(size)
+/// About half of `size`, rounded up to the unit; `size` itself when that is no smaller, or less than the least.
+fn halve(size: usize, (unit, least): (usize, usize)) -> usize {
+    let half = size.div_ceil(2).next_multiple_of(unit);
+    if half < least { size } else { half.min(size) }
 }

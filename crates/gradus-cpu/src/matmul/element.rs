@@ -1,8 +1,6 @@
-//! The element types of matrix products, each with its serial kernel.
+//! The element types of matrix products, each with its kernels.
 
-use gemm_common::Parallelism;
-
-use super::repack;
+use super::tile::{Floating, Kernels};
 
 /// A matrix operand of a kernel: the place of element (0, 0), the distance between rows and between columns.
 pub(crate) type Operand<T> = (*mut T, isize, isize);
@@ -20,27 +18,17 @@ pub trait Element: Copy + Send + Sync + PartialEq + 'static + sealed::Kernel {
 }
 
 pub(super) mod sealed {
-    use super::Operand;
+    use super::Kernels;
 
-    /// The serial product of the type.
+    /// The kernels of the type.
     pub trait Kernel: Sized {
-        /// `C = alpha A·B + beta C` with a register-blocked kernel; false when the type has none.
-        ///
-        /// # Safety
-        /// Every element the operands reach is valid, and C is apart from A and B.
-        unsafe fn blocked(
-            size: [usize; 3],
-            alpha: Self,
-            a: Operand<Self>,
-            b: Operand<Self>,
-            beta: Self,
-            c: Operand<Self>,
-        ) -> bool;
+        /// Those for this machine; none where plain loops have to do.
+        fn kernels() -> Option<&'static Kernels<Self>>;
     }
 }
 
 macro_rules! float_element {
-    ($type:ident, $gemm:path) => {
+    ($type:ident) => {
         impl Element for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -55,68 +43,15 @@ macro_rules! float_element {
         }
 
         impl sealed::Kernel for $type {
-            unsafe fn blocked(
-                [m, n, k]: [usize; 3],
-                alpha: Self,
-                a: Operand<Self>,
-                b: Operand<Self>,
-                beta: Self,
-                c: Operand<Self>,
-            ) -> bool {
-                // The kernels store columns of C, so a row-major C is computed as its transpose.
-                let ([m, n], a, b, c) = if c.2.abs() < c.1.abs() {
-                    ([n, m], (b.0, b.2, b.1), (a.0, a.2, a.1), (c.0, c.2, c.1))
-                } else {
-                    ([m, n], a, b, c)
-                };
-                let serial = $gemm();
-                let call = |k: usize, a: Operand<Self>, b: Operand<Self>, beta: Self| {
-                    // SAFETY: the caller's promise, for the whole inner dimension or a part of it; the family names
-                    // our `beta` alpha and our `alpha` beta.
-                    unsafe {
-                        serial(
-                            m,
-                            n,
-                            k,
-                            c.0,
-                            c.2,
-                            c.1,
-                            beta != 0.0,
-                            a.0,
-                            a.2,
-                            a.1,
-                            b.0,
-                            b.2,
-                            b.1,
-                            beta,
-                            alpha,
-                            false,
-                            false,
-                            false,
-                            Parallelism::None,
-                        );
-                    }
-                };
-                if repack::pays(m, n, k, a.1) {
-                    // SAFETY: A is valid for reads over `m` by `k`.
-                    unsafe {
-                        repack::by_depth(m, k, a, |from, depth, packed| {
-                            let beta = if from == 0 { beta } else { 1.0 };
-                            let b = (b.0.offset(from as isize * b.1), b.1, b.2);
-                            call(depth, packed, b, beta);
-                        });
-                    }
-                } else {
-                    call(k, a, b, beta);
-                }
-                true
+            fn kernels() -> Option<&'static Kernels<Self>> {
+                Some(<$type as Floating>::kernels())
             }
         }
     };
 }
 
-float_element!(f32, gemm_f32::gemm::f32::get_gemm_fn);
-float_element!(f64, gemm_f64::gemm::f64::get_gemm_fn);
+float_element!(f32);
+float_element!(f64);
 
 macro_rules! integer_element {
     ($($type:ident)*) => {$(
@@ -134,15 +69,8 @@ macro_rules! integer_element {
         }
 
         impl sealed::Kernel for $type {
-            unsafe fn blocked(
-                _: [usize; 3],
-                _: Self,
-                _: Operand<Self>,
-                _: Operand<Self>,
-                _: Self,
-                _: Operand<Self>,
-            ) -> bool {
-                false
+            fn kernels() -> Option<&'static Kernels<Self>> {
+                None
             }
         }
     )*};

@@ -1,6 +1,8 @@
-//! The serial product of one block: plain loops when it is tiny or the type has no kernel, else the kernel.
+//! The serial product of one block: plain loops when it is tiny or the type has no kernels, else [panels](super::panel).
 
 use super::element::{Element, Operand};
+use super::panel::{self, Panels};
+use super::tile::Kernels;
 
 /// Multiplications below which plain loops beat a kernel's set-up.
 const TINY: usize = 96;
@@ -22,9 +24,48 @@ pub(crate) unsafe fn product<T: Element>(
     // SAFETY: the caller's promise, handed on.
     unsafe {
         let tiny = k == 0 || m.saturating_mul(n).saturating_mul(k) <= TINY;
-        if tiny || !T::blocked([m, n, k], alpha, a, b, beta, c) {
-            plain([m, n, k], alpha, a, b, beta, c);
+        match T::kernels() {
+            Some(kernels) if !tiny => oriented(kernels, [m, n, k], alpha, a, b, beta, c).run(),
+            _ => plain([m, n, k], alpha, a, b, beta, c),
         }
+    }
+}
+
+/// Whether the columns of C run along the registers of the kernels, and not its rows: the side on which neighbours are
+/// close, unless it is so short that most lanes would be idle.
+fn columns_wide(lanes: usize, m: usize, n: usize, row: isize, col: isize) -> bool {
+    let short = |side: usize, other: usize| 2 * side <= lanes && other >= lanes;
+    if col.abs() <= row.abs() { !short(n, m) } else { short(m, n) }
+}
+
+/// The product for the kernels: itself, or its transpose.
+fn oriented<T: Element>(
+    kernels: &'static Kernels<T>,
+    [m, n, k]: [usize; 3],
+    alpha: T,
+    a: Operand<T>,
+    b: Operand<T>,
+    beta: T,
+    c: Operand<T>,
+) -> Panels<T> {
+    if columns_wide(kernels.lanes, m, n, c.1, c.2) {
+        return Panels { kernels, size: [m, n, k], a, b, c, alpha, beta };
+    }
+    let turned = |(start, row, col): Operand<T>| (start, col, row);
+    Panels { kernels, size: [n, m, k], a: turned(b), b: turned(a), c: turned(c), alpha, beta }
+}
+
+/// Elements of scratch for a product of this size whose operands have such distances between rows and columns.
+pub(crate) fn room<T: Element>([m, n, k]: [usize; 3], [a, b, c]: [(isize, isize); 3]) -> usize {
+    match T::kernels() {
+        Some(kernels) if m * n * k > 0 => {
+            if columns_wide(kernels.lanes, m, n, c.0, c.1) {
+                panel::room(kernels, [m, n, k], a)
+            } else {
+                panel::room(kernels, [n, m, k], (b.1, b.0))
+            }
+        }
+        _ => 0,
     }
 }
 

@@ -10,17 +10,19 @@ mod element;
 mod kernel;
 mod layout;
 mod packed;
-mod repack;
+mod panel;
+mod tile;
+mod vector;
 
 use std::ops::Range;
 
 use crate::Pool;
 pub use blocks::Blocks;
 pub use element::Element;
-pub(crate) use kernel::product as serial;
+pub(crate) use kernel::{product as serial, room as serial_room};
 pub use layout::{Layout, MAX_BATCH, MatMulError};
-pub(crate) use packed::Packed;
-pub(crate) use repack::transpose;
+pub(crate) use panel::transpose;
+pub(crate) use vector::{Plain, Vector};
 
 /// The sizes and layouts of a batched product of an `m × k` by a `k × n` matrix.
 ///
@@ -140,9 +142,7 @@ impl MatMul {
 
     /// How the product is cut; a function of the sizes alone.
     pub fn blocks(&self) -> Blocks {
-        let row_major = self.c.col.abs() <= self.c.row.abs();
-        let wide = if row_major { self.b.col } else { self.a.row };
-        Blocks::new(self.products(), self.m, self.n, self.k, row_major, wide != 1)
+        Blocks::new(self.products(), self.m, self.n, self.k, self.c.col.abs() <= self.c.row.abs())
     }
 
     /// Whether the layouts fit operands of these lengths and no two elements of C coincide.

@@ -516,17 +516,6 @@ impl Slabs {
         };
         self.parts.iter().map(one).max().unwrap_or(0)
     }
-    /// Bytes that a worker's products pack at once, at most.
-    pub fn packed(&self) -> usize {
-        let one = |p: &SlabPart| match &p.work {
-            Work::Product(p) => {
-                let [m, n, k] = p.size;
-                (m.next_multiple_of(48) + n.next_multiple_of(48)) * k.min(DEPTH) * p.dtype.size() + 384
-            }
-            _ => 0,
-        };
-        self.parts.iter().map(one).max().unwrap_or(0)
-    }
     /// The regions among the parts.
     pub(crate) fn regions(&self) -> impl Iterator<Item = &Region> {
         self.parts.iter().filter_map(|p| match &p.work {
