@@ -36,13 +36,15 @@ impl fmt::Display for Phase {
 }
 
 impl Plan {
-    /// The phase of each kernel. The backward phase begins with the first kernel that carries cotangents only; before
-    /// it a kernel is forward, whatever it has been fused with. Updates are told by their scope.
+    /// The phase of each kernel. The backward phase begins with the first kernel that carries cotangents; before it a
+    /// kernel is forward, and so is what the first half computes of a kernel that both halves share. Updates are told by
+    /// their scope.
     pub fn phases(&self) -> Vec<Phase> {
         let eqns = self.graph().eqns();
         let site = |i: &usize| &eqns[*i].site;
         let update =
             |i: &usize| site(i).scope.as_ref().is_some_and(|s| s.split('.').any(|part| part == "update"));
+        let halves = self.kernels().iter().any(|k| k.stage > 0);
         let mut back = false;
         let mut phase = |k: usize| {
             let own = &self.kernels()[k].eqns;
@@ -50,8 +52,10 @@ impl Plan {
             if own.iter().max().is_some_and(update) {
                 return Phase::Update;
             }
-            back |= own.iter().max().is_some_and(|i| site(i).transposed > 0);
-            if back { Phase::Backward } else { Phase::Forward }
+            let transposed = own.iter().max().is_some_and(|i| site(i).transposed > 0);
+            back |= transposed;
+            let first = halves && !transposed && self.kernels()[k].stage == 0;
+            if back && !first { Phase::Backward } else { Phase::Forward }
         };
         (0..self.kernels().len()).map(&mut phase).collect()
     }

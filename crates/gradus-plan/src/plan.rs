@@ -92,7 +92,7 @@ impl Plan {
         Plan::staged(graph, &stages, options)
     }
 
-    /// Plans a graph as it is; equations of different stages never share a kernel.
+    /// Plans a graph as it is; equations of different stages share a kernel only where that costs no memory.
     pub(crate) fn staged(graph: Graph, stages: &[u32], options: &Options) -> Result<Plan> {
         let fused = fuse::fuse(&graph, stages, options)?;
         let bits = options.strategy != Strategy::Plain;

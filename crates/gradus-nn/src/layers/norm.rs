@@ -81,31 +81,40 @@ fn moments(x: &Tensor, axes: &[usize]) -> (Tensor, Tensor, Tensor) {
     (x - &mean, mean, variance)
 }
 
-/// `y = (x - x̄) / √(var + ε)` over some axes, with `x̄` and the variance.
+/// `z = (x - x̄) / √(var + ε) · weight + bias` over some axes, with `x̄` and the variance; weight and bias lie ready beside
+/// `x`.
 ///
-/// Its derivative is `dy = t - t̄ - y · mean(y t)` where `t = dx / √(var + ε)`. The same comes out of the definition, but
-/// there the sum for the mean waits for the one for the variance: written this way, both are taken in one pass over
-/// memory, and its transpose takes one more.
+/// With `y = (x - x̄) / √(var + ε)` its derivative is `dz = t - t̄ + dbias + y (dweight - mean(y t))` where
+/// `t = dx · weight / √(var + ε)`. The same comes out of the definition, but there the sum for the mean waits for the one
+/// for the variance: written this way, both are taken in one pass over memory; so are `Σ c` and `Σ y c` of a cotangent
+/// `c`, from which its transpose has everything for one more.
 #[track_caller]
-fn standardised(x: &Tensor, axes: Vec<usize>, epsilon: f64) -> (Tensor, Tensor, Tensor) {
+fn normalised(
+    operands: &(Tensor, Tensor, Tensor),
+    axes: Vec<usize>,
+    epsilon: f64,
+) -> (Tensor, Tensor, Tensor) {
+    // One tensor, so that what is computed from it in both functions is computed once.
+    let epsilon = Tensor::full([], operands.0.dtype(), epsilon);
     let of = |x: &Tensor| {
         let (centred, mean, variance) = moments(x, &axes);
-        let scale = (&variance + epsilon).rsqrt();
+        let scale = (&variance + &epsilon).rsqrt();
         (centred, mean, variance, scale)
     };
     custom_jvp(
-        |x: &Tensor| {
+        |(x, weight, bias): &(Tensor, Tensor, Tensor)| {
             let (centred, mean, variance, scale) = of(x);
-            (centred * scale, mean, variance)
+            (centred * (scale * weight) + bias, mean, variance)
         },
-        |x, dx| {
+        |(x, weight, _), (dx, dweight, dbias)| {
             let (centred, _, _, scale) = of(x);
-            let (y, t) = (&centred * &scale, dx * scale);
+            let (y, t) = (&centred * &scale, dx * (scale * weight));
             let mean = |t: Tensor| t.mean(Axes::keep(axes.clone()));
-            let dy = &t - mean(t.clone()) - &y * mean(&y * &t);
-            (dy, mean(dx.clone()), mean(centred * dx) * 2.0)
+            // What has an element a channel is put together first.
+            let dz = &t + (dbias - mean(t.clone())) + &y * (dweight - mean(&y * &t));
+            (dz, mean(dx.clone()), mean(centred * dx) * 2.0)
         },
-    )(x)
+    )(operands)
 }
 
 impl BatchNorm {
@@ -130,19 +139,14 @@ impl BatchNorm {
         t.reshape(shape)
     }
 
-    #[track_caller]
-    fn scale(&self, standard: Tensor) -> Tensor {
-        let rank = standard.rank();
-        standard * Self::beside(&self.weight, rank) + Self::beside(&self.bias, rank)
-    }
-
     /// With the statistics of this batch: the result, and the layer with its running statistics moved.
     #[track_caller]
     pub fn train(&self, x: &Tensor) -> (Tensor, BatchNorm) {
         let axes: Vec<usize> = (0..x.rank()).filter(|&a| a != 1).collect();
         let count = axes.iter().map(|&a| x.shape()[a]).product::<usize>() as f64;
-        let (standard, mean, variance) = standardised(x, axes, self.epsilon);
-        let y = self.scale(standard);
+        let beside = |t: &Tensor| Self::beside(t, x.rank());
+        let operands = (x.clone(), beside(&self.weight), beside(&self.bias));
+        let (y, mean, variance) = normalised(&operands, axes, self.epsilon);
         let moved = |old: &Tensor, new: &Tensor| {
             let new = new.flatten().stop_gradient();
             old + (new - old) * self.momentum
@@ -160,8 +164,9 @@ impl BatchNorm {
     /// With the running statistics.
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let beside = |t: &Tensor| Self::beside(t, x.rank());
         let scale = (&self.variance.stop_gradient() + self.epsilon).rsqrt();
-        let centred = x - Self::beside(&self.mean.stop_gradient(), x.rank());
-        self.scale(centred * Self::beside(&scale, x.rank()))
+        let centred = x - beside(&self.mean.stop_gradient());
+        centred * beside(&(scale * &self.weight)) + beside(&self.bias)
     }
 }

@@ -93,10 +93,23 @@ impl Groups {
     /// Who writes buffer `v`; nobody writes an argument.
     pub(super) fn producer(&self, v: Var) -> Option<Producer> {
         let mut p = self.producers[v.index()]?;
-        while self.merged[p.group] != p.group {
-            p.group = self.merged[p.group];
-        }
+        p.group = self.resolve(p.group);
         Some(p)
+    }
+
+    /// The group that `g` is now a part of.
+    pub(super) fn resolve(&self, mut g: usize) -> usize {
+        while self.merged[g] != g {
+            g = self.merged[g];
+        }
+        g
+    }
+
+    /// Says that `v` has another level than was thought.
+    pub(super) fn level(&mut self, v: Var, level: Level) {
+        if let Some(p) = &mut self.producers[v.index()] {
+            p.level = level;
+        }
     }
 
     /// Whether `x` has to come after `y`, or is it.

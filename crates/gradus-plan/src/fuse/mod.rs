@@ -4,6 +4,7 @@
 //! element-wise equations and reductions, which join [groups](group) that become fused regions, and *barriers*:
 //! products, primitives without a fast form, control flow. The walk goes over the equations once, in order.
 
+mod adjacent;
 mod group;
 mod home;
 mod order;
@@ -87,7 +88,8 @@ pub(crate) fn is_movement(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) | Op::Slice(_) | Op::Reverse(_))
 }
 
-/// Groups the equations of `graph`; equations of different `stages` never share a kernel.
+/// Groups the equations of `graph`. Equations of different `stages` share a kernel only where nothing then waits longer
+/// in memory than before.
 pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<Fused> {
     let mut sources = vec![Source::Undefined; graph.types().len()];
     for &v in graph.inputs() {
@@ -105,6 +107,7 @@ pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<F
         fuser.at = graph.eqns().len().saturating_sub(1);
         fuser.whole(v);
     }
+    adjacent::merge(&mut fuser);
     let mut fused = order::kernels(fuser)?;
     straight::write(graph, &mut fused);
     slabs::group(graph, &mut fused, options);
@@ -320,10 +323,8 @@ impl Fuser<'_> {
         let in_place = inputs.iter().all(|v| match &self.sources[v.index()] {
             Source::View(root, view) => match self.groups.producer(*root) {
                 Some(p) if p.group == h => {
-                    p.level == Level::Full && !p.terminal && {
-                        let size = self.graph.ty(*root).shape.size();
-                        resolve::inside(p, view, domain, Level::Full, size).is_some()
-                    }
+                    let size = self.graph.ty(*root).shape.size();
+                    resolve::inside(p, view, domain, Level::Full, size).is_some()
                 }
                 _ => true,
             },

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use gradus_core::ops::Op;
 use gradus_core::{Result, Site, Type, Var};
 use smallvec::SmallVec;
 
@@ -52,7 +53,7 @@ fn read_outside(fuser: &Fuser<'_>) -> Vec<bool> {
 }
 
 /// A topological order that takes the group whose last equation comes first.
-fn sorted(fuser: &Fuser<'_>) -> Vec<usize> {
+pub(super) fn sorted(fuser: &Fuser<'_>) -> Vec<usize> {
     let list = &fuser.groups.list;
     let mut waits = vec![0usize; list.len()];
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); list.len()];
@@ -214,7 +215,11 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
         }
         work => (fuser.options.needs)(work, &from, &to),
     };
-    let bytes = from.iter().chain(&to).map(Type::bytes).sum::<usize>() as f64;
+    let bytes = match &work {
+        // It reads no more than it is asked for.
+        Work::Primitive(op @ Op::Gather(_)) => op.row().cost(&from, &to).bytes,
+        _ => from.iter().chain(&to).map(Type::bytes).sum::<usize>() as f64,
+    };
     let flops = match &work {
         Work::Product(p) => {
             let [m, n, k] = p.size;

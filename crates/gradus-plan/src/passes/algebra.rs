@@ -43,6 +43,16 @@ impl Rewriter {
                     return self.simplified(&Reduce { kind: r.kind, axes: first }.into(), &[x]);
                 }
             }
+            (Op::Gather(g), &[x, indices]) => {
+                if let Some(picked) = self.picked(g, x, indices)? {
+                    return Ok(smallvec![picked]);
+                }
+            }
+            (Op::ScatterAdd(s), _) => {
+                if let Some(placed) = self.placed(s, inputs)? {
+                    return Ok(smallvec![placed]);
+                }
+            }
             _ => {}
         }
         self.emit(op.clone(), inputs)

@@ -2,6 +2,7 @@
 
 mod algebra;
 mod pads;
+mod picks;
 mod products;
 mod rewrite;
 
@@ -98,9 +99,11 @@ impl Rewriter {
 }
 
 /// Shares equal equations, folds constants, removes what changes nothing, writes out custom rules, splits
-/// reductions over scattered axes, turns transposed products round, puts padded parts side by side, and drops dead code.
+/// reductions over scattered axes, turns transposed products round, picks elements before
+/// computing from them, puts padded parts side by side, and drops dead code.
 pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
-    let graph = products::turn(graph)?;
+    // What is dead must not seem to be there for other equations.
+    let graph = products::turn(&transforms::prune(graph))?;
     let mut r = Rewriter { b: Builder::new(), known: HashMap::new(), defined: Vec::new(), transposed: 0 };
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| r.b.input(ty)).collect();
     let outputs = r.graph(&graph, &args)?;

@@ -1,0 +1,61 @@
+//! The cross entropy in a compiled program: picking, placing, and labels that are none.
+
+use gradus::{DType, Key, Tensor, grad, jit, value_and_grad};
+use gradus_nn::loss::cross_entropy;
+
+type Labelled = (Tensor, Tensor, Tensor);
+
+/// Loss and gradient of logits with a bias.
+fn both(x: &Labelled) -> (Tensor, (Tensor, Tensor)) {
+    let (z, b, labels) = x;
+    value_and_grad(|(z, b): &(Tensor, Tensor)| cross_entropy(&(z + b), labels))(&(z.clone(), b.clone()))
+}
+
+fn labelled(labels: Vec<i64>, classes: usize) -> Labelled {
+    let z = Key::new(3).normal([labels.len(), classes], DType::F64) * 4.0;
+    (z, Key::new(4).normal([classes], DType::F64), Tensor::new([labels.len()], labels).unwrap())
+}
+
+#[test]
+fn the_gradient_is_the_softmax_less_the_labels() {
+    for labels in [vec![0, 4, 2, 2, 1, 3, 4], vec![0, -1, 2, -3, 1, 3, -1]] {
+        let x = labelled(labels, 5);
+        let (loss, (dz, db)) = jit(both).call(&x);
+        let logits = &x.0 + &x.1;
+        let hot = Tensor::from([0i64, 4, 2, 2, 1, 3, 4]).one_hot(5, DType::F64);
+        let want = -(logits.log_softmax(-1) * &hot).sum(()) / 7.0;
+        assert!((loss - want).abs().item::<f64>() < 1e-14);
+        let dlogits = (logits.softmax(-1) - hot) / 7.0;
+        assert!((dz - &dlogits).abs().max(()).item::<f64>() < 1e-15);
+        assert!((db - dlogits.sum(0)).abs().max(()).item::<f64>() < 1e-15);
+    }
+}
+
+#[test]
+fn the_same_with_and_without_compilation() {
+    let x = labelled(vec![1, 0, 2], 3);
+    let (loss, gradient) = both(&x);
+    let (compiled, same) = jit(both).call(&x);
+    assert!((loss - compiled).abs().item::<f64>() < 1e-15);
+    assert!((gradient.0 - same.0).abs().max(()).item::<f64>() < 1e-15);
+    assert!((gradient.1 - same.1).abs().max(()).item::<f64>() < 1e-15);
+}
+
+#[test]
+fn infinite_logits_stay_where_they_are() {
+    let z = Tensor::from([[0.0, f64::NEG_INFINITY, 1.0], [2.0, 1.0, f64::NEG_INFINITY]]);
+    let x = (z, Tensor::from([0.0, 0.0, 0.0]), Tensor::from([2i64, 0]));
+    let (loss, (dz, _)) = jit(both).call(&x);
+    assert!(loss.item::<f64>().is_finite());
+    assert!(dz.is_finite().all(()).item::<bool>());
+}
+
+#[test]
+fn a_label_that_is_no_class_is_an_error() {
+    for wrong in [5, -6, i64::MAX, i64::MIN] {
+        let x = labelled(vec![0, wrong], 5);
+        assert!(jit(both).try_call(&x).is_err(), "{wrong}");
+        let alone = jit(|(z, b, y): &Labelled| grad(|z: &Tensor| cross_entropy(&(z + b), y))(z));
+        assert!(alone.try_call(&x).is_err(), "{wrong}");
+    }
+}
