@@ -87,10 +87,6 @@ fn fits(fuser: &Fuser<'_>, g: usize, h: usize) -> Option<Union> {
         return None;
     }
     let reads = groups.depends(h, g);
-    // Without anything in common but an argument, only groups of the same half.
-    if !reads && x.stage != y.stage {
-        return None;
-    }
     let level = |v: Var, rows: bool| {
         let p = groups.producer(v)?;
         Some(Producer { level: if rows { Level::Row } else { p.level }, ..p })
@@ -225,10 +221,8 @@ fn join(fuser: &mut Fuser<'_>, places: &mut Places, g: usize, h: usize, union: &
             made_by(fuser, group).into_iter().for_each(|v| fuser.groups.level(v, Level::Row));
         }
     }
-    let stage = fuser.groups.list[h].stage;
-    // The later group takes in the earlier one: it keeps its place.
+    // The later group takes in the earlier one: it keeps its place and its stage.
     fuser.groups.merge(h, g, union.domain);
-    fuser.groups.list[h].stage = stage;
     if !late.is_empty() {
         places.order(fuser);
     }

@@ -25,6 +25,8 @@ pub(super) struct Group {
     pub(super) last: usize,
     /// Merged into another.
     pub(super) dead: bool,
+    /// Of several stages, so that it may compute the same twice.
+    pub(super) mixed: bool,
     /// A bit for each group this one has to come after; its own bit too.
     after: Vec<u64>,
 }
@@ -60,6 +62,7 @@ impl Groups {
             roots: Vec::new(),
             last: at,
             dead: false,
+            mixed: false,
             after: Vec::new(),
         };
         set(&mut group.after, g);
@@ -160,6 +163,7 @@ impl Groups {
         let roots = std::mem::take(&mut self.list[h].roots);
         let after = std::mem::take(&mut self.list[h].after);
         let last = self.list[h].last;
+        let mixed = self.list[h].mixed || self.list[h].stage != self.list[g].stage;
         self.list[h].dead = true;
         self.merged[h] = g;
         let group = &mut self.list[g];
@@ -168,6 +172,7 @@ impl Groups {
         group.eqns.sort_unstable();
         group.fills.extend(fills);
         group.last = group.last.max(last);
+        group.mixed |= mixed;
         join(&mut group.after, &after);
         for v in roots {
             if !group.roots.contains(&v) {

@@ -88,7 +88,11 @@ impl<'a, 'b> Writer<'a, 'b> {
                 Op::Reduce(r) => StepOp::Reduce(r.kind),
                 other => unreachable!("{other} is no element-wise primitive"),
             };
-            let slot = self.push(op, from, to, level, args, i);
+            let mut slot = self.push(op, from, to, level, args, i);
+            // A place of its own for each value in memory.
+            if live[out.index()] && stores.iter().any(|s| s.0 == slot && s.2.is_none()) {
+                slot = self.fresh(StepOp::Copy, to, to, level, smallvec![slot], i);
+            }
             self.slots.insert(out, slot);
             if live[out.index()] {
                 stores.push((slot, out, None));
@@ -98,6 +102,27 @@ impl<'a, 'b> Writer<'a, 'b> {
     }
 
     fn push(
+        &mut self,
+        op: StepOp,
+        dtype: DType,
+        out: DType,
+        level: Level,
+        args: SmallVec<[Draft; 3]>,
+        eqn: usize,
+    ) -> Draft {
+        // What a later stage computes again may be there already.
+        if self.fuser.groups.list[self.group].mixed {
+            let same = |s: &(StepOp, DType, DType, Level, SmallVec<[Draft; 3]>, usize)| {
+                (s.0, s.1, s.2, s.3) == (op, dtype, out, level) && s.4 == args
+            };
+            if let Some(known) = self.steps.iter().position(same) {
+                return Draft::Step(known);
+            }
+        }
+        self.fresh(op, dtype, out, level, args, eqn)
+    }
+
+    fn fresh(
         &mut self,
         op: StepOp,
         dtype: DType,
