@@ -17,6 +17,9 @@ use super::{Fuser, Source};
 use crate::kernel::{Domain, Level};
 use crate::packed::waiting_bytes;
 
+/// A byte in so many points is no cost: it is less than a hundredth of any value that the kernel goes over.
+const LITTLE: usize = 64;
+
 /// Where groups stand, and who reads what.
 struct Places {
     /// For each group, its place in the order of the kernels.
@@ -59,7 +62,7 @@ fn takes(fuser: &mut Fuser<'_>, places: &mut Places, h: usize) -> bool {
     near.dedup();
     for g in near {
         if let Some(union) = fits(fuser, g, h)
-            && let Some(late) = places.free(fuser, g, h)
+            && let Some(late) = places.free(fuser, g, h, union.domain.points() / LITTLE)
         {
             join(fuser, places, g, h, &union, &late);
             return true;
@@ -164,8 +167,8 @@ impl Places {
         readers.peek().is_some() && readers.all(kind)
     }
 
-    /// If `g` can wait for `h` at no cost in memory: the groups that then wait too.
-    fn free(&self, fuser: &Fuser<'_>, g: usize, h: usize) -> Option<Vec<usize>> {
+    /// If `g` can wait for `h` at a cost in memory of at most `most` bytes: the groups that then wait too.
+    fn free(&self, fuser: &Fuser<'_>, g: usize, h: usize, most: usize) -> Option<Vec<usize>> {
         let (groups, graph) = (&fuser.groups, fuser.graph);
         let (from, to) = (self.at[g], self.at[h]);
         let made: Vec<Var> = made_by(fuser, g);
@@ -204,7 +207,7 @@ impl Places {
         }
         let gone = made.iter().filter(|v| !self.returned[v.index()]);
         let less: usize = gone.filter(|&&v| self.only(groups, v, |k| k == h)).map(|&v| bytes(v)).sum();
-        (longer <= less).then_some(late)
+        (longer <= less + most).then_some(late)
     }
 }
 
