@@ -80,6 +80,10 @@ impl Domain {
 
 /// Rows up to this many elements are reduced inside a tile.
 pub const SHORT_ROW: usize = 4096;
+/// Longer ones, up to this many, are so too where there are [many](MANY_ROWS): threads then take rows.
+pub const LONG_ROW: usize = 1 << 16;
+/// So many rows are enough for all threads.
+pub const MANY_ROWS: usize = 64;
 
 /// Whether a value inside a region has an element a point or an element a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,6 +119,14 @@ pub enum StepOp {
         inner: usize,
         /// Extent of the axis.
         extent: usize,
+    },
+    /// Whether a point of a row lies at most `offset` places beyond the row's own number, counted in a slab of `rows`:
+    /// a causal mask.
+    Past {
+        /// Rows of a slab.
+        rows: usize,
+        /// How many places beyond the row's number.
+        offset: isize,
     },
     /// Repeats a row-level value along its row.
     Expand,
@@ -351,10 +363,53 @@ pub struct Slabs {
     pub scratch: usize,
     /// How many workers have scratch memory: so many may run at once.
     pub workers: usize,
+    /// Into how many shares the blocks of a slab are dealt where parts add up over them: each may have sums of its own,
+    /// added in order at the end.
+    pub shares: usize,
+    /// What a mask leaves out.
+    pub unseen: Option<Unseen>,
+}
+
+/// Columns that have no effect because of a mask: in row `i` of a slab, those beyond `i + offset`.
+///
+/// That rests on the data, too: on zeros that come out of exponentials, and on everything being finite. Whoever leaves
+/// columns out computes one of them for every row all the same: if the `witnesses` are zero there and all results are
+/// finite, then nothing is lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unseen {
+    /// All columns.
+    pub columns: usize,
+    /// The last column that a row uses, less the number of the row.
+    pub offset: usize,
+    /// Local values that may have only the columns in use.
+    pub locals: Vec<Var>,
+    /// Those of them that are zero in all other columns if they are in one.
+    pub witnesses: Vec<Var>,
+}
+
+impl Unseen {
+    /// The share of all columns that blocks of so many of the rows use.
+    pub fn used(&self, rows: usize, block: usize) -> f64 {
+        let of = |from: usize| {
+            let to = (from + block).min(rows);
+            (to - from) * (to + self.offset).min(self.columns)
+        };
+        let used: usize = (0..rows).step_by(block.max(1)).map(of).sum();
+        used as f64 / (rows * self.columns) as f64
+    }
 }
 
 impl Slabs {
-    /// Whether a part adds up over the blocks of a slab, which then go one after another.
+    /// Blocks of a slab.
+    pub fn blocks(&self) -> usize {
+        self.rows.div_ceil(self.block)
+    }
+    /// Whether a region among the parts computes only the columns in use.
+    pub fn narrows(&self, region: &Region) -> bool {
+        let touched = region.loads.iter().map(|l| l.value).chain(region.stores.iter().map(|s| s.value));
+        self.unseen.as_ref().is_some_and(|u| touched.into_iter().any(|v| u.locals.contains(&v)))
+    }
+    /// Whether a part adds up over the blocks of a slab, which then go one after another in each share.
     pub fn adds_up(&self) -> bool {
         self.parts.iter().any(|p| p.along == Along::Inner)
     }

@@ -19,6 +19,7 @@ extern crate self as gradus;
 
 mod device;
 mod literal;
+mod positions;
 mod random;
 mod tensor;
 mod trace;

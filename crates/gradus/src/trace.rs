@@ -1,8 +1,9 @@
 //! Recording: what happens to tensors while a transform runs the user's function.
 //!
 //! A trace owns a [`Builder`]. An operation is recorded in the newest trace among its operands; operands of other
-//! traces, and concrete tensors, become inputs of the program (captures). When the function has returned, the trace
-//! gives a closed graph and the list of its captures.
+//! traces, and concrete tensors, become inputs of the program (captures), but for masks that only compare
+//! [positions](crate::positions). When the function has returned, the trace gives a closed graph and the list of its
+//! captures.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use gradus_core::{Array, Builder, Error, ErrorKind, Graph, Op, Result, Site, Type, Var};
 
 use crate::device::at_once;
+use crate::positions::Past;
 use crate::tensor::Repr;
 use crate::{Device, Tensor};
 
@@ -124,6 +126,9 @@ impl Trace {
         }
         let ty = tensor.ty();
         let builder = state.builder.as_mut().ok_or_else(|| self.escaped(op))?;
+        if let Some(past) = tensor.array().and_then(Past::of) {
+            return past.record(builder, &ty);
+        }
         let var = builder.input(ty);
         state.captured.insert(identity, var);
         state.captures.push(tensor.clone());

@@ -29,6 +29,18 @@ pub struct Task<'a, T> {
     pub(super) add: bool,
 }
 
+impl<'a, T> Task<'a, T> {
+    /// `x` read at `rows` and `inner` times the panel `b` (of which only the first half may be wanted), written to rows
+    /// `stride` apart from `to` on, or added to what is there.
+    pub(crate) fn new(
+        (x, rows, inner): (*const T, &'a [u32], &'a [u32]),
+        (b, half): (*const T, bool),
+        (to, stride, add): (*mut T, usize, bool),
+    ) -> Self {
+        Task { x, rows, inner, b, half, to, stride, add }
+    }
+}
+
 /// A tile of `R` rows and `C` registers.
 ///
 /// # Safety

@@ -39,6 +39,7 @@ pub(crate) use depthwise::{DepthwiseKernel, FlatKernel};
 use job::Job;
 pub(crate) use job::Target;
 pub use micro::Micro;
+pub(crate) use micro::Task;
 pub use reference::reference;
 pub(crate) use reference::strong_term;
 pub(crate) use room::{Need, Room};

@@ -9,10 +9,10 @@ use gradus_core::{DType, Type};
 use gradus_plan::Needs;
 use gradus_plan::kernel::{Along, Product, SlabPart, Work};
 
-use super::convolution;
 use super::fast::Fast;
 use super::product::matmul;
 use super::region::long_tiles;
+use super::{convolution, slabs};
 use crate::Pool;
 use crate::matmul::serial_room;
 
@@ -43,13 +43,11 @@ pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         }
         Work::Product(p) => packing(packed(p)),
         Work::Slabs(slabs) => {
+            // Products that have to look at zero factors are computed by other means.
             let one = slabs.parts.iter().map(|part| packed_part(part, slabs.rows, slabs.block)).max();
             let mut needs = packing(one.unwrap_or(0));
-            let tiles = slabs.parts.iter().map(|part| match &part.work {
-                Work::Region(region) => long_tiles(region),
-                _ => 0,
-            });
-            needs.kept[TILES] = Pool::expected() * tiles.max().unwrap_or(0);
+            needs.workspace = slabs::Room::of(slabs).bytes();
+            needs.kept[TILES] = slabs.regions().map(|r| Pool::expected() * long_tiles(r)).max().unwrap_or(0);
             needs
         }
         Work::Primitive(op) => {

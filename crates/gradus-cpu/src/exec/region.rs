@@ -6,7 +6,7 @@
 
 use gradus_core::ops::ReduceKind;
 use gradus_core::{DType, Var};
-use gradus_plan::kernel::{Domain, Level, Region, StepOp};
+use gradus_plan::kernel::{Domain, Level, Region, StepOp, Work};
 use gradus_plan::{Place, Plan, View, chunks};
 use smallvec::SmallVec;
 
@@ -132,6 +132,7 @@ impl Compiled {
         let last_use = last_uses(region, &joined);
         let made = made(region, &joined);
         let in_place = plan.in_place(k);
+        let narrow = matches!(&kernel.work, Work::Slabs(slabs) if slabs.narrows(region));
 
         let mut tiles = Tiles::default();
         // What each slot's tile holds; a slot without a tile points outside.
@@ -148,7 +149,9 @@ impl Compiled {
             } else {
                 Mode::Strided(View { offset: 0, dims: load.view.dims.clone() })
             };
-            if !matches!(mode, Mode::Direct) {
+            // Where only some columns exist, what has them all is read row by row.
+            let rows = narrow && load.level == Level::Full && !matches!(place(load.value), Place::Local(_));
+            if rows || !matches!(mode, Mode::Direct) {
                 tile_of[slot] = Some(tiles.take());
             }
             let offset = load.view.offset * width as isize;

@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use gradus_core::DType;
 use gradus_core::ops::ReduceKind;
-use gradus_plan::chunks;
 use gradus_plan::kernel::{Domain, Level, StepOp};
+use gradus_plan::{Place, chunks};
 use smallvec::SmallVec;
 
 use super::lanes::{self, Operands};
@@ -42,6 +42,8 @@ struct Tile {
     row: usize,
     rows: usize,
     cols: usize,
+    /// Columns of a whole row, if `cols` are only the first of them: points are then counted among those.
+    whole: Option<usize>,
 }
 
 impl Tile {
@@ -90,14 +92,21 @@ pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
     }
 }
 
-/// Runs the part of a region that computes some of its points (of its rows, if it has rows), on the calling thread.
+/// Runs the part of a region that computes some of its points (of its rows, if it has rows, and of those perhaps the
+/// first `cols` columns only), on the calling thread.
 ///
 /// # Safety
-/// As for [`run`]; the region reduces nothing at its end, and the range lies inside it.
-pub(super) unsafe fn run_part(region: &Compiled, memory: &Memory<'_>, units: Range<usize>) {
+/// As for [`run`]; the region reduces nothing at its end, and the range lies inside it. With `cols`, values it writes
+/// have as many columns, and so have local values that it reads in order.
+pub(super) unsafe fn run_part(
+    region: &Compiled,
+    memory: &Memory<'_>,
+    units: Range<usize>,
+    cols: Option<usize>,
+) {
     // SAFETY: the caller's promise.
     with_scratch(|scratch| unsafe {
-        Runner::new(region, memory, scratch.get(region.scratch)).units(units);
+        Runner::new(region, memory, scratch.get(region.scratch)).units(units, cols);
     });
 }
 
@@ -171,7 +180,7 @@ impl<'a> Runner<'a> {
                 Domain::Rows { rows, cols } if region.reduces() => self.columns(task, rows, cols),
                 Domain::Flat { n: all } | Domain::Rows { rows: all, .. } => {
                     let size = per_task * region.tile;
-                    self.units(task * size..((task + 1) * size).min(all));
+                    self.units(task * size..((task + 1) * size).min(all), None);
                 }
                 Domain::LongRows { cols, .. } => self.long_row(task, cols),
                 Domain::Columns { reduced, inner, .. } => self.columns(task, reduced, inner),
@@ -179,18 +188,21 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Some of the points of a flat region, or of the rows of one with rows.
+    /// Some of the points of a flat region, or of the rows of one with rows: of those perhaps only the first columns.
     ///
     /// # Safety
-    /// As for [`run`]; the range lies inside the region.
-    unsafe fn units(&mut self, units: Range<usize>) {
-        for at in units.clone().step_by(self.region.tile) {
-            let n = (units.end - at).min(self.region.tile);
+    /// As for [`run_part`]; the range lies inside the region.
+    unsafe fn units(&mut self, units: Range<usize>, first: Option<usize>) {
+        let size = first.map_or(self.region.tile, |cols| (self.region.capacity / cols).max(1));
+        for at in units.clone().step_by(size) {
+            let n = (units.end - at).min(size);
             let tile = match self.region.domain {
-                Domain::Rows { cols, .. } => {
-                    Tile { point: at * cols, points: n * cols, row: at, rows: n, cols }
+                Domain::Rows { cols: all, .. } => {
+                    let cols = first.unwrap_or(all);
+                    let whole = first.map(|_| all);
+                    Tile { point: at * cols, points: n * cols, row: at, rows: n, cols, whole }
                 }
-                _ => Tile { point: at, points: n, row: 0, rows: 0, cols: 0 },
+                _ => Tile { point: at, points: n, row: 0, rows: 0, cols: 0, whole: None },
             };
             // SAFETY: the tile lies inside the region.
             unsafe { self.tile(tile) };
@@ -210,7 +222,7 @@ impl<'a> Runner<'a> {
             let points = (end - col).min(region.tile);
             // SAFETY: the tile lies inside the row; partial results lie in the workspace.
             unsafe {
-                let tile = Tile { point: row * cols + col, points, row: 0, rows: 0, cols: 0 };
+                let tile = Tile { point: row * cols + col, points, row: 0, rows: 0, cols: 0, whole: None };
                 self.compute(tile);
                 for store in &region.stores {
                     let Some(kind) = store.reduce else { continue };
@@ -255,9 +267,10 @@ impl<'a> Runner<'a> {
             while point < end {
                 let tile = if whole_rows {
                     let (row, rows) = (point / inner, region.tile.min((end - point) / inner));
-                    Tile { point, points: rows * inner, row, rows, cols: inner }
+                    Tile { point, points: rows * inner, row, rows, cols: inner, whole: None }
                 } else {
-                    Tile { point, points: (end - point).min(region.tile), row: 0, rows: 0, cols: 0 }
+                    let points = (end - point).min(region.tile);
+                    Tile { point, points, row: 0, rows: 0, cols: 0, whole: None }
                 };
                 self.compute(tile);
                 for store in &region.stores {
@@ -312,6 +325,22 @@ impl<'a> Runner<'a> {
                     continue;
                 }
                 match step.op {
+                    StepOp::Past { rows, offset } => {
+                        for i in 0..tile.rows {
+                            let seen = ((tile.row + i) % rows) as isize + offset + 1;
+                            let seen = seen.clamp(0, tile.cols as isize) as usize;
+                            let row = out.add(i * tile.cols);
+                            row.write_bytes(1, seen);
+                            row.add(seen).write_bytes(0, tile.cols - seen);
+                        }
+                    }
+                    StepOp::Iota { inner, extent } if tile.whole.is_some() && step.level == Level::Full => {
+                        let (all, width) = (tile.whole.unwrap_or(tile.cols), step.out_dtype.size());
+                        for i in 0..tile.rows {
+                            let (start, out) = ((tile.row + i) * all, out.add(i * tile.cols * width));
+                            lanes::iota(step.out_dtype, start, inner, extent, out, tile.cols);
+                        }
+                    }
                     StepOp::Iota { inner, extent } => {
                         let start = tile.start(step.level);
                         lanes::iota(step.out_dtype, start, inner, extent, out, tile.count(step.level));
@@ -351,6 +380,10 @@ impl<'a> Runner<'a> {
     /// # Safety
     /// As for [`tile`](Self::tile).
     unsafe fn load(&mut self, load: &Load, tile: Tile) {
+        if let Some(all) = tile.whole.filter(|_| load.level == Level::Full) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.load_rows(load, tile, all) };
+        }
         let (start, n) = (tile.start(load.level), tile.count(load.level));
         // SAFETY: the view stays inside its buffer for every point of the domain.
         unsafe {
@@ -373,6 +406,43 @@ impl<'a> Runner<'a> {
                     let out = self.scratch.add(load.tile);
                     self.pointers[load.slot] = out;
                     strided::gather(base, view, load.width, start, n, out);
+                }
+            }
+        }
+    }
+}
+
+impl Runner<'_> {
+    /// The first columns of rows that have `all` of them, unless the value has no others.
+    ///
+    /// # Safety
+    /// As for [`tile`](Self::tile).
+    unsafe fn load_rows(&mut self, load: &Load, tile: Tile, all: usize) {
+        let local = matches!(load.place, Place::Local(_));
+        // SAFETY: the view stays inside its buffer for every point of the domain; the load has a tile of its own.
+        unsafe {
+            let base = self.memory.at(load.place).offset(load.offset);
+            if matches!(load.mode, Mode::Splat) {
+                return;
+            }
+            if local && matches!(load.mode, Mode::Direct) {
+                self.pointers[load.slot] = base.add(tile.point * load.width).cast_mut();
+                return;
+            }
+            let out = self.scratch.add(load.tile);
+            self.pointers[load.slot] = out;
+            for i in 0..tile.rows {
+                let (start, out) = ((tile.row + i) * all, out.add(i * tile.cols * load.width));
+                match &load.mode {
+                    Mode::Splat => {}
+                    Mode::Direct => {
+                        let bytes = tile.cols * load.width;
+                        std::ptr::copy_nonoverlapping(base.add(start * load.width), out, bytes);
+                    }
+                    Mode::Bits(first) => {
+                        bits::unpack(self.memory.at(load.place), first + start, out, tile.cols)
+                    }
+                    Mode::Strided(view) => strided::gather(base, view, load.width, start, tile.cols, out),
                 }
             }
         }

@@ -53,7 +53,7 @@ impl Attention {
         let (q, k, v) = (qkv.index(0, 0), qkv.index(0, 1), qkv.index(0, 2));
         let mut scores = q.matmul(&k.t()) * (size as f64).sqrt().recip();
         if self.causal {
-            let past = Tensor::iota([t, t], 0, DType::I64).greater_equal(Tensor::iota([t, t], 1, DType::I64));
+            let past = Tensor::iota([t, 1], 0, DType::I64).greater_equal(Tensor::iota([1, t], 1, DType::I64));
             scores = past.select(&scores, f64::NEG_INFINITY);
         }
         let mixed = scores.softmax(-1).matmul(&v);

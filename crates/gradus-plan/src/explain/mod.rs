@@ -245,10 +245,11 @@ impl Plan {
                 let batch = if batch > 1 { format!("{batch} of ") } else { String::new() };
                 format!("{batch}{m}×{inner} · {inner}×{n}")
             }
-            Work::Slabs(s) if s.block < s.rows => {
-                format!("{} of {} rows, {} at once", s.count, s.rows, s.block)
+            Work::Slabs(s) => {
+                let blocks = if s.block < s.rows { format!(", {} at once", s.block) } else { String::new() };
+                let unseen = if s.unseen.is_some() { ", without what a mask leaves out" } else { "" };
+                format!("{} of {} rows{blocks}{unseen}", s.count, s.rows)
             }
-            Work::Slabs(s) => format!("{} of {} rows", s.count, s.rows),
             _ => kernel.writes.iter().map(|&v| self.graph().ty(v).to_string()).collect::<Vec<_>>().join(" "),
         }
     }

@@ -18,7 +18,7 @@ use gradus_core::ops::{Op, ReduceKind};
 use gradus_core::{DType, Graph, Result, Shape, Var};
 use smallvec::{SmallVec, smallvec};
 
-use crate::kernel::{Assemble, Domain, Kernel, Level, Part, SHORT_ROW, Work};
+use crate::kernel::{Assemble, Domain, Kernel, LONG_ROW, Level, MANY_ROWS, Part, SHORT_ROW, Work};
 use crate::{Options, Plan, View};
 use group::{Body, Groups};
 pub use order::{ROW_CHUNK, column_chunk};
@@ -60,7 +60,9 @@ pub(crate) fn reduction_domain(shape: &Shape, axes: &[usize]) -> Option<Domain> 
     let reduced = shape[first..=last].iter().product();
     let inner: usize = shape[last + 1..].iter().product();
     Some(match inner {
-        1 if reduced <= SHORT_ROW => Domain::Rows { rows: outer, cols: reduced },
+        1 if reduced <= SHORT_ROW || (reduced <= LONG_ROW && outer >= MANY_ROWS) => {
+            Domain::Rows { rows: outer, cols: reduced }
+        }
         1 => Domain::LongRows { rows: outer, cols: reduced },
         _ => Domain::Columns { outer, reduced, inner },
     })

@@ -3,9 +3,10 @@
 //! A product of a `T × d` and a `d × T` matrix has `T / 2d` times as many elements as both. Kept between the halves,
 //! it and what is made of it element by element would be most of the memory of the step, and would have to be written
 //! out and read back where otherwise they live in cache only ([slab by slab](crate::kernel::Slabs)). So such products
-//! may be computed again, and keeping such values is dear.
+//! may be computed again, and keeping such values is dear. Where a softmax follows, that pays as soon as they are no
+//! smaller than what they are made of.
 
-use gradus_core::ops::Op;
+use gradus_core::ops::{Op, ReduceKind};
 use gradus_core::{Graph, Var};
 
 use super::boundary::definitions;
@@ -27,14 +28,43 @@ pub(super) fn products(graph: &Graph) -> Vec<bool> {
             other => return other.is_some(),
         }
     };
-    let expands = |eqn: &gradus_core::graph::Eqn| {
-        let Op::Dot(dot) = &eqn.op else { return false };
+    // How many times as large as its operands a product is, if it may be one of scores.
+    let grows = |eqn: &gradus_core::graph::Eqn| {
+        let Op::Dot(dot) = &eqn.op else { return None };
         let bytes = |v: Var| graph.ty(v).bytes();
         let operands: usize = eqn.inputs.iter().map(|&v| bytes(v)).sum();
         let batched = dot.lhs_batch.iter().any(|&a| graph.ty(eqn.inputs[0]).shape[a] > 1);
-        bytes(eqn.outputs[0]) >= EXPANDS * operands && (batched || eqn.inputs.iter().all(|&v| computed(v)))
+        let scores = batched || eqn.inputs.iter().all(|&v| computed(v));
+        Some((bytes(eqn.outputs[0]) / operands.max(1), batched)).filter(|_| scores)
     };
-    graph.eqns().iter().map(expands).collect()
+    let mut expands: Vec<bool> = Vec::with_capacity(graph.eqns().len());
+    // For each value, the product that it is made of element by element.
+    let mut of: Vec<Option<usize>> = vec![None; graph.types().len()];
+    for (i, eqn) in graph.eqns().iter().enumerate() {
+        let grown = grows(eqn);
+        expands.push(grown.is_some_and(|(times, _)| times >= EXPANDS));
+        let out = eqn.outputs[0];
+        let size = |v: Var| graph.ty(v).shape.size();
+        match &eqn.op {
+            Op::Dot(_) if grown.is_some_and(|(times, batched)| batched && times >= 1) => {
+                of[out.index()] = Some(i)
+            }
+            Op::Reduce(reduce) if reduce.kind == ReduceKind::Max => {
+                // The largest of a row, as in a softmax.
+                let x = eqn.inputs[0];
+                let rows = reduce.axes[..] == [graph.ty(x).shape.rank().wrapping_sub(1)];
+                if let Some(product) = of[x.index()].filter(|_| rows) {
+                    expands[product] = true;
+                }
+            }
+            op if is_elementwise(op) => {
+                let same = eqn.inputs.iter().filter(|v| size(**v) == size(out));
+                of[out.index()] = same.filter_map(|v| of[v.index()]).min();
+            }
+            _ => {}
+        }
+    }
+    expands
 }
 
 /// For each value, whether it is the result of such a product, or as large and made of one element by element.

@@ -10,18 +10,21 @@
 //! and dropout between the products, and other chains of batched products all take part. What is computed for an
 //! element does not change; only sums over rows are added up by blocks, whose size depends on shapes alone.
 
-use std::collections::BinaryHeap;
+mod order;
+mod packing;
+mod past;
+mod unseen;
+mod write;
 
-use gradus_core::{Graph, Type, Var};
+use gradus_core::{Graph, Var};
 use smallvec::SmallVec;
 
 use super::order::dedup;
 use super::{Fused, Source};
-use crate::arena::{self, Block};
-use crate::kernel::{Along, Domain, Kernel, Level, Local, Product, Region, SlabPart, Slabs, Work};
-use crate::plan::kernel_seconds;
+use crate::Options;
+use crate::kernel::{Along, Domain, Kernel, Level, Product, Work};
 use crate::view::Dim;
-use crate::{ALIGN, Needs, Options};
+use past::Masks;
 
 /// Bytes of a block of the widest value: a few of them stay in a second-level cache.
 const BLOCK: usize = 512 * 1024;
@@ -51,7 +54,7 @@ struct Group {
 
 struct Finder<'a> {
     graph: &'a Graph,
-    kernels: &'a [Kernel],
+    kernels: Vec<Kernel>,
     /// The kernel that writes a value, if it is the only one.
     writer: Vec<Option<usize>>,
     /// For each kernel, the kernels it comes after.
@@ -68,26 +71,44 @@ pub(super) fn group(graph: &Graph, fused: &mut Fused, options: &Options) {
     if !fused.kernels.iter().any(opens) {
         return;
     }
-    let mut finder = Finder::new(graph, &fused.kernels);
-    for k in 0..fused.kernels.len() {
+    let mut finder = Finder::new(graph, std::mem::take(&mut fused.kernels));
+    for k in 0..finder.kernels.len() {
         finder.kernel(k);
     }
+    finder.groups.retain(|g| !g.dead && g.members.len() > 1);
     let mut needed = vec![false; graph.types().len()];
     for v in graph.outputs() {
         if let Source::View(root, _) = &fused.sources[v.index()] {
             needed[root.index()] = true;
         }
     }
-    let mut made: Vec<(Vec<usize>, Kernel)> = Vec::new();
-    for group in finder.groups.iter().filter(|g| !g.dead && g.members.len() > 1) {
-        if let Some(kernel) = finder.written(group, &needed, options) {
-            made.push((group.members.clone(), kernel));
-        }
-    }
+    finder.make_masks(&needed);
+    let made: Vec<(Vec<usize>, Kernel)> = finder
+        .groups
+        .iter()
+        .filter_map(|group| Some((group.members.clone(), finder.written(group, &needed, options)?)))
+        .collect();
+    fused.kernels = finder.kernels;
     if !made.is_empty() {
-        let kernels = std::mem::take(&mut fused.kernels);
-        fused.kernels = ordered(kernels, made);
+        fused.kernels = order::ordered(std::mem::take(&mut fused.kernels), made);
     }
+    drop_unread(&mut fused.kernels, needed);
+}
+
+/// Leaves out the regions that nobody reads from: those of masks that groups make themselves.
+fn drop_unread(kernels: &mut Vec<Kernel>, mut read: Vec<bool>) {
+    let stays: Vec<bool> = (kernels.iter().rev())
+        .map(|kernel| {
+            let stays =
+                !matches!(kernel.work, Work::Region(_)) || kernel.writes.iter().any(|v| read[v.index()]);
+            if stays {
+                kernel.reads.iter().for_each(|v| read[v.index()] = true);
+            }
+            stays
+        })
+        .collect();
+    let mut stays = stays.into_iter().rev();
+    kernels.retain(|_| stays.next().unwrap_or(true));
 }
 
 /// The space of a group that a product opens.
@@ -99,7 +120,7 @@ fn opened(p: &Product) -> Option<Space> {
 }
 
 impl<'a> Finder<'a> {
-    fn new(graph: &'a Graph, kernels: &'a [Kernel]) -> Self {
+    fn new(graph: &'a Graph, kernels: Vec<Kernel>) -> Self {
         let n = graph.types().len();
         let mut writers: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); n];
         let mut after: Vec<Vec<u64>> = Vec::with_capacity(kernels.len());
@@ -115,12 +136,12 @@ impl<'a> Finder<'a> {
         let only = |w: SmallVec<[usize; 1]>| if let [k] = w[..] { Some(k) } else { None };
         Finder {
             graph,
-            kernels,
             writer: writers.into_iter().map(only).collect(),
             after,
             group_of: vec![None; kernels.len()],
             along: vec![Along::Rows; kernels.len()],
             groups: Vec::new(),
+            kernels,
         }
     }
 
@@ -130,11 +151,18 @@ impl<'a> Finder<'a> {
         if !matches!(kernel.work, Work::Product(_) | Work::Region(_)) {
             return;
         }
+        let (stage, opens) = (
+            kernel.stage,
+            match &kernel.work {
+                Work::Product(p) => opened(p),
+                _ => None,
+            },
+        );
         let mut near: Vec<usize> = kernel
             .reads
             .iter()
             .filter_map(|v| self.group_of[self.writer[v.index()]?])
-            .filter(|&g| self.groups[g].stage == kernel.stage)
+            .filter(|&g| self.groups[g].stage == stage)
             .collect();
         near.sort_unstable();
         near.dedup();
@@ -147,11 +175,38 @@ impl<'a> Finder<'a> {
                 return;
             }
         }
-        if let Work::Product(p) = &kernel.work
-            && let Some(space) = opened(p)
-        {
+        if let Some(space) = opens {
             self.group_of[k] = Some(self.groups.len());
-            self.groups.push(Group { stage: kernel.stage, space, members: vec![k], dead: false });
+            self.groups.push(Group { stage, space, members: vec![k], dead: false });
+        }
+    }
+
+    /// Lets the regions of groups make the masks that the graph tells, so that nobody has to store them.
+    fn make_masks(&mut self, needed: &[bool]) {
+        let masks = Masks::new(self.graph);
+        let mut changed = Vec::new();
+        for group in &self.groups {
+            let Space { count, rows, .. } = group.space;
+            for &m in &group.members {
+                let Work::Region(region) = &self.kernels[m].work else { continue };
+                if let Some(region) = masks.made_inside(region, count * rows, rows) {
+                    self.kernels[m].reads = dedup(region.loads.iter().map(|l| l.value)).into_iter().collect();
+                    self.kernels[m].work = Work::Region(region);
+                    changed.push(m);
+                }
+            }
+        }
+        let mut read = needed.to_vec();
+        self.kernels.iter().flat_map(|k| &k.reads).for_each(|v| read[v.index()] = true);
+        for m in changed {
+            let kernel = &mut self.kernels[m];
+            if let Work::Region(region) = &mut kernel.work {
+                let stored = region.stores.len();
+                region.stores.retain(|s| read[s.value.index()]);
+                if region.stores.len() < stored {
+                    kernel.writes.retain(|v| read[v.index()]);
+                }
+            }
         }
     }
 
@@ -307,220 +362,5 @@ impl<'a> Finder<'a> {
         } else {
             Some(width)
         }
-    }
-
-    /// The group as one kernel; `None` where that gains nothing.
-    fn written(&self, group: &Group, needed: &[bool], options: &Options) -> Option<Kernel> {
-        let Space { count, rows, .. } = group.space;
-        let member = |k: usize| group.members.contains(&k);
-        let parts: Vec<&Kernel> = group.members.iter().map(|&m| &self.kernels[m]).collect();
-        let mut read_outside = vec![false; self.graph.types().len()];
-        for kernel in self.kernels.iter().enumerate().filter(|(k, _)| !member(*k)).map(|(_, kernel)| kernel) {
-            kernel.reads.iter().for_each(|v| read_outside[v.index()] = true);
-        }
-        let stays = |v: Var| {
-            !needed[v.index()] && !read_outside[v.index()] && self.writer[v.index()].is_some_and(member)
-        };
-        let made: Vec<Var> = parts.iter().flat_map(|k| k.writes.iter().copied()).collect();
-        let locals: Vec<Var> = made.iter().copied().filter(|&v| stays(v)).collect();
-        let bytes = |v: Var| self.graph.ty(v).bytes();
-        let inside: usize = locals.iter().map(|&v| bytes(v)).sum();
-        let reads = dedup(parts.iter().flat_map(|k| k.reads.iter().copied()).filter(|v| !made.contains(v)));
-        let writes = dedup(made.iter().copied().filter(|v| !locals.contains(v)));
-        let outside: usize = reads.iter().chain(&writes).map(|&v| bytes(v)).sum();
-        let products = |k: &&&Kernel| matches!(k.work, Work::Product(_));
-        let flops: f64 = parts.iter().map(|k| k.flops).sum();
-        let multiplying: f64 =
-            parts.iter().filter(products).map(|k| kernel_seconds(true, k.flops, 0.0)).sum();
-        // Written once, read once at least; with batch axes a tenth of the time is worth it.
-        let saved = kernel_seconds(false, 0.0, 2.0 * inside as f64);
-        let worth = match count {
-            1 => inside > 4 * outside && inside >= 8 * LEAST_BYTES,
-            _ => saved * 10.0 >= multiplying || inside > 2 * outside,
-        };
-        if inside < LEAST_BYTES || !worth {
-            return None;
-        }
-        let row_bytes = |v: Var| bytes(v) / (count * rows);
-        let widest = locals.iter().map(|&v| row_bytes(v)).max()?.max(1);
-        let most = (BLOCK / widest / LEAST_ROWS * LEAST_ROWS).max(LEAST_ROWS);
-        let block = rows.div_ceil(rows.div_ceil(most));
-        let (locals, in_place, scratch) = self.laid_out(&parts, &locals, &row_bytes, block);
-        let slab_parts: Vec<SlabPart> = group
-            .members
-            .iter()
-            .map(|&m| SlabPart { work: self.kernels[m].work.clone(), along: self.along[m] })
-            .collect();
-        let adds = slab_parts.iter().any(|p| p.along == Along::Inner);
-        let tasks = if adds { count } else { count * rows.div_ceil(block) };
-        let workers = options.workers.clamp(1, tasks);
-        let last = parts[parts.len() - 1];
-        let work = Work::Slabs(Slabs {
-            count,
-            rows,
-            block,
-            parts: slab_parts,
-            locals,
-            in_place,
-            seconds: multiplying + kernel_seconds(false, flops - multiplying / 6e-12, 0.0),
-            scratch,
-            workers,
-        });
-        let types = |vars: &[Var]| vars.iter().map(|&v| self.graph.ty(v).clone()).collect::<Vec<Type>>();
-        let needs = (options.needs)(&work, &types(&reads), &types(&writes));
-        let workspace = workers * scratch;
-        Some(Kernel {
-            reads,
-            writes: writes.into_iter().collect(),
-            workspace,
-            needs: Needs { workspace, ..needs },
-            workspace_at: 0,
-            stage: group.stage,
-            eqns: parts.iter().flat_map(|k| k.eqns.iter().copied()).collect(),
-            flops,
-            bytes: outside as f64,
-            site: last.site.clone(),
-            work,
-        })
-    }
-
-    /// Places for local values in the scratch memory of a worker, those written over others, and the bytes of it all.
-    fn laid_out(
-        &self,
-        parts: &[&Kernel],
-        values: &[Var],
-        row_bytes: &impl Fn(Var) -> usize,
-        block: usize,
-    ) -> (Vec<Local>, Vec<(Var, Var)>, usize) {
-        let n = self.graph.types().len();
-        let mut last = vec![0; n];
-        for (i, part) in parts.iter().enumerate() {
-            part.reads.iter().chain(&part.writes).for_each(|v| last[v.index()] = i);
-        }
-        let mut blocks: Vec<Block> = Vec::new();
-        let mut block_of = vec![None; n];
-        let mut in_place = Vec::new();
-        for (i, part) in parts.iter().enumerate() {
-            let free = |read: Var, written: Var| {
-                values.contains(&read) && values.contains(&written) && last[read.index()] == i
-            };
-            let width = |v: Var| self.graph.ty(v).dtype.size();
-            for (written, read) in arena::in_place(part, free, width, |v| self.graph.ty(v).bytes()) {
-                if let Some(b) = block_of[read.index()] {
-                    let b: usize = b;
-                    block_of[written.index()] = Some(b);
-                    blocks[b].to = last[written.index()];
-                    in_place.push((written, read));
-                }
-            }
-            for &v in part.writes.iter().filter(|v| values.contains(v)) {
-                if block_of[v.index()].is_none() {
-                    block_of[v.index()] = Some(blocks.len());
-                    let bytes = row_bytes(v) * block;
-                    blocks.push(Block { from: i, to: last[v.index()], bytes, offset: 0 });
-                }
-            }
-        }
-        let scratch = arena::pack(&mut blocks).next_multiple_of(64 * ALIGN);
-        let local = |&v: &Var| Local {
-            value: v,
-            row_bytes: row_bytes(v),
-            offset: block_of[v.index()].map_or(0, |b| blocks[b].offset),
-        };
-        (values.iter().map(local).collect(), in_place, scratch)
-    }
-}
-
-/// The kernels in order, groups at the place of their last member or as soon after as what they read is there.
-fn ordered(kernels: Vec<Kernel>, mut groups: Vec<(Vec<usize>, Kernel)>) -> Vec<Kernel> {
-    loop {
-        // Nodes: groups, then kernels of their own.
-        let mut node_of: Vec<usize> = (0..kernels.len()).map(|k| groups.len() + k).collect();
-        for (g, (members, _)) in groups.iter().enumerate() {
-            members.iter().for_each(|&m| node_of[m] = g);
-        }
-        let nodes = groups.len() + kernels.len();
-        let mut key = vec![0; nodes];
-        let mut waits = vec![0usize; nodes];
-        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes];
-        let mut writers: std::collections::HashMap<Var, SmallVec<[usize; 1]>> = Default::default();
-        for (k, kernel) in kernels.iter().enumerate() {
-            let node = node_of[k];
-            key[node] = k;
-            for &from in kernel.reads.iter().filter_map(|v| writers.get(v)).flatten() {
-                if from != node && !readers[from].contains(&node) {
-                    readers[from].push(node);
-                    waits[node] += 1;
-                }
-            }
-            for v in &kernel.writes {
-                let own = writers.entry(*v).or_default();
-                if !own.contains(&node) {
-                    own.push(node);
-                }
-            }
-        }
-        let mut present: Vec<usize> = node_of.clone();
-        present.sort_unstable();
-        present.dedup();
-        let next = |node: usize| std::cmp::Reverse((kernels[key[node]].stage, key[node], node));
-        let mut ready: BinaryHeap<_> = present.iter().copied().filter(|&n| waits[n] == 0).map(next).collect();
-        let mut order = Vec::with_capacity(present.len());
-        while let Some(std::cmp::Reverse((_, _, node))) = ready.pop() {
-            order.push(node);
-            for &r in &readers[node] {
-                waits[r] -= 1;
-                if waits[r] == 0 {
-                    ready.push(next(r));
-                }
-            }
-        }
-        if order.len() < present.len() {
-            // Two groups wait for one another: the later one is left as it was.
-            let stuck = (0..groups.len()).rev().find(|&g| waits[g] > 0);
-            groups.remove(stuck.expect("kernels alone form no cycle"));
-            continue;
-        }
-        let count = groups.len();
-        let mut of_groups: Vec<Option<Kernel>> = groups.into_iter().map(|(_, kernel)| Some(kernel)).collect();
-        let mut alone: Vec<Option<Kernel>> = kernels.into_iter().map(Some).collect();
-        let taken = order.into_iter().filter_map(|node| {
-            if node < count { of_groups[node].take() } else { alone[node - count].take() }
-        });
-        return taken.collect();
-    }
-}
-
-/// How deep products transpose an operand at once.
-const DEPTH: usize = 512;
-
-impl Slabs {
-    /// Bytes that a worker's products transpose at once, at most.
-    pub fn repacked(&self) -> usize {
-        let one = |p: &SlabPart| match &p.work {
-            Work::Product(product) => {
-                let [m, n, k] = product.size;
-                let own = |extent: usize, along: Along| {
-                    if p.along == along { extent.min(self.block) } else { extent }
-                };
-                // The operand on the side where the result's neighbours are.
-                let (side, stride) = if product.c.2.abs() < product.c.1.abs() {
-                    (own(n, Along::Columns), product.b.2)
-                } else {
-                    (own(m, Along::Rows), product.a.1)
-                };
-                let depth = own(k, Along::Inner).min(DEPTH);
-                if stride == 1 { 0 } else { side.next_multiple_of(16) * depth * product.dtype.size() }
-            }
-            _ => 0,
-        };
-        self.parts.iter().map(one).max().unwrap_or(0)
-    }
-    /// The regions among the parts.
-    pub(crate) fn regions(&self) -> impl Iterator<Item = &Region> {
-        self.parts.iter().filter_map(|p| match &p.work {
-            Work::Region(region) => Some(region),
-            _ => None,
-        })
     }
 }

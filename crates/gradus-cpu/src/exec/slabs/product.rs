@@ -1,0 +1,562 @@
+//! The products of a group, a block at a time.
+//!
+//! The kernel that convolutions use multiplies rows read through offsets by panels of packed columns. Along the rows of
+//! a product the right operand belongs to the whole slab: it is packed when a worker comes to the slab, and all blocks
+//! use it. Over the inner extent the block's part of it is packed, and the left operand, whose rows lie across, is put
+//! in order a few rows at a time.
+
+use std::ops::Range;
+
+use gradus_core::{DType, Var};
+use gradus_plan::kernel::{Along, Product};
+use gradus_plan::{Place, Plan};
+
+use super::Worker;
+use super::room::{TURNED, Turn};
+use crate::conv::{Micro, Task};
+use crate::exec::memory::Memory;
+use crate::exec::product::Operation;
+use crate::exec::versions::{Versioned, best};
+use crate::matmul::Element;
+
+/// The inner dimension is taken in pieces of this many: a piece of a panel stays in the first-level cache.
+const DEPTH: usize = 256;
+
+/// A matrix in memory: its first element, row stride, column stride.
+type Matrix<T> = (*mut T, isize, isize);
+
+/// A product of a group, ready to run.
+pub(super) struct Multiply {
+    operation: Operation,
+    along: Along,
+    strong: bool,
+    sums: Sums,
+    fast: Option<Fast>,
+}
+
+/// The result of a product, for looking at.
+struct Sums {
+    place: Place,
+    offset: isize,
+    /// Rows and columns.
+    size: [usize; 2],
+    strides: (isize, isize),
+    /// Batch axes: extent, stride.
+    batch: Vec<(usize, isize)>,
+    double: bool,
+}
+
+/// The product as the kernel takes it.
+struct Fast {
+    turn: Turn,
+    places: [Place; 3],
+    /// The first elements of A, B and C.
+    offsets: [isize; 3],
+    /// Batch axes: extent, strides of A, B and C.
+    batch: Vec<(usize, [isize; 3])>,
+    /// Which of A, B and C are local values of which only the columns in use exist.
+    narrowed: [bool; 3],
+    double: bool,
+    /// Where its panels are in the worker's room.
+    panels: usize,
+    /// Where its sums are among those of a share of the blocks.
+    sums: usize,
+}
+
+/// A block of rows of a slab.
+#[derive(Clone)]
+pub(super) struct Rows {
+    pub(super) slab: usize,
+    /// The block.
+    pub(super) rows: Range<usize>,
+    /// The first row of the block, counted over all slabs.
+    pub(super) first: usize,
+    /// Columns in use, where not all of them are.
+    pub(super) limit: Option<usize>,
+    /// Whether columns are left out where they can be, which is looked at afterwards.
+    pub(super) narrow: bool,
+    /// Whether no other block of the slab came before.
+    pub(super) begins: bool,
+    /// Where products add up over the blocks, if not in the result.
+    pub(super) sums: Option<*mut u8>,
+}
+
+impl Multiply {
+    pub(super) fn new(
+        p: &Product,
+        along: Along,
+        block: usize,
+        (panels, sums): (usize, usize),
+        plan: &Plan,
+        narrowed: impl Fn(Var) -> bool,
+    ) -> Self {
+        let place = |v| plan.place(v).expect("values that kernels touch have a place");
+        let fast = Turn::of(p, along, block).map(|turn| {
+            let order = if turn.exchanged { [1, 0, 2] } else { [0, 1, 2] };
+            let values = [p.lhs, p.rhs, p.out];
+            let starts = [p.a.0, p.b.0, p.c.0];
+            Fast {
+                places: order.map(|i| place(values[i])),
+                offsets: order.map(|i| starts[i]),
+                batch: p.batch.iter().map(|(n, steps)| (*n, order.map(|i| steps[i]))).collect(),
+                narrowed: order.map(|i| narrowed(values[i])),
+                double: p.dtype == DType::F64,
+                panels,
+                sums,
+                turn,
+            }
+        });
+        let sums = Sums {
+            place: place(p.out),
+            offset: p.c.0,
+            size: [p.size[0], p.size[1]],
+            strides: (p.c.1, p.c.2),
+            batch: p.batch.iter().map(|(n, steps)| (*n, steps[2])).collect(),
+            double: p.dtype == DType::F64,
+        };
+        Multiply { operation: Operation::new(p, plan), along, strong: p.strong, sums, fast }
+    }
+
+    /// Whether the kernel takes it.
+    pub(super) fn fast(&self) -> bool {
+        self.fast.is_some()
+    }
+
+    /// Packs what all blocks of the slab use.
+    ///
+    /// # Safety
+    /// `memory` holds the values.
+    pub(super) unsafe fn pack(&self, memory: &Memory<'_>, slab: usize, worker: &Worker) {
+        let Some(fast) = self.fast.as_ref().filter(|f| f.turn.along == Along::Rows) else { return };
+        // SAFETY: the caller's promise; the worker's room has a place for the panels.
+        unsafe {
+            if fast.double {
+                fast.pack::<f64>(memory, slab, worker);
+            } else {
+                fast.pack::<f32>(memory, slab, worker);
+            }
+        }
+    }
+
+    /// Computes the block's part of the product. Says whether infinities or NaNs in it need another look.
+    ///
+    /// # Safety
+    /// `memory` holds the values; nobody else uses this part of the result; panels were packed.
+    pub(super) unsafe fn run(
+        &self,
+        memory: &Memory<'_>,
+        block: &Rows,
+        careful: bool,
+        worker: &Worker,
+    ) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let slowly =
+                |careful| self.operation.part(memory, block.slab, self.along, block.rows.clone(), careful);
+            let Some(fast) = self.fast.as_ref().filter(|_| !careful) else { return slowly(careful) };
+            let look = self.strong || (block.narrow && fast.consumes());
+            let odd = if fast.double {
+                fast.run::<f64>(memory, block, worker, look)
+            } else {
+                fast.run::<f32>(memory, block, worker, look)
+            };
+            // Alone, such a part is computed once more, with an eye on factors that are zero.
+            odd && (block.narrow || slowly(false))
+        }
+    }
+
+    /// Adds the sums of a share of the blocks to the result.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run); `sums` holds them.
+    pub(super) unsafe fn add_up(&self, memory: &Memory<'_>, slab: usize, sums: *const u8) {
+        let Some(fast) = self.fast.as_ref().filter(|f| f.turn.along == Along::Inner) else { return };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let sums = sums.add(fast.sums);
+            if fast.double {
+                fast.add_up::<f64>(memory, slab, sums.cast());
+            } else {
+                fast.add_up::<f32>(memory, slab, sums.cast());
+            }
+        }
+    }
+
+    /// Whether the sums over all blocks of a slab need another look.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    pub(super) unsafe fn doubtful(&self, memory: &Memory<'_>, slab: usize, narrow: bool) -> bool {
+        let left_out = narrow && self.fast.as_ref().is_some_and(Fast::consumes);
+        if self.along != Along::Inner || !(self.strong || left_out) {
+            return false;
+        }
+        let Sums { place, offset, size, strides: (row, col), batch, double } = &self.sums;
+        let at = offset + steps_to(slab, batch.iter().map(|&(n, step)| (n, step)));
+        let start = memory.at_mut(*place);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if *double {
+                not_finite(*size, (start.cast::<f64>().wrapping_offset(at), *row, *col))
+            } else {
+                not_finite(*size, (start.cast::<f32>().wrapping_offset(at), *row, *col))
+            }
+        }
+    }
+}
+
+/// How far slab `slab` lies from the first one, given extents and steps of the batch axes.
+fn steps_to(slab: usize, batch: impl DoubleEndedIterator<Item = (usize, isize)>) -> isize {
+    let (mut rest, mut offset) = (slab, 0);
+    for (extent, step) in batch.rev() {
+        offset += (rest % extent) as isize * step;
+        rest /= extent;
+    }
+    offset
+}
+
+impl Fast {
+    /// Whether it reads operands of which only some columns exist.
+    fn consumes(&self) -> bool {
+        self.narrowed[0] || self.narrowed[1]
+    }
+
+    /// Operand `i` of a block: where it begins, and its strides.
+    ///
+    /// # Safety
+    /// `memory` holds the values.
+    unsafe fn operand<T>(&self, i: usize, memory: &Memory<'_>, block: &Rows) -> Matrix<T> {
+        let start = memory.at_mut(self.places[i]).cast::<T>();
+        let (mut row, mut col) = self.turn.strides[i];
+        // Which stride the rows of the group run along.
+        let across = match (self.turn.along, i) {
+            (Along::Inner, 0) => true,
+            (Along::Inner, 1) => false,
+            (_, 1) => unreachable!("packed by the slab"),
+            _ => false,
+        };
+        if let Some(limit) = block.limit.filter(|_| self.narrowed[i]) {
+            *(if across { &mut col } else { &mut row }) = limit as isize;
+            return (start.wrapping_add(block.first * limit), row, col);
+        }
+        let step = if across { col } else { row };
+        let along =
+            if self.turn.along == Along::Inner && i == 2 { 0 } else { block.rows.start as isize * step };
+        (start.wrapping_offset(self.batch_offset(i, block.slab) + along), row, col)
+    }
+
+    fn batch_offset(&self, i: usize, slab: usize) -> isize {
+        self.offsets[i] + steps_to(slab, self.batch.iter().map(|(n, steps)| (*n, steps[i])))
+    }
+
+    /// # Safety
+    /// As for [`Multiply::add_up`].
+    unsafe fn add_up<T: Element>(&self, memory: &Memory<'_>, slab: usize, sums: *const T) {
+        let [m, n, _] = self.turn.size;
+        let start = memory.at_mut(self.places[2]).cast::<T>().wrapping_offset(self.batch_offset(2, slab));
+        for i in 0..m {
+            let to = start.wrapping_offset(i as isize * self.turn.strides[2].0);
+            // SAFETY: the caller's promise.
+            unsafe { best(Add { from: sums.add(i * n), to, n }) };
+        }
+    }
+
+    /// # Safety
+    /// As for [`Multiply::pack`].
+    unsafe fn pack<T: Micro + Element>(&self, memory: &Memory<'_>, slab: usize, worker: &Worker) {
+        let [_, n, k] = self.turn.size;
+        let (row, col) = self.turn.strides[1];
+        let start = memory.at_mut(self.places[1]).cast::<T>().wrapping_offset(self.batch_offset(1, slab));
+        // SAFETY: the caller's promise.
+        unsafe { pack(k, n, (start, row, col), worker.room(self.panels)) };
+    }
+
+    /// # Safety
+    /// As for [`Multiply::run`].
+    unsafe fn run<T: Micro + Element + Number>(
+        &self,
+        memory: &Memory<'_>,
+        block: &Rows,
+        worker: &Worker,
+        look: bool,
+    ) -> bool {
+        let [m, n, k] = self.turn.size;
+        let rows = block.rows.len();
+        let used = |which: usize, all: usize| match block.limit {
+            Some(limit) if self.narrowed[which] => limit,
+            _ => all,
+        };
+        // SAFETY: the caller's promise: the block's parts of operands and result are valid, and the worker's room has
+        // what `Room` counted for this product.
+        unsafe {
+            let a = self.operand::<T>(0, memory, block);
+            let c = match block.sums.filter(|_| self.turn.along == Along::Inner) {
+                Some(sums) => (sums.add(self.sums).cast::<T>(), n as isize, 1),
+                None => self.operand::<T>(2, memory, block),
+            };
+            match self.turn.along {
+                Along::Rows => {
+                    let (n, depth) = (used(2, n), used(0, k));
+                    let tables = std::slice::from_raw_parts_mut(worker.tables(), rows + depth);
+                    let (of_rows, inner) = tables.split_at_mut(rows);
+                    count(of_rows, a.1);
+                    count(inner, a.2);
+                    let panels = worker.room::<T>(self.panels).cast_const();
+                    for from in (0..depth).step_by(DEPTH) {
+                        let inner = &inner[from..(from + DEPTH).min(depth)];
+                        for j in (0..n).step_by(T::width()) {
+                            let panel = panels.add(j * k + from * T::width());
+                            let to = (c.0.add(j), c.1 as usize, from > 0);
+                            multiply((a.0, of_rows, inner), panel, (n - j).min(T::width()), to);
+                        }
+                    }
+                    look && not_finite([rows, n], c)
+                }
+                _ => {
+                    let b = self.operand::<T>(1, memory, block);
+                    let (m, n) = (used(0, m), used(1, n));
+                    let panels = worker.block_panels::<T>();
+                    pack(rows, n, b, panels);
+                    let tables = std::slice::from_raw_parts_mut(worker.tables(), TURNED + rows);
+                    let (of_rows, inner) = tables.split_at_mut(TURNED);
+                    count(of_rows, 1);
+                    count(inner, TURNED as isize);
+                    let turned = worker.turned::<T>();
+                    for i in (0..m).step_by(TURNED) {
+                        let some = TURNED.min(m - i);
+                        best(Turned {
+                            from: (a.0.offset(i as isize * a.1), a.1, a.2),
+                            rows: some,
+                            k: rows,
+                            to: turned,
+                        });
+                        for j in (0..n).step_by(T::width()) {
+                            let to = (c.0.offset(i as isize * c.1).add(j), c.1 as usize, !block.begins);
+                            let panel = panels.add(j * rows).cast_const();
+                            multiply((turned, &of_rows[..some], inner), panel, (n - j).min(T::width()), to);
+                        }
+                    }
+                    false
+                }
+            }
+        }
+    }
+}
+
+/// `0, step, 2 step, …`
+fn count(table: &mut [u32], step: isize) {
+    let step = step as u32;
+    table.iter_mut().enumerate().for_each(|(i, at)| *at = i as u32 * step);
+}
+
+/// Rows of `x` times a panel, written to the columns of a result that the panel has, or added there.
+///
+/// # Safety
+/// Everything read is valid, and so are the rows of the result, which are apart from it.
+unsafe fn multiply<T: Micro + Element>(
+    (x, rows, inner): (*const T, &[u32], &[u32]),
+    panel: *const T,
+    columns: usize,
+    (to, stride, add): (*mut T, usize, bool),
+) {
+    let half = T::width() / 2;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if columns == T::width() || columns == half {
+            return T::multiply(&Task::new((x, rows, inner), (panel, columns == half), (to, stride, add)));
+        }
+        // Whole registers elsewhere, of which some columns are copied.
+        let mut tile = [T::ZERO; TILE];
+        for (i, rows) in rows.chunks(TILE / T::width()).enumerate() {
+            let whole = (tile.as_mut_ptr(), T::width(), false);
+            T::multiply(&Task::new((x, rows, inner), (panel, columns < half), whole));
+            for r in 0..rows.len() {
+                let to = to.add((i * (TILE / T::width()) + r) * stride);
+                for j in 0..columns {
+                    let sum = tile[r * T::width() + j];
+                    *to.add(j) = if add { (*to.add(j)).add(sum) } else { sum };
+                }
+            }
+        }
+    }
+}
+
+/// Elements of a tile on the side.
+const TILE: usize = 512;
+
+/// A `k × n` operand in panels, the last one filled up with zeros.
+///
+/// # Safety
+/// `b` is valid for reads, and `to` holds the panels.
+unsafe fn pack<T: Micro + Element>(k: usize, n: usize, b: Matrix<T>, to: *mut T) {
+    let width = T::width();
+    for from in (0..n).step_by(width) {
+        let columns = width.min(n - from);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let panel = Panel {
+                from: (b.0.offset(from as isize * b.2), b.1, b.2),
+                columns,
+                k,
+                to: to.add(from * k),
+                width,
+            };
+            if columns < width {
+                std::slice::from_raw_parts_mut(panel.to, width * k).fill(T::ZERO);
+            }
+            best(panel);
+        }
+    }
+}
+
+/// Some columns of an operand, row after row, `width` elements each.
+struct Panel<T> {
+    from: Matrix<T>,
+    columns: usize,
+    k: usize,
+    to: *mut T,
+    width: usize,
+}
+
+impl<T: Copy> Versioned for Panel<T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        let (start, row, col) = self.from;
+        // SAFETY: the caller's promise.
+        unsafe {
+            if col == 1 {
+                for p in 0..self.k {
+                    let from = start.offset(p as isize * row);
+                    std::ptr::copy_nonoverlapping(from, self.to.add(p * self.width), self.columns);
+                }
+            } else {
+                turn((start, col, row), self.columns, self.k, self.to, self.width);
+            }
+        }
+    }
+}
+
+/// Some rows of an operand: those of a column next to each other, [`TURNED`] elements a column.
+struct Turned<T> {
+    from: Matrix<T>,
+    rows: usize,
+    k: usize,
+    to: *mut T,
+}
+
+impl<T: Copy> Versioned for Turned<T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        let (start, row, col) = self.from;
+        // SAFETY: the caller's promise.
+        unsafe {
+            if row == 1 {
+                for p in 0..self.k {
+                    let from = start.offset(p as isize * col);
+                    std::ptr::copy_nonoverlapping(from, self.to.add(p * TURNED), self.rows);
+                }
+            } else {
+                turn(self.from, self.rows, self.k, self.to, TURNED);
+            }
+        }
+    }
+}
+
+/// `to[p·width + i] = from(i, p)`, eight rows at a time.
+///
+/// # Safety
+/// `from` is valid for reads over `rows` by `k`, `to` for writes of `width · k` elements.
+#[inline(always)]
+unsafe fn turn<T: Copy>(from: Matrix<T>, rows: usize, k: usize, to: *mut T, width: usize) {
+    const EIGHT: usize = 8;
+    let (start, row, col) = from;
+    let whole = rows / EIGHT * EIGHT;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for i in (0..whole).step_by(EIGHT) {
+            let corner = start.offset(i as isize * row);
+            for p in 0..k {
+                let (from, to) = (corner.offset(p as isize * col), to.add(p * width + i));
+                for r in 0..EIGHT {
+                    *to.add(r) = *from.offset(r as isize * row);
+                }
+            }
+        }
+        for i in whole..rows {
+            for p in 0..k {
+                *to.add(p * width + i) = *start.offset(i as isize * row + p as isize * col);
+            }
+        }
+    }
+}
+
+/// `to += from`
+struct Add<T> {
+    from: *const T,
+    to: *mut T,
+    n: usize,
+}
+
+impl<T: Element> Versioned for Add<T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        for i in 0..self.n {
+            // SAFETY: the caller's promise.
+            unsafe { *self.to.add(i) = (*self.to.add(i)).add(*self.from.add(i)) };
+        }
+    }
+}
+
+/// Whether some element is infinite or NaN.
+///
+/// # Safety
+/// The matrix is valid.
+unsafe fn not_finite<T: Number>([m, n]: [usize; 2], (start, row, col): Matrix<T>) -> bool {
+    let (m, n, row, col) = if row == 1 { (n, m, col, row) } else { (m, n, row, col) };
+    // SAFETY: the caller's promise.
+    (0..m as isize).any(|i| unsafe { best(NotFinite { x: start.offset(i * row), n, step: col }) })
+}
+
+/// Numbers that may be infinite.
+trait Number: Copy {
+    /// Whether it is none.
+    fn odd(self) -> bool;
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    fn odd(self) -> bool {
+        !self.is_finite()
+    }
+}
+
+impl Number for f64 {
+    #[inline(always)]
+    fn odd(self) -> bool {
+        !self.is_finite()
+    }
+}
+
+struct NotFinite<T> {
+    x: *const T,
+    n: usize,
+    step: isize,
+}
+
+impl<T: Number> Versioned for NotFinite<T> {
+    type Output = bool;
+    #[inline(always)]
+    unsafe fn run(self) -> bool {
+        // Without an early end, so that the loop over neighbours vectorises.
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.step == 1 {
+                return (0..self.n).fold(false, |seen, i| seen | (*self.x.add(i)).odd());
+            }
+            (0..self.n as isize).any(|i| (*self.x.offset(i * self.step)).odd())
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Groups take their place among the other kernels.
+
+use std::collections::{BinaryHeap, HashMap};
+
+use gradus_core::Var;
+use smallvec::SmallVec;
+
+use crate::kernel::Kernel;
+
+/// The kernels in order, groups at the place of their last member or as soon after as what they read is there.
+pub(super) fn ordered(kernels: Vec<Kernel>, mut groups: Vec<(Vec<usize>, Kernel)>) -> Vec<Kernel> {
+    loop {
+        // Nodes: groups, then kernels of their own.
+        let mut node_of: Vec<usize> = (0..kernels.len()).map(|k| groups.len() + k).collect();
+        for (g, (members, _)) in groups.iter().enumerate() {
+            members.iter().for_each(|&m| node_of[m] = g);
+        }
+        let nodes = groups.len() + kernels.len();
+        let mut key = vec![0; nodes];
+        let mut waits = vec![0usize; nodes];
+        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes];
+        let mut writers: HashMap<Var, SmallVec<[usize; 1]>> = Default::default();
+        for (k, kernel) in kernels.iter().enumerate() {
+            let node = node_of[k];
+            key[node] = k;
+            for &from in kernel.reads.iter().filter_map(|v| writers.get(v)).flatten() {
+                if from != node && !readers[from].contains(&node) {
+                    readers[from].push(node);
+                    waits[node] += 1;
+                }
+            }
+            for v in &kernel.writes {
+                let own = writers.entry(*v).or_default();
+                if !own.contains(&node) {
+                    own.push(node);
+                }
+            }
+        }
+        let mut present: Vec<usize> = node_of.clone();
+        present.sort_unstable();
+        present.dedup();
+        let next = |node: usize| std::cmp::Reverse((kernels[key[node]].stage, key[node], node));
+        let mut ready: BinaryHeap<_> = present.iter().copied().filter(|&n| waits[n] == 0).map(next).collect();
+        let mut order = Vec::with_capacity(present.len());
+        while let Some(std::cmp::Reverse((_, _, node))) = ready.pop() {
+            order.push(node);
+            for &r in &readers[node] {
+                waits[r] -= 1;
+                if waits[r] == 0 {
+                    ready.push(next(r));
+                }
+            }
+        }
+        if order.len() < present.len() {
+            // Two groups wait for one another: the later one is left as it was.
+            let stuck = (0..groups.len()).rev().find(|&g| waits[g] > 0);
+            groups.remove(stuck.expect("kernels alone form no cycle"));
+            continue;
+        }
+        let count = groups.len();
+        let mut of_groups: Vec<Option<Kernel>> = groups.into_iter().map(|(_, kernel)| Some(kernel)).collect();
+        let mut alone: Vec<Option<Kernel>> = kernels.into_iter().map(Some).collect();
+        let taken = order.into_iter().filter_map(|node| {
+            if node < count { of_groups[node].take() } else { alone[node - count].take() }
+        });
+        return taken.collect();
+    }
+}

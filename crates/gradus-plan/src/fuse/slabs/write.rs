@@ -1,0 +1,154 @@
+//! A group written as one kernel: what lives in scratch memory, where, and how many rows go through at once.
+
+use gradus_core::{Type, Var};
+
+use super::unseen::Inside;
+use super::{BLOCK, Finder, Group, LEAST_BYTES, LEAST_ROWS, Space};
+use crate::arena::{self, Block};
+use crate::fuse::order::dedup;
+use crate::kernel::{Along, Kernel, Local, SlabPart, Slabs, Work};
+use crate::plan::kernel_seconds;
+use crate::{ALIGN, Needs, Options};
+
+/// Where columns are left out, slabs are cut into so many blocks, if their rows suffice.
+const CUTS: usize = 8;
+/// The least rows of a block whose sums are added to what is in memory.
+const LEAST_SUMMED: usize = 64;
+
+/// The blocks of a few slabs are dealt out into so many shares in all, where they add up.
+const SHARES: usize = 4;
+
+impl Finder<'_> {
+    /// The group as one kernel; `None` where that gains nothing.
+    pub(super) fn written(&self, group: &Group, needed: &[bool], options: &Options) -> Option<Kernel> {
+        let Space { count, rows, .. } = group.space;
+        let member = |k: usize| group.members.contains(&k);
+        let mut parts: Vec<Kernel> = group.members.iter().map(|&m| self.kernels[m].clone()).collect();
+        let mut read_outside = vec![false; self.graph.types().len()];
+        for kernel in self.kernels.iter().enumerate().filter(|(k, _)| !member(*k)).map(|(_, kernel)| kernel) {
+            kernel.reads.iter().for_each(|v| read_outside[v.index()] = true);
+        }
+        let stays = |v: Var| {
+            !needed[v.index()] && !read_outside[v.index()] && self.writer[v.index()].is_some_and(member)
+        };
+        let made: Vec<Var> = parts.iter().flat_map(|k| k.writes.iter().copied()).collect();
+        let locals: Vec<Var> = made.iter().copied().filter(|&v| stays(v)).collect();
+        let bytes = |v: Var| self.graph.ty(v).bytes();
+        let inside: usize = locals.iter().map(|&v| bytes(v)).sum();
+        let reads = dedup(parts.iter().flat_map(|k| k.reads.iter().copied()).filter(|v| !made.contains(v)));
+        let writes = dedup(made.iter().copied().filter(|v| !locals.contains(v)));
+        let outside: usize = reads.iter().chain(&writes).map(|&v| bytes(v)).sum();
+        let products = |k: &&Kernel| matches!(k.work, Work::Product(_));
+        let flops: f64 = parts.iter().map(|k| k.flops).sum();
+        let multiplying: f64 =
+            parts.iter().filter(products).map(|k| kernel_seconds(true, k.flops, 0.0)).sum();
+        // Written once, read once at least; with batch axes a tenth of the time is worth it.
+        let saved = kernel_seconds(false, 0.0, 2.0 * inside as f64);
+        let worth = match count {
+            1 => inside > 4 * outside && inside >= 8 * LEAST_BYTES,
+            _ => saved * 10.0 >= multiplying || inside > 2 * outside,
+        };
+        if inside < LEAST_BYTES || !worth {
+            return None;
+        }
+        let along: Vec<Along> = group.members.iter().map(|&m| self.along[m]).collect();
+        let inside = Inside { graph: self.graph, all: count * rows, rows, locals: &locals };
+        let unseen = inside.unseen(&mut parts, &along);
+        let row_bytes = |v: Var| bytes(v) / (count * rows);
+        let widest = locals.iter().map(|&v| row_bytes(v)).max()?.max(1);
+        let adds = along.contains(&Along::Inner);
+        let least = if adds { LEAST_SUMMED } else { LEAST_ROWS };
+        let mut most = (BLOCK / widest / LEAST_ROWS * LEAST_ROWS).max(least);
+        if unseen.is_some() {
+            most = most.min(rows.div_ceil(CUTS).next_multiple_of(8).max(LEAST_ROWS));
+        }
+        let block = rows.div_ceil(rows.div_ceil(most));
+        let (locals, in_place, scratch) = self.laid_out(&parts, &locals, &row_bytes, block);
+        let slab_parts: Vec<SlabPart> =
+            parts.iter().zip(&along).map(|(p, &along)| SlabPart { work: p.work.clone(), along }).collect();
+        let blocks = rows.div_ceil(block);
+        let shares = if adds { (SHARES / count).clamp(1, (blocks / 2).max(1)) } else { 1 };
+        let tasks = count * if adds { shares } else { blocks };
+        // What is left out costs nothing.
+        let used = unseen.as_ref().map_or(1.0, |u| u.used(rows, block));
+        let (flops, multiplying) = (flops * used, multiplying * used);
+        let workers = options.workers.clamp(1, tasks);
+        let last = &parts[parts.len() - 1];
+        let work = Work::Slabs(Slabs {
+            count,
+            rows,
+            block,
+            parts: slab_parts,
+            locals,
+            in_place,
+            seconds: multiplying + kernel_seconds(false, flops - multiplying / 6e-12, 0.0),
+            scratch,
+            workers,
+            shares,
+            unseen,
+        });
+        let types = |vars: &[Var]| vars.iter().map(|&v| self.graph.ty(v).clone()).collect::<Vec<Type>>();
+        let needs = (options.needs)(&work, &types(&reads), &types(&writes));
+        // Beside the scratch of local values, what the back end wants for all workers.
+        let workspace = workers * scratch + needs.workspace;
+        Some(Kernel {
+            reads,
+            writes: writes.into_iter().collect(),
+            workspace,
+            needs: Needs { workspace, ..needs },
+            workspace_at: 0,
+            stage: group.stage,
+            eqns: parts.iter().flat_map(|k| k.eqns.iter().copied()).collect(),
+            flops,
+            bytes: outside as f64,
+            site: last.site.clone(),
+            work,
+        })
+    }
+
+    /// Places for local values in the scratch memory of a worker, those written over others, and the bytes of it all.
+    fn laid_out(
+        &self,
+        parts: &[Kernel],
+        values: &[Var],
+        row_bytes: &impl Fn(Var) -> usize,
+        block: usize,
+    ) -> (Vec<Local>, Vec<(Var, Var)>, usize) {
+        let n = self.graph.types().len();
+        let mut last = vec![0; n];
+        for (i, part) in parts.iter().enumerate() {
+            part.reads.iter().chain(&part.writes).for_each(|v| last[v.index()] = i);
+        }
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut block_of = vec![None; n];
+        let mut in_place = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let free = |read: Var, written: Var| {
+                values.contains(&read) && values.contains(&written) && last[read.index()] == i
+            };
+            let width = |v: Var| self.graph.ty(v).dtype.size();
+            for (written, read) in arena::in_place(part, free, width, |v| self.graph.ty(v).bytes()) {
+                if let Some(b) = block_of[read.index()] {
+                    let b: usize = b;
+                    block_of[written.index()] = Some(b);
+                    blocks[b].to = last[written.index()];
+                    in_place.push((written, read));
+                }
+            }
+            for &v in part.writes.iter().filter(|v| values.contains(v)) {
+                if block_of[v.index()].is_none() {
+                    block_of[v.index()] = Some(blocks.len());
+                    let bytes = row_bytes(v) * block;
+                    blocks.push(Block { from: i, to: last[v.index()], bytes, offset: 0 });
+                }
+            }
+        }
+        let scratch = arena::pack(&mut blocks).next_multiple_of(64 * ALIGN);
+        let local = |&v: &Var| Local {
+            value: v,
+            row_bytes: row_bytes(v),
+            offset: block_of[v.index()].map_or(0, |b| blocks[b].offset),
+        };
+        (values.iter().map(local).collect(), in_place, scratch)
+    }
+}
