@@ -75,7 +75,7 @@ const LINE: usize = 16;
 
 enum Part {
     Region(Box<Stretch>),
-    Product(Multiply),
+    Product(Box<Multiply>),
 }
 
 /// A region among the parts.
@@ -148,14 +148,14 @@ impl Ready {
         };
         let part = |(i, part): (usize, &gradus_plan::kernel::SlabPart)| match &part.work {
             Work::Region(r) => region(r),
-            Work::Product(p) => Part::Product(Multiply::new(
+            Work::Product(p) => Part::Product(Box::new(Multiply::new(
                 p,
                 part.along,
                 slabs.block,
                 (room.panels[i], room.sums[i]),
                 plan,
                 narrowed,
-            )),
+            ))),
             _ => unreachable!("groups consist of regions and products"),
         };
         let parts: Vec<Part> = slabs.parts.iter().enumerate().map(part).collect();
@@ -229,11 +229,11 @@ impl Ready {
             });
         };
         let blocks = self.rows.div_ceil(self.block);
-        // SAFETY (all three): the caller's promise; each worker has its own scratch, and tasks write disjoint parts.
         if !self.adds_up {
             deal(self.count * blocks, &|i, worker| {
                 // The last blocks of a slab, which may have the most columns, come first.
                 let from = (blocks - 1 - i % blocks) * self.block;
+                // SAFETY: the caller's promise; each worker has its own scratch, and tasks write disjoint parts.
                 unsafe { self.through((i / blocks, from), way, (true, None), memory, worker) }
             });
             return doubt.into_inner();
@@ -241,8 +241,10 @@ impl Ready {
         deal(self.count * self.shares, &|i, worker| {
             let (slab, share) = (i / self.shares, i % self.shares);
             let sums = self.room.of_share(room.at(0), slab, share, self.shares);
+            // SAFETY: as above.
             unsafe { self.share(slab, (share, self.shares), sums, way, memory, worker) }
         });
+        // SAFETY: as above.
         deal(self.count, &|slab, worker| unsafe { self.settle(slab, room.at(0), way, memory, worker) });
         doubt.into_inner()
     }
