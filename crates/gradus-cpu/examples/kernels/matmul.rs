@@ -1,4 +1,4 @@
-//! Matrix products beside the underlying serial kernel called once for the whole product.
+//! Matrix products beside the serial kernel of the `gemm` crate, called once for the whole product.
 
 use gemm_common::Parallelism;
 use gradus_cpu::Pool;
@@ -7,7 +7,7 @@ use gradus_cpu::matmul::{Layout, MatMul};
 use crate::timing::median_ns;
 
 /// Sizes `m, n, k` with whether A and B are stored transposed.
-const CASES: [(usize, usize, usize, bool, bool); 17] = [
+const CASES: [(usize, usize, usize, bool, bool); 22] = [
     (16, 16, 16, false, false),
     (32, 32, 32, false, false),
     (64, 64, 64, false, false),
@@ -23,14 +23,19 @@ const CASES: [(usize, usize, usize, bool, bool); 17] = [
     (1024, 512, 784, false, false),
     (4096, 1024, 1024, false, false),
     (2048, 1024, 256, false, false),
+    (2048, 256, 1024, false, false),
+    (2048, 1024, 256, false, true),
+    (2048, 256, 1024, false, true),
+    (256, 1024, 2048, true, false),
     (1024, 256, 2048, true, false),
+    (1024, 1024, 4096, true, false),
     (1, 4096, 4096, false, false),
 ];
 
-/// Prints GFLOP/s on one thread, on all, and of the bare kernel.
+/// Prints GFLOP/s on one thread, on all, and of `gemm`.
 pub fn report(pool: &Pool) {
     let one = Pool::serial();
-    println!("matmul  f32 m n k (A, B transposed)        bare   1 thread        all   GFLOP/s   blocks");
+    println!("matmul  f32 m n k (A, B transposed)        gemm   1 thread        all   GFLOP/s   blocks");
     for (m, n, k, ta, tb) in CASES {
         let a: Vec<f32> = (0..m * k).map(|i| (i % 17) as f32 - 8.0).collect();
         let b: Vec<f32> = (0..k * n).map(|i| (i % 13) as f32 - 6.0).collect();
@@ -38,7 +43,7 @@ pub fn report(pool: &Pool) {
         let la = if ta { Layout::column_major(m) } else { Layout::row_major(k) };
         let lb = if tb { Layout::column_major(k) } else { Layout::row_major(n) };
         let product = MatMul::new(m, n, k, la, lb, Layout::row_major(n));
-        let bare = median_ns(|| {
+        let gemm = median_ns(|| {
             // SAFETY: the strides are those of the three vectors; C is computed transposed, as the kernels like it.
             unsafe {
                 gemm_f32::gemm::f32::get_gemm_fn()(
@@ -75,7 +80,7 @@ pub fn report(pool: &Pool) {
             k,
             flag(ta),
             flag(tb),
-            rate(bare),
+            rate(gemm),
             rate(serial),
             rate(all),
             product.blocks().tasks(),
