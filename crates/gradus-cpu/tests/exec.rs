@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gradus_core::ops::*;
 use gradus_core::transforms::{jvp, value_and_grad, vmap};
-use gradus_core::{Array, Binary, Builder, DType, Graph, Type, Unary, Var, interpret};
+use gradus_core::{Array, Binary, Builder, DType, Graph, Shape, Type, Unary, Var, interpret};
 use gradus_cpu::Pool;
 use gradus_cpu::exec::Executable;
 use gradus_plan::{Options, plan};
@@ -101,6 +101,124 @@ fn derivatives_of_random_programs_equal_the_interpreter() {
         let batched = vmap(&graph, &vec![true; args.len()], 3).unwrap();
         let args = arguments(&batched, seed);
         check(&batched, &args, 1e-9);
+    }
+}
+
+/// Steps that are run as one have the bits they have apart: a part that is a result, too, is a step of its own.
+#[test]
+fn chains_have_the_bits_of_their_steps() {
+    type Chain = fn(&mut Builder, &[Var]) -> Vec<Var>;
+    fn two(b: &mut Builder, op: impl Into<Op>, x: Var, y: Var) -> Var {
+        b.emit1(op, &[x, y]).unwrap()
+    }
+    // Each gives every value on the way, the last one last.
+    let chains: [Chain; 7] = [
+        |b, a| {
+            let (x, y) = (two(b, Binary::Mul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
+            vec![x, y, two(b, Binary::Add, x, y)]
+        },
+        |b, a| {
+            let (x, y) = (two(b, Binary::Mul, a[0], a[1]), b.emit1(Unary::Powi(2), &[a[2]]).unwrap());
+            let z = two(b, Binary::Mul, a[3], y);
+            vec![x, y, z, two(b, Binary::Add, z, x)]
+        },
+        |b, a| {
+            let (x, y) = (two(b, Binary::Mul, a[0], a[1]), two(b, Binary::Div, a[2], a[3]));
+            let root = b.emit1(Unary::Sqrt, &[y]).unwrap();
+            let under = two(b, Binary::Add, a[3], root);
+            let over = two(b, Binary::Div, x, under);
+            vec![x, y, root, under, over, two(b, Binary::Sub, a[1], over)]
+        },
+        |b, a| {
+            let x = two(b, Binary::Sub, a[0], a[1]);
+            vec![x, b.emit1(Unary::Exp, &[x]).unwrap()]
+        },
+        |b, a| {
+            let x = two(b, Binary::Mul, a[0], a[1]);
+            vec![x, b.emit1(Unary::Exp, &[x]).unwrap()]
+        },
+        |b, a| {
+            let x = two(b, Binary::Mul, a[0], a[0]);
+            let y = two(b, Binary::Mul, a[1], x);
+            vec![x, y, b.emit1(Unary::Exp, &[y]).unwrap()]
+        },
+        |b, a| {
+            let x = two(b, Binary::Mul, a[0], a[1]);
+            vec![x, b.emit1(Unary::Erf, &[x]).unwrap()]
+        },
+    ];
+    for dtype in [DType::F32, DType::F64] {
+        for (i, chain) in chains.iter().enumerate() {
+            // Whole vectors and a rest; one operand is the same for all points, in one of the forms.
+            for scalar in 0..5 {
+                let n = 1003;
+                let inputs: Vec<Type> = (0..4)
+                    .map(|k| if k == scalar { Type::new(dtype, []) } else { Type::new(dtype, [n]) })
+                    .collect();
+                let graph = |all: bool| {
+                    build(&inputs, |b, a| {
+                        let shape = Shape::from([n]);
+                        let wide: Vec<Var> = (a.iter().zip(&inputs))
+                            .map(|(&v, ty)| match ty.shape.rank() {
+                                0 => {
+                                    b.emit1(Broadcast { shape: shape.clone(), axes: axes([]) }, &[v]).unwrap()
+                                }
+                                _ => v,
+                            })
+                            .collect();
+                        let mut out = chain(b, &wide);
+                        if all { out } else { vec![out.pop().unwrap()] }
+                    })
+                };
+                let args = arguments(&graph(true), 7);
+                let apart = ready(&graph(true)).run(&args).unwrap().pop().unwrap();
+                let together = ready(&graph(false)).run(&args).unwrap().pop().unwrap();
+                assert!(
+                    same_bits(&[apart], &[together]),
+                    "chain {i} of {dtype}, operand {scalar} the same for all"
+                );
+            }
+        }
+    }
+}
+
+/// Rows so wide that a tile holds one: what is the same along a row is read by every kind of step, from either side.
+#[test]
+fn what_is_the_same_along_a_row() {
+    for (dtype, tolerance) in [(DType::F32, 2e-6), (DType::F64, 1e-14)] {
+        for cols in [700, 4096] {
+            let shape = [5, cols];
+            let inputs = [Type::new(dtype, shape), Type::new(dtype, shape), Type::new(dtype, [])];
+            let g = build(&inputs, |b, a| {
+                let (x, y) = (a[0], a[1]);
+                let row = |b: &mut Builder, v: Var, kind| {
+                    let r = b.emit1(Reduce { kind, axes: axes([1]) }, &[v]).unwrap();
+                    b.emit1(Broadcast { shape: shape.into(), axes: axes([0]) }, &[r]).unwrap()
+                };
+                let largest = row(b, x, ReduceKind::Max);
+                let sum = row(b, y, ReduceKind::Sum);
+                let one = b.emit1(Broadcast { shape: shape.into(), axes: axes([]) }, &[a[2]]).unwrap();
+                let two = b.full(&Type::new(dtype, shape), 2.0);
+                let mut out = vec![];
+                for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max] {
+                    let left = b.emit1(op, &[x, largest]).unwrap();
+                    let right = b.emit1(op, &[largest, left]).unwrap();
+                    let both = b.emit1(op, &[right, one]).unwrap();
+                    out.push(b.emit1(Binary::Mul, &[both, two]).unwrap());
+                }
+                let product = b.emit1(LinearMul, &[largest, y]).unwrap();
+                let less = b.emit1(Compare::Lt, &[x, largest]).unwrap();
+                let chosen = b.emit1(Select, &[less, largest, product]).unwrap();
+                let other = b.emit1(Select, &[less, two, sum]).unwrap();
+                let both = b.emit1(Binary::Mul, &[sum, largest]).unwrap();
+                let bent = b.emit1(Unary::Tanh, &[both]).unwrap();
+                let apart = b.emit1(Binary::Sub, &[bent, x]).unwrap();
+                let columns = b.emit1(Reduce { kind: ReduceKind::Sum, axes: axes([0]) }, &[largest]).unwrap();
+                out.extend([chosen, other, apart, largest, columns]);
+                out
+            });
+            check(&g, &arguments(&g, 3), tolerance);
+        }
     }
 }
 

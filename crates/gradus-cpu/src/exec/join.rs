@@ -3,12 +3,14 @@
 
 use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::{Region, Step, StepOp};
+use smallvec::SmallVec;
 
-use crate::vmath::step::Simple;
+use super::chain;
+use crate::vmath::step::{Chain, OPERANDS, Simple};
 use crate::vmath::twin::Twin;
 
 /// What becomes of a step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Joined {
     /// Nothing.
     Alone,
@@ -16,12 +18,14 @@ pub(super) enum Joined {
     Away,
     /// It computes an earlier one on the way: the operands of that, then the other operand of its own.
     Pair { args: [u16; 3], first: Simple, second: Simple },
+    /// It computes some of the steps before it on the way, all of them in a row.
+    Chain { chain: Chain, args: SmallVec<[u16; OPERANDS]> },
     /// It computes two functions of the slot `x`, of which it was one.
     Twin { twin: Twin, x: u16, first: u16, second: u16 },
 }
 
-/// Joins the steps of a region.
-pub(super) fn join(region: &Region) -> Vec<Joined> {
+/// Joins the steps of a region; `chains` says whether more than two may be joined.
+pub(super) fn join(region: &Region, chains: bool) -> Vec<Joined> {
     let first = region.first_step();
     let mut uses = vec![0u32; first + region.steps.len()];
     for &a in region.steps.iter().flat_map(|s| &s.args) {
@@ -32,6 +36,9 @@ pub(super) fn join(region: &Region) -> Vec<Joined> {
     }
     let mut joined = vec![Joined::Alone; region.steps.len()];
     join_functions(region, &mut uses, &mut joined);
+    if chains {
+        chain::join(region, &uses, &mut joined);
+    }
     join_arithmetic(region, &uses, &mut joined);
     joined
 }
@@ -174,6 +181,7 @@ pub(super) fn last_uses(region: &Region, joined: &[Joined]) -> Vec<usize> {
         let args = match &joined[i] {
             Joined::Alone => &step.args[..],
             Joined::Pair { args, .. } => &args[..],
+            Joined::Chain { args, .. } => &args[..],
             Joined::Twin { x, .. } => std::slice::from_ref(x),
             Joined::Away => continue,
         };

@@ -9,7 +9,7 @@ use gradus_core::ops::{Compare, Logic};
 use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::StepOp;
 
-use crate::vmath::step::{Scalars, Simple, StepFn, Steps, number};
+use crate::vmath::step::{Chain, Scalars, Simple, StepFn, Steps, number};
 use crate::vmath::twin::Twin;
 use crate::vmath::{self, Level};
 
@@ -171,6 +171,15 @@ pub(super) fn pair(first: Simple, second: Simple, dtype: DType) -> Option<(StepF
         _ => None,
     };
     call.map(|call| (call, 0))
+}
+
+/// The loop of several steps on floats.
+pub(super) fn chain(chain: Chain, dtype: DType) -> Option<(StepFn, i32)> {
+    match dtype {
+        DType::F32 => Some((f32::chain(Level::current(), chain), 0)),
+        DType::F64 => Some((f64::chain(Level::current(), chain), 0)),
+        _ => None,
+    }
 }
 
 /// The loop of two functions of one argument on floats.

@@ -44,7 +44,7 @@ impl Memory<'_> {
 
 /// A block of aligned memory that grows and keeps its size.
 pub(super) struct Scratch {
-    /// Only its room is used, never its elements.
+    /// Its elements are never read as such.
     room: Vec<Line>,
 }
 
@@ -54,6 +54,16 @@ const _: () = assert!(ALIGN == size_of::<Line>() && ALIGN == align_of::<Line>())
 impl Scratch {
     pub(super) const fn new() -> Self {
         Scratch { room: Vec::new() }
+    }
+
+    /// At least `bytes` of memory that something has been written to.
+    pub(super) fn cleared(&mut self, bytes: usize) -> *mut u8 {
+        let lines = bytes.div_ceil(ALIGN);
+        if self.room.len() < lines {
+            self.room = Vec::new();
+            self.room = vec![Line::ZERO; lines];
+        }
+        self.room.as_mut_ptr().cast()
     }
 
     /// Whether there are so many bytes already.

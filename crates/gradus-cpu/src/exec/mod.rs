@@ -19,6 +19,7 @@
 //! `profile` runs a plan with a clock beside it.
 
 mod bits;
+mod chain;
 mod control;
 mod convolution;
 mod fast;

@@ -92,8 +92,6 @@ macro_rules! with_number {
 }
 pub(super) use with_number;
 
-/// Partial results kept side by side, so that a reduction vectorises; the order is fixed.
-const LANES: usize = 32;
 /// Elements reduced at once, before the lanes are folded.
 pub(super) const LEAF: usize = 512;
 
@@ -144,43 +142,55 @@ unsafe fn row<T: Copy>(x: *const T, n: usize, start: T, mut total: T, f: impl Fn
     total
 }
 
+/// Partial results are kept side by side, in 256 bytes (or 64 lanes), so that several vectors are under way.
+#[inline(always)]
+unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T + Copy) -> T {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if size_of::<T>() == 8 { lanes::<T, 32>(x, n, start, f) } else { lanes::<T, 64>(x, n, start, f) }
+    }
+}
+
 /// Lanes are only named by constants, so that they stay in registers: what is left over is filled up to whole lanes with
 /// `start`, which changes nothing. They go through memory before they are folded: the compiler would otherwise keep them in
 /// pairs, as the last folds want them, and load two elements at a time.
 #[inline(always)]
-unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T + Copy) -> T {
-    let mut lanes = [start; LANES];
-    let whole = n / LANES * LANES;
+unsafe fn lanes<T: Copy, const N: usize>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T + Copy) -> T {
+    let mut lanes = [start; N];
+    let whole = n / N * N;
     let mut at = 0;
     while at < whole {
-        // SAFETY: `at + LANES <= n`.
-        let block = unsafe { x.add(at).cast::<[T; LANES]>().read_unaligned() };
-        for j in 0..LANES {
+        // SAFETY: `at + N <= n`.
+        let block = unsafe { x.add(at).cast::<[T; N]>().read_unaligned() };
+        for j in 0..N {
             lanes[j] = f(lanes[j], block[j]);
         }
-        at += LANES;
+        at += N;
     }
     if whole < n {
-        let mut rest = [start; LANES];
+        let mut rest = [start; N];
         for (j, to) in rest.iter_mut().take(n - whole).enumerate() {
             // SAFETY: `whole + j < n`.
             *to = unsafe { *x.add(whole + j) };
         }
-        for j in 0..LANES {
+        for j in 0..N {
             lanes[j] = f(lanes[j], rest[j]);
         }
     }
     let mut lanes = std::hint::black_box(lanes);
-    fold::<T, 16>(&mut lanes, f);
-    fold::<T, 8>(&mut lanes, f);
-    fold::<T, 4>(&mut lanes, f);
-    fold::<T, 2>(&mut lanes, f);
+    if N > 32 {
+        fold::<T, N, 32>(&mut lanes, f);
+    }
+    fold::<T, N, 16>(&mut lanes, f);
+    fold::<T, N, 8>(&mut lanes, f);
+    fold::<T, N, 4>(&mut lanes, f);
+    fold::<T, N, 2>(&mut lanes, f);
     f(lanes[0], lanes[1])
 }
 
 /// Joins the second `WIDTH` lanes to the first.
 #[inline(always)]
-fn fold<T: Copy, const WIDTH: usize>(lanes: &mut [T; LANES], f: impl Fn(T, T) -> T) {
+fn fold<T: Copy, const N: usize, const WIDTH: usize>(lanes: &mut [T; N], f: impl Fn(T, T) -> T) {
     for j in 0..WIDTH {
         lanes[j] = f(lanes[j], lanes[j + WIDTH]);
     }

@@ -5,7 +5,7 @@
 //! next value.
 
 use gradus_core::ops::ReduceKind;
-use gradus_core::{DType, Var};
+use gradus_core::{Bf16, DType, Var};
 use gradus_plan::kernel::{Domain, Level, Region, StepOp, Work};
 use gradus_plan::{Place, Plan, View, chunks};
 use smallvec::SmallVec;
@@ -13,15 +13,15 @@ use smallvec::SmallVec;
 use super::join::{Joined, join, last_uses, made};
 use super::lanes;
 use super::reduce::LEAF;
-use crate::vmath::step::StepFn;
+use crate::vmath::step::{BLOCK, OPERANDS, StepFn};
 
 /// How an operand gets into a tile.
 #[derive(Clone, Debug)]
 pub(super) enum Mode {
     /// It lies in order: the pointer alone moves.
     Direct,
-    /// One element for all: filled in once.
-    Splat,
+    /// One element for all: this many copies of it, filled in once.
+    Splat(usize),
     /// Copied through strides.
     Strided(View),
     /// Unpacked from bits, of which this is the first.
@@ -43,10 +43,12 @@ pub(super) struct Load {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Constant {
-    pub(super) value: f64,
-    pub(super) dtype: DType,
+    /// Its value; the first bytes, for a narrow dtype.
+    pub(super) value: u64,
+    pub(super) width: usize,
     pub(super) slot: usize,
-    pub(super) tile: usize,
+    /// How often it is filled in.
+    pub(super) copies: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,10 +57,17 @@ pub(super) struct Step {
     pub(super) dtype: DType,
     pub(super) out_dtype: DType,
     pub(super) level: Level,
-    pub(super) args: [u16; 3],
+    pub(super) args: [u16; OPERANDS],
+    /// For each operand, 0 where one block stands for all its elements.
+    pub(super) moves: [u8; OPERANDS],
     pub(super) out: u16,
     /// The second result, of steps that have one; else the first.
     pub(super) second: u16,
+    /// Whether the result is one block for all.
+    pub(super) block: bool,
+    /// Whether whole blocks may be computed, since all it reads and writes lies in tiles: for a few rows, that is faster than
+    /// the exact number.
+    pub(super) blocks: bool,
     /// The loop to call, with its integer, where there is one of its own for the step.
     pub(super) call: Option<(StepFn, i32)>,
 }
@@ -124,16 +133,30 @@ pub(super) fn long_tiles(region: &Region) -> usize {
 
 impl Compiled {
     pub(super) fn new(region: &Region, plan: &Plan, k: usize) -> Self {
+        let compiled = Compiled::with_rows(region, plan, k, usize::MAX);
+        // In a tile of one row, a block is enough for what is the same along the row. A tile has more rows where only some
+        // columns exist.
+        match compiled.domain {
+            Domain::Rows { .. } if compiled.tile == 1 && !narrow(region, plan, k) => {
+                Compiled::with_rows(region, plan, k, 1)
+            }
+            _ => compiled,
+        }
+    }
+
+    /// With tiles of so many rows at most.
+    fn with_rows(region: &Region, plan: &Plan, k: usize, most: usize) -> Self {
         let place = |v: Var| plan.place(v).expect("values that kernels touch have a place");
         let kernel = &plan.kernels()[k];
         let first = region.first_step();
         let slots = first + region.steps.len();
-        let joined = join(region);
+        let joined = join(region, true);
         let last_use = last_uses(region, &joined);
         let made = made(region, &joined);
         let in_place = plan.in_place(k);
-        let narrow = matches!(&kernel.work, Work::Slabs(slabs) if slabs.narrows(region));
+        let narrow = narrow(region, plan, k);
 
+        let thin = thin(region, &joined, most == 1);
         let mut tiles = Tiles::default();
         // What each slot's tile holds; a slot without a tile points outside.
         let mut tile_of: Vec<Option<usize>> = vec![None; slots];
@@ -143,7 +166,7 @@ impl Compiled {
             let mode = if plan.packed(load.value) {
                 Mode::Bits(load.view.offset as usize)
             } else if load.view.is_scalar() {
-                Mode::Splat
+                Mode::Splat(0)
             } else if load.view.dims.len() == 1 && load.view.dims[0].1 == 1 {
                 Mode::Direct
             } else {
@@ -151,7 +174,7 @@ impl Compiled {
             };
             // Where only some columns exist, what has them all is read row by row.
             let rows = narrow && load.level == Level::Full && !matches!(place(load.value), Place::Local(_));
-            if rows || !matches!(mode, Mode::Direct) {
+            if (rows || !matches!(mode, Mode::Direct)) && !thin[slot] {
                 tile_of[slot] = Some(tiles.take());
             }
             let offset = load.view.offset * width as isize;
@@ -168,8 +191,10 @@ impl Compiled {
         let mut constants = Vec::new();
         for (i, &(value, dtype)) in region.constants.iter().enumerate() {
             let slot = region.loads.len() + i;
-            tile_of[slot] = Some(tiles.take());
-            constants.push(Constant { value, dtype, slot, tile: 0 });
+            if !thin[slot] {
+                tile_of[slot] = Some(tiles.take());
+            }
+            constants.push(Constant { value: bytes_of(value, dtype), width: dtype.size(), slot, copies: 0 });
         }
 
         // Results written straight to memory, unless an operand in that memory is read later than the result is made.
@@ -215,36 +240,49 @@ impl Compiled {
         let mut steps = Vec::new();
         for (i, step) in region.steps.iter().enumerate() {
             let (mut out, mut second) = (first + i, first + i);
-            let mut args = [0u16; 3];
-            let call = match joined[i] {
+            // Operands that there are not are the first once more.
+            let mut args = [step.args.first().copied().unwrap_or_default(); OPERANDS];
+            let call = match &joined[i] {
                 Joined::Away => continue,
                 Joined::Alone => {
                     args[..step.args.len()].copy_from_slice(&step.args);
                     lanes::step(step.op, step.dtype, scalar_bits(region, &step.args))
                 }
                 Joined::Pair { args: all, first, second } => {
-                    args = all;
-                    lanes::pair(first, second, step.dtype)
+                    args[..3].copy_from_slice(all);
+                    lanes::pair(*first, *second, step.dtype)
+                }
+                Joined::Chain { chain, args: all } => {
+                    args = [all[0]; OPERANDS];
+                    args[..all.len()].copy_from_slice(all);
+                    lanes::chain(*chain, step.dtype)
                 }
                 Joined::Twin { twin, x, first, second: other } => {
-                    args = [x; 3];
-                    (out, second) = (first as usize, other as usize);
-                    lanes::twin(twin, step.dtype)
+                    args = [*x; OPERANDS];
+                    (out, second) = (usize::from(*first), usize::from(*other));
+                    lanes::twin(*twin, step.dtype)
                 }
             };
             for slot in [out, second] {
-                if !outside[slot] && tile_of[slot].is_none() {
+                if !outside[slot] && !thin[slot] && tile_of[slot].is_none() {
                     tile_of[slot] = Some(tiles.take());
                 }
             }
+            let in_tile = |slot: usize| (slot >= region.loads.len() || thin[slot]) && !outside[slot];
+            let blocks = step.level == Level::Row
+                && call.is_some()
+                && [out, second].into_iter().chain(args.map(usize::from)).all(in_tile);
             steps.push(Step {
                 op: step.op,
                 dtype: step.dtype,
                 out_dtype: step.out,
                 level: step.level,
                 args,
+                moves: args.map(|a| u8::from(!thin[a as usize])),
                 out: out as u16,
                 second: second as u16,
+                block: thin[out],
+                blocks,
                 call,
             });
             for &dead in &dies[i] {
@@ -258,15 +296,25 @@ impl Compiled {
         let width = (0..slots).map(|s| region.slot(s as u16).0.size()).max().unwrap_or(4);
         let busy =
             tiles.count + loads.iter().filter(|l| matches!(l.mode, Mode::Direct)).count() + stores.len();
-        let (tile, capacity) = tile_size(region.domain, busy.max(1) * width);
-        let bytes = (capacity * width).next_multiple_of(64);
+        let (tile, capacity) = tile_size(region.domain, busy.max(1) * width, most);
+        let bytes = (capacity.next_multiple_of(BLOCK) * width).next_multiple_of(64);
+        let copies = |slot: usize| if thin[slot] { BLOCK } else { capacity };
         for load in &mut loads {
             load.tile = tile_of[load.slot].map_or(0, |t| t * bytes);
+            if let Mode::Splat(n) = &mut load.mode {
+                *n = copies(load.slot);
+            }
         }
         for constant in &mut constants {
-            constant.tile = tile_of[constant.slot].map_or(0, |t| t * bytes);
+            constant.copies = copies(constant.slot);
         }
-        let temps = (0..slots).filter_map(|s| tile_of[s].map(|t| (s, t * bytes))).collect();
+        let mut temps: Vec<(usize, usize)> =
+            (0..slots).filter_map(|s| tile_of[s].map(|t| (s, t * bytes))).collect();
+        let mut scratch = tiles.count * bytes;
+        for slot in (0..slots).filter(|&slot| thin[slot]) {
+            temps.push((slot, scratch));
+            scratch += (BLOCK * width).next_multiple_of(64);
+        }
         let points = region.domain.points() as f64;
         let nanos = kernel.flops * 0.06 + points * (region.steps.len() + region.stores.len()) as f64 * 0.1;
         Compiled {
@@ -274,7 +322,7 @@ impl Compiled {
             tile,
             capacity,
             slots,
-            scratch: tiles.count * bytes,
+            scratch,
             temps,
             loads,
             constants,
@@ -284,6 +332,59 @@ impl Compiled {
             nanos,
         }
     }
+}
+
+/// Whether a region is run on some of its columns only.
+fn narrow(region: &Region, plan: &Plan, k: usize) -> bool {
+    matches!(&plan.kernels()[k].work, Work::Slabs(slabs) if slabs.narrows(region))
+}
+
+/// Slots of which one block is enough: constants, single elements and, in tiles of one row, what is the same along the row,
+/// where all steps that read them can do with that.
+fn thin(region: &Region, joined: &[Joined], one_row: bool) -> Vec<bool> {
+    let first = region.first_step();
+    let candidate = |slot: usize| {
+        let same = match region.loads.get(slot) {
+            Some(load) => load.view.is_scalar(),
+            None => slot < first || one_row && region.steps[slot - first].op == StepOp::Expand,
+        };
+        same && matches!(region.slot(slot as u16).0, DType::F32 | DType::F64)
+    };
+    let mut thin: Vec<bool> = (0..first + region.steps.len()).map(candidate).collect();
+    for store in &region.stores {
+        thin[store.slot as usize] = false;
+    }
+    for (step, joined) in region.steps.iter().zip(joined) {
+        let whole: &[u16] = match (joined, step.op) {
+            (Joined::Away | Joined::Pair { .. } | Joined::Chain { .. }, _) => &[],
+            (Joined::Twin { x, .. }, _) => std::slice::from_ref(x),
+            // A mask is not of floats.
+            (Joined::Alone, StepOp::Binary(_) | StepOp::LinearMul | StepOp::Compare(_) | StepOp::Select) => {
+                &[]
+            }
+            (Joined::Alone, _) => &step.args,
+        };
+        for &slot in whole {
+            thin[slot as usize] = false;
+        }
+    }
+    thin
+}
+
+/// The bytes of a value converted to a dtype.
+fn bytes_of(value: f64, dtype: DType) -> u64 {
+    let mut bytes = [0; 8];
+    let mut put = |from: &[u8]| bytes[..from.len()].copy_from_slice(from);
+    match dtype {
+        DType::F32 => put(&(value as f32).to_ne_bytes()),
+        DType::F64 => put(&value.to_ne_bytes()),
+        DType::I32 => put(&(value as i32).to_ne_bytes()),
+        DType::I64 => put(&(value as i64).to_ne_bytes()),
+        DType::U8 => put(&(value as u8).to_ne_bytes()),
+        DType::Bool => put(&[u8::from(value != 0.0)]),
+        DType::Bf16 => put(&Bf16::from_f32(value as f32).0.to_ne_bytes()),
+    }
+    u64::from_ne_bytes(bytes)
 }
 
 /// Operands that are constants or single elements: a bit each.
@@ -308,14 +409,14 @@ fn partial_bytes(domain: Domain, width: usize) -> usize {
     (count * width).next_multiple_of(64)
 }
 
-/// Points (or rows) in a tile, and elements that its buffers hold.
-fn tile_size(domain: Domain, bytes_per_point: usize) -> (usize, usize) {
+/// Points (or rows, `most` of them) in a tile, and elements that its buffers hold.
+fn tile_size(domain: Domain, bytes_per_point: usize, most: usize) -> (usize, usize) {
     let fits = (CACHE / bytes_per_point).clamp(LEAF / 2, 4 * LEAF);
     let even = if fits >= LEAF { fits / LEAF * LEAF } else { LEAF / 2 };
     match domain {
         Domain::Flat { n } => (even, even.min(n)),
         Domain::Rows { rows, cols } => {
-            let tile = (even / cols.max(1)).clamp(1, rows.max(1));
+            let tile = (even / cols.max(1)).clamp(1, rows.max(1)).min(most);
             (tile, (tile * cols).max(tile))
         }
         Domain::LongRows { .. } => (even.max(LEAF), even.max(LEAF)),

@@ -67,7 +67,7 @@ impl Compiled {
         }
         let few = points <= FEW;
         let block = if few { FEW } else { LANES } * float.size();
-        let mut joined = join(region);
+        let mut joined = join(region, false);
         separate(region, &mut joined);
         let blocks = blocks(region, &joined);
         let at = |slot: u16| blocks[slot as usize] * block as u32;
@@ -75,7 +75,8 @@ impl Compiled {
         for (i, step) in region.steps.iter().enumerate() {
             let own = (region.first_step() + i) as u16;
             let (args, out, second) = match &joined[i] {
-                Joined::Away => continue,
+                // Chains were not asked for.
+                Joined::Away | Joined::Chain { .. } => continue,
                 Joined::Alone => (&step.args[..], own, own),
                 Joined::Pair { args, .. } => (&args[..], own, own),
                 Joined::Twin { x, first, second, .. } => (std::slice::from_ref(x), *first, *second),
@@ -110,7 +111,7 @@ impl Compiled {
         for load in &general.loads {
             let n = count(load.level);
             let from: SmallVec<[isize; LANES]> = match &load.mode {
-                Mode::Splat => SmallVec::from_elem(0, n),
+                Mode::Splat(_) => SmallVec::from_elem(0, n),
                 Mode::Direct => (0..n as isize).collect(),
                 Mode::Strided(view) => (0..n).map(|point| offset(view, point)).collect(),
                 Mode::Bits(_) => return None,
@@ -268,7 +269,7 @@ fn blocks(region: &Region, joined: &[Joined]) -> Vec<u32> {
     let (mut count, mut free) = (first as u32, Vec::new());
     for (i, dead) in dies.iter().enumerate() {
         let made: SmallVec<[usize; 2]> = match joined[i] {
-            Joined::Away => continue,
+            Joined::Away | Joined::Chain { .. } => continue,
             Joined::Twin { first, second, .. } => SmallVec::from_slice(&[first as usize, second as usize]),
             Joined::Alone | Joined::Pair { .. } => SmallVec::from_slice(&[first + i]),
         };

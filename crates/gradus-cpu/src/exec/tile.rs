@@ -19,7 +19,7 @@ use super::reduce::{self, Combine, with_number};
 use super::region::{Compiled, Load, Mode, Store};
 use super::{bits, strided};
 use crate::Pool;
-use crate::vmath::step::Call;
+use crate::vmath::step::{BLOCK, Call};
 
 /// Serial work below this never goes to the pool.
 const WORTH_SHARING: f64 = 30_000.0;
@@ -72,7 +72,7 @@ pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
         with_scratch(|scratch| {
             // SAFETY: the caller's promise; tasks write disjoint parts.
             unsafe {
-                let mut runner = Runner::new(region, memory, scratch.get(region.scratch));
+                let mut runner = Runner::new(region, memory, scratch.cleared(region.scratch));
                 for task in tasks {
                     runner.task(task, per_task);
                 }
@@ -106,7 +106,7 @@ pub(super) unsafe fn run_part(
 ) {
     // SAFETY: the caller's promise.
     with_scratch(|scratch| unsafe {
-        Runner::new(region, memory, scratch.get(region.scratch)).units(units, cols);
+        Runner::new(region, memory, scratch.cleared(region.scratch)).units(units, cols);
     });
 }
 
@@ -157,14 +157,22 @@ impl<'a> Runner<'a> {
             pointers[slot] = unsafe { scratch.add(offset) };
         }
         for constant in &region.constants {
-            // SAFETY: a tile holds `capacity` elements of any dtype in the region.
-            unsafe { splat(constant.dtype, constant.value, pointers[constant.slot], region.capacity) };
+            // SAFETY: so many copies have room in its tile.
+            unsafe {
+                strided::fill(
+                    std::ptr::from_ref(&constant.value).cast(),
+                    constant.width,
+                    pointers[constant.slot],
+                    constant.copies,
+                );
+            }
         }
-        for load in region.loads.iter().filter(|l| matches!(l.mode, Mode::Splat)) {
+        for load in &region.loads {
+            let Mode::Splat(copies) = load.mode else { continue };
             // SAFETY: as above; the one element is inside its buffer.
             unsafe {
                 let from = memory.at(load.place).offset(load.offset);
-                strided::fill(from, load.width, pointers[load.slot], region.capacity);
+                strided::fill(from, load.width, pointers[load.slot], copies);
             }
         }
         Runner { region, memory, scratch, pointers }
@@ -320,8 +328,10 @@ impl<'a> Runner<'a> {
                 let out = self.pointers[step.out as usize];
                 if let Some((call, number)) = step.call {
                     let n = tile.count(step.level);
+                    let n = if step.blocks { n.next_multiple_of(BLOCK) } else { n };
                     let second = self.pointers[step.second as usize];
-                    call(&Call { args: [arg(0), arg(1), arg(2)], out, second, n, number });
+                    let args = step.args.map(|slot| self.pointers[slot as usize].cast_const());
+                    call(&Call { args, moves: step.moves, out, second, n, number });
                     continue;
                 }
                 match step.op {
@@ -345,7 +355,10 @@ impl<'a> Runner<'a> {
                         let start = tile.start(step.level);
                         lanes::iota(step.out_dtype, start, inner, extent, out, tile.count(step.level));
                     }
-                    StepOp::Expand => strided::expand(arg(0), step.dtype.size(), out, tile.rows, tile.cols),
+                    StepOp::Expand => {
+                        let (rows, cols) = if step.block { (1, BLOCK) } else { (tile.rows, tile.cols) };
+                        strided::expand(arg(0), step.dtype.size(), out, rows, cols);
+                    }
                     StepOp::Reduce(kind) => reduce_rows(kind, step.dtype, arg(0), out, tile.rows, tile.cols),
                     op => {
                         let n = tile.count(step.level);
@@ -388,7 +401,7 @@ impl<'a> Runner<'a> {
         // SAFETY: the view stays inside its buffer for every point of the domain.
         unsafe {
             match &load.mode {
-                Mode::Splat => {}
+                Mode::Splat(_) => {}
                 Mode::Direct => {
                     let base = self.memory.at(load.place).offset(load.offset);
                     self.pointers[load.slot] = base.add(start * load.width).cast_mut();
@@ -422,7 +435,7 @@ impl Runner<'_> {
         // SAFETY: the view stays inside its buffer for every point of the domain; the load has a tile of its own.
         unsafe {
             let base = self.memory.at(load.place).offset(load.offset);
-            if matches!(load.mode, Mode::Splat) {
+            if matches!(load.mode, Mode::Splat(_)) {
                 return;
             }
             if local && matches!(load.mode, Mode::Direct) {
@@ -434,7 +447,7 @@ impl Runner<'_> {
             for i in 0..tile.rows {
                 let (start, out) = ((tile.row + i) * all, out.add(i * tile.cols * load.width));
                 match &load.mode {
-                    Mode::Splat => {}
+                    Mode::Splat(_) => {}
                     Mode::Direct => {
                         let bytes = tile.cols * load.width;
                         std::ptr::copy_nonoverlapping(base.add(start * load.width), out, bytes);
@@ -447,18 +460,6 @@ impl Runner<'_> {
             }
         }
     }
-}
-
-/// `value` as `dtype`, `n` times.
-///
-/// # Safety
-/// `out` holds `n` elements.
-unsafe fn splat(dtype: DType, value: f64, out: *mut u8, n: usize) {
-    let one = gradus_core::Array::full([1], dtype, value);
-    gradus_core::with_elements!(one.buffer(), v => {
-        // SAFETY: the caller's promise; the array has one element.
-        unsafe { strided::fill(v.as_ptr().cast(), dtype.size(), out, n) }
-    });
 }
 
 /// # Safety

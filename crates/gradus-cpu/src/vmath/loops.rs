@@ -19,6 +19,14 @@ pub(crate) trait Source<T>: Copy {
 #[derive(Clone, Copy)]
 pub(crate) struct Many<T>(pub *const T);
 
+/// Elements at a pointer that moves along with the result, or stays: a block that is the same for all.
+#[derive(Clone, Copy)]
+pub(crate) struct Along<T> {
+    pub from: *const T,
+    /// 1 or 0.
+    pub moves: usize,
+}
+
 #[derive(Clone, Copy)]
 pub(crate) struct One<T>(pub T);
 
@@ -37,6 +45,14 @@ impl<T: Copy + Default> Source<T> for Many<T> {
             }
         }
         block
+    }
+}
+
+impl<T: Copy + Default> Source<T> for Along<T> {
+    #[inline(always)]
+    unsafe fn block(self, start: usize, len: usize) -> [T; WIDTH] {
+        // SAFETY: the caller's promise, for the elements or for the one block.
+        unsafe { Many(self.from.wrapping_add(start * self.moves)).block(0, len) }
     }
 }
 

@@ -8,14 +8,17 @@ use gradus_num::{Binary, Unary};
 use super::binary::Compare;
 use super::float::Float;
 use super::isa::{Isa, Level};
-use super::loops::{Many, One, Source, WIDTH, each, keep_blocks, store};
+use super::loops::{Along, Many, One, Source, WIDTH, each, keep_blocks, store};
 use super::twin::{self, Twin};
 
 /// Operands and result of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     /// Where the operands begin.
-    pub args: [*const u8; 3],
+    pub args: [*const u8; OPERANDS],
+    /// For each operand, 1; or 0 where one block of [`BLOCK`] elements stands for all of them. Functions of one argument read all
+    /// elements in any case.
+    pub moves: [u8; OPERANDS],
     /// Where the result begins; it may be an operand.
     pub out: *mut u8,
     /// Where the second result begins, of steps that have one.
@@ -26,7 +29,18 @@ pub struct Call {
     pub number: i32,
 }
 
+/// The most operands that a step has.
+pub const OPERANDS: usize = 6;
+
+/// Elements of a block that stands for all elements of an operand.
+pub const BLOCK: usize = WIDTH;
+
 impl Call {
+    /// An operand that may be one block for all.
+    #[inline(always)]
+    fn along<T>(&self, i: usize) -> Along<T> {
+        Along { from: self.args[i].cast(), moves: usize::from(self.moves[i]) }
+    }
     #[inline(always)]
     pub(super) fn arg<T>(&self, i: usize) -> *const T {
         self.args[i].cast()
@@ -44,8 +58,8 @@ impl Call {
 /// A step ready to be called.
 ///
 /// # Safety
-/// Operands are valid for reads of `n` elements (those said to be scalars, of one) and the result for writes, of the
-/// types the step was made for; each operand is the result or apart from it.
+/// Operands are valid for reads of `n` elements (those said to be scalars, of one; those that do not move, of a block) and the result for writes, of the
+/// types the step was made for; each operand is the result, moving along with it, or apart from it.
 pub type StepFn = unsafe fn(&Call);
 
 /// Which operands are one element for all of the result.
@@ -74,6 +88,26 @@ pub enum Simple {
     Over,
     /// The product for which a zero factor gives zero.
     LinearMul,
+}
+
+/// Arithmetic and functions that often follow one another, as one step; every result on the way is rounded as in steps of their
+/// own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// `a b + c d`
+    Products,
+    /// `a b + (c c) d`
+    ProductAndSquare,
+    /// `a - (b c) / (√(d / e) + f)`: a step against a mean, by the root of a mean square.
+    Descent,
+    /// `exp(a - b)`
+    ExpDifference,
+    /// `exp(a b)`
+    ExpProduct,
+    /// `exp((a a) b)`
+    ExpSquare,
+    /// `erf(a b)`
+    ErfProduct,
 }
 
 /// A loop, compiled for every instruction set by [`pick`].
@@ -127,6 +161,8 @@ pub trait Steps: Sized {
     fn select(level: Level, scalars: Scalars) -> StepFn;
     /// `second(first(a, b), c)`, each result rounded; no operand is a scalar.
     fn pair(level: Level, first: Simple, second: Simple) -> Option<StepFn>;
+    /// Several steps in a row.
+    fn chain(level: Level, chain: Chain) -> StepFn;
     /// Two functions of one argument.
     fn twin(level: Level, twin: Twin) -> StepFn;
 }
@@ -150,17 +186,34 @@ macro_rules! kernel {
             #[inline(always)]
             unsafe fn run<I: Isa>(call: &Call) {
                 // SAFETY: the caller's promise.
-                let (a, b) = unsafe { (A::begin(call.arg(0)), B::begin(call.arg(1))) };
+                let (a, b) = unsafe { (A::begin(call.along(0)), B::begin(call.along(1))) };
                 let out = call.out::<$out>();
                 each!(call.n, out, |$x: a, $y: b| $body)
             }
         }
         match ($scalars.first, $scalars.second) {
-            (false, false) => pick::<K<Self, Many<Self>, Many<Self>>>($level),
-            (false, true) => pick::<K<Self, Many<Self>, One<Self>>>($level),
-            (true, false) => pick::<K<Self, One<Self>, Many<Self>>>($level),
+            (false, false) => pick::<K<Self, Along<Self>, Along<Self>>>($level),
+            (false, true) => pick::<K<Self, Along<Self>, One<Self>>>($level),
+            (true, false) => pick::<K<Self, One<Self>, Along<Self>>>($level),
             (true, true) => pick::<K<Self, One<Self>, One<Self>>>($level),
         }
+    }};
+}
+
+/// A kernel of the loop body given, of operands in order.
+macro_rules! several {
+    ($level:expr, |$($v:ident),+| $body:expr) => {{
+        struct K<T>(PhantomData<T>);
+        impl<T: Float> Kernel for K<T> {
+            #[inline(always)]
+            unsafe fn run<I: Isa>(call: &Call) {
+                let mut operands = (0..OPERANDS).map(|i| call.along::<T>(i));
+                $(let Some($v) = operands.next() else { return };)+
+                let out = call.out::<T>();
+                each!(call.n, out, |$($v: $v),+| $body)
+            }
+        }
+        pick::<K<Self>>($level)
     }};
 }
 
@@ -168,19 +221,19 @@ macro_rules! kernel {
 trait Begin<T>: Source<T> {
     /// # Safety
     /// The pointer is valid for a read.
-    unsafe fn begin(from: *const T) -> Self;
+    unsafe fn begin(from: Along<T>) -> Self;
 }
-impl<T: Float> Begin<T> for Many<T> {
+impl<T: Float> Begin<T> for Along<T> {
     #[inline(always)]
-    unsafe fn begin(from: *const T) -> Self {
-        Many(from)
+    unsafe fn begin(from: Along<T>) -> Self {
+        from
     }
 }
 impl<T: Float> Begin<T> for One<T> {
     #[inline(always)]
-    unsafe fn begin(from: *const T) -> Self {
+    unsafe fn begin(from: Along<T>) -> Self {
         // SAFETY: the caller's promise.
-        One(unsafe { *from })
+        One(unsafe { *from.from })
     }
 }
 
@@ -224,7 +277,7 @@ struct Both<T, P, Q>(PhantomData<(T, P, Q)>);
 impl<T: Float, P: Arithmetic<T>, Q: Arithmetic<T>> Kernel for Both<T, P, Q> {
     #[inline(always)]
     unsafe fn run<I: Isa>(call: &Call) {
-        let [a, b, c] = [0, 1, 2].map(|i| Many(call.arg::<T>(i)));
+        let [a, b, c] = [0, 1, 2].map(|i| call.along::<T>(i));
         let out = call.out::<T>();
         each!(call.n, out, |x: a, y: b, z: c| Q::of(P::of(x, y), z))
     }
@@ -246,7 +299,7 @@ struct LinearMul<T>(PhantomData<T>);
 impl<T: Float> Kernel for LinearMul<T> {
     #[inline(always)]
     unsafe fn run<I: Isa>(call: &Call) {
-        let (a, b) = (Many(call.arg::<T>(0)), Many(call.arg::<T>(1)));
+        let (a, b) = (call.along::<T>(0), call.along::<T>(1));
         let out = call.out::<T>();
         each!(call.n, out, |x: a, y: b| linear_product(x, y))
     }
@@ -258,7 +311,7 @@ impl<T: Float, A: Begin<T>, B: Begin<T>> Kernel for Choose<T, A, B> {
     unsafe fn run<I: Isa>(call: &Call) {
         let mask = Many(call.arg::<u8>(0));
         // SAFETY: the caller's promise.
-        let (a, b) = unsafe { (A::begin(call.arg(1)), B::begin(call.arg(2))) };
+        let (a, b) = unsafe { (A::begin(call.along(1)), B::begin(call.along(2))) };
         let out = call.out::<T>();
         each!(call.n, out, |m: mask, x: a, y: b| if m != 0 { x } else { y })
     }
@@ -363,9 +416,9 @@ macro_rules! steps {
 
             fn select(level: Level, scalars: Scalars) -> StepFn {
                 match (scalars.first, scalars.second) {
-                    (false, false) => pick::<Choose<Self, Many<Self>, Many<Self>>>(level),
-                    (false, true) => pick::<Choose<Self, Many<Self>, One<Self>>>(level),
-                    (true, false) => pick::<Choose<Self, One<Self>, Many<Self>>>(level),
+                    (false, false) => pick::<Choose<Self, Along<Self>, Along<Self>>>(level),
+                    (false, true) => pick::<Choose<Self, Along<Self>, One<Self>>>(level),
+                    (true, false) => pick::<Choose<Self, One<Self>, Along<Self>>>(level),
                     (true, true) => pick::<Choose<Self, One<Self>, One<Self>>>(level),
                 }
             }
@@ -378,6 +431,20 @@ macro_rules! steps {
                     Simple::LinearMul => second::<Self, Linear>(level, then),
                     Simple::Less | Simple::Div | Simple::Over => return None,
                 })
+            }
+
+            fn chain(level: Level, chain: Chain) -> StepFn {
+                match chain {
+                    Chain::Products => several!(level, |a, b, c, d| a * b + c * d),
+                    Chain::ProductAndSquare => several!(level, |a, b, c, d| a * b + c * c * d),
+                    Chain::Descent => {
+                        several!(level, |a, b, c, d, e, f| a - (b * c) / ((d / e).sqrt() + f))
+                    }
+                    Chain::ExpDifference => several!(level, |a, b| (a - b).exp::<I>()),
+                    Chain::ExpProduct => several!(level, |a, b| (a * b).exp::<I>()),
+                    Chain::ExpSquare => several!(level, |a, b| (a * a * b).exp::<I>()),
+                    Chain::ErfProduct => several!(level, |a, b| (a * b).erf::<I>()),
+                }
             }
 
             fn twin(level: Level, twin: Twin) -> StepFn {
