@@ -112,7 +112,7 @@ fn chains_have_the_bits_of_their_steps() {
         b.emit1(op, &[x, y]).unwrap()
     }
     // Each gives every value on the way, the last one last.
-    let chains: [Chain; 7] = [
+    let chains: [Chain; 8] = [
         |b, a| {
             let (x, y) = (two(b, Binary::Mul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
             vec![x, y, two(b, Binary::Add, x, y)]
@@ -140,6 +140,11 @@ fn chains_have_the_bits_of_their_steps() {
         |b, a| {
             let x = two(b, Binary::Mul, a[0], a[0]);
             let y = two(b, Binary::Mul, a[1], x);
+            vec![x, y, b.emit1(Unary::Exp, &[y]).unwrap()]
+        },
+        |b, a| {
+            let x = two(b, Binary::Mul, a[0], a[0]);
+            let y = b.emit1(Unary::Neg, &[x]).unwrap();
             vec![x, y, b.emit1(Unary::Exp, &[y]).unwrap()]
         },
         |b, a| {

@@ -120,6 +120,11 @@ impl Walk<'_> {
         {
             return Some((Chain::ExpDifference, smallvec![a, b]));
         }
+        if f == Unary::Exp
+            && let Some(minus) = self.unary(x, Unary::Neg)
+        {
+            return self.square(minus).map(|a| (Chain::Gaussian, smallvec![a]));
+        }
         let [a, b] = self.binary(x, Binary::Mul)?;
         if f == Unary::Erf {
             return Some((Chain::ErfProduct, smallvec![a, b]));

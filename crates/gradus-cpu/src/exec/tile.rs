@@ -312,7 +312,7 @@ impl<'a> Runner<'a> {
     /// As for [`tile`](Self::tile).
     unsafe fn compute(&mut self, tile: Tile) {
         let region = self.region;
-        // SAFETY: the caller's promise, for every operand and result.
+        // SAFETY: the caller's promise, for every operand and result; steps name slots of the region.
         unsafe {
             for load in &region.loads {
                 self.load(load, tile);
@@ -323,15 +323,18 @@ impl<'a> Runner<'a> {
                     self.pointers[store.slot] = self.memory.at_mut(store.place).add(at);
                 }
             }
+            // There are hundreds of elements to a step, often: looking for its operands should take no longer than they do.
+            debug_assert_eq!(self.pointers.len(), region.slots);
+            let pointers = self.pointers.as_ptr();
+            let at = |slot: u16| *pointers.add(usize::from(slot));
             for step in &region.steps {
-                let arg = |i: usize| self.pointers[step.args[i] as usize].cast_const();
-                let out = self.pointers[step.out as usize];
+                let arg = |i: usize| at(step.args[i]).cast_const();
+                let out = at(step.out);
                 if let Some((call, number)) = step.call {
                     let n = tile.count(step.level);
                     let n = if step.blocks { n.next_multiple_of(BLOCK) } else { n };
-                    let second = self.pointers[step.second as usize];
-                    let args = step.args.map(|slot| self.pointers[slot as usize].cast_const());
-                    call(&Call { args, moves: step.moves, out, second, n, number });
+                    let args = [arg(0), arg(1), arg(2), arg(3), arg(4), arg(5)];
+                    call(&Call { args, moves: step.moves, out, second: at(step.second), n, number });
                     continue;
                 }
                 match step.op {

@@ -106,6 +106,8 @@ pub enum Chain {
     ExpProduct,
     /// `exp((a a) b)`
     ExpSquare,
+    /// `exp(-(a a))`
+    Gaussian,
     /// `erf(a b)`
     ErfProduct,
 }
@@ -239,8 +241,8 @@ impl<T: Float> Begin<T> for One<T> {
 
 #[inline(always)]
 fn linear_product<T: Float>(x: T, y: T) -> T {
-    let product = if x == T::ZERO { T::ZERO } else { x * y };
-    if y == T::ZERO { T::ZERO } else { product }
+    // One condition, true of NaN: a second comparison under the mask of the first, and a product under both.
+    if (x != T::ZERO) & (y != T::ZERO) { x * y } else { T::ZERO }
 }
 
 /// A [`Simple`] as a type.
@@ -443,6 +445,7 @@ macro_rules! steps {
                     Chain::ExpDifference => several!(level, |a, b| (a - b).exp::<I>()),
                     Chain::ExpProduct => several!(level, |a, b| (a * b).exp::<I>()),
                     Chain::ExpSquare => several!(level, |a, b| (a * a * b).exp::<I>()),
+                    Chain::Gaussian => several!(level, |a| (-(a * a)).exp::<I>()),
                     Chain::ErfProduct => several!(level, |a, b| (a * b).erf::<I>()),
                 }
             }
