@@ -112,7 +112,7 @@ fn chains_have_the_bits_of_their_steps() {
         b.emit1(op, &[x, y]).unwrap()
     }
     // Each gives every value on the way, the last one last.
-    let chains: [Chain; 8] = [
+    let chains: [Chain; 13] = [
         |b, a| {
             let (x, y) = (two(b, Binary::Mul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
             vec![x, y, two(b, Binary::Add, x, y)]
@@ -128,6 +128,29 @@ fn chains_have_the_bits_of_their_steps() {
             let under = two(b, Binary::Add, a[3], root);
             let over = two(b, Binary::Div, x, under);
             vec![x, y, root, under, over, two(b, Binary::Sub, a[1], over)]
+        },
+        |b, a| {
+            let (x, y) = (two(b, LinearMul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
+            vec![x, y, two(b, Binary::Add, x, y)]
+        },
+        |b, a| {
+            let (x, y) = (two(b, LinearMul, a[0], a[1]), two(b, LinearMul, a[2], a[3]));
+            vec![x, y, two(b, Binary::Add, x, y)]
+        },
+        |b, a| {
+            let (x, y) = (two(b, Binary::Mul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
+            let sum = two(b, Binary::Add, x, y);
+            vec![x, y, sum, two(b, LinearMul, sum, a[1])]
+        },
+        |b, a| {
+            let (x, y) = (two(b, LinearMul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
+            let sum = two(b, Binary::Add, x, y);
+            vec![x, y, sum, two(b, LinearMul, a[2], sum)]
+        },
+        |b, a| {
+            let (x, y) = (two(b, LinearMul, a[0], a[1]), two(b, LinearMul, a[2], a[3]));
+            let sum = two(b, Binary::Add, x, y);
+            vec![x, y, sum, two(b, LinearMul, a[2], sum)]
         },
         |b, a| {
             let x = two(b, Binary::Sub, a[0], a[1]);

@@ -43,6 +43,7 @@ impl Walk<'_> {
         match (step.op, &step.args[..]) {
             (StepOp::Binary(Binary::Add), &[x, y]) => self.sum(x, y),
             (StepOp::Binary(Binary::Sub), &[x, y]) => self.descent(x, y),
+            (StepOp::LinearMul, &[x, y]) => self.gradient(x, y),
             (StepOp::Unary(f @ (Unary::Exp | Unary::Erf)), &[x]) => self.function(f, x),
             _ => None,
         }
@@ -91,15 +92,50 @@ impl Walk<'_> {
         })
     }
 
+    /// The factors of a slot, where it is a product, and whether zeros are strong in it.
+    fn product(&mut self, slot: u16) -> Option<([u16; 2], bool)> {
+        let (i, step) = self.before(slot)?;
+        let strong = match step.op {
+            StepOp::Binary(Binary::Mul) => false,
+            StepOp::LinearMul => true,
+            _ => return None,
+        };
+        let &[x, y] = &step.args[..] else { return None };
+        self.inside.push(i);
+        Some(([x, y], strong))
+    }
+
+    /// Two products whose sum these slots have: the factors, those with strong zeros last, and how many products those are.
+    fn products(&mut self, x: u16, y: u16) -> Option<([u16; 4], usize)> {
+        let (([a, b], first), ([c, d], second)) = (self.product(x)?, self.product(y)?);
+        let factors = if first && !second { [c, d, a, b] } else { [a, b, c, d] };
+        Some((factors, usize::from(first) + usize::from(second)))
+    }
+
     fn sum(&mut self, x: u16, y: u16) -> Option<Found> {
-        let [a, b] = self.binary(x, Binary::Mul)?;
-        let [c, d] = self.binary(y, Binary::Mul)?;
+        let (factors, strong) = self.products(x, y)?;
+        let [a, b, c, d] = factors;
+        if strong > 0 {
+            let chain = if strong == 2 { Chain::StrongProducts } else { Chain::MixedProducts };
+            return Some((chain, SmallVec::from_slice(&factors)));
+        }
         for ([a, b], square, other) in [([a, b], c, d), ([a, b], d, c), ([c, d], a, b), ([c, d], b, a)] {
             if let Some(root) = self.square(square) {
                 return Some((Chain::ProductAndSquare, smallvec![a, b, root, other]));
             }
         }
-        Some((Chain::Products, smallvec![a, b, c, d]))
+        Some((Chain::Products, SmallVec::from_slice(&factors)))
+    }
+
+    fn gradient(&mut self, x: u16, y: u16) -> Option<Found> {
+        for (sum, e) in [(x, y), (y, x)] {
+            self.inside.clear();
+            let Some([x, y]) = self.binary(sum, Binary::Add) else { continue };
+            let Some(([a, b, c, d], strong)) = self.products(x, y) else { continue };
+            let chain = [Chain::Gradient, Chain::MixedGradient, Chain::StrongGradient][strong];
+            return Some((chain, smallvec![a, b, c, d, e]));
+        }
+        None
     }
 
     fn descent(&mut self, a: u16, y: u16) -> Option<Found> {

@@ -98,6 +98,16 @@ pub enum Chain {
     Products,
     /// `a b + (c c) d`
     ProductAndSquare,
+    /// `a b + c d`, the second product with strong zeros
+    MixedProducts,
+    /// `a b + c d`, both products with strong zeros
+    StrongProducts,
+    /// `e (a b + c d)`, the first product with strong zeros: what comes back through a product of functions
+    Gradient,
+    /// The same with strong zeros in `c d`, too
+    MixedGradient,
+    /// The same with strong zeros everywhere
+    StrongGradient,
     /// `a - (b c) / (√(d / e) + f)`: a step against a mean, by the root of a mean square.
     Descent,
     /// `exp(a - b)`
@@ -438,6 +448,19 @@ macro_rules! steps {
             fn chain(level: Level, chain: Chain) -> StepFn {
                 match chain {
                     Chain::Products => several!(level, |a, b, c, d| a * b + c * d),
+                    Chain::MixedProducts => several!(level, |a, b, c, d| a * b + linear_product(c, d)),
+                    Chain::StrongProducts => {
+                        several!(level, |a, b, c, d| linear_product(a, b) + linear_product(c, d))
+                    }
+                    Chain::Gradient => several!(level, |a, b, c, d, e| linear_product(e, a * b + c * d)),
+                    Chain::MixedGradient => {
+                        several!(level, |a, b, c, d, e| linear_product(e, a * b + linear_product(c, d)))
+                    }
+                    Chain::StrongGradient => {
+                        several!(level, |a, b, c, d, e| {
+                            linear_product(e, linear_product(a, b) + linear_product(c, d))
+                        })
+                    }
                     Chain::ProductAndSquare => several!(level, |a, b, c, d| a * b + c * c * d),
                     Chain::Descent => {
                         several!(level, |a, b, c, d, e, f| a - (b * c) / ((d / e).sqrt() + f))
