@@ -104,7 +104,8 @@ fn normalised(
     custom_jvp(
         |(x, weight, bias): &(Tensor, Tensor, Tensor)| {
             let (centred, mean, variance, scale) = of(x);
-            (centred * (scale * weight) + bias, mean, variance)
+            // By way of `y`, which the way back reads: what follows can be computed from it again.
+            (centred * scale * weight + bias, mean, variance)
         },
         |(x, weight, _), (dx, dweight, dbias)| {
             let (centred, _, _, scale) = of(x);
