@@ -1,4 +1,4 @@
-//! Large pages, where the system has them to give.
+//! Pages: large ones, where the system has them to give, and those that are not needed any more.
 
 /// Blocks from this size on are worth a call to the system.
 const LARGE: usize = 4 << 20;
@@ -34,3 +34,21 @@ pub(crate) fn prefer_large(block: *mut u8, bytes: usize) {
 pub(crate) fn prefer_large(_: *mut u8, _: usize) {
     let _ = LARGE;
 }
+
+/// Gives memory that has been freed back to the system, where the allocator keeps it: planning within a budget frees much
+/// that running the program never needs.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+pub(crate) fn give_back() {
+    use std::ffi::c_int;
+
+    unsafe extern "C" {
+        fn malloc_trim(pad: usize) -> c_int;
+    }
+
+    // SAFETY: it touches free memory only, and may be called at any time from any thread.
+    unsafe { malloc_trim(0) };
+}
+
+/// The allocator does as it sees fit.
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
+pub(crate) fn give_back() {}

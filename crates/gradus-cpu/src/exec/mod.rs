@@ -52,6 +52,7 @@ use gradus_plan::{Plan, Return};
 use smallvec::SmallVec;
 
 use crate::Pool;
+use crate::pages::give_back;
 use memory::{Memory, Scratch};
 pub use needs::needs;
 pub use profile::{KernelProfile, Profile};
@@ -103,6 +104,10 @@ impl Executable {
 
     fn build(plan: Plan, pool: Option<Arc<Pool>>) -> Self {
         let program = Program::new(Arc::new(plan));
+        // Many plans were made to find this one.
+        if !program.plan.decision().alternatives.is_empty() {
+            give_back();
+        }
         Executable { inner: Arc::new(Inner { program, arenas: Mutex::new(Vec::new()), pool }) }
     }
 
