@@ -112,7 +112,11 @@ fn chains_have_the_bits_of_their_steps() {
         b.emit1(op, &[x, y]).unwrap()
     }
     // Each gives every value on the way, the last one last.
-    let chains: [Chain; 13] = [
+    let chains: [Chain; 14] = [
+        |b, a| {
+            let x = two(b, LinearMul, a[0], a[1]);
+            vec![x, two(b, LinearMul, x, a[2])]
+        },
         |b, a| {
             let (x, y) = (two(b, Binary::Mul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
             vec![x, y, two(b, Binary::Add, x, y)]

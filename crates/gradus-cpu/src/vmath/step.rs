@@ -255,6 +255,15 @@ fn linear_product<T: Float>(x: T, y: T) -> T {
     if (x != T::ZERO) & (y != T::ZERO) { x * y } else { T::ZERO }
 }
 
+/// `(x y) z` with strong zeros. One condition again: of two selections, one inside the other, the compiler makes branches for
+/// every element.
+#[inline(always)]
+fn linear_product_of_three<T: Float>(x: T, y: T, z: T) -> T {
+    let first = x * y;
+    let none_is_zero = (x != T::ZERO) & (y != T::ZERO) & (first != T::ZERO) & (z != T::ZERO);
+    if none_is_zero { first * z } else { T::ZERO }
+}
+
 /// A [`Simple`] as a type.
 trait Arithmetic<T> {
     fn of(x: T, y: T) -> T;
@@ -440,6 +449,9 @@ macro_rules! steps {
                     Simple::Add => second::<Self, Plus>(level, then),
                     Simple::Sub => second::<Self, Minus>(level, then),
                     Simple::Mul => second::<Self, Times>(level, then),
+                    Simple::LinearMul if then == Simple::LinearMul => {
+                        several!(level, |a, b, c| linear_product_of_three(a, b, c))
+                    }
                     Simple::LinearMul => second::<Self, Linear>(level, then),
                     Simple::Less | Simple::Div | Simple::Over => return None,
                 })
