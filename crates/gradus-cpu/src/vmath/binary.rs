@@ -4,7 +4,7 @@ use gradus_num::Binary;
 
 use super::float::Float;
 use super::isa::Level;
-use super::step::{Call, OPERANDS, Scalars};
+use super::step::{Call, Scalars};
 
 /// An operand: elements side by side, or one that stands for all.
 #[derive(Clone, Copy, Debug)]
@@ -94,14 +94,7 @@ pub unsafe fn binary_raw_at<T: Float>(
     n: usize,
 ) {
     let ((x, first), (y, second)) = (place(&a), place(&b));
-    let call = Call {
-        args: [x, y, y, y, y, y],
-        moves: [1; OPERANDS],
-        out: out.cast(),
-        second: out.cast(),
-        n,
-        number: 0,
-    };
+    let call = Call::moving([x, y, y, y, y, y], out.cast(), n);
     // SAFETY: the caller's promise; operands that are one element live until the call returns.
     unsafe { T::binary(level, op, Scalars { first, second })(&call) }
 }
@@ -146,7 +139,7 @@ pub fn compare<T: Float>(op: Compare, a: Operand<T>, b: Operand<T>, out: &mut [u
 /// Operands are valid for reads and `out` for writes of `n` elements, apart from each other.
 pub unsafe fn compare_raw<T: Float>(op: Compare, a: RawOperand<T>, b: RawOperand<T>, out: *mut u8, n: usize) {
     let ((x, first), (y, second)) = (place(&a), place(&b));
-    let call = Call { args: [x, y, y, y, y, y], moves: [1; OPERANDS], out, second: out, n, number: 0 };
+    let call = Call::moving([x, y, y, y, y, y], out, n);
     // SAFETY: the caller's promise, as in `binary_raw_at`.
     unsafe { T::compare(Level::current(), op, Scalars { first, second })(&call) }
 }
@@ -174,14 +167,7 @@ pub unsafe fn select_raw<T: Float>(
     n: usize,
 ) {
     let ((x, first), (y, second)) = (place(&a), place(&b));
-    let call = Call {
-        args: [mask, x, y, y, y, y],
-        moves: [1; OPERANDS],
-        out: out.cast(),
-        second: out.cast(),
-        n,
-        number: 0,
-    };
+    let call = Call::moving([mask, x, y, y, y, y], out.cast(), n);
     // SAFETY: the caller's promise, as in `binary_raw_at`.
     unsafe { T::select(Level::current(), Scalars { first, second })(&call) }
 }

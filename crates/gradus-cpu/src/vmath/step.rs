@@ -36,6 +36,10 @@ pub const OPERANDS: usize = 6;
 pub const BLOCK: usize = WIDTH;
 
 impl Call {
+    /// All operands move along with the one result.
+    pub(super) fn moving(args: [*const u8; OPERANDS], out: *mut u8, n: usize) -> Self {
+        Call { args, moves: [1; OPERANDS], out, second: out, n, number: 0 }
+    }
     /// An operand that may be one block for all.
     #[inline(always)]
     fn along<T>(&self, i: usize) -> Along<T> {

@@ -44,14 +44,7 @@ pub unsafe fn unary_raw<T: Float>(op: Unary, x: *const T, out: *mut T, n: usize)
 /// # Safety
 /// As for [`unary_raw`]; the level has to be [available](Level::available).
 pub unsafe fn unary_raw_at<T: Float>(level: Level, op: Unary, x: *const T, out: *mut T, n: usize) {
-    let call = Call {
-        args: [x.cast(); OPERANDS],
-        moves: [1; OPERANDS],
-        out: out.cast(),
-        second: out.cast(),
-        n,
-        number: number(op),
-    };
+    let call = Call { number: number(op), ..Call::moving([x.cast(); OPERANDS], out.cast(), n) };
     // SAFETY: the caller's promise, for the one operand there is.
     unsafe { T::unary(level, op)(&call) }
 }

@@ -19,13 +19,17 @@ enum Draft {
     Step(usize),
 }
 
+/// What a step computes: its operation, the types of operands and result, its level, its operands.
+type Computed = (StepOp, DType, DType, Level, SmallVec<[Draft; 3]>);
+
 pub(super) struct Writer<'a, 'b> {
     fuser: &'a Fuser<'b>,
     group: usize,
     domain: Domain,
     loads: Vec<Load>,
     constants: Vec<(f64, DType)>,
-    steps: Vec<(StepOp, DType, DType, Level, SmallVec<[Draft; 3]>, usize)>,
+    /// With the equations they come from.
+    steps: Vec<(Computed, usize)>,
     slots: HashMap<Var, Draft>,
     expanded: HashMap<Draft, Draft>,
 }
@@ -51,7 +55,7 @@ impl<'a, 'b> Writer<'a, 'b> {
         let mut stores: Vec<(Draft, Var, Option<_>)> = Vec::new();
         for &(v, value, dtype) in &group.fills {
             let constant = self.constant(value, dtype);
-            let out = self.push(StepOp::Copy, dtype, dtype, Level::Full, smallvec![constant], usize::MAX);
+            let out = self.push((StepOp::Copy, dtype, dtype, Level::Full, smallvec![constant]), usize::MAX);
             self.slots.insert(v, out);
             stores.push((out, v, None));
         }
@@ -88,10 +92,10 @@ impl<'a, 'b> Writer<'a, 'b> {
                 Op::Reduce(r) => StepOp::Reduce(r.kind),
                 other => unreachable!("{other} is no element-wise primitive"),
             };
-            let mut slot = self.push(op, from, to, level, args, i);
+            let mut slot = self.push((op, from, to, level, args), i);
             // A place of its own for each value in memory.
             if live[out.index()] && stores.iter().any(|s| s.0 == slot && s.2.is_none()) {
-                slot = self.fresh(StepOp::Copy, to, to, level, smallvec![slot], i);
+                slot = self.fresh((StepOp::Copy, to, to, level, smallvec![slot]), i);
             }
             self.slots.insert(out, slot);
             if live[out.index()] {
@@ -101,37 +105,18 @@ impl<'a, 'b> Writer<'a, 'b> {
         self.finish(stores)
     }
 
-    fn push(
-        &mut self,
-        op: StepOp,
-        dtype: DType,
-        out: DType,
-        level: Level,
-        args: SmallVec<[Draft; 3]>,
-        eqn: usize,
-    ) -> Draft {
+    fn push(&mut self, step: Computed, eqn: usize) -> Draft {
         // What a later stage computes again may be there already.
-        if self.fuser.groups.list[self.group].mixed {
-            let same = |s: &(StepOp, DType, DType, Level, SmallVec<[Draft; 3]>, usize)| {
-                (s.0, s.1, s.2, s.3) == (op, dtype, out, level) && s.4 == args
-            };
-            if let Some(known) = self.steps.iter().position(same) {
-                return Draft::Step(known);
-            }
+        if self.fuser.groups.list[self.group].mixed
+            && let Some(known) = self.steps.iter().position(|(s, _)| *s == step)
+        {
+            return Draft::Step(known);
         }
-        self.fresh(op, dtype, out, level, args, eqn)
+        self.fresh(step, eqn)
     }
 
-    fn fresh(
-        &mut self,
-        op: StepOp,
-        dtype: DType,
-        out: DType,
-        level: Level,
-        args: SmallVec<[Draft; 3]>,
-        eqn: usize,
-    ) -> Draft {
-        self.steps.push((op, dtype, out, level, args, eqn));
+    fn fresh(&mut self, step: Computed, eqn: usize) -> Draft {
+        self.steps.push((step, eqn));
         Draft::Step(self.steps.len() - 1)
     }
 
@@ -172,7 +157,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             return known;
         }
         let eqn = usize::MAX;
-        let out = self.push(StepOp::Expand, dtype, dtype, Level::Full, smallvec![slot], eqn);
+        let out = self.push((StepOp::Expand, dtype, dtype, Level::Full, smallvec![slot]), eqn);
         self.expanded.insert(slot, out);
         out
     }
@@ -197,7 +182,7 @@ impl<'a, 'b> Writer<'a, 'b> {
         let steps = self
             .steps
             .into_iter()
-            .map(|(op, dtype, out, level, args, eqn)| Step {
+            .map(|((op, dtype, out, level, args), eqn)| Step {
                 op,
                 dtype,
                 out,

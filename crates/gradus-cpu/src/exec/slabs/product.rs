@@ -17,7 +17,7 @@ use crate::conv::{Micro, Task};
 use crate::exec::memory::Memory;
 use crate::exec::product::Operation;
 use crate::exec::versions::{Versioned, best};
-use crate::matmul::Element;
+use crate::matmul::{Element, transpose};
 
 /// The inner dimension is taken in pieces of this many: a piece of a panel stays in the first-level cache.
 const DEPTH: usize = 256;
@@ -273,7 +273,7 @@ impl Fast {
 
     /// # Safety
     /// As for [`Multiply::run`].
-    unsafe fn run<T: Micro + Element + Number>(
+    unsafe fn run<T: Micro + Element>(
         &self,
         memory: &Memory<'_>,
         block: &Rows,
@@ -324,12 +324,8 @@ impl Fast {
                     let turned = worker.turned::<T>();
                     for i in (0..m).step_by(TURNED) {
                         let some = TURNED.min(m - i);
-                        best(Turned {
-                            from: (a.0.offset(i as isize * a.1), a.1, a.2),
-                            rows: some,
-                            k: rows,
-                            to: turned,
-                        });
+                        let part = (a.0.offset(i as isize * a.1), a.1, a.2);
+                        lines([some, rows], part, turned, TURNED);
                         for j in (0..n).step_by(T::width()) {
                             let to = (c.0.offset(i as isize * c.1).add(j), c.1 as usize, !block.begins);
                             let panel = panels.add(j * rows).cast_const();
@@ -394,100 +390,29 @@ unsafe fn pack<T: Micro + Element>(k: usize, n: usize, b: Matrix<T>, to: *mut T)
         let columns = width.min(n - from);
         // SAFETY: the caller's promise.
         unsafe {
-            let panel = Panel {
-                from: (b.0.offset(from as isize * b.2), b.1, b.2),
-                columns,
-                k,
-                to: to.add(from * k),
-                width,
-            };
+            let panel = to.add(from * k);
             if columns < width {
-                std::slice::from_raw_parts_mut(panel.to, width * k).fill(T::ZERO);
+                std::slice::from_raw_parts_mut(panel, width * k).fill(T::ZERO);
             }
-            best(panel);
+            lines([columns, k], (b.0.offset(from as isize * b.2), b.2, b.1), panel, width);
         }
     }
 }
 
-/// Some columns of an operand, row after row, `width` elements each.
-struct Panel<T> {
-    from: Matrix<T>,
-    columns: usize,
-    k: usize,
-    to: *mut T,
-    width: usize,
-}
-
-impl<T: Copy> Versioned for Panel<T> {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run(self) {
-        let (start, row, col) = self.from;
-        // SAFETY: the caller's promise.
-        unsafe {
-            if col == 1 {
-                for p in 0..self.k {
-                    let from = start.offset(p as isize * row);
-                    std::ptr::copy_nonoverlapping(from, self.to.add(p * self.width), self.columns);
-                }
-            } else {
-                turn((start, col, row), self.columns, self.k, self.to, self.width);
-            }
-        }
-    }
-}
-
-/// Some rows of an operand: those of a column next to each other, [`TURNED`] elements a column.
-struct Turned<T> {
-    from: Matrix<T>,
-    rows: usize,
-    k: usize,
-    to: *mut T,
-}
-
-impl<T: Copy> Versioned for Turned<T> {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run(self) {
-        let (start, row, col) = self.from;
-        // SAFETY: the caller's promise.
-        unsafe {
-            if row == 1 {
-                for p in 0..self.k {
-                    let from = start.offset(p as isize * col);
-                    std::ptr::copy_nonoverlapping(from, self.to.add(p * TURNED), self.rows);
-                }
-            } else {
-                turn(self.from, self.rows, self.k, self.to, TURNED);
-            }
-        }
-    }
-}
-
-/// `to[p·width + i] = from(i, p)`, eight rows at a time.
+/// `to[p·stride + i] = from(i, p)` for `i < rows`, `p < k`: copied line by line, or transposed.
 ///
 /// # Safety
-/// `from` is valid for reads over `rows` by `k`, `to` for writes of `width · k` elements.
-#[inline(always)]
-unsafe fn turn<T: Copy>(from: Matrix<T>, rows: usize, k: usize, to: *mut T, width: usize) {
-    const EIGHT: usize = 8;
+/// `from` is valid for reads over `rows` by `k`, `to` for writes of `stride · k` elements.
+unsafe fn lines<T: Element>([rows, k]: [usize; 2], from: Matrix<T>, to: *mut T, stride: usize) {
     let (start, row, col) = from;
-    let whole = rows / EIGHT * EIGHT;
     // SAFETY: the caller's promise.
     unsafe {
-        for i in (0..whole).step_by(EIGHT) {
-            let corner = start.offset(i as isize * row);
-            for p in 0..k {
-                let (from, to) = (corner.offset(p as isize * col), to.add(p * width + i));
-                for r in 0..EIGHT {
-                    *to.add(r) = *from.offset(r as isize * row);
-                }
-            }
+        if row != 1 {
+            return transpose(rows, k, from, to, stride);
         }
-        for i in whole..rows {
-            for p in 0..k {
-                *to.add(p * width + i) = *start.offset(i as isize * row + p as isize * col);
-            }
+        for p in 0..k {
+            let line = start.offset(p as isize * col);
+            std::ptr::copy_nonoverlapping(line, to.add(p * stride), rows);
         }
     }
 }
@@ -514,30 +439,10 @@ impl<T: Element> Versioned for Add<T> {
 ///
 /// # Safety
 /// The matrix is valid.
-unsafe fn not_finite<T: Number>([m, n]: [usize; 2], (start, row, col): Matrix<T>) -> bool {
+unsafe fn not_finite<T: Element>([m, n]: [usize; 2], (start, row, col): Matrix<T>) -> bool {
     let (m, n, row, col) = if row == 1 { (n, m, col, row) } else { (m, n, row, col) };
     // SAFETY: the caller's promise.
     (0..m as isize).any(|i| unsafe { best(NotFinite { x: start.offset(i * row), n, step: col }) })
-}
-
-/// Numbers that may be infinite.
-trait Number: Copy {
-    /// Whether it is none.
-    fn odd(self) -> bool;
-}
-
-impl Number for f32 {
-    #[inline(always)]
-    fn odd(self) -> bool {
-        !self.is_finite()
-    }
-}
-
-impl Number for f64 {
-    #[inline(always)]
-    fn odd(self) -> bool {
-        !self.is_finite()
-    }
 }
 
 struct NotFinite<T> {
@@ -546,17 +451,19 @@ struct NotFinite<T> {
     step: isize,
 }
 
-impl<T: Number> Versioned for NotFinite<T> {
+impl<T: Element> Versioned for NotFinite<T> {
     type Output = bool;
     #[inline(always)]
     unsafe fn run(self) -> bool {
+        // Only what is infinite or NaN is not zero after a product with zero.
+        let odd = |x: T| x.mul(T::ZERO) != T::ZERO;
         // Without an early end, so that the loop over neighbours vectorises.
         // SAFETY: the caller's promise.
         unsafe {
             if self.step == 1 {
-                return (0..self.n).fold(false, |seen, i| seen | (*self.x.add(i)).odd());
+                return (0..self.n).fold(false, |seen, i| seen | odd(*self.x.add(i)));
             }
-            (0..self.n as isize).any(|i| (*self.x.offset(i * self.step)).odd())
+            (0..self.n as isize).any(|i| odd(*self.x.offset(i * self.step)))
         }
     }
 }
