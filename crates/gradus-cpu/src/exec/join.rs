@@ -52,11 +52,10 @@ fn join_functions(region: &Region, uses: &mut [u32], joined: &mut [Joined]) {
     let first = region.first_step();
     for i in 0..region.steps.len() {
         let step = &region.steps[i];
-        let StepOp::Unary(f) = step.op else { continue };
+        let (StepOp::Unary(f), &[x]) = (step.op, &step.args[..]) else { continue };
         if !float(step) {
             continue;
         }
-        let x = step.args[0];
         let partners: &[(Twin, Unary)] = match f {
             Unary::Sin => &[(Twin::SinCos, Unary::Cos)],
             Unary::Tanh => &[(Twin::TanhSech2, Unary::Sech2)],
@@ -67,11 +66,10 @@ fn join_functions(region: &Region, uses: &mut [u32], joined: &mut [Joined]) {
         for &(twin, g) in partners {
             let fits = |j: usize| {
                 let other = &region.steps[j];
-                let argument = match twin {
-                    Twin::SigmoidSech2 => half_of(region, other.args[0]),
-                    _ => Some(other.args[0]),
-                };
-                other.op == StepOp::Unary(g)
+                // Not every step has operands: only a function of one argument is asked for it.
+                let (StepOp::Unary(found), &[own]) = (other.op, &other.args[..]) else { return false };
+                let argument = if twin == Twin::SigmoidSech2 { half_of(region, own) } else { Some(own) };
+                found == g
                     && argument == Some(x)
                     && (other.level, other.dtype) == (step.level, step.dtype)
                     && matches!(joined[j], Joined::Alone)
