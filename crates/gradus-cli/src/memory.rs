@@ -31,6 +31,11 @@ pub fn resident(what: &str) -> Option<usize> {
     field("/proc/self/status", what)
 }
 
+/// Bytes that the system has given another process.
+pub fn resident_of(process: u32) -> Option<usize> {
+    field(&format!("/proc/{process}/status"), "VmRSS")
+}
+
 /// Bytes that the system has given this process now, once what dropped results have left is given back.
 pub fn idle() -> Option<usize> {
     gradus_cpu::exec::release_kept();

@@ -170,3 +170,41 @@ fn small_programs_have_their_aims() {
     let chain = found.iter().find(|l| l["case"] == "compiled: gradient of the chain").unwrap();
     assert_eq!(number(chain, "aim_ns"), 10.0);
 }
+
+#[test]
+fn planning_is_measured_cell_by_cell() {
+    let cells = [
+        "plan",
+        "--cases",
+        "chain,cond",
+        "--sizes",
+        "20,40",
+        "--transforms",
+        "value,grad",
+        "--stack",
+        "4096",
+    ];
+    let mut lines = lines(&cells);
+    let done = lines.pop().unwrap();
+    assert_eq!(lines.len(), 2 * 2 * 2 * 2);
+    for line in &lines {
+        assert!(
+            line["failed"].is_null() && number(line, "seconds") > 0.0 && number(line, "bytes") > 0.0,
+            "{line}"
+        );
+        assert!(number(line, "recorded_s") <= number(line, "seconds"), "{line}");
+    }
+    assert_eq!((&done["event"], &done["failed"]), (&"done".into(), &0.into()));
+    assert!(number(&done, "worst_seconds") > 0.0 && done.get("worst_exponent").is_some(), "{done}");
+}
+
+#[test]
+fn a_cell_over_its_limit_ends_its_row() {
+    let cells =
+        ["plan", "--cases", "mlp", "--sizes", "300,3000", "--transforms", "hvp", "--limit", "0.000001"];
+    let lines = lines(&[&cells[..], &["--budgets", "without"]].concat());
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0]["failed"].as_str().unwrap().contains("took more than"), "{}", lines[0]);
+    assert_eq!(lines[1]["failed"], 1);
+    assert!(error(&["plan", "--cases", "z"]).contains("chain"));
+}

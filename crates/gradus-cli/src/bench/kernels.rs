@@ -30,7 +30,8 @@ pub struct Arguments {
     sizes: Vec<usize>,
 }
 
-fn size(text: &str) -> Result<usize, String> {
+/// A size as users write it.
+pub fn size(text: &str) -> Result<usize, String> {
     match text.replace('_', "").parse::<f64>() {
         Ok(n) if (1.0..=1e10).contains(&n) && n.fract() == 0.0 => Ok(n as usize),
         _ => Err("a size is a whole number such as 1000000 or 1e6".into()),

@@ -2,7 +2,8 @@
 //!
 //! * `train`: a whole step of training of a named model, beside the time of its matrix products and convolutions alone;
 //! * `kernels`: element-wise functions, normalisations, losses, optimisers, products and convolutions at large sizes;
-//! * `small`: what an operation and a call cost where the tensors are tiny, and how long compiling takes.
+//! * `small`: what an operation and a call cost where the tensors are tiny, and how long compiling takes;
+//! * `plan`: how recording, differentiating and planning grow with the number of operations.
 //!
 //! Every figure is a median. `clock` measures, `floor` times the products of a plan, `chain` is the program of
 //! a thousand small operations.
@@ -11,6 +12,7 @@ mod chain;
 mod clock;
 mod floor;
 mod kernels;
+mod plan;
 mod small;
 mod train;
 
@@ -33,6 +35,14 @@ pub enum Bench {
     Kernels(kernels::Arguments),
     /// Small programs: an operation at once, a compiled call, a chain of operations, compiling
     Small(small::Arguments),
+    /// Recording, differentiating and planning programs of 10^2 to 10^6 operations, and how that grows
+    ///
+    /// A line for each family of programs, transform and size, with and without a budget, each measured in a process of
+    /// its own on a thread with a small stack. The exponent is that of the last two decades of sizes.
+    Plan(plan::Arguments),
+    /// Measures one cell for `plan`
+    #[command(hide = true)]
+    PlanWorker(plan::worker::Order),
 }
 
 /// Options that all benchmarks share.
@@ -61,6 +71,8 @@ pub fn run(bench: &Bench) -> Result<ExitCode, Error> {
         Bench::Train(arguments) => train::run(arguments),
         Bench::Kernels(arguments) => kernels::run(arguments),
         Bench::Small(arguments) => small::run(arguments),
+        Bench::Plan(arguments) => plan::run(arguments),
+        Bench::PlanWorker(order) => plan::worker::work(order),
     }?;
     Ok(ExitCode::SUCCESS)
 }

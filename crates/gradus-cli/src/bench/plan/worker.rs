@@ -1,0 +1,92 @@
+//! One program recorded, differentiated, planned and dropped in a process of its own.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use clap::Args;
+use gradus::{Tensor, grad, hvp, jit, vjp};
+use serde_json::json;
+
+use super::cases::{CASES, Case, total};
+use super::{BUDGET, Transform};
+use crate::output::print;
+use crate::{Error, memory};
+
+/// What a worker is told when it is started.
+#[derive(Args, Clone, Debug)]
+pub struct Order {
+    /// The family of programs
+    pub case: String,
+    /// What is planned
+    pub transform: Transform,
+    /// Operations
+    pub operations: usize,
+    /// Plan within a budget
+    #[arg(long)]
+    pub budget: bool,
+    /// KiB of the thread's stack
+    #[arg(long)]
+    pub stack: usize,
+}
+
+/// The work of the process; prints one line.
+pub fn work(order: &Order) -> Result<(), Error> {
+    let case = CASES.iter().find(|c| c.name == order.case);
+    let case = case.ok_or_else(|| Error::Usage(format!("there is no case \"{}\"", order.case)))?;
+    let order = order.clone();
+    let thread = std::thread::Builder::new().stack_size(order.stack << 10);
+    let line = thread.spawn(move || measure(case, &order))?.join();
+    print(&line.map_err(|_| Error::Usage("the planner panicked".into()))??.to_string())
+}
+
+fn measure(case: &Case, order: &Order) -> Result<serde_json::Value, Error> {
+    let n = order.operations;
+    let arguments = (case.arguments)(n);
+    let before = memory::count_from_here();
+    // Seconds in the user's function, and in the transform around it.
+    let (recorded, transformed) = (Cell::new(0.0), Cell::new(0.0));
+    let function = |x: &Vec<Tensor>| {
+        let began = Instant::now();
+        let y = (case.function)(x, n);
+        recorded.set(recorded.get() + began.elapsed().as_secs_f64());
+        y
+    };
+    let scalar = |x: &Vec<Tensor>| total(function(x).into_iter()).sum(());
+    let whole = jit(|x: &Vec<Tensor>| {
+        let began = Instant::now();
+        let y = match order.transform {
+            Transform::Value => function(x),
+            Transform::Grad => grad(scalar)(x),
+            Transform::Vjp => {
+                let (y, pull) = vjp(function, x);
+                pull(&y)
+            }
+            Transform::Hvp => hvp(scalar, x, x),
+        };
+        transformed.set(began.elapsed().as_secs_f64());
+        y
+    });
+    let whole = if order.budget { whole.memory_budget(BUDGET) } else { whole };
+    let began = Instant::now();
+    let plan = whole.try_plan(&arguments);
+    let seconds = began.elapsed().as_secs_f64();
+    let bytes = memory::most_allocated().saturating_sub(before);
+    let (kernels, peak, refused) = match &plan {
+        Ok(plan) => (Some(plan.kernels().len()), Some(plan.planned_peak_bytes()), None),
+        Err(error) => (None, None, Some(error.to_string())),
+    };
+    let began = Instant::now();
+    drop((plan, whole));
+    let dropped = began.elapsed().as_secs_f64();
+    Ok(json!({
+        "seconds": seconds + dropped,
+        "recorded_s": recorded.get(),
+        "differentiated_s": transformed.get() - recorded.get(),
+        "planned_s": seconds - transformed.get(),
+        "dropped_s": dropped,
+        "bytes": bytes,
+        "kernels": kernels,
+        "planned_peak_bytes": peak,
+        "refused": refused,
+    }))
+}
