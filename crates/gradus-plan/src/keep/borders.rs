@@ -44,9 +44,10 @@ pub(super) fn even(graph: &Graph, halves: &Halves, kept: &[bool]) -> Option<Vec<
     let mut change = vec![0isize; at + 1];
     let mut kept_at = vec![0usize; at];
     let lives = lives(graph, halves, &roots(graph));
+    let mut returned = vec![false; graph.types().len()];
+    graph.outputs().iter().for_each(|v| returned[v.index()] = true);
     for (v, ty) in graph.types().iter().enumerate() {
-        let returned = graph.outputs().iter().any(|o| o.index() == v);
-        if let Some(life) = lives[v].filter(|_| !returned) {
+        if let Some(life) = lives[v].filter(|_| !returned[v]) {
             change[life.made + 1] += ty.bytes() as isize;
             change[life.last + 1] -= ty.bytes() as isize;
         }

@@ -23,26 +23,31 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
     for eqn in eqns.iter().filter(|e| is_movement(&e.op)) {
         argument[eqn.outputs[0].index()] = argument[eqn.inputs[0].index()];
     }
-    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.types().len()];
-    for (i, eqn) in eqns.iter().enumerate().skip(halves.at).filter(|(i, _)| !moves(*i) && !idle(*i)) {
-        for v in eqn.inputs.iter().filter_map(|v| argument[v.index()]) {
-            readers[v.index()].push(i);
-        }
-    }
-    // For each equation, those that wait for it.
+    let arguments = |i: usize| {
+        let reads = i >= halves.at && !moves(i) && !idle(i);
+        eqns[i].inputs.iter().filter(move |_| reads).filter_map(|v| argument[v.index()])
+    };
+    // How often each argument is still to be read.
+    let mut unread = vec![0usize; graph.types().len()];
+    (0..eqns.len()).flat_map(arguments).for_each(|v| unread[v.index()] += 1);
+    // For each equation and each argument, those that wait for it.
     let mut waits = vec![0usize; eqns.len()];
     let mut frees: Vec<Vec<usize>> = vec![Vec::new(); eqns.len()];
+    let mut replaces: Vec<Vec<usize>> = vec![Vec::new(); graph.types().len()];
     for i in (halves.at..eqns.len()).filter(|&i| moves(i)) {
-        let mut before: Vec<usize> = Vec::new();
-        for v in &eqns[i].inputs {
-            before.extend(halves.made[v.index()].filter(|&j| j >= halves.at && !idle(j)));
-            // An argument that is read here may be written over.
-            before.extend(argument[v.index()].into_iter().flat_map(|v| readers[v.index()].iter().copied()));
-        }
+        let made = |v: &Var| halves.made[v.index()].filter(|&j| j >= halves.at && !idle(j));
+        let mut before: Vec<usize> = eqns[i].inputs.iter().filter_map(made).collect();
         before.sort_unstable();
         before.dedup();
-        waits[i] = before.len();
+        // An argument that is read here may be written over.
+        let mut over: Vec<usize> =
+            eqns[i].inputs.iter().filter_map(|v| argument[v.index()]).map(Var::index).collect();
+        over.retain(|&v| unread[v] > 0);
+        over.sort_unstable();
+        over.dedup();
+        waits[i] = before.len() + over.len();
         before.into_iter().for_each(|j| frees[j].push(i));
+        over.into_iter().for_each(|v| replaces[v].push(i));
     }
     let mut copy = Copier::new(graph);
     let mut done = vec![false; eqns.len()];
@@ -64,12 +69,24 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
             }
             copy.copy(&eqns[i])?;
             done[i] = true;
-            for &next in frees[i].iter().rev() {
-                waits[next] -= 1;
-                if waits[next] == 0 {
-                    pending.push(next);
+            let mut ready = Vec::new();
+            let mut free = |waiting: &[usize]| {
+                for &next in waiting {
+                    waits[next] -= 1;
+                    if waits[next] == 0 {
+                        ready.push(next);
+                    }
+                }
+            };
+            free(&frees[i]);
+            for v in arguments(i) {
+                unread[v.index()] -= 1;
+                if unread[v.index()] == 0 {
+                    free(&replaces[v.index()]);
                 }
             }
+            ready.sort_unstable_by_key(|&next| std::cmp::Reverse(next));
+            pending.append(&mut ready);
         }
     }
     // What nobody has asked for may still be a result.

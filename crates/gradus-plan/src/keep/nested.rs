@@ -34,23 +34,52 @@ struct Region<'a> {
     graph: &'a Graph,
     halves: &'a Halves,
     pool: Vec<Coefficient>,
+    /// For each coefficient, the last equation of the first half that makes what it reads.
+    ready: Vec<Option<usize>>,
     terms: Vec<Option<Terms>>,
 }
 
 /// The most entering cotangents that one value is written as a combination of.
 const MOST: usize = 4;
+/// The most coefficients that are looked at to see whether a region is worth replacing: where so many read too little,
+/// it stays as it is.
+const LOOKED_AT: usize = 4096;
+
+/// What a search of a region has come across, for one search after another.
+struct Seen {
+    coefficients: Vec<u32>,
+    values: Vec<u32>,
+    search: u32,
+    /// For each value, the bytes that it keeps busy while it waits.
+    waiting: Vec<usize>,
+}
+
+/// Bytes that each value keeps busy while it waits: a repeated value only those of what is repeated, an argument none.
+fn waiting(graph: &Graph) -> Vec<usize> {
+    let mut waiting = vec![0; graph.types().len()];
+    for eqn in graph.eqns() {
+        for v in &eqn.outputs {
+            waiting[v.index()] = match &eqn.op {
+                Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) => waiting[eqn.inputs[0].index()],
+                Op::Full(_) => 0,
+                _ => waiting_bytes(graph.ty(*v)),
+            };
+        }
+    }
+    waiting
+}
 
 /// Replaces linear regions of the second half by their coefficients, where that keeps fewer bytes.
 pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Graph> {
-    let mut region = Region { graph, halves, pool: Vec::new(), terms: vec![None; graph.types().len()] };
+    let terms = vec![None; graph.types().len()];
+    let mut region = Region { graph, halves, pool: Vec::new(), ready: Vec::new(), terms };
     let mut inner = vec![false; graph.eqns().len()];
     for i in halves.at..graph.eqns().len() {
         inner[i] = region.equation(i);
     }
     // Values that leave a region: read by something else, or returned.
     let mut leaves = vec![false; graph.types().len()];
-    for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| !inner[*i]) {
-        let _ = i;
+    for (eqn, _) in graph.eqns().iter().zip(&inner).filter(|(_, inner)| !**inner) {
         for v in &eqn.inputs {
             leaves[v.index()] = true;
         }
@@ -59,11 +88,17 @@ pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Graph> {
         leaves[v.index()] = true;
     }
     let mut replaced: HashMap<usize, Terms> = HashMap::new();
+    let mut seen = Seen {
+        coefficients: vec![0; region.pool.len()],
+        values: vec![0; graph.types().len()],
+        search: 0,
+        waiting: waiting(graph),
+    };
     for i in (halves.at..graph.eqns().len()).filter(|&i| inner[i]) {
         let out = graph.eqns()[i].outputs[0];
         if leaves[out.index()]
             && let Some(terms) = &region.terms[out.index()]
-            && region.is_smaller(out, terms)
+            && region.is_smaller(out, terms, &mut seen)
         {
             replaced.insert(i, terms.clone());
         }
@@ -73,6 +108,13 @@ pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Graph> {
 
 impl Region<'_> {
     fn coefficient(&mut self, c: Coefficient) -> usize {
+        let made = |v: Var| self.halves.made[v.index()];
+        self.ready.push(match c {
+            Coefficient::One => None,
+            Coefficient::Times(v, c) | Coefficient::Where(v, c, _) => made(v).max(self.ready[c]),
+            Coefficient::Negative(c) => self.ready[c],
+            Coefficient::Sum(a, b) => self.ready[a].max(self.ready[b]),
+        });
         self.pool.push(c);
         self.pool.len() - 1
     }
@@ -139,49 +181,34 @@ impl Region<'_> {
         fits
     }
 
-    /// The values of the first half that coefficients read.
-    fn reads(&self, c: usize, into: &mut Vec<Var>) {
-        match self.pool[c] {
-            Coefficient::One => {}
-            Coefficient::Times(v, c) | Coefficient::Where(v, c, _) => {
-                if !into.contains(&v) {
-                    into.push(v);
-                }
-                self.reads(c, into);
-            }
-            Coefficient::Negative(c) => self.reads(c, into),
-            Coefficient::Sum(a, b) => {
-                self.reads(a, into);
-                self.reads(b, into);
-            }
-        }
-    }
-
-    /// Bytes that a value keeps busy while it waits: a repeated value only those of what is repeated.
-    fn waiting_bytes(&self, mut v: Var) -> usize {
-        while let Some(i) = self.halves.made[v.index()] {
-            let eqn = &self.graph.eqns()[i];
-            match &eqn.op {
-                Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) => v = eqn.inputs[0],
-                Op::Full(_) => return 0,
-                _ => return waiting_bytes(self.graph.ty(v)),
-            }
-        }
-        0
-    }
-
     /// Whether the coefficients of `out` take fewer bytes than what they are made of.
-    fn is_smaller(&self, out: Var, terms: &Terms) -> bool {
-        let mut reads = Vec::new();
-        let mut count = 0;
-        for &(_, c) in terms {
-            if !matches!(self.pool[c], Coefficient::One) {
-                count += 1;
-                self.reads(c, &mut reads);
+    fn is_smaller(&self, out: Var, terms: &Terms, seen: &mut Seen) -> bool {
+        seen.search += 1;
+        let mut pending: Vec<usize> = terms.iter().map(|t| t.1).collect();
+        pending.retain(|&c| !matches!(self.pool[c], Coefficient::One));
+        let after = pending.len() * self.graph.ty(out).bytes();
+        let (mut before, mut looked_at) = (0, 0);
+        while let Some(c) = pending.pop() {
+            if std::mem::replace(&mut seen.coefficients[c], seen.search) == seen.search {
+                continue;
+            }
+            looked_at += 1;
+            match self.pool[c] {
+                Coefficient::One => {}
+                Coefficient::Times(v, c) | Coefficient::Where(v, c, _) => {
+                    if std::mem::replace(&mut seen.values[v.index()], seen.search) != seen.search {
+                        before += seen.waiting[v.index()];
+                    }
+                    pending.push(c);
+                }
+                Coefficient::Negative(c) => pending.push(c),
+                Coefficient::Sum(a, b) => pending.extend([a, b]),
+            }
+            if before > after || looked_at == LOOKED_AT {
+                break;
             }
         }
-        let before: usize = reads.iter().map(|&v| self.waiting_bytes(v)).sum();
-        count > 0 && count * self.graph.ty(out).bytes() < before
+        before > after
     }
 
     /// The graph with replaced regions; coefficients are computed as soon as what they read is there.
@@ -189,10 +216,7 @@ impl Region<'_> {
         let mut due: HashMap<usize, Vec<(usize, Var)>> = HashMap::new();
         for (&i, terms) in replaced {
             for &(_, c) in terms {
-                let mut reads = Vec::new();
-                self.reads(c, &mut reads);
-                let ready = reads.iter().filter_map(|v| self.halves.made[v.index()]).max();
-                if let Some(ready) = ready {
+                if let Some(ready) = self.ready[c] {
                     due.entry(ready).or_default().push((c, self.graph.eqns()[i].outputs[0]));
                 }
             }
@@ -242,7 +266,7 @@ impl Region<'_> {
         Ok(())
     }
 
-    /// A coefficient as a value, computed once.
+    /// A coefficient as a value, computed once, after those that it is made of.
     fn emit(
         &self,
         copy: &mut Copier,
@@ -251,40 +275,94 @@ impl Region<'_> {
         like: Var,
         site: &Site,
     ) -> Result<Var> {
-        if let Some(&known) = values.get(&c) {
-            return Ok(known);
-        }
         let ty = self.graph.ty(like).clone();
         let outer = copy.b.set_site(site.clone());
-        let value = match self.pool[c] {
-            Coefficient::One => copy.b.full(&ty, 1.0),
-            Coefficient::Times(v, inner) => {
-                let factor = copy.get(v);
-                if matches!(self.pool[inner], Coefficient::One) {
-                    factor
-                } else {
-                    let inner = self.emit(copy, values, inner, like, site)?;
-                    copy.b.emit1(LinearMul, &[factor, inner])?
+        let mut pending = vec![c];
+        while let Some(&c) = pending.last() {
+            if values.contains_key(&c) {
+                pending.pop();
+                continue;
+            }
+            // The first operand on top.
+            let waits = pending.len();
+            pending.extend(self.operands(c).into_iter().rev().flatten().filter(|c| !values.contains_key(c)));
+            if pending.len() > waits {
+                continue;
+            }
+            let value = match self.pool[c] {
+                Coefficient::One => copy.b.full(&ty, 1.0),
+                Coefficient::Times(v, inner) => {
+                    let factor = copy.get(v);
+                    match self.pool[inner] {
+                        Coefficient::One => factor,
+                        _ => copy.b.emit1(LinearMul, &[factor, values[&inner]])?,
+                    }
                 }
-            }
-            Coefficient::Negative(inner) => {
-                let inner = self.emit(copy, values, inner, like, site)?;
-                copy.b.emit1(Unary::Neg, &[inner])?
-            }
-            Coefficient::Where(mask, inner, kept) => {
-                let inner = self.emit(copy, values, inner, like, site)?;
-                let zero = copy.b.full(&ty, 0.0);
-                let mask = copy.get(mask);
-                copy.b.emit1(Select, &if kept { [mask, inner, zero] } else { [mask, zero, inner] })?
-            }
-            Coefficient::Sum(x, y) => {
-                let (x, y) =
-                    (self.emit(copy, values, x, like, site)?, self.emit(copy, values, y, like, site)?);
-                copy.b.emit1(Binary::Add, &[x, y])?
-            }
-        };
+                Coefficient::Negative(inner) => copy.b.emit1(Unary::Neg, &[values[&inner]])?,
+                Coefficient::Where(mask, inner, kept) => {
+                    let zero = copy.b.full(&ty, 0.0);
+                    let (mask, inner) = (copy.get(mask), values[&inner]);
+                    copy.b.emit1(Select, &if kept { [mask, inner, zero] } else { [mask, zero, inner] })?
+                }
+                Coefficient::Sum(x, y) => copy.b.emit1(Binary::Add, &[values[&x], values[&y]])?,
+            };
+            values.insert(c, value);
+        }
         copy.b.set_site(outer);
-        values.insert(c, value);
-        Ok(value)
+        Ok(values[&c])
+    }
+
+    /// The coefficients that a coefficient is computed from.
+    fn operands(&self, c: usize) -> [Option<usize>; 2] {
+        match self.pool[c] {
+            Coefficient::One => [None, None],
+            // Times one is the factor itself.
+            Coefficient::Times(_, c) if matches!(self.pool[c], Coefficient::One) => [None, None],
+            Coefficient::Times(_, c) | Coefficient::Negative(c) | Coefficient::Where(_, c, _) => {
+                [Some(c), None]
+            }
+            Coefficient::Sum(a, b) => [Some(a), Some(b)],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::passes;
+    use gradus_core::ops::{Axes, Reduce, ReduceKind};
+    use gradus_core::transforms::value_and_grad;
+    use gradus_core::{Builder, DType, Type};
+
+    /// The program with its local derivatives multiplied out, of a sum of `y` after so many steps.
+    fn multiplied_out(steps: usize, step: fn(&mut Builder, Var) -> Var) -> (Graph, Graph) {
+        let mut b = Builder::new();
+        let mut y = b.input(Type::new(DType::F32, [3]));
+        for _ in 0..steps {
+            y = step(&mut b, y);
+        }
+        let axes: Axes = [0].into_iter().collect();
+        let sum = b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[y]).unwrap();
+        let graph = passes::simplify(&value_and_grad(&b.finish(vec![sum]), &[true]).unwrap()).unwrap();
+        let halves = Halves::find(&graph).unwrap();
+        let after = preaccumulate(&graph, &halves).unwrap();
+        (graph, after)
+    }
+
+    #[test]
+    fn shared_coefficients_are_computed_once() {
+        let step = |b: &mut Builder, y: Var| {
+            let sin = b.emit1(Unary::Sin, &[y]).unwrap();
+            b.emit1(Binary::Add, &[y, sin]).unwrap()
+        };
+        let (before, after) = multiplied_out(200, step);
+        assert!(after.eqns().len() <= before.eqns().len() + 400, "{} equations", after.eqns().len());
+    }
+
+    #[test]
+    fn a_long_region_takes_no_deep_stack() {
+        let long = || multiplied_out(20_000, |b, y| b.emit1(Unary::Sin, &[y]).unwrap()).1.eqns().len();
+        let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(long).unwrap();
+        assert!(thread.join().unwrap() >= 60_000);
     }
 }

@@ -12,8 +12,9 @@ pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<S
     for (v, &k) in kept.iter().enumerate() {
         wanted[v] = k;
     }
+    let mut returned = vec![false; graph.types().len()];
     for v in graph.outputs().iter().filter(|v| halves.available[v.index()]) {
-        wanted[v.index()] = true;
+        (wanted[v.index()], returned[v.index()]) = (true, true);
     }
     // The first half: what is kept or returned, and what that needs.
     let needs = |i: usize, wanted: &[bool]| graph.eqns()[i].outputs.iter().any(|v| wanted[v.index()]);
@@ -35,10 +36,10 @@ pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<S
     for i in (0..graph.eqns().len()).filter(|&i| first[i]) {
         copy.copy(&graph.eqns()[i])?;
         for v in &graph.eqns()[i].outputs {
-            at_hand[v.index()] = kept[v.index()] || graph.outputs().contains(v);
+            at_hand[v.index()] = kept[v.index()] || returned[v.index()];
         }
     }
-    let returned: Vec<(Var, Var)> =
+    let results: Vec<(Var, Var)> =
         graph.outputs().iter().filter(|v| halves.available[v.index()]).map(|&v| (v, copy.get(v))).collect();
     let split = copy.b.graph().eqns().len();
     let second = (0..graph.eqns().len()).filter(|&i| !halves.available[graph.eqns()[i].outputs[0].index()]);
@@ -68,7 +69,7 @@ pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<S
         }
     }
     // Results of the first half are those that it computed, not a later copy.
-    for (v, first) in returned {
+    for (v, first) in results {
         copy.set(v, first);
     }
     let stages = (0..copy.b.graph().eqns().len()).map(|i| u32::from(i >= split)).collect();
