@@ -13,7 +13,7 @@ impl Line {
 }
 
 thread_local! {
-    static SCRATCH: [RefCell<Vec<Line>>; 3] = const { [const { RefCell::new(Vec::new()) }; 3] };
+    static SCRATCH: [RefCell<Vec<Line>>; 4] = const { [const { RefCell::new(Vec::new()) }; 4] };
 }
 
 /// Which of a thread's scratches: kernels that call one another use different ones.
@@ -25,6 +25,8 @@ pub(crate) enum Slot {
     Patches,
     /// The values of a region of a few points.
     Small,
+    /// The operands of a product whose zeros absorb what is not finite.
+    Absorbing,
 }
 
 /// Calls `f` with room for `len` elements of `T`, aligned to cache lines, holding anything.

@@ -3,7 +3,8 @@
 //! * `train`: a whole step of training of a named model, beside the time of its matrix products and convolutions alone;
 //! * `kernels`: element-wise functions, normalisations, losses, optimisers, products and convolutions at large sizes;
 //! * `small`: what an operation and a call cost where the tensors are tiny, and how long compiling takes;
-//! * `plan`: how recording, differentiating and planning grow with the number of operations.
+//! * `plan`: how recording, differentiating and planning grow with the number of operations;
+//! * `values`: what NaN, infinities, subnormal and huge numbers cost beside ordinary ones.
 //!
 //! Every figure is a median. `clock` measures, `floor` times the products of a plan, `chain` is the program of
 //! a thousand small operations.
@@ -15,6 +16,7 @@ mod kernels;
 mod plan;
 mod small;
 mod train;
+mod values;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,8 @@ pub enum Bench {
     /// Measures one cell for `plan`
     #[command(hide = true)]
     PlanWorker(plan::worker::Order),
+    /// NaN, infinities, subnormal and huge numbers beside ordinary ones: how many times as long calls take
+    Values(values::Arguments),
 }
 
 /// Options that all benchmarks share.
@@ -73,6 +77,7 @@ pub fn run(bench: &Bench) -> Result<ExitCode, Error> {
         Bench::Small(arguments) => small::run(arguments),
         Bench::Plan(arguments) => plan::run(arguments),
         Bench::PlanWorker(order) => plan::worker::work(order),
+        Bench::Values(arguments) => values::run(arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }

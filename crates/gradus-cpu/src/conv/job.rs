@@ -85,6 +85,8 @@ pub(super) struct Job<'a, T> {
     pub(super) out: Shared<T>,
     pub(super) target: Target,
     pub(super) room: Room,
+    /// Whether sums have to be taken by definition.
+    pub(super) exact: bool,
 }
 
 impl<T: Float + Element> Job<'_, T> {
@@ -92,8 +94,8 @@ impl<T: Float + Element> Job<'_, T> {
     pub(super) fn dispatch(&self) -> bool {
         let finite = match self.conv.way(self.target) {
             Way::Correlate => correlate::run(self),
-            Way::Winograd => winograd::run(self),
-            Way::Indirect => false,
+            Way::Winograd if !self.exact => winograd::run(self),
+            Way::Winograd | Way::Indirect => false,
             Way::Pointwise => {
                 self.pointwise();
                 return false;

@@ -15,6 +15,7 @@
 //!   output channels a group, as direct loops;
 //! * input dilation is taken apart into phases, so that no zeros are multiplied.
 
+mod absorbing;
 mod correlate;
 mod depthwise;
 mod indirect;
@@ -34,6 +35,7 @@ use crate::matmul::Element;
 use crate::reduce::Shared;
 use crate::scratch::Line as Storage;
 use crate::vmath::Float;
+pub(crate) use absorbing::{Elements, run as strong};
 pub(crate) use correlate::CorrelateKernel;
 pub(crate) use depthwise::{DepthwiseKernel, FlatKernel};
 use job::Job;
@@ -41,7 +43,6 @@ pub(crate) use job::Target;
 pub use micro::Micro;
 pub(crate) use micro::Task;
 pub use reference::reference;
-pub(crate) use reference::strong_term;
 pub(crate) use room::{Need, Room};
 pub(crate) use segments::Line;
 pub(crate) use winograd::WinogradKernel;
@@ -416,7 +417,7 @@ impl Conv {
         // SAFETY: the lengths have just been checked, nobody else has the result, and there is as much room as needed.
         unsafe {
             let room = Room::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
-            self.run_raw(pool, x.as_ptr(), kernel.as_ptr(), out.as_mut_ptr(), room);
+            self.run_raw(pool, x.as_ptr(), kernel.as_ptr(), out.as_mut_ptr(), room, false);
         }
         Ok(())
     }
@@ -430,6 +431,7 @@ impl Conv {
     }
 
     /// [`run`](Self::run) on pointers, into memory that may hold anything; true when all results are known to be finite.
+    /// With `exact` sums are taken by definition, not by Winograd's maps.
     ///
     /// # Safety
     /// Operands and result [fit](Self::fits) what the pointers point to, the result is apart from the operands and
@@ -441,10 +443,11 @@ impl Conv {
         kernel: *const T,
         out: *mut T,
         room: Room,
+        exact: bool,
     ) -> bool {
         let (x, kernel) = (Shared(x.cast_mut()), Shared(kernel.cast_mut().wrapping_add(self.k_first)));
         let target = Target::plain(&self.output());
-        let job = Job { conv: self, pool, x, kernel, out: Shared(out), target, room };
+        let job = Job { conv: self, pool, x, kernel, out: Shared(out), target, room, exact };
         if self.results() == 0 {
             true
         } else if self.channels == 0 || self.input.contains(&0) {

@@ -1,8 +1,7 @@
 //! Convolutions of a plan, read and written through strides.
 //!
-//! In derivative programs a factor that is exactly zero makes a term zero, whatever the other is. The fast kernels do not
-//! know that, but where it matters the result is NaN: so convolutions are computed fast, and results that come out NaN once
-//! more, term by term.
+//! In derivative programs a factor that is exactly zero makes a term zero, whatever the other is: such convolutions are
+//! strong ones.
 
 use gradus_core::DType;
 use gradus_plan::kernel::Convolution;
@@ -10,7 +9,7 @@ use gradus_plan::{Kernel, Place, Plan};
 
 use super::memory::Memory;
 use crate::Pool;
-use crate::conv::{Conv, Need, Room, strong_term};
+use crate::conv::{Conv, Elements, Need, Room, strong};
 use crate::matmul::Element;
 use crate::reduce::Shared;
 use crate::scratch::Line;
@@ -24,7 +23,8 @@ pub(super) struct Ready {
     places: [Place; 3],
     /// Where the input begins.
     offset: usize,
-    results: usize,
+    /// Elements of the input from there on, of the kernel and of the result.
+    lengths: [usize; 3],
     double: bool,
     strong: bool,
     /// Where its room is in the arena, how much was found for it, and how much it needs.
@@ -58,13 +58,13 @@ impl Ready {
         let place = |v| plan.place(v).expect("values that kernels touch have a place");
         let size = |v| plan.graph().ty(v).shape.size();
         let conv = shape(c);
-        let results = size(c.out);
-        conv.fits(size(c.x) - c.x_at.0, size(c.kernel), results).expect("views stay inside their buffers");
+        let lengths = [size(c.x) - c.x_at.0, size(c.kernel), size(c.out)];
+        conv.fits(lengths[0], lengths[1], lengths[2]).expect("views stay inside their buffers");
         Ready {
             conv,
             places: [place(c.x), place(c.kernel), place(c.out)],
             offset: c.x_at.0,
-            results,
+            lengths,
             double: c.dtype == DType::F64,
             strong: c.op.strong,
             workspace: kernel.workspace_at,
@@ -82,37 +82,25 @@ impl Ready {
 
     /// # Safety
     /// As for [`run`](Self::run).
-    #[allow(clippy::eq_op)] // only NaN differs from itself
     unsafe fn typed<T: Float + Element>(&self, memory: &Memory<'_>, pool: &Pool) {
         let [x, kernel, out] = self.places;
-        let x = Shared(memory.at(x).cast_mut().cast::<T>().wrapping_add(self.offset));
-        let kernel = Shared(memory.at(kernel).cast_mut().cast::<T>());
-        let out = Shared(memory.at_mut(out).cast::<T>());
+        let x = memory.at(x).cast_mut().cast::<T>().wrapping_add(self.offset);
+        let (kernel, out) = (memory.at(kernel).cast_mut().cast::<T>(), memory.at_mut(out).cast::<T>());
         // A plan made for no machine in particular has found no room.
         let missing = if self.found < self.room { self.room.div_ceil(size_of::<Line>()) } else { 0 };
         let mut own = vec![Line::ZERO; missing];
         // SAFETY: the caller's promise; operands and result fit, and there is as much room as needed.
-        let finite = unsafe {
+        unsafe {
             let room = match missing {
                 0 => Room::new(memory.workspace(self.workspace), self.found),
                 _ => Room::new(own.as_mut_ptr().cast(), size_of_val(&*own)),
             };
-            self.conv.run_raw(pool, x.0, kernel.0, out.0, room)
-        };
-        if !self.strong || finite {
-            return;
+            if self.strong {
+                let of = |at: *mut T, i: usize| Elements { at: Shared(at), len: self.lengths[i] };
+                strong(&self.conv, pool, [of(x, 0), of(kernel, 1)], of(out, 2), room);
+            } else {
+                self.conv.run_raw(pool, x, kernel, out, room, false);
+            }
         }
-        pool.run_ranges(self.results, 1 << 16, &|range| {
-            // SAFETY: the convolution has written every element, and these belong to this task.
-            let all = unsafe { std::slice::from_raw_parts_mut(out.at(range.start), range.len()) };
-            if !all.iter().fold(false, |nan, v| nan | (v != v)) {
-                return;
-            }
-            for (i, v) in all.iter_mut().enumerate().filter(|(_, v)| **v != **v) {
-                let place = self.conv.place_of(range.start + i);
-                // SAFETY: the place is one of the result's; the operands are valid.
-                *v = unsafe { strong_term(&self.conv, x.at(0), kernel.at(0), place) };
-            }
-        });
     }
 }

@@ -1,21 +1,19 @@
 //! Matrix products of a plan.
 //!
-//! In derivative programs a factor that is exactly zero makes a term zero, whatever the other factor is. The fast
-//! kernel does not know that, but where it matters the result is NaN (0 · ∞ and 0 · NaN are): so products are
-//! computed fast, and elements that come out NaN once more, term by term.
+//! In derivative programs a factor that is exactly zero makes a term zero, whatever the other factor is: such products are
+//! strong ones.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use gradus_core::DType;
 use gradus_plan::kernel::{Along, Product};
 use gradus_plan::{Place, Plan};
 
 use super::memory::Memory;
-use super::versions::{Versioned, best};
 use crate::Pool;
-use crate::matmul::{BlockMut, Element, Layout, MatMul, serial};
-use crate::scratch::{self, Slot};
+use crate::matmul::{Element, Layout, MatMul, absorbing, has_nan, serial, strong};
+use crate::vmath::Float;
 
 /// A product ready to run.
 #[derive(Clone, Debug)]
@@ -67,39 +65,16 @@ impl Ready {
 
     /// # Safety
     /// As for [`run`](Self::run).
-    unsafe fn typed<T: Element>(&self, memory: &Memory<'_>, pool: &Pool) {
+    unsafe fn typed<T: Float + Element>(&self, memory: &Memory<'_>, pool: &Pool) {
         let [a, b, c] = self.operation.starts::<T>(memory);
-        let doubtful = AtomicBool::new(false);
-        let look = |mut block: BlockMut<T>| {
-            let mut nan = false;
-            for i in block.rows.clone() {
-                match block.row(i) {
-                    // SAFETY: the row is a slice.
-                    Some(row) => nan |= unsafe { best(HasNan { x: row.as_ptr(), n: row.len() }) },
-                    None => {
-                        #[allow(clippy::eq_op)] // only NaN differs from itself
-                        block.for_each(|_, _, x| nan |= *x != *x);
-                        break;
-                    }
-                }
-            }
-            if nan {
-                doubtful.store(true, Ordering::Relaxed);
-            }
-        };
         // SAFETY: the planner took the layouts from views that stay inside their buffers; the result has places of its
         // own.
         unsafe {
             if self.operation.strong {
-                self.matmul.run_raw(pool, T::ONE, a, b, T::ZERO, c, &look);
-                if doubtful.into_inner() {
-                    for p in 0..self.matmul.products() {
-                        let [a, b, c] = self.operation.matrices::<T>(memory, p);
-                        mend(self.operation.size, a, b, c);
-                    }
-                }
+                self.matmul.run_strong(pool, a, b, c);
             } else {
-                self.matmul.run_raw(pool, T::ONE, a, b, T::ZERO, c, &|_| ());
+                let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);
+                self.matmul.run_raw(pool, one, a, b, zero, c, &|_| ());
             }
         }
     }
@@ -139,8 +114,8 @@ impl Operation {
     }
 
     /// Product `p` of the batch, or the part of it that belongs to some of the rows that run `along` it; on the calling
-    /// thread. Over the inner extent it adds to what the rows before have left; then says whether the result has NaNs
-    /// that a zero factor may have to absorb, which it does by itself if asked to be `careful`.
+    /// thread. Over the inner extent it adds to what the rows before have left. Where NaN is not expected to come out, a
+    /// zero factor may be found too late to absorb one in such a sum: then it says so.
     ///
     /// # Safety
     /// `memory` holds the values; nobody else uses this part of the result.
@@ -150,27 +125,27 @@ impl Operation {
         p: usize,
         along: Along,
         rows: Range<usize>,
-        careful: bool,
+        expected: bool,
     ) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
             if self.double {
-                self.typed_part::<f64>(memory, p, along, rows, careful)
+                self.typed_part::<f64>(memory, p, along, rows, expected)
             } else {
-                self.typed_part::<f32>(memory, p, along, rows, careful)
+                self.typed_part::<f32>(memory, p, along, rows, expected)
             }
         }
     }
 
     /// # Safety
     /// As for [`part`](Self::part).
-    unsafe fn typed_part<T: Element>(
+    unsafe fn typed_part<T: Float + Element>(
         &self,
         memory: &Memory<'_>,
         p: usize,
         along: Along,
         rows: Range<usize>,
-        careful: bool,
+        expected: bool,
     ) -> bool {
         let [mut a, mut b, mut c] = self.matrices::<T>(memory, p);
         let mut size = self.size;
@@ -196,125 +171,16 @@ impl Operation {
         let first = along != Along::Inner || rows.start == 0;
         // SAFETY: the part lies inside the product; see `run`.
         unsafe {
-            if careful && self.strong && along == Along::Inner {
-                add_mended(size, a, b, c, first);
-                return false;
-            }
-            let beta = if first { T::ZERO } else { T::ONE };
-            serial(size[0], size[1], size[2], T::ONE, a, b, beta, c);
-            if !self.strong || !has_nan(size, c) {
-                return false;
-            }
-            if along == Along::Inner {
-                return true;
-            }
-            mend(size, a, b, c);
-            false
-        }
-    }
-}
-
-/// Adds a product, in which zero factors absorb everything, to `c`, or writes it there if it is the `first`.
-///
-/// # Safety
-/// The matrices are valid; `c` is apart from the others.
-unsafe fn add_mended<T: Element>(size: [usize; 3], a: Matrix<T>, b: Matrix<T>, c: Matrix<T>, first: bool) {
-    let [m, n, k] = size;
-    scratch::with(Slot::Patches, m * n, |own: *mut T| {
-        let own = (own, n as isize, 1);
-        // SAFETY: the caller's promise; the scratch holds the result.
-        unsafe {
-            serial(m, n, k, T::ONE, a, b, T::ZERO, own);
-            mend(size, a, b, own);
-            for i in 0..m as isize {
-                for j in 0..n as isize {
-                    let (x, out) = (*own.0.offset(i * own.1 + j), c.0.offset(i * c.1 + j * c.2));
-                    *out = if first { x } else { (*out).add(x) };
+            match (self.strong, expected) {
+                (true, true) => absorbing(size, a, b, c, !first),
+                (true, false) if along != Along::Inner => strong(size, a, b, c, &AtomicBool::new(false)),
+                _ => {
+                    let beta = if first { <T as Element>::ZERO } else { <T as Element>::ONE };
+                    serial(size[0], size[1], size[2], <T as Element>::ONE, a, b, beta, c);
+                    return self.strong && has_nan([size[0], size[1]], c);
                 }
             }
         }
-    });
-}
-
-/// Whether a matrix holds NaN.
-///
-/// # Safety
-/// It is valid.
-unsafe fn has_nan<T: Element>([m, n, _]: [usize; 3], (start, row, col): Matrix<T>) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if col == 1 {
-            return (0..m as isize).any(|i| best(HasNan { x: start.offset(i * row), n }));
-        }
-        if row == 1 {
-            return (0..n as isize).any(|j| best(HasNan { x: start.offset(j * col), n: m }));
-        }
-        #[allow(clippy::eq_op)] // only NaN differs from itself
-        (0..m as isize).any(|i| {
-            (0..n as isize).any(|j| {
-                let x = *start.offset(i * row + j * col);
-                x != x
-            })
-        })
-    }
-}
-
-/// Computes elements that are NaN again, leaving out terms with a zero factor.
-///
-/// # Safety
-/// The matrices are valid; `c` is apart from the others.
-unsafe fn mend<T: Element>([m, n, k]: [usize; 3], a: Matrix<T>, b: Matrix<T>, c: Matrix<T>) {
-    for i in 0..m as isize {
-        for j in 0..n as isize {
-            // SAFETY: the indices lie inside the product's sizes.
-            unsafe {
-                let out = c.0.offset(i * c.1 + j * c.2);
-                #[allow(clippy::eq_op)] // only NaN differs from itself
-                if *out == *out {
-                    continue;
-                }
-                let mut sum = T::ZERO;
-                for l in 0..k as isize {
-                    let x = *a.0.offset(i * a.1 + l * a.2);
-                    let y = *b.0.offset(l * b.1 + j * b.2);
-                    if x != T::ZERO && y != T::ZERO {
-                        sum = sum.add(x.mul(y));
-                    }
-                }
-                *out = sum;
-            }
-        }
-    }
-}
-
-/// Whether a row holds NaN.
-struct HasNan<T> {
-    x: *const T,
-    n: usize,
-}
-
-impl<T: Element> Versioned for HasNan<T> {
-    type Output = bool;
-    #[inline(always)]
-    #[allow(clippy::eq_op)] // only NaN differs from itself
-    unsafe fn run(self) -> bool {
-        // Lanes of their own, so that the loop vectorises.
-        const LANES: usize = 16;
-        let mut seen = [0u32; LANES];
-        let whole = self.n / LANES * LANES;
-        // SAFETY: the caller's promise.
-        unsafe {
-            for at in (0..whole).step_by(LANES) {
-                for j in 0..LANES {
-                    let x = *self.x.add(at + j);
-                    seen[j] |= u32::from(x != x);
-                }
-            }
-            for j in whole..self.n {
-                let x = *self.x.add(j);
-                seen[j - whole] |= u32::from(x != x);
-            }
-        }
-        seen.iter().any(|&s| s != 0)
+        false
     }
 }

@@ -23,12 +23,16 @@ pub(crate) unsafe fn product<T: Element>(
 ) {
     // SAFETY: the caller's promise, handed on.
     unsafe {
-        let tiny = k == 0 || m.saturating_mul(n).saturating_mul(k) <= TINY;
         match T::kernels() {
-            Some(kernels) if !tiny => oriented(kernels, [m, n, k], alpha, a, b, beta, c).run(),
+            Some(kernels) if !tiny(m, n, k) => oriented(kernels, [m, n, k], alpha, a, b, beta, c).run(),
             _ => plain([m, n, k], alpha, a, b, beta, c),
         }
     }
+}
+
+/// Whether plain loops take the product.
+pub(super) fn tiny(m: usize, n: usize, k: usize) -> bool {
+    k == 0 || m.saturating_mul(n).saturating_mul(k) <= TINY
 }
 
 /// Whether the columns of C run along the registers of the kernels, and not its rows: the side on which neighbours are
@@ -39,7 +43,7 @@ fn columns_wide(lanes: usize, m: usize, n: usize, row: isize, col: isize) -> boo
 }
 
 /// The product for the kernels: itself, or its transpose.
-fn oriented<T: Element>(
+pub(super) fn oriented<T: Element>(
     kernels: &'static Kernels<T>,
     [m, n, k]: [usize; 3],
     alpha: T,

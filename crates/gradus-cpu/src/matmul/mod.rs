@@ -5,6 +5,7 @@
 //! block is one serial kernel call on the pool, and the inner dimension is never divided among threads. So the
 //! bits of C do not depend on the number of threads.
 
+mod absorbing;
 mod blocks;
 mod element;
 mod kernel;
@@ -15,14 +16,19 @@ mod tile;
 mod vector;
 
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 
 use crate::Pool;
+pub(crate) use absorbing::{absorbing, has_nan, product as strong};
 pub use blocks::Blocks;
 pub use element::Element;
+use element::Operand;
 pub(crate) use kernel::{product as serial, room as serial_room};
 pub use layout::{Layout, MAX_BATCH, MatMulError};
 pub(crate) use panel::transpose;
 pub(crate) use vector::{Plain, Vector};
+
+use crate::vmath::Float;
 
 /// The sizes and layouts of a batched product of an `m × k` by a `k × n` matrix.
 ///
@@ -70,6 +76,10 @@ pub struct BlockMut<T> {
 }
 
 impl<T> BlockMut<T> {
+    fn operand(&self) -> Operand<T> {
+        (self.start, self.row, self.col)
+    }
+
     /// Row `i` of C, restricted to this block's columns; `None` when rows are not contiguous or `i` is not in
     /// the block.
     pub fn row(&mut self, i: usize) -> Option<&mut [T]> {
@@ -209,30 +219,69 @@ impl MatMul {
         c: *mut T,
         epilogue: &(dyn Fn(BlockMut<T>) + Sync),
     ) {
+        self.each_block(pool, (a, b, c), &|size, a, b, block| {
+            // SAFETY: the caller vouches for every element; blocks are disjoint, so no other task touches this part of C.
+            unsafe { kernel::product(size[0], size[1], size[2], alpha, a, b, beta, block.operand()) };
+            epilogue(block);
+        });
+    }
+
+    /// `C = A·B`, where an exact zero absorbs whatever it meets: 0 · ∞ and 0 · NaN are 0.
+    ///
+    /// # Safety
+    /// As for [`run_raw`](MatMul::run_raw).
+    pub(crate) unsafe fn run_strong<T: Float + Element>(
+        &self,
+        pool: &Pool,
+        a: *const T,
+        b: *const T,
+        c: *mut T,
+    ) {
+        let seen = AtomicBool::new(false);
+        self.each_block(pool, (a, b, c), &|size, a, b, block| {
+            // SAFETY: as in `run_raw`.
+            unsafe { strong(size, a, b, block.operand(), &seen) };
+        });
+    }
+
+    /// Calls `body(size, A, B, block of C)` for every block, on the pool.
+    fn each_block<T: Element>(
+        &self,
+        pool: &Pool,
+        (a, b, c): (*const T, *const T, *mut T),
+        body: &(dyn Fn([usize; 3], Operand<T>, Operand<T>, BlockMut<T>) + Sync),
+    ) {
         let blocks = self.blocks();
-        let (a, c) = (Shared(a as *mut T), Shared(c));
-        let b = Shared(b as *mut T);
+        let (a, b, c) = (Shared(a.cast_mut()), Shared(b.cast_mut()), Shared(c));
         pool.run(blocks.tasks(), &|task| {
             blocks.for_each_in(task, |batch, rows, cols| {
                 let (rows, cols): (Range<usize>, Range<usize>) = (rows, cols);
                 let at = |layout: &Layout, i: usize, j: usize| layout.offset_of(&self.batch, batch, i, j);
-                // SAFETY: the caller vouches for every element; blocks are disjoint, so no other task touches this
-                // part of C.
-                unsafe {
-                    let start = c.get().offset(at(&self.c, rows.start, cols.start));
-                    kernel::product(
-                        rows.len(),
-                        cols.len(),
-                        self.k,
-                        alpha,
-                        (a.get().wrapping_offset(at(&self.a, rows.start, 0)), self.a.row, self.a.col),
-                        (b.get().wrapping_offset(at(&self.b, 0, cols.start)), self.b.row, self.b.col),
-                        beta,
-                        (start, self.c.row, self.c.col),
-                    );
-                    epilogue(BlockMut { batch, rows, cols, start, row: self.c.row, col: self.c.col });
-                }
+                let start = c.get().wrapping_offset(at(&self.c, rows.start, cols.start));
+                let size = [rows.len(), cols.len(), self.k];
+                let a = (a.get().wrapping_offset(at(&self.a, rows.start, 0)), self.a.row, self.a.col);
+                let b = (b.get().wrapping_offset(at(&self.b, 0, cols.start)), self.b.row, self.b.col);
+                body(size, a, b, BlockMut { batch, rows, cols, start, row: self.c.row, col: self.c.col });
             });
         });
+    }
+}
+
+/// Multiplications that the kernels have done on a thread.
+#[cfg(test)]
+pub(crate) mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        static DONE: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub fn count(more: usize) {
+        DONE.set(DONE.get() + more);
+    }
+
+    /// Those since the last call.
+    pub fn take() -> usize {
+        DONE.take()
     }
 }

@@ -12,7 +12,7 @@ use super::tile::{COLUMNS, Kernels, ROWS, Tile};
 use crate::scratch::{self, Slot};
 
 /// Inner indices of a slab at most.
-const DEPTH: usize = 384;
+pub(super) const DEPTH: usize = 384;
 
 /// Rows of A that pass over a panel together: their part of a slab stays in the second-level cache.
 const TOGETHER: usize = 384;
@@ -32,7 +32,7 @@ pub(super) struct Panels<T: 'static> {
 }
 
 /// Equal parts of `0..len`, none larger than `most`.
-fn parts(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn parts(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = len.div_ceil(most).max(1);
     (0..count).map(move |i| len * i / count..len * (i + 1) / count)
 }
@@ -63,6 +63,8 @@ impl<T: Element> Panels<T> {
     /// Every element that the operands reach is valid; C is apart from A and B, and this call's own.
     pub unsafe fn run(&self) {
         let ([m, n, k], width) = (self.size, self.kernels.width());
+        #[cfg(test)]
+        super::work::count(m * n * k);
         let copies = copies::<T>(self.size, width, (self.a.1, self.a.2));
         scratch::with(Slot::Repack, room(self.kernels, self.size, (self.a.1, self.a.2)), |room: *mut T| {
             for rows in parts(m, TOGETHER) {

@@ -5,7 +5,7 @@
 //! task transforms the kernels of a few output channels, in cache, and multiplies them by all tiles.
 
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::transforms::{Collect, Input, Kernel, Output, PLACES, Stage, transform_raw};
 use super::{DEPTH, Grid, side, strips, tiles};
@@ -139,6 +139,10 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
         });
         let task = size + cut.dealing().max(cut.products(width));
         pool.run(cut.blocks, &|b| {
+            // The definition takes over anyway.
+            if work.doubt.load(Ordering::Relaxed) {
+                return;
+            }
             scratch::with(Slot::Patches, task, |v: *mut T| {
                 // SAFETY: the scratch has room for a block and then for a task.
                 unsafe {
@@ -168,7 +172,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
                 // SAFETY: the scratch has room for the group's kernels and then for its products; blocks are complete.
                 unsafe {
                     work.kernels(group(i), u, place);
-                    for b in 0..cut.blocks {
+                    for b in (0..cut.blocks).take_while(|_| !work.doubt.load(Ordering::Relaxed)) {
                         work.multiply(b, group(i), (u, place), inputs.at(b * size), u.add(kernels));
                     }
                 }

@@ -161,7 +161,7 @@ impl Multiply {
                 fast.run::<f32>(memory, block, worker, look)
             };
             // Alone, such a part is computed once more, with an eye on factors that are zero.
-            odd && (block.narrow || slowly(false))
+            odd && (block.narrow || slowly(true))
         }
     }
 

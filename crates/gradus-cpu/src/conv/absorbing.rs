@@ -1,0 +1,333 @@
+//! Convolutions in which an exact zero absorbs whatever it meets: 0 · ∞ and 0 · NaN are 0.
+//!
+//! Where an operand is not finite, its finite part is convolved, and what the rest adds is found by convolutions of small
+//! numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero than below.
+//! Both are counts, so that any of the [paths](super::job) serves, as long as its rounding leaves them whole numbers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Conv, Room, reference::strong_term};
+use crate::Pool;
+use crate::exec::{Versioned, best};
+use crate::matmul::{Element, has_nan};
+use crate::reduce::Shared;
+use crate::vmath::Float;
+
+/// Multiplications for each element of the input from which on looking at the operands first costs nothing.
+const MANY: usize = 256;
+
+/// Elements that a task looks at.
+const GRAIN: usize = 1 << 16;
+
+/// Terms of a sum up to which Winograd's rounding leaves counts alone, and up to which that of plain sums does.
+const FEW_TERMS: usize = 1 << 15;
+const COUNTED: usize = 1 << 24;
+
+/// An operand: its elements from the first on.
+#[derive(Clone, Copy)]
+pub(crate) struct Elements<T> {
+    pub at: Shared<T>,
+    pub len: usize,
+}
+
+/// What an operand holds.
+#[derive(Default)]
+struct Seen {
+    nan: AtomicBool,
+    infinite: AtomicBool,
+    zero: AtomicBool,
+}
+
+impl Seen {
+    fn infinite(&self) -> bool {
+        self.infinite.load(Ordering::Relaxed)
+    }
+
+    fn odd(&self) -> bool {
+        self.nan.load(Ordering::Relaxed) || self.infinite()
+    }
+}
+
+/// What a copy of an operand keeps of each element.
+#[derive(Clone, Copy)]
+enum Keep {
+    /// What is finite.
+    Finite,
+    /// 1 for NaN and infinities.
+    Odd,
+    /// 1 for all but zeros.
+    Some,
+    /// The sign of infinities.
+    OddSign,
+    /// The sign, 0 for NaN.
+    Sign,
+}
+
+impl Keep {
+    #[allow(clippy::eq_op)] // only NaN differs from itself
+    fn of<T: Float + Element>(self, x: T) -> T {
+        let (zero, one) = (<T as Element>::ZERO, <T as Element>::ONE);
+        // Only what is finite is zero when taken from itself.
+        let finite = x - x == zero;
+        let truth = |is: bool| if is { one } else { zero };
+        let sign = truth(x > zero) - truth(x < zero);
+        match self {
+            Keep::Finite => {
+                if finite {
+                    x
+                } else {
+                    zero
+                }
+            }
+            Keep::Odd => truth(!finite),
+            Keep::Some => truth(x != zero),
+            Keep::OddSign => {
+                if finite {
+                    zero
+                } else {
+                    sign
+                }
+            }
+            Keep::Sign => sign,
+        }
+    }
+}
+
+/// Convolves; gives the number of convolutions that took.
+///
+/// # Safety
+/// As for [`Conv::run_raw`]; the operands have these lengths, and the result has no gaps.
+pub(crate) unsafe fn run<T: Float + Element>(
+    conv: &Conv,
+    pool: &Pool,
+    [x, kernel]: [Elements<T>; 2],
+    out: Elements<T>,
+    room: Room,
+) -> usize {
+    let once = |x: *const T, kernel: *const T, to: *mut T, exact: bool| {
+        // SAFETY: the caller's promise, for copies as long as the operands.
+        unsafe { conv.run_raw(pool, x, kernel, to, room, exact) }
+    };
+    let plainly = || once(x.at.0, kernel.at.0, out.at.0, false);
+    let first = conv.group_outputs() * conv.taps() < MANY;
+    // SAFETY: the convolution has written the results.
+    if first && (plainly() || !unsafe { has_nan([1, out.len], (out.at.0, 0, 1)) }) {
+        return 1;
+    }
+    let seen = [look(pool, x), look(pool, kernel)];
+    let absorbed = seen.iter().any(Seen::odd) && seen.iter().any(|s| s.zero.load(Ordering::Relaxed));
+    if !absorbed {
+        if !first {
+            plainly();
+        }
+        return 1;
+    }
+    let mut copies = [vec![<T as Element>::ZERO; x.len], vec![<T as Element>::ZERO; kernel.len]];
+    let mut runs = usize::from(first);
+    let terms = conv.group_channels() * conv.taps();
+    let mut convolve = |keep: [Keep; 2], to: *mut T| {
+        for ((copy, from), keep) in copies.iter_mut().zip([x, kernel]).zip(keep) {
+            fill(pool, Elements { at: Shared(copy.as_mut_ptr()), len: copy.len() }, from, keep);
+        }
+        runs += 1;
+        let counts = !matches!(keep, [Keep::Finite, _]);
+        once(copies[0].as_ptr(), copies[1].as_ptr(), to, counts && terms > FEW_TERMS);
+    };
+    // Over terms of which one operand or the other is not finite.
+    let mut count = |odd: Keep, other: Keep, there: [bool; 2]| {
+        let mut sums = there.map(|there| vec![<T as Element>::ZERO; if there { out.len } else { 0 }]);
+        for (i, keep) in [[odd, other], [other, odd]].into_iter().enumerate().filter(|&(i, _)| there[i]) {
+            convolve(keep, sums[i].as_mut_ptr());
+        }
+        let [mut first, second] = sums;
+        if !there[0] {
+            return second;
+        }
+        first.iter_mut().zip(&second).for_each(|(sum, &more)| *sum = Element::add(*sum, more));
+        first
+    };
+    let odd = count(Keep::Odd, Keep::Some, seen.each_ref().map(Seen::odd));
+    let infinite = seen.each_ref().map(Seen::infinite);
+    let signs = infinite.contains(&true).then(|| count(Keep::OddSign, Keep::Sign, infinite));
+    let half = T::from_f64(0.5);
+    if odd.iter().any(|&count| count < half) {
+        convolve([Keep::Finite; 2], out.at.0);
+    }
+    pool.run_ranges(out.len, GRAIN, &|range| {
+        for i in range.filter(|&i| odd[i] >= half) {
+            let value = match &signs {
+                None => T::from_f64(f64::NAN),
+                // SAFETY: the element is one of the result's.
+                Some(_) if terms > COUNTED => unsafe {
+                    strong_term(conv, x.at.at(0), kernel.at.at(0), conv.place_of(i))
+                },
+                Some(signs) if signs[i] > odd[i] - half => T::from_f64(f64::INFINITY),
+                Some(signs) if -signs[i] > odd[i] - half => T::from_f64(f64::NEG_INFINITY),
+                Some(_) => T::from_f64(f64::NAN),
+            };
+            // SAFETY: elements of the result, which belong to this task.
+            unsafe { out.at.at(i).write(value) };
+        }
+    });
+    runs
+}
+
+/// What an operand holds.
+fn look<T: Float + Element>(pool: &Pool, x: Elements<T>) -> Seen {
+    let seen = Seen::default();
+    pool.run_ranges(x.len, GRAIN, &|range| {
+        // SAFETY: elements of the operand.
+        let [nan, infinite, zero] = unsafe { best(Look { x: x.at.at(range.start), n: range.len() }) };
+        seen.nan.fetch_or(nan, Ordering::Relaxed);
+        seen.infinite.fetch_or(infinite, Ordering::Relaxed);
+        seen.zero.fetch_or(zero, Ordering::Relaxed);
+    });
+    seen
+}
+
+/// Copies what is to be kept of an operand.
+fn fill<T: Float + Element>(pool: &Pool, to: Elements<T>, from: Elements<T>, keep: Keep) {
+    pool.run_ranges(to.len, GRAIN, &|range| {
+        for i in range {
+            // SAFETY: elements of the operand, and those of the copy that belong to this task.
+            unsafe { to.at.at(i).write(keep.of(*from.at.at(i))) };
+        }
+    });
+}
+
+/// Whether there are NaN, infinities and zeros among `n` neighbours.
+struct Look<T> {
+    x: *const T,
+    n: usize,
+}
+
+impl<T: Float + Element> Versioned for Look<T> {
+    type Output = [bool; 3];
+    #[inline(always)]
+    #[allow(clippy::eq_op)] // only NaN differs from itself
+    unsafe fn run(self) -> [bool; 3] {
+        // Lanes of their own, so that the loop vectorises.
+        const LANES: usize = 16;
+        let zero = <T as Element>::ZERO;
+        let mut seen = [[0u32; LANES]; 3];
+        let mut one = |lane: usize, x: T| {
+            let nan = u32::from(x != x);
+            seen[0][lane] |= nan;
+            seen[1][lane] |= u32::from(x - x != zero) ^ nan;
+            seen[2][lane] |= u32::from(x == zero);
+        };
+        let whole = self.n / LANES * LANES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            for at in (0..whole).step_by(LANES) {
+                for lane in 0..LANES {
+                    one(lane, *self.x.add(at + lane));
+                }
+            }
+            (whole..self.n).for_each(|i| one(i - whole, *self.x.add(i)));
+        }
+        seen.map(|lanes| lanes.iter().any(|&lane| lane != 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Line;
+
+    /// Small numbers of both signs and zeros, and some of `odd` at about every `rare`-th place.
+    fn drawn(n: usize, seed: u64, rare: u64, odd: &[f32]) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state >> 33
+        };
+        let finite = [0.0, 1.5, -0.25, 0.0, -1.0, 0.5];
+        (0..n)
+            .map(|_| {
+                let (which, value) = (next() % rare, next() as usize);
+                if which == 0 && !odd.is_empty() { odd[value % odd.len()] } else { finite[value % 6] }
+            })
+            .collect()
+    }
+
+    /// Convolves, checks every result against the definition, and gives the number of convolutions that took.
+    fn check(conv: &Conv, x: &[f32], kernel: &[f32]) -> usize {
+        let results = conv.results();
+        let mut lines = vec![Line::ZERO; conv.need::<f32>().room.div_ceil(size_of::<Line>())];
+        let mut out = vec![0f32; results];
+        let of = |x: &[f32]| Elements { at: Shared(x.as_ptr().cast_mut()), len: x.len() };
+        let to = Elements { at: Shared(out.as_mut_ptr()), len: results };
+        // SAFETY: the operands are as long as the convolution reads, and there is as much room as it needs.
+        let runs = unsafe {
+            let room = Room::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
+            run(conv, Pool::global(), [of(x), of(kernel)], to, room)
+        };
+        for (i, &got) in out.iter().enumerate() {
+            // SAFETY: as above.
+            let wanted = unsafe { strong_term(conv, x.as_ptr(), kernel.as_ptr(), conv.place_of(i)) };
+            let close = (got - wanted).abs() < 1e-3 || got == wanted || (got.is_nan() && wanted.is_nan());
+            assert!(close, "{conv:?} at {i}: {got} for {wanted}");
+        }
+        runs
+    }
+
+    fn convolutions() -> Vec<(Conv, usize, usize)> {
+        let make = |batch, inputs, outputs, side: usize, kernel: usize, stride: usize, groups: usize| {
+            let half = (kernel / 2) as isize;
+            let conv = Conv::new(batch, inputs, outputs, &[side, side], &[kernel, kernel])
+                .and_then(|conv| conv.stride(&[stride, stride]))
+                .and_then(|conv| conv.padding(&[half, half], &[half, half]))
+                .and_then(|conv| conv.groups(groups, 1))
+                .expect("a convolution");
+            (conv, batch * inputs * side * side, outputs * inputs / groups * kernel * kernel)
+        };
+        let mut all = vec![
+            make(2, 33, 40, 12, 3, 1, 1),
+            make(3, 5, 64, 9, 3, 2, 1),
+            make(2, 16, 24, 9, 1, 1, 1),
+            make(2, 16, 16, 9, 3, 1, 16),
+            make(2, 6, 8, 9, 5, 1, 2),
+        ];
+        // An input gradient, whose input is dilated, and a kernel's gradient, of few results.
+        let spread = Conv::new(2, 8, 6, &[5, 5], &[3, 3])
+            .and_then(|conv| conv.padding(&[1, 1], &[1, 1]))
+            .and_then(|conv| conv.dilation(&[2, 2], &[1, 1]));
+        all.push((spread.expect("a convolution"), 2 * 8 * 25, 6 * 8 * 9));
+        let weights = Conv::new(3, 4, 5, &[10, 10], &[8, 8]).expect("a convolution");
+        all.push((weights, 3 * 4 * 100, 5 * 4 * 64));
+        all
+    }
+
+    #[test]
+    fn zeros_absorb_on_every_path_and_few_convolutions_do() {
+        let (nan, up, down) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+        for (conv, x, kernel) in convolutions() {
+            for rare in [1, 7, 400] {
+                // What the input holds, what the kernel holds, and the most convolutions that takes.
+                let cases: [(&[f32], &[f32], usize); 6] = [
+                    (&[], &[], 1),
+                    (&[nan], &[], 3),
+                    (&[], &[nan], 3),
+                    (&[up], &[], 4),
+                    (&[], &[up, down, nan], 4),
+                    (&[nan, down, up], &[nan, up], 6),
+                ];
+                for (in_x, in_kernel, most) in cases {
+                    let x = drawn(x, 1, rare, in_x);
+                    let kernel = drawn(kernel, 2, rare, in_kernel);
+                    let runs = check(&conv, &x, &kernel);
+                    assert!(runs <= most, "{conv:?} with {in_x:?} and {in_kernel:?}: {runs} convolutions");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_zero_one_convolution_does() {
+        let (conv, x, kernel) = convolutions().swap_remove(0);
+        let mut x = vec![1.0; x];
+        x[3] = f32::INFINITY;
+        assert_eq!(check(&conv, &x, &vec![0.5; kernel]), 1);
+    }
+}

@@ -1,0 +1,572 @@
+//! Products in which an exact zero absorbs whatever it meets: 0 · ∞ and 0 · NaN are 0.
+//!
+//! Elements without a NaN in their sums are what the [kernel](super::kernel) computes, so a block is given to it first, and
+//! computed here if NaN comes out, or if one did elsewhere. Here operands are copied a part at a time, infinities and NaN
+//! replaced by zeros: the kernel's product of the copies is the sum of all finite terms, with the bits it has elsewhere.
+//! What the other terms add depends on their signs alone and on what is zero. Those facts are kept as bits, 32 inner
+//! indices a word, so that looking for such terms takes a fraction of the product, however many there are.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::element::{Element, Operand};
+use super::kernel::{self, oriented, tiny};
+use super::panel::{DEPTH, parts, transpose};
+use crate::exec::{Versioned, best};
+use crate::scratch::{self, Slot};
+use crate::vmath::Float;
+
+/// Rows and columns of a part of the result.
+const ROWS: usize = 192;
+const COLUMNS: usize = 192;
+
+/// Rows or columns whose facts are found together; copies have whole groups of them.
+const LANES: usize = 16;
+
+/// Inner indices of a word.
+const WORD: usize = u32::BITS as usize;
+
+/// What is known of an element, a bit each.
+#[derive(Clone, Copy)]
+struct Facts<'a> {
+    /// `[fact][word][lane]`
+    bits: &'a [u32],
+    lanes: usize,
+    words: usize,
+}
+
+/// Facts: ∞, -∞, NaN; above and below zero, infinities included.
+const INFINITE: [usize; 2] = [0, 1];
+const NAN: usize = 2;
+const SIGN: [usize; 2] = [3, 4];
+const FACTS: usize = 5;
+
+impl Facts<'_> {
+    fn word(&self, fact: usize, word: usize, lane: usize) -> u32 {
+        self.bits[(fact * self.words + word) * self.lanes + lane]
+    }
+
+    fn group(&self, fact: usize, word: usize, lane: usize) -> &[u32; LANES] {
+        let at = (fact * self.words + word) * self.lanes + lane;
+        self.bits[at..at + LANES].try_into().expect("a group")
+    }
+}
+
+/// `C = A·B`. `seen` says that NaN has come out of another block, and is told of it here: which of the two computations is
+/// chosen changes no bit.
+///
+/// # Safety
+/// Every element the operands reach is valid, and C is apart from A and B.
+pub(crate) unsafe fn product<T: Float + Element>(
+    size: [usize; 3],
+    a: Operand<T>,
+    b: Operand<T>,
+    c: Operand<T>,
+    seen: &AtomicBool,
+) {
+    let [m, n, k] = size;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !seen.load(Ordering::Relaxed) {
+            let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);
+            kernel::product(m, n, k, one, a, b, zero, c);
+            if !has_nan([m, n], c) {
+                return;
+            }
+            seen.store(true, Ordering::Relaxed);
+        }
+        absorbing(size, a, b, c, false);
+    }
+}
+
+/// [`product`] where NaN is expected; or `C += A·B`, if it is to `add`.
+///
+/// # Safety
+/// As for [`product`].
+pub(crate) unsafe fn absorbing<T: Float + Element>(
+    [m, n, k]: [usize; 3],
+    a: Operand<T>,
+    b: Operand<T>,
+    c: Operand<T>,
+    add: bool,
+) {
+    if tiny(m, n, k) {
+        // SAFETY: the caller's promise.
+        return unsafe { plain([m, n, k], a, b, c, add) };
+    }
+    let pad = |lanes: usize| lanes.next_multiple_of(LANES);
+    let (rows, columns, depth) = (pad(m.min(ROWS)), pad(n.min(COLUMNS)), k.min(DEPTH));
+    let words = depth.div_ceil(WORD);
+    let values = rows * depth + depth * columns + rows * columns;
+    let facts = FACTS * words * (rows + columns);
+    let bytes = values * size_of::<T>() + facts * size_of::<u32>();
+    scratch::with(Slot::Absorbing, bytes, |start: *mut u8| {
+        let left = start.cast::<T>();
+        let right = left.wrapping_add(rows * depth);
+        let before = right.wrapping_add(depth * columns);
+        let facts = before.wrapping_add(rows * columns).cast::<u32>();
+        for i in parts(m, ROWS) {
+            for inner in parts(k, DEPTH) {
+                let words = inner.len().div_ceil(WORD);
+                // SAFETY: the parts lie inside the operands, and the scratch has a place for each copy and its facts.
+                unsafe {
+                    let of = |facts: *mut u32, lanes: usize| {
+                        std::slice::from_raw_parts_mut(facts, FACTS * words * pad(lanes))
+                    };
+                    let odd_left = copy(a, i.clone(), inner.clone(), left);
+                    let mut known_left = false;
+                    for from in (0..n).step_by(COLUMNS) {
+                        let j = from..(from + COLUMNS).min(n);
+                        let odd_right = copy((b.0, b.2, b.1), j.clone(), inner.clone(), right);
+                        let at = |(start, row, col): Operand<T>| {
+                            start.wrapping_offset(i.start as isize * row + j.start as isize * col)
+                        };
+                        let c = (at(c), c.1, c.2);
+                        let adds = add || inner.start > 0;
+                        let size = [i.len(), j.len(), inner.len()];
+                        let (of_left, of_right) =
+                            (of(facts, i.len()), of(facts.add(FACTS * words * rows), j.len()));
+                        if odd_left || odd_right {
+                            if !known_left {
+                                best(Learn { x: left, depth: inner.len(), facts: &mut *of_left });
+                                known_left = true;
+                            }
+                            best(Learn { x: right, depth: inner.len(), facts: &mut *of_right });
+                            if adds {
+                                keep([i.len(), j.len()], c, before);
+                            }
+                        }
+                        // The copies have lost what is not finite by now.
+                        multiply(size, left, right, c, adds);
+                        if odd_left || odd_right {
+                            let known = |bits, lanes| Facts { bits, lanes: pad(lanes), words };
+                            let (left, right) = (known(&*of_left, i.len()), known(&*of_right, j.len()));
+                            let before = adds.then_some(before.cast_const());
+                            best(Settle { size: [i.len(), j.len()], left, right, c, before });
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Copies lanes (rows of A, columns of B) over inner indices, neighbouring lanes beside one another; whether any is NaN or
+/// infinite.
+///
+/// # Safety
+/// The operand, given as lanes by inner indices, is valid there, and `to` has a place for the copy.
+unsafe fn copy<T: Float + Element>(
+    x: Operand<T>,
+    lanes: Range<usize>,
+    inner: Range<usize>,
+    to: *mut T,
+) -> bool {
+    let from = x.0.wrapping_offset(lanes.start as isize * x.1 + inner.start as isize * x.2);
+    let stride = lanes.len().next_multiple_of(LANES);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if x.1 == 1 {
+            for p in 0..inner.len() {
+                let line = from.offset(p as isize * x.2);
+                to.add(p * stride).copy_from_nonoverlapping(line, lanes.len());
+            }
+        } else {
+            transpose(lanes.len(), inner.len(), (from, x.1, x.2), to, stride);
+        }
+        for p in 0..inner.len() {
+            to.add(p * stride + lanes.len()).write_bytes(0, stride - lanes.len());
+        }
+        best(NotFinite { x: to, n: inner.len() * stride })
+    }
+}
+
+/// `C = A·B` or `C += A·B` of copies.
+///
+/// # Safety
+/// The copies have the sizes, and C is valid and apart.
+unsafe fn multiply<T: Float + Element>(
+    [m, n, k]: [usize; 3],
+    left: *mut T,
+    right: *mut T,
+    c: Operand<T>,
+    add: bool,
+) {
+    let beta = if add { <T as Element>::ONE } else { <T as Element>::ZERO };
+    let stride = |lanes: usize| lanes.next_multiple_of(LANES) as isize;
+    let (a, b) = ((left, 1, stride(m)), (right, stride(n), 1));
+    let kernels = T::kernels().expect("floats have kernels");
+    // SAFETY: the caller's promise.
+    unsafe { oriented(kernels, [m, n, k], <T as Element>::ONE, a, b, beta, c).run() };
+}
+
+/// Copies a part of C.
+///
+/// # Safety
+/// It is valid, and `to` has a place for it.
+unsafe fn keep<T: Copy>([m, n]: [usize; 2], c: Operand<T>, to: *mut T) {
+    for i in 0..m {
+        for j in 0..n {
+            // SAFETY: the caller's promise.
+            unsafe { *to.add(i * n + j) = *c.0.offset(i as isize * c.1 + j as isize * c.2) };
+        }
+    }
+}
+
+/// Few terms, one by one.
+///
+/// # Safety
+/// As for [`product`].
+unsafe fn plain<T: Float + Element>(
+    [m, n, k]: [usize; 3],
+    a: Operand<T>,
+    b: Operand<T>,
+    c: Operand<T>,
+    add: bool,
+) {
+    let zero = <T as Element>::ZERO;
+    for i in 0..m as isize {
+        for j in 0..n as isize {
+            // SAFETY: the caller's promise; the indices lie inside the product's sizes.
+            unsafe {
+                let mut sum = zero;
+                for p in 0..k as isize {
+                    let (x, y) = (*a.0.offset(i * a.1 + p * a.2), *b.0.offset(p * b.1 + j * b.2));
+                    let term = if x == zero || y == zero { zero } else { Element::mul(x, y) };
+                    sum = Element::add(sum, term);
+                }
+                let to = c.0.offset(i * c.1 + j * c.2);
+                *to = if add { Element::add(*to, sum) } else { sum };
+            }
+        }
+    }
+}
+
+/// Finds the facts of a copy and replaces what is not finite by zero.
+struct Learn<'a, T> {
+    x: *mut T,
+    depth: usize,
+    facts: &'a mut [u32],
+}
+
+impl<T: Float + Element> Versioned for Learn<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    #[allow(clippy::eq_op)] // only NaN differs from itself
+    unsafe fn run(self) {
+        let zero = <T as Element>::ZERO;
+        let (up, down) = (T::from_f64(f64::INFINITY), T::from_f64(f64::NEG_INFINITY));
+        let words = self.depth.div_ceil(WORD);
+        let lanes = self.facts.len() / (FACTS * words);
+        for word in 0..words {
+            let inner = word * WORD..self.depth.min((word + 1) * WORD);
+            for lane in (0..lanes).step_by(LANES) {
+                let mut bits = [[0u32; LANES]; FACTS];
+                for p in inner.clone() {
+                    let shift = (p - inner.start) as u32;
+                    // SAFETY: the copy has `lanes` lanes at each inner index.
+                    let x = unsafe { &mut *self.x.add(p * lanes + lane).cast::<[T; LANES]>() };
+                    for i in 0..LANES {
+                        bits[INFINITE[0]][i] |= u32::from(x[i] == up) << shift;
+                        bits[INFINITE[1]][i] |= u32::from(x[i] == down) << shift;
+                        bits[NAN][i] |= u32::from(x[i] != x[i]) << shift;
+                        bits[SIGN[0]][i] |= u32::from(x[i] > zero) << shift;
+                        bits[SIGN[1]][i] |= u32::from(x[i] < zero) << shift;
+                        // Only what is finite is zero when taken from itself.
+                        x[i] = if x[i] - x[i] == zero { x[i] } else { zero };
+                    }
+                }
+                for (fact, bits) in bits.iter().enumerate() {
+                    let at = (fact * words + word) * lanes + lane;
+                    self.facts[at..at + LANES].copy_from_slice(bits);
+                }
+            }
+        }
+    }
+}
+
+/// Adds what terms that are not finite add to a part of C.
+struct Settle<'a, T> {
+    size: [usize; 2],
+    left: Facts<'a>,
+    right: Facts<'a>,
+    c: Operand<T>,
+    /// The part before this product was added, if it was.
+    before: Option<*const T>,
+}
+
+impl<T: Float + Element> Versioned for Settle<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        let ([m, n], Facts { words, .. }) = (self.size, self.left);
+        for j in (0..n).step_by(LANES) {
+            let here = LANES.min(n - j);
+            // Whether a column has an infinity, a NaN, in a word.
+            let mut odd = [[0u32; 2]; DEPTH.div_ceil(WORD)];
+            for (word, odd) in odd.iter_mut().enumerate().take(words) {
+                let any =
+                    |fact: usize| self.right.group(fact, word, j).iter().fold(0, |all, bits| all | bits);
+                *odd = [any(INFINITE[0]) | any(INFINITE[1]), any(NAN)];
+            }
+            for i in 0..m {
+                let [mut up, mut down, mut nan] = [[0u32; LANES]; 3];
+                for word in 0..words {
+                    let left = |fact| self.left.word(fact, word, i);
+                    let right = |fact| self.right.group(fact, word, j);
+                    let infinite = INFINITE.map(left);
+                    let sign = SIGN.map(left);
+                    if infinite != [0; 2] {
+                        let [above, below] = SIGN.map(right);
+                        for l in 0..LANES {
+                            up[l] |= (infinite[0] & above[l]) | (infinite[1] & below[l]);
+                            down[l] |= (infinite[0] & below[l]) | (infinite[1] & above[l]);
+                        }
+                    }
+                    if left(NAN) != 0 {
+                        let ([above, below], nans) = (SIGN.map(right), right(NAN));
+                        for l in 0..LANES {
+                            nan[l] |= left(NAN) & (above[l] | below[l] | nans[l]);
+                        }
+                    }
+                    if (sign[0] | sign[1]) & odd[word][0] != 0 {
+                        let [above, below] = INFINITE.map(right);
+                        for l in 0..LANES {
+                            up[l] |= (sign[0] & above[l]) | (sign[1] & below[l]);
+                            down[l] |= (sign[0] & below[l]) | (sign[1] & above[l]);
+                        }
+                    }
+                    let some = sign[0] | sign[1] | left(NAN);
+                    if some & odd[word][1] != 0 {
+                        let nans = right(NAN);
+                        for l in 0..LANES {
+                            nan[l] |= some & nans[l];
+                        }
+                    }
+                }
+                let mut any = 0;
+                for l in 0..LANES {
+                    any |= up[l] | down[l] | nan[l];
+                }
+                if any == 0 {
+                    continue;
+                }
+                let mut value = [<T as Element>::ZERO; LANES];
+                for l in 0..LANES {
+                    let mixed = (nan[l] != 0) | ((up[l] != 0) & (down[l] != 0));
+                    let infinite = if up[l] != 0 { f64::INFINITY } else { f64::NEG_INFINITY };
+                    let odd = T::from_f64(if mixed { f64::NAN } else { infinite });
+                    value[l] = if up[l] | down[l] | nan[l] != 0 { odd } else { <T as Element>::ZERO };
+                }
+                for (l, &value) in value.iter().enumerate().take(here) {
+                    if value == <T as Element>::ZERO {
+                        continue;
+                    }
+                    // SAFETY: the caller's promise. Finite terms may have overflowed: the sum of all does not tell.
+                    unsafe {
+                        let to = self.c.0.offset(i as isize * self.c.1 + (j + l) as isize * self.c.2);
+                        let sum = self.before.map(|before| *before.add(i * n + j + l));
+                        *to = Element::add(sum.unwrap_or(<T as Element>::ZERO), value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a matrix holds NaN.
+///
+/// # Safety
+/// It is valid.
+pub(crate) unsafe fn has_nan<T: Element>([m, n]: [usize; 2], (start, row, col): Operand<T>) -> bool {
+    let (m, n, row, col) = if row == 1 { (n, m, col, row) } else { (m, n, row, col) };
+    // SAFETY: the caller's promise.
+    (0..m as isize).any(|i| unsafe { best(HasNan { x: start.offset(i * row), n, step: col }) })
+}
+
+struct HasNan<T> {
+    x: *const T,
+    n: usize,
+    step: isize,
+}
+
+impl<T: Element> Versioned for HasNan<T> {
+    type Output = bool;
+    #[inline(always)]
+    #[allow(clippy::eq_op)] // only NaN differs from itself
+    unsafe fn run(self) -> bool {
+        // SAFETY: the caller's promise.
+        let x = |i: usize| unsafe { *self.x.offset(i as isize * self.step) };
+        if self.step != 1 {
+            return (0..self.n).any(|i| x(i) != x(i));
+        }
+        // Lanes of their own, so that the loop vectorises.
+        let mut seen = [0u32; LANES];
+        let whole = self.n / LANES * LANES;
+        for at in (0..whole).step_by(LANES) {
+            for j in 0..LANES {
+                // SAFETY: the caller's promise.
+                let x = unsafe { *self.x.add(at + j) };
+                seen[j] |= u32::from(x != x);
+            }
+        }
+        seen.iter().any(|&s| s != 0) || (whole..self.n).any(|i| x(i) != x(i))
+    }
+}
+
+/// Whether some of `n` neighbours are infinite or NaN.
+struct NotFinite<T> {
+    x: *const T,
+    n: usize,
+}
+
+impl<T: Float + Element> Versioned for NotFinite<T> {
+    type Output = bool;
+    #[inline(always)]
+    #[allow(clippy::eq_op)] // only what is finite is zero when taken from itself
+    unsafe fn run(self) -> bool {
+        let mut seen = [0u32; LANES];
+        for at in (0..self.n).step_by(LANES) {
+            for j in 0..LANES {
+                // SAFETY: the caller's promise; there are whole groups of them.
+                let x = unsafe { *self.x.add(at + j) };
+                seen[j] |= u32::from(x - x != <T as Element>::ZERO);
+            }
+        }
+        seen.iter().any(|&s| s != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Layout, MatMul, work};
+    use super::*;
+    use crate::Pool;
+
+    /// Numbers of both signs with zeros, and what is not finite at every `rare`-th place.
+    fn drawn<T: Float>(n: usize, seed: u64, rare: u64) -> Vec<T> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state >> 33
+        };
+        (0..n)
+            .map(|_| {
+                let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+                let finite = [0.0, -0.0, 1.5, -0.25, 3e-40, -7.0, 0.1, 2.0];
+                let (which, value) = (next() % rare, next() as usize);
+                T::from_f64(if which == 0 { odd[value % 3] } else { finite[value % 8] })
+            })
+            .collect()
+    }
+
+    /// The definition.
+    fn element<T: Float>(m: &MatMul, [a, b]: [&[T]; 2], batch: usize, i: usize, j: usize) -> f64 {
+        let term = |p: usize| {
+            let x = a[m.a.offset_of(&m.batch, batch, i, p) as usize].to_f64();
+            let y = b[m.b.offset_of(&m.batch, batch, p, j) as usize].to_f64();
+            if x == 0.0 || y == 0.0 { 0.0 } else { x * y }
+        };
+        (0..m.k).map(term).sum()
+    }
+
+    fn check<T: Float + Element>(m: &MatMul, rare: u64) {
+        let [mm, n, k] = [m.m, m.n, m.k];
+        let products = m.products();
+        let (a, b) = (drawn::<T>(products * mm * k, 1, rare), drawn::<T>(products * k * n, 2, rare));
+        let [mut plain, mut strong, mut again] =
+            [(); 3].map(|()| vec![<T as Element>::ZERO; products * mm * n]);
+        m.run(Pool::global(), <T as Element>::ONE, &a, &b, <T as Element>::ZERO, &mut plain).expect("fits");
+        for (pool, to) in [(Pool::serial(), &mut strong), (Pool::new(3), &mut again)] {
+            // SAFETY: `run` has checked the layouts.
+            unsafe { m.run_strong(&pool, a.as_ptr(), b.as_ptr(), to.as_mut_ptr()) };
+        }
+        for batch in 0..products {
+            for i in 0..mm {
+                for j in 0..n {
+                    let at = m.c.offset_of(&m.batch, batch, i, j) as usize;
+                    let [plain, strong, again] = [&plain, &strong, &again].map(|c| c[at].to_f64());
+                    let same = |x: f64, y: f64| x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
+                    assert!(same(strong, again), "threads change {strong} into {again}");
+                    assert!(plain.is_nan() || same(plain, strong), "{plain} became {strong}");
+                    let wanted = element(m, [&a, &b], batch, i, j);
+                    let close = (wanted - strong).abs() <= 1e-4 * (1.0 + wanted.abs());
+                    assert!(same(wanted, strong) || close, "{m:?} at {i}, {j}: {strong} for {wanted}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_absorb_in_every_orientation_and_the_rest_keeps_its_bits() {
+        let sizes =
+            [[1, 1, 1], [3, 4, 5], [7, 40, 13], [1, 300, 400], [300, 1, 70], [200, 17, 33], [30, 200, 390]];
+        for [m, n, k] in sizes {
+            for rare in [2, 5000] {
+                for turned in 0..8 {
+                    let layout = |bit: usize, rows: usize, columns: usize| {
+                        if turned >> bit & 1 == 0 {
+                            Layout::row_major(columns)
+                        } else {
+                            Layout::column_major(rows)
+                        }
+                    };
+                    let one = MatMul::new(m, n, k, layout(0, m, k), layout(1, k, n), layout(2, m, n));
+                    check::<f32>(&one, rare);
+                    if turned < 3 {
+                        check::<f64>(&one, rare);
+                    }
+                }
+            }
+        }
+        let (a, b, c) = (Layout::row_major(9), Layout::row_major(11), Layout::row_major(11));
+        let many = MatMul::new(8, 11, 9, a, b, c).batched(37, 72, 99, 88).expect("a free axis");
+        check::<f32>(&many, 300);
+    }
+
+    #[test]
+    fn sums_over_blocks_add_up() {
+        let (m, n, k) = (20, 30, 100);
+        let (a, b) = (drawn::<f32>(m * k, 3, 50), drawn::<f32>(k * n, 4, 50));
+        let of = |x: &[f32], row: usize| (x.as_ptr().cast_mut(), row as isize, 1);
+        let mut whole = vec![0f32; m * n];
+        let mut parts = vec![f32::NAN; m * n];
+        // SAFETY: the matrices have these sizes.
+        unsafe {
+            absorbing([m, n, k], of(&a, k), of(&b, n), (whole.as_mut_ptr(), n as isize, 1), false);
+            for from in (0..k).step_by(30) {
+                let inner = 30.min(k - from);
+                let c = (parts.as_mut_ptr(), n as isize, 1);
+                absorbing([m, n, inner], of(&a[from..], k), of(&b[from * n..], n), c, from > 0);
+            }
+        }
+        for (x, y) in whole.iter().zip(&parts) {
+            assert!((x - y).abs() <= 1e-4 || x == y || (x.is_nan() && y.is_nan()), "{x} and {y}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_costs_about_one_more_block() {
+        let side = 512;
+        let square = Layout::row_major(side);
+        let m = MatMul::new(side, side, side, square, square, square);
+        let (x, mut c) = (drawn::<f32>(side * side, 5, u64::MAX), vec![0f32; side * side]);
+        let (healthy, block) = (side.pow(3), m.blocks().edges().0 * m.blocks().edges().1 * side);
+        let mut work = |a: &[f32], b: &[f32]| {
+            work::take();
+            // SAFETY: the matrices have these sizes.
+            unsafe { m.run_strong(&Pool::serial(), a.as_ptr(), b.as_ptr(), c.as_mut_ptr()) };
+            work::take()
+        };
+        assert_eq!(work(&x, &x), healthy);
+        for (odd, step) in
+            [(f32::NAN, 1), (f32::INFINITY, 1), (f32::NAN, side + 1), (f32::INFINITY, side + 1)]
+        {
+            let mut y = x.clone();
+            y.iter_mut().step_by(step).for_each(|y| *y = odd);
+            for (a, b) in [(&x, &y), (&y, &x), (&y, &y)] {
+                assert!(work(a, b) <= healthy + block);
+            }
+        }
+    }
+}
