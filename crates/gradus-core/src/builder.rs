@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::{Eqn, Graph, Type, Var, Vars};
+use crate::nest::{DEEPEST, level};
 use crate::ops::{self, Op};
-use crate::{Array, DType, Error, Result, Shape, Site};
+use crate::{Array, DType, Error, ErrorKind, Result, Shape, Site};
 
 /// A graph under construction.
 #[derive(Clone, Debug, Default)]
@@ -68,9 +69,16 @@ impl Builder {
     /// # Errors
     /// If the operands do not fit the primitive's shape rule.
     pub fn emit(&mut self, op: impl Into<Op>, inputs: &[Var]) -> Result<Vars> {
+        crate::nest::count();
         let op = op.into();
         let types: SmallVec<[Type; 4]> = inputs.iter().map(|&v| self.ty(v).clone()).collect();
-        let types = op.row().infer(&types).map_err(|kind| Error::new(kind, self.site.clone()))?;
+        let at = |kind| Error::new(kind, self.site.clone());
+        let inside = op.graphs().iter().map(|g| g.depth() + 1).max().unwrap_or(0);
+        if inside > DEEPEST {
+            return Err(at(ErrorKind::Nesting { op: op.name() }));
+        }
+        let types = op.row().infer(&types).map_err(at)?;
+        self.graph.depth = self.graph.depth.max(inside);
         let outputs: Vars = types.into_iter().map(|ty| self.fresh(ty)).collect();
         self.graph.eqns.push(Eqn {
             op,
@@ -156,6 +164,10 @@ impl Builder {
 /// If the arguments do not have the input types, or a primitive fails on its data (an index out of range).
 pub fn interpret(graph: &Graph, args: &[Array]) -> Result<Vec<Array>> {
     check_arguments(graph, args)?;
+    level(|| interpret_checked(graph, args))
+}
+
+fn interpret_checked(graph: &Graph, args: &[Array]) -> Result<Vec<Array>> {
     let mut last_use = vec![usize::MAX; graph.types().len()];
     for (i, eqn) in graph.eqns().iter().enumerate() {
         for v in &eqn.inputs {

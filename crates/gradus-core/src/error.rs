@@ -116,6 +116,16 @@ pub enum ErrorKind {
         /// Why, and what to try.
         detail: String,
     },
+    /// Programs inside each other deeper than [`DEEPEST`](crate::nest::DEEPEST).
+    #[error(
+        "{op}: more than {} levels of programs inside each other; \
+         write an outer level as a Rust loop, or the inner ones as one `scan` or `while_loop`",
+        crate::nest::DEEPEST
+    )]
+    Nesting {
+        /// The operation whose body lies too deep.
+        op: &'static str,
+    },
     /// Something wrong with data from outside: a file, an array.
     #[error("{0}")]
     Data(String),

@@ -4,9 +4,12 @@
 //! graph and give a graph; [`Builder`](crate::Builder) is the only way to make one, so every graph is well typed.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
+use crate::nest::level;
+use crate::transforms::flow::Answers;
 use crate::{DType, Op, Shape, Site};
 
 /// A value of a graph: an input or an output of an equation.
@@ -83,19 +86,48 @@ impl PartialEq for Eqn {
     }
 }
 
-impl std::hash::Hash for Eqn {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+impl Hash for Eqn {
+    fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.op, &self.inputs, &self.outputs).hash(state);
     }
 }
 
 /// A closed program.
-#[derive(Clone, Debug, Default, PartialEq, Hash)]
+#[derive(Clone, Default)]
 pub struct Graph {
     pub(crate) types: Vec<Type>,
     pub(crate) inputs: Vec<Var>,
     pub(crate) eqns: Vec<Eqn>,
     pub(crate) outputs: Vec<Var>,
+    /// Levels of programs inside.
+    pub(crate) depth: usize,
+    pub(crate) answers: Answers,
+}
+
+impl PartialEq for Graph {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |g: &Self| (g.depth, g.types.len(), g.eqns.len());
+        parts(self) == parts(other)
+            && self.inputs == other.inputs
+            && self.outputs == other.outputs
+            && self.types == other.types
+            && level(|| self.eqns == other.eqns)
+    }
+}
+
+impl Hash for Graph {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.types, &self.inputs, &self.outputs).hash(state);
+        level(|| self.eqns.hash(state));
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        if self.depth > 0 {
+            level(|| self.eqns.clear());
+        }
+    }
 }
 
 impl Graph {
@@ -144,9 +176,17 @@ impl Graph {
         depends
     }
 
+    /// How many levels of programs lie inside, bodies of control flow and of calls: 0 if there are none.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// The number of equations, those of sub-graphs included.
     pub fn len(&self) -> usize {
-        self.eqns.iter().map(|e| 1 + e.op.graphs().iter().map(|g| g.len()).sum::<usize>()).sum()
+        if self.depth == 0 {
+            return self.eqns.len();
+        }
+        level(|| self.eqns.iter().map(|e| 1 + e.op.graphs().iter().map(|g| g.len()).sum::<usize>()).sum())
     }
 
     /// Whether there is no equation.
@@ -164,11 +204,17 @@ impl Graph {
             let args = if eqn.inputs.is_empty() { String::new() } else { format!(" {}", names(&eqn.inputs)) };
             writeln!(f, "{pad}  {}: {} = {}{args}", names(&eqn.outputs), types.join(", "), eqn.op)?;
             for sub in eqn.op.graphs() {
-                sub.write(f, indent + 4)?;
+                level(|| sub.write(f, indent + 4))?;
             }
         }
         writeln!(f, "{pad}  return {}", names(&self.outputs))?;
         writeln!(f, "{pad}}}")
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 0)
     }
 }
 

@@ -18,6 +18,7 @@
 extern crate self as gradus;
 
 mod device;
+mod known;
 mod literal;
 mod positions;
 mod random;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use gradus_core::{Array, Builder, Error, ErrorKind, Graph, Op, Result, Site, Type, Var};
 
 use crate::device::at_once;
+use crate::known::Known;
 use crate::positions::Past;
 use crate::tensor::Repr;
 use crate::{Device, Tensor};
@@ -36,6 +37,8 @@ struct State {
     builder: Option<Builder>,
     captures: Vec<Tensor>,
     captured: HashMap<Identity, Var>,
+    /// What has been computed of a trace at a known point.
+    known: Known,
 }
 
 /// What makes two captured tensors the same input.
@@ -46,7 +49,6 @@ enum Identity {
 }
 
 /// A recorded tensor.
-#[derive(Clone)]
 pub(crate) struct Traced {
     pub(crate) trace: Trace,
     pub(crate) var: Var,
@@ -67,7 +69,10 @@ impl Trace {
         let state = Mutex::new(State { builder: Some(builder), ..State::default() });
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let trace = Trace(Arc::new(Inner { id, transform, point, state }));
-        let tensors = vars.into_iter().zip(types).map(|(v, ty)| trace.wrap(v, ty.clone())).collect();
+        let mut state = trace.state();
+        let tensors =
+            vars.into_iter().zip(types).map(|(v, ty)| trace.wrap(&mut state, v, ty.clone())).collect();
+        drop(state);
         (trace, tensors)
     }
 
@@ -75,8 +80,12 @@ impl Trace {
         self.0.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn wrap(&self, var: Var, ty: Type) -> Tensor {
-        Tensor(Repr::Traced(Traced { trace: self.clone(), var, ty }))
+    fn wrap(&self, state: &mut State, var: Var, ty: Type) -> Tensor {
+        let traced = || Traced { trace: self.clone(), var, ty };
+        Tensor(Repr::Traced(match self.0.point {
+            Some(_) => state.known.handle(var, traced),
+            None => Arc::new(traced()),
+        }))
     }
 
     pub(crate) fn transform(&self) -> &'static str {
@@ -91,8 +100,7 @@ impl Trace {
         builder.set_site(site.clone());
         let outputs = builder.emit(op.clone(), &vars).map_err(|e| e.or_at(site))?;
         let types: Vec<Type> = outputs.iter().map(|&v| builder.ty(v).clone()).collect();
-        drop(state);
-        Ok(outputs.into_iter().zip(types).map(|(v, ty)| self.wrap(v, ty)).collect())
+        Ok(outputs.into_iter().zip(types).map(|(v, ty)| self.wrap(&mut state, v, ty)).collect())
     }
 
     /// Copies a whole program into this trace.
@@ -101,8 +109,8 @@ impl Trace {
         let vars = args.iter().map(|t| self.lift(&mut state, t, "call")).collect::<Result<Vec<_>>>()?;
         let builder = state.builder.as_mut().ok_or_else(|| self.escaped("call"))?;
         let outputs = builder.inline(graph, &vars)?;
-        drop(state);
-        Ok(outputs.into_iter().zip(graph.output_types()).map(|(v, ty)| self.wrap(v, ty)).collect())
+        let results = outputs.into_iter().zip(graph.output_types());
+        Ok(results.map(|(v, ty)| self.wrap(&mut state, v, ty)).collect())
     }
 
     fn escaped(&self, op: &'static str) -> Error {
@@ -142,20 +150,32 @@ impl Trace {
         let builder = state.builder.take().ok_or_else(|| self.escaped("return"))?;
         let captures = std::mem::take(&mut state.captures);
         state.captured.clear();
+        state.known = Known::default();
         Ok((builder.finish(vars), captures))
     }
 
-    /// Computes a recorded value from the known arguments: the trace is evaluated up to it.
+    /// Computes a recorded value from the known arguments. All that has been recorded since the last such call is
+    /// computed with it, so that every equation runs once however many values are read.
     fn evaluate(&self, var: Var, op: &'static str) -> Result<Tensor> {
         let Some(point) = &self.0.point else {
             return Err(ErrorKind::ReadInTrace { op, transform: self.0.transform }.into());
         };
-        let state = self.state();
-        let builder = state.builder.as_ref().ok_or_else(|| self.escaped(op))?;
-        let graph = gradus_core::transforms::prune(&builder.clone().finish(vec![var]));
-        let args: Vec<Tensor> = point.iter().chain(&state.captures).cloned().collect();
+        let mut state = self.state();
+        let State { builder, captures, known, .. } = &mut *state;
+        let builder = builder.as_ref().ok_or_else(|| self.escaped(op))?;
+        if let Some(value) = known.value(var) {
+            return Ok(value);
+        }
+        let segment = known.segment(builder.graph(), var, point, captures)?;
         drop(state);
-        Ok(apply(graph, "value", |g| Ok(g.clone()), args)?.remove(0))
+        let values = apply(segment.graph, "value", |g| Ok(g.clone()), segment.arguments)?;
+        let mut state = self.state();
+        let dead = state.known.learn(segment.equations, segment.results.into_iter().zip(values));
+        let value = state.known.value(var).ok_or_else(|| self.escaped(op));
+        // Tensors of this trace's point may be recorded themselves: they are dropped without its lock.
+        drop(state);
+        drop(dead);
+        value
     }
 }
 
@@ -184,8 +204,7 @@ pub(crate) fn meeting(tensors: &[&Tensor], op: &'static str) -> Result<Vec<Tenso
         }
         let mut state = trace.state();
         let var = trace.lift(&mut state, t, op)?;
-        drop(state);
-        Ok(trace.wrap(var, t.ty()))
+        Ok(trace.wrap(&mut state, var, t.ty()))
     };
     tensors.iter().map(one).collect()
 }
@@ -367,6 +386,5 @@ pub(crate) fn constant_in_trace_of(like: &Tensor, ty: &Type, value: f64) -> Opti
     let mut state = t.trace.state();
     let builder = state.builder.as_mut()?;
     let var = builder.full(ty, value);
-    drop(state);
-    Some(t.trace.wrap(var, ty.clone()))
+    Some(t.trace.wrap(&mut state, var, ty.clone()))
 }

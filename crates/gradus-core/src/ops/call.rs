@@ -7,6 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::graph::Vars;
 use crate::ops::materialize_batch;
 use crate::primitive::{Arrays, Tangents, Types};
+use crate::transforms::flow::active;
 use crate::transforms::{jvp_inline, prune, transpose_inline, vmap_inline};
 use crate::{
     Array, Batched, Builder, Cost, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
@@ -71,6 +72,14 @@ impl Call {
 
     fn checkpoint(body: Graph) -> Self {
         Call { kind: CallKind::Checkpoint, body: Arc::new(body) }
+    }
+
+    /// Which results have a tangent when the marked operands have one.
+    pub(crate) fn active(&self, marks: &[bool]) -> Vec<bool> {
+        match self.kind {
+            CallKind::Checkpoint => active(&self.body, marks).to_vec(),
+            CallKind::Custom(_) => self.body.output_types().iter().map(|ty| ty.dtype.is_float()).collect(),
+        }
     }
 
     /// Emits a checkpoint that computes only the tangents of this one's results; linear in the tangents given.

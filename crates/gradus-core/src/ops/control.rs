@@ -18,28 +18,9 @@ pub use sweep::{Stepper, Sweep};
 pub use while_loop::While;
 
 use crate::ops::materialize_batch;
-use crate::transforms::{jvp_inline, vmap_inline};
-use crate::{Builder, Graph, Mode, Result, Tangents, Type, Var};
-
-/// Which results of `graph` have a tangent when the marked inputs have one.
-fn active(graph: &Graph, marks: &[bool]) -> Result<Vec<bool>> {
-    let mut b = Builder::new();
-    let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
-    let tangents: Vec<Option<Var>> =
-        graph.input_types().into_iter().zip(marks).map(|(ty, &m)| m.then(|| b.input(ty))).collect();
-    let (_, tangents) = jvp_inline(&mut b, graph, &args, &tangents, Mode::Forward)?;
-    Ok(tangents.iter().map(Option::is_some).collect())
-}
-
-/// Which results of `graph` are batched when the marked inputs are.
-fn batched(graph: &Graph, marks: &[bool], size: usize) -> Result<Vec<bool>> {
-    let mut b = Builder::new();
-    let mut args = Vec::new();
-    for (ty, &m) in graph.input_types().into_iter().zip(marks) {
-        args.push((b.input(batched_type(&ty, m, size)), m));
-    }
-    Ok(vmap_inline(&mut b, graph, &args, size)?.into_iter().map(|o| o.1).collect())
-}
+use crate::transforms::flow::{Marks, active, batched};
+use crate::transforms::vmap_inline;
+use crate::{Builder, Graph, Result, Tangents, Type, Var};
 
 fn batched_type(ty: &Type, batched: bool, size: usize) -> Type {
     if batched { ty.with_shape(ty.shape.insert(0, size)) } else { ty.clone() }
@@ -63,15 +44,21 @@ fn batch_graph(graph: &Graph, marks: &[bool], out: &[bool], size: usize) -> Resu
 
 /// Grows the marks of loop-carried values until a step maps marked to marked: `step` gives the marks after a
 /// step from the marks before it.
-fn fixpoint(mut carry: Vec<bool>, mut step: impl FnMut(&[bool]) -> Result<Vec<bool>>) -> Result<Vec<bool>> {
+fn fixpoint(mut carry: Vec<bool>, mut step: impl FnMut(&[bool]) -> Marks) -> Vec<bool> {
     loop {
-        let after = step(&carry)?;
-        let next: Vec<bool> = carry.iter().zip(&after).map(|(&a, &b)| a || b).collect();
+        let after = step(&carry);
+        let next: Vec<bool> = carry.iter().zip(&after[..]).map(|(&a, &b)| a || b).collect();
         if next == carry {
-            return Ok(carry);
+            return carry;
         }
         carry = next;
     }
+}
+
+/// Which results of `graph` depend on the marked inputs.
+fn depending(graph: &Graph, marks: &[bool]) -> Marks {
+    let depends = graph.depends_on(marks);
+    graph.outputs().iter().map(|v| depends[v.index()]).collect()
 }
 
 /// Gives each active place the next of `values`.

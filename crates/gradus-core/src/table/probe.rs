@@ -104,7 +104,8 @@ fn extrapolate(values: &[f64]) -> f64 {
 /// that is wrong makes the step a bad one, not the difference a wrong one.)
 fn gentle_step(graph: &Graph, tangents: &[Array], wrt: &[bool]) -> Result<f64> {
     let floats = (0..graph.types().len() as u32).map(Var).filter(|&v| graph.ty(v).dtype.is_float());
-    let exposed = Graph { outputs: floats.collect(), ..graph.clone() };
+    let mut exposed = graph.clone();
+    exposed.outputs = floats.collect();
     let all = interpret(&jvp(&exposed, wrt)?, tangents)?;
     let moving = all[exposed.outputs.len()..].iter().flat_map(Array::to_f64);
     let most = moving.filter(|t| t.is_finite()).fold(0.0, |most: f64, t| most.max(t.abs()));

@@ -70,7 +70,11 @@ pub(crate) fn split(
             residual_vars.push(v);
         }
     }
-    let origin = |v: &Var| match joint.inputs()[..primal_inputs].iter().position(|i| i == v) {
+    let mut position = vec![None; joint.types().len()];
+    for (i, v) in joint.inputs()[..primal_inputs].iter().enumerate().rev() {
+        position[v.index()] = Some(i);
+    }
+    let origin = |v: &Var| match position[v.index()] {
         Some(i) if keeps(i) => Residual::Input(i),
         _ => Residual::Computed,
     };

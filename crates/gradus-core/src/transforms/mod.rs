@@ -4,6 +4,7 @@
 //! forms emit into a builder; control-flow primitives use them on their sub-graphs.
 
 mod derive;
+pub(crate) mod flow;
 mod jvp;
 mod linearize;
 mod loops;

@@ -12,6 +12,7 @@ mod read;
 mod reduce;
 
 use std::fmt;
+use std::sync::Arc;
 
 use gradus_core::{Array, DType, Op, Result, Shape, Site, Type};
 
@@ -43,7 +44,7 @@ pub struct Tensor(pub(crate) Repr);
 #[derive(Clone)]
 pub(crate) enum Repr {
     Concrete(Array, Device),
-    Traced(Traced),
+    Traced(Arc<Traced>),
 }
 
 impl Tensor {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gradus_core::ops::{Cond, Scan, While};
 use gradus_core::{Builder, Error, ErrorKind, Graph, Result, Site, Type, Var};
 
-use super::{Checkpoints, Recorded, record};
+use super::{Checkpoints, Recorded, record_body};
 use crate::trace::{OrFail, emit, here};
 use crate::{Tensor, Tree};
 
@@ -62,9 +62,9 @@ fn cond_at<A: Tree, B: Tree>(
     site: &Site,
 ) -> Result<B> {
     let argument_types = types(x);
-    let Recorded { graph: t, captures: tc, result } = record("cond", &argument_types, None, x, on_true)?;
+    let Recorded { graph: t, captures: tc, result } = record_body("cond", &argument_types, x, site, on_true)?;
     let Recorded { graph: f, captures: fc, result: other } =
-        record("cond", &argument_types, None, x, on_false)?;
+        record_body("cond", &argument_types, x, site, on_false)?;
     if types(&result) != types(&other) {
         let detail = format!(
             "both branches must return the same types, found {:?} and {:?}",
@@ -158,7 +158,8 @@ fn scan_at<C: Tree, X: Tree, Y: Tree>(
         ));
     };
     let pair = (init.map(&mut Tensor::clone), xs.map(&mut Tensor::clone));
-    let Recorded { graph, captures, result } = record("scan", &row_types, None, &pair, |(c, x)| f(c, x))?;
+    let Recorded { graph, captures, result } =
+        record_body("scan", &row_types, &pair, site, |(c, x)| f(c, x))?;
     if types(&result.0) != row_types[..carried] {
         let detail = format!(
             "the step must return a carry like the one it got {:?}, found {:?}",
@@ -244,8 +245,9 @@ fn while_at<C: Tree>(
     site: &Site,
 ) -> Result<C> {
     let carry = types(init);
-    let Recorded { graph: cond, captures: cc, .. } = record("while_loop", &carry, None, init, condition)?;
-    let Recorded { graph: body, captures: bc, result } = record("while_loop", &carry, None, init, f)?;
+    let Recorded { graph: cond, captures: cc, .. } =
+        record_body("while_loop", &carry, init, site, condition)?;
+    let Recorded { graph: body, captures: bc, result } = record_body("while_loop", &carry, init, site, f)?;
     let (nc, nb) = (cc.len(), bc.len());
     let captures: Vec<Tensor> = cc.into_iter().chain(bc).collect();
     let op = While {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gradus_core::ops::{Call, CallKind};
 use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type};
 
-use super::{CheckError, Recorded, check_grads, differentiable, record};
+use super::{CheckError, Recorded, check_grads, differentiable, record_body};
 use crate::trace::{OrFail, emit, here};
 use crate::{Tensor, Tree};
 
@@ -24,7 +24,7 @@ pub fn checkpoint<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> impl Fn(&A) -> B {
         let call = || {
             let leaves = x.tensors();
             let types: Vec<Type> = leaves.iter().map(Tensor::ty).collect();
-            let Recorded { graph, captures, result } = record("checkpoint", &types, None, x, &f)?;
+            let Recorded { graph, captures, result } = record_body("checkpoint", &types, x, &site, &f)?;
             let operands: Vec<Tensor> = leaves.into_iter().chain(captures).collect();
             let op = Call { kind: CallKind::Checkpoint, body: Arc::new(graph) }.into();
             Ok(result.with_tensors(emit(&op, &operands.iter().collect::<Vec<_>>(), &site)?))
@@ -90,12 +90,12 @@ fn custom<A: Tree, B: Tree>(
     differentiable("custom_jvp", x, site)?;
     let leaves = x.tensors();
     let types: Vec<Type> = leaves.iter().map(Tensor::ty).collect();
-    let Recorded { graph: primal, captures, result } = record("custom_jvp", &types, None, x, f)?;
+    let Recorded { graph: primal, captures, result } = record_body("custom_jvp", &types, x, site, f)?;
     differentiable("custom_jvp", &result, site)?;
     let pair = (x.map(&mut Tensor::clone), x.map(&mut Tensor::clone));
     let both = [&types[..], &types].concat();
     let Recorded { graph: tangent, captures: more, result: dots } =
-        record("custom_jvp", &both, None, &pair, |(x, dx)| rule(x, dx))?;
+        record_body("custom_jvp", &both, &pair, site, |(x, dx)| rule(x, dx))?;
     let types_of = |t: &B| t.tensors().iter().map(Tensor::ty).collect::<Vec<_>>();
     if types_of(&result) != types_of(&dots) {
         let detail = format!(

@@ -25,6 +25,9 @@ pub use reverse::{grad, value_and_grad, value_and_grad_aux, vjp};
 pub use scalar::{tensor_fn, tensor_fn_many};
 pub use vmap::{vmap, vmap_axes};
 
+use std::cell::Cell;
+
+use gradus_core::nest::{self, DEEPEST};
 use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type};
 
 use crate::trace::Trace;
@@ -48,9 +51,37 @@ pub(crate) fn record<A: Tree, B: Tree>(
     f: impl FnOnce(&A) -> B,
 ) -> Result<Recorded<B>> {
     let (trace, leaves) = Trace::start(transform, types, point);
-    let result = f(&arguments.with_tensors(leaves));
+    let result = nest::level(|| f(&arguments.with_tensors(leaves)));
     let (graph, captures) = trace.finish(&result.tensors())?;
     Ok(Recorded { graph, captures, result })
+}
+
+/// Records a body of control flow or of a call, which becomes a program inside the one being recorded.
+///
+/// # Errors
+/// If it lies too deep inside others.
+pub(crate) fn record_body<A: Tree, B: Tree>(
+    op: &'static str,
+    types: &[Type],
+    arguments: &A,
+    site: &Site,
+    f: impl FnOnce(&A) -> B,
+) -> Result<Recorded<B>> {
+    thread_local! {
+        static BODIES: Cell<usize> = const { Cell::new(0) };
+    }
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            BODIES.set(BODIES.get() - 1);
+        }
+    }
+    if BODIES.get() >= DEEPEST {
+        return Err(Error::new(ErrorKind::Nesting { op }, site.clone()));
+    }
+    BODIES.set(BODIES.get() + 1);
+    let _leave = Leave;
+    record(op, types, None, arguments, f)
 }
 
 /// Records `f` at a point that is known to the transform.

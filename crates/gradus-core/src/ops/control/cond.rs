@@ -34,9 +34,15 @@ impl Cond {
     }
 
     /// Which results have a tangent in either branch.
-    fn active(&self, marks: &[bool]) -> Result<Vec<bool>> {
-        let (a, b) = (active(&self.on_true, marks)?, active(&self.on_false, marks)?);
-        Ok(a.iter().zip(&b).map(|(&a, &b)| a || b).collect())
+    pub(crate) fn active(&self, marks: &[bool]) -> Vec<bool> {
+        let [a, b] = self.branches().map(|g| active(g, &marks[1..]));
+        a.iter().zip(&b[..]).map(|(&a, &b)| a || b).collect()
+    }
+
+    /// Which results are batched in either branch; all of them if examples choose differently.
+    pub(crate) fn batched(&self, marks: &[bool]) -> Vec<bool> {
+        let [a, b] = self.branches().map(|g| batched(g, &marks[1..]));
+        a.iter().zip(&b[..]).map(|(&a, &b)| marks[0] || a || b).collect()
     }
 
     /// A branch with its tangents: `(x, dx) -> (y, dy)`, `dy` for the active results.
@@ -56,13 +62,14 @@ impl Cond {
 
     /// Linearises both branches: a choice of forward parts with the residuals of both, then a choice of linear ones.
     fn jvp_split(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
-        let marks: Vec<bool> = t[1..].iter().map(Option::is_some).collect();
-        let active = self.active(&marks)?;
+        let marks: Vec<bool> = t.iter().map(Option::is_some).collect();
+        let active = self.active(&marks);
+        let marks = &marks[1..];
         let (n_in, n_out) = (inputs.len() - 1, active.len());
         let parts: Vec<(Graph, Graph, Vec<Residual>)> = self
             .branches()
             .into_iter()
-            .map(|g| split(&Self::joint(g, &marks, &active, Mode::Split)?, n_in, n_out, |_| true))
+            .map(|g| split(&Self::joint(g, marks, &active, Mode::Split)?, n_in, n_out, |_| true))
             .collect::<Result<_>>()?;
         let computed: Vec<Vec<Type>> = parts.iter().map(|p| p.0.output_types()[n_out..].to_vec()).collect();
 
@@ -155,9 +162,10 @@ impl Primitive for Cond {
         if mode == Mode::Split {
             return self.jvp_split(b, inputs, t);
         }
-        let marks: Vec<bool> = t[1..].iter().map(Option::is_some).collect();
-        let active = self.active(&marks)?;
-        let joint = self.map(|g| Self::joint(g, &marks, &active, mode))?;
+        let marks: Vec<bool> = t.iter().map(Option::is_some).collect();
+        let active = self.active(&marks);
+        let marks = &marks[1..];
+        let joint = self.map(|g| Self::joint(g, marks, &active, mode))?;
         let operands: Vars = inputs.iter().copied().chain(t[1..].iter().copied().flatten()).collect();
         let mut results = b.emit(joint, &operands)?.to_vec();
         let dots = results.split_off(active.len());
@@ -190,10 +198,9 @@ impl Primitive for Cond {
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
         let (condition, per_example) = inputs[0];
         if !per_example {
-            let marks: Vec<bool> = inputs[1..].iter().map(|i| i.1).collect();
-            let [t, f] = self.branches().map(|g| batched(g, &marks, size));
-            let out: Vec<bool> = t?.into_iter().zip(f?).map(|(t, f)| t || f).collect();
-            let choice = self.map(|g| batch_graph(g, &marks, &out, size))?;
+            let marks: Vec<bool> = inputs.iter().map(|i| i.1).collect();
+            let out = self.batched(&marks);
+            let choice = self.map(|g| batch_graph(g, &marks[1..], &out, size))?;
             let args: Vars = inputs.iter().map(|i| i.0).collect();
             return Ok(b.emit(choice, &args)?.into_iter().zip(out).collect());
         }

@@ -13,6 +13,7 @@ use crate::graph::Vars;
 use crate::ops::call::{graph_cost, run};
 use crate::ops::{Broadcast, Compare, Reduce, ReduceKind, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
+use crate::transforms::flow::Marks;
 use crate::transforms::{jvp_inline, vmap_inline};
 use crate::{
     Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
@@ -122,17 +123,46 @@ impl Replay {
     pub(super) fn grown(
         &self,
         marks: &[bool],
-        step: impl Fn(&Graph, &[bool]) -> Result<Vec<bool>>,
-    ) -> Result<(Vec<bool>, Vec<bool>)> {
+        step: impl Fn(&Graph, &[bool]) -> Marks,
+    ) -> (Vec<bool>, Vec<bool>) {
         let (mut marks, mut rows) = (marks.to_vec(), Vec::new());
         for (level, own) in self.levels.iter().zip(self.ranges().2) {
             let before = marks[..own.start].to_vec();
             let all = |states: &[bool]| step(level, &[&before, states].concat());
-            let states = fixpoint(marks[own.clone()].to_vec(), |s| Ok(all(s)?[..s.len()].to_vec()))?;
-            rows = all(&states)?[states.len()..].to_vec();
+            let states = fixpoint(marks[own.clone()].to_vec(), all);
+            rows = all(&states)[states.len()..].to_vec();
             marks[own].copy_from_slice(&states);
         }
-        Ok((marks, rows))
+        (marks, rows)
+    }
+
+    /// Which operands have a tangent in the loop when the marked ones have one before it, and which results.
+    pub(crate) fn active(&self, marks: &[bool]) -> (Vec<bool>, Vec<bool>) {
+        let (marks, rows) = self.grown(marks, active);
+        let results = [&marks[self.last_states()], &rows[..]].concat();
+        (marks, results)
+    }
+
+    /// Which operands are batched in the loop when the marked ones are before it, and which results. With trip counts
+    /// of their own, all of them.
+    pub(crate) fn batched(&self, marks: &[bool]) -> (Vec<bool>, Vec<bool>) {
+        let mut marks = marks.to_vec();
+        let own_trips = std::mem::replace(&mut marks[0], false);
+        let rows = if own_trips {
+            self.ranges().2.into_iter().for_each(|s| marks[s].fill(true));
+            vec![true; self.rows_out()]
+        } else {
+            let rows;
+            (marks, rows) = self.grown(&marks, batched);
+            rows
+        };
+        let results = [&marks[self.last_states()], &rows[..]].concat();
+        (marks, results)
+    }
+
+    /// Where the states of the last level lie among the operands.
+    fn last_states(&self) -> Range<usize> {
+        self.ranges().2.pop().unwrap_or(0..0)
     }
 
     /// The levels with tangents beside the marked values, kind by kind: each step gives its states, their tangents,
@@ -263,10 +293,10 @@ impl Primitive for Replay {
         t: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {
         let marks: Vec<bool> = t.iter().map(Option::is_some).collect();
-        let (marks, rows) = self.grown(&marks, active)?;
+        let (marks, moving) = self.active(&marks);
         let (constants, stacked, states) = self.ranges();
         let last = &states[states.len() - 1];
-        let moving = [&marks[last.clone()], &rows[..]].concat();
+        let rows = moving[last.len()..].to_vec();
         let outputs = if mode == Mode::Split { b.emit(self.clone(), inputs)? } else { Vars::new() };
         let mut beside = |group: &Range<usize>| -> Vec<Var> {
             let mut all = inputs[group.clone()].to_vec();
@@ -308,17 +338,11 @@ impl Primitive for Replay {
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
         let (trips, own_trips) = inputs[0];
         let (constants, stacked, states) = self.ranges();
-        let mut marks: Vec<bool> = inputs.iter().map(|i| i.1).collect();
-        marks[0] = false;
-        let mut rows = vec![true; self.rows_out()];
-        if own_trips {
-            states.iter().for_each(|s| marks[s.clone()].fill(true));
-        } else {
-            (marks, rows) = self.grown(&marks, |g, m| batched(g, m, size))?;
-        }
+        let (marks, results) = self.batched(&inputs.iter().map(|i| i.1).collect::<Vec<_>>());
+        let rows = &results[states[states.len() - 1].len()..];
         let mut levels = Vec::new();
         for (k, level) in self.levels.iter().enumerate() {
-            levels.push(Arc::new(self.batched_level(level, &states[k], &marks, &rows, own_trips, size)?));
+            levels.push(Arc::new(self.batched_level(level, &states[k], &marks, rows, own_trips, size)?));
         }
         let most = match (own_trips, size) {
             (false, _) => trips,
@@ -337,10 +361,10 @@ impl Primitive for Replay {
             operands.push(if marks[i] { materialize_batch(b, inputs[i], size)? } else { inputs[i].0 });
         }
         let replay = Replay { constants: self.constants + usize::from(own_trips), levels, ..self.clone() };
-        let results = b.emit(replay, &operands)?;
+        let values = b.emit(replay, &operands)?;
         let last = states[states.len() - 1].clone();
         let mut out = SmallVec::new();
-        for (i, (v, &m)) in results.into_iter().zip(marks[last.clone()].iter().chain(&rows)).enumerate() {
+        for (i, (v, &m)) in values.into_iter().zip(&results).enumerate() {
             out.push((if m && i >= last.len() { swap_front(b, v)? } else { v }, m));
         }
         Ok(out)

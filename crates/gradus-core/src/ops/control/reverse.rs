@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use super::Replay;
 use super::tower::{Inputs, Level, Tower, restrict};
+use super::{Replay, depending};
 use crate::primitive::Tangents;
 use crate::transforms::transpose_inline;
 use crate::{Builder, Graph, Operand, Result, Type, Var};
@@ -20,11 +20,7 @@ pub(super) fn transpose(
     cotangents: &[Option<Var>],
 ) -> Result<Tangents> {
     let given: Vec<bool> = inputs.iter().map(Operand::is_linear).collect();
-    let step = |graph: &Graph, marks: &[bool]| {
-        let depends = graph.depends_on(marks);
-        Ok(graph.outputs().iter().map(|v| depends[v.index()]).collect::<Vec<bool>>())
-    };
-    let (linear, linear_rows) = replay.grown(&given, step)?;
+    let (linear, linear_rows) = replay.grown(&given, depending);
     let top = replay.levels.len() - 1;
     let width = replay.states()[top].len();
     let (states, rows) = cotangents.split_at(width);

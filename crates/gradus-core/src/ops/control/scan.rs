@@ -35,11 +35,18 @@ pub struct Scan {
 }
 
 /// A loop under derivation: which operands have tangents, which results do.
-struct Active {
+pub(crate) struct Active {
     constants: Vec<bool>,
     carry: Vec<bool>,
     stacked: Vec<bool>,
     results: Vec<bool>,
+}
+
+impl Active {
+    /// Which results of the loop have tangents.
+    pub(crate) fn moving(&self) -> Vec<bool> {
+        [&self.carry[..], &self.results].concat()
+    }
 }
 
 impl Scan {
@@ -49,13 +56,25 @@ impl Scan {
         (constants, carry, stacked)
     }
 
-    fn active(&self, t: &[Option<Var>]) -> Result<Active> {
-        let marks: Vec<bool> = t.iter().map(Option::is_some).collect();
-        let (constants, carry, stacked) = self.split_at(&marks);
+    pub(crate) fn active(&self, marks: &[bool]) -> Active {
+        let (constants, carry, stacked) = self.split_at(marks);
         let step = |carry: &[bool]| active(&self.body, &[constants, carry, stacked].concat());
-        let carry = fixpoint(carry.to_vec(), |c| Ok(step(c)?[..self.carry].to_vec()))?;
-        let results = step(&carry)?[self.carry..].to_vec();
-        Ok(Active { constants: constants.to_vec(), carry, stacked: stacked.to_vec(), results })
+        let carry = fixpoint(carry.to_vec(), step);
+        let results = step(&carry)[self.carry..].to_vec();
+        Active { constants: constants.to_vec(), carry, stacked: stacked.to_vec(), results }
+    }
+
+    fn active_of(&self, t: &[Option<Var>]) -> Active {
+        self.active(&t.iter().map(Option::is_some).collect::<Vec<_>>())
+    }
+
+    /// Which carried values are batched when the marked operands are, and which stacked results.
+    pub(crate) fn batched(&self, marks: &[bool]) -> [Vec<bool>; 2] {
+        let (constants, carry, stacked) = self.split_at(marks);
+        let step = |carry: &[bool]| batched(&self.body, &[constants, carry, stacked].concat());
+        let carry = fixpoint(carry.to_vec(), step);
+        let results = step(&carry)[self.carry..].to_vec();
+        [carry, results]
     }
 
     /// The body with tangents: `(x, dx) -> (carry, y, dcarry, dy)` over all operands in their order.
@@ -86,7 +105,7 @@ impl Scan {
 
     /// One loop that carries values and tangents together: memory does not grow with its length.
     fn jvp_forward(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
-        let act = self.active(t)?;
+        let act = self.active_of(t);
         let joint = self.joint(&act, Mode::Forward)?;
         let count = |marks: &[bool]| marks.iter().filter(|m| **m).count();
         let (n_const, n_carry) = (count(&act.constants), count(&act.carry));
@@ -122,13 +141,13 @@ impl Scan {
         let n_results = self.body.outputs().len() - self.carry;
         let outputs = carried[..self.carry].iter().chain(&stacked[..n_results]).copied().collect();
         let dots = carried[self.carry..].iter().chain(&stacked[n_results..]).copied();
-        Ok((outputs, distribute(&[&act.carry[..], &act.results].concat(), dots)))
+        Ok((outputs, distribute(&act.moving(), dots)))
     }
 
     /// A loop of values, and a replay that carries tangents along: transposed, it goes back from stored states.
     fn jvp_replayed(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let results = b.emit(self.clone(), inputs)?;
-        let act = self.active(t)?;
+        let act = self.active_of(t);
         let joint = self.joint(&act, Mode::Split)?;
         let count = |marks: &[bool]| marks.iter().filter(|m| **m).count();
         let (n_const, n_carry) = (count(&act.constants), count(&act.carry));
@@ -161,12 +180,12 @@ impl Scan {
         let kinds = [(self.carry, false), (n_carry, true), (rows, false), (count(&act.results), true)];
         let wanted: Vec<bool> = kinds.iter().flat_map(|&(n, wanted)| vec![wanted; n]).collect();
         let dots = tower.emit(b, &wanted)?.into_iter().flatten();
-        Ok((results, distribute(&[&act.carry[..], &act.results].concat(), dots)))
+        Ok((results, distribute(&act.moving(), dots)))
     }
 
     /// A loop of values that stacks what its tangents will need, and a linear loop over that stack.
     fn jvp_split(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
-        let act = self.active(t)?;
+        let act = self.active_of(t);
         let joint = self.joint(&act, Mode::Split)?;
         let is_constant = |i: usize| i < self.constants;
         let is_stacked = |i: usize| i >= self.constants + self.carry;
@@ -216,7 +235,7 @@ impl Scan {
         operands.extend(stacked);
         let linear = Scan { constants: n_constants, carry: n_carry, body, ..self.clone() };
         let dots = b.emit(linear, &operands)?;
-        Ok((results.into(), distribute(&[&act.carry[..], &act.results].concat(), dots)))
+        Ok((results.into(), distribute(&act.moving(), dots)))
     }
 }
 
@@ -406,10 +425,8 @@ impl Primitive for Scan {
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
         let marks: Vec<bool> = inputs.iter().map(|i| i.1).collect();
-        let (constants, carry, stacked) = self.split_at(&marks);
-        let step = |carry: &[bool]| batched(&self.body, &[constants, carry, stacked].concat(), size);
-        let carry = fixpoint(carry.to_vec(), |c| Ok(step(c)?[..self.carry].to_vec()))?;
-        let results = step(&carry)?[self.carry..].to_vec();
+        let (constants, _, stacked) = self.split_at(&marks);
+        let [carry, results] = self.batched(&marks);
         let out = [&carry[..], &results].concat();
         let body = batch_graph(&self.body, &[constants, &carry, stacked].concat(), &out, size)?;
         let mut operands = Vars::new();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use super::tower::{Level, Tower, restrict};
-use super::{Replay, active, batch_graph, batched, distribute, fixpoint};
+use super::{Replay, active, batch_graph, batched, depending, distribute, fixpoint};
 use crate::graph::Vars;
 use crate::ops::call::{check_inputs, graph_cost, inputs_like, run};
 use crate::ops::{Broadcast, Cast, Compare, Reduce, ReduceKind, Select, materialize_batch};
@@ -81,9 +81,9 @@ impl Primitive for While {
         t: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {
         let n = self.constants;
-        let consts: Vec<bool> = t[..n].iter().map(Option::is_some).collect();
-        let init = t[n..].iter().map(Option::is_some).collect();
-        let carry = fixpoint(init, |carry| active(&self.body, &[&consts, carry].concat()))?;
+        let marks: Vec<bool> = t.iter().map(Option::is_some).collect();
+        let carry = self.active(&marks);
+        let consts = &marks[..n];
         // Operands of the joint loop: x constants, dx constants, x carry, dx carry.
         let joint = |graph: &Graph, with_tangents: bool| -> Result<Graph> {
             let mut f = Builder::new();
@@ -94,7 +94,7 @@ impl Primitive for While {
             let types = graph.input_types();
             let mut args = Vec::new();
             let mut dots = Vec::new();
-            for (range, marks) in [(0..n, &consts), (n..types.len(), &carry)] {
+            for (range, marks) in [(0..n, consts), (n..types.len(), &carry[..])] {
                 args.extend(inputs_like(&mut f, types[range.clone()].iter().cloned()));
                 dots.extend(types[range].iter().zip(marks).map(|(ty, &m)| m.then(|| f.input(ty.clone()))));
             }
@@ -150,14 +150,10 @@ impl Primitive for While {
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
         let n = self.constants;
-        let depends = |graph: &Graph, marks: &[bool]| -> Vec<bool> {
-            let depends = graph.depends_on(marks);
-            graph.outputs().iter().map(|v| depends[v.index()]).collect()
-        };
         let given: Vec<bool> = inputs.iter().map(Operand::is_linear).collect();
-        let carry = fixpoint(given[n..].to_vec(), |c| Ok(depends(&self.body, &[&given[..n], c].concat())))?;
+        let carry = fixpoint(given[n..].to_vec(), |c| depending(&self.body, &[&given[..n], c].concat()));
         let linear = [&given[..n], &carry[..]].concat();
-        if depends(&self.cond, &linear)[0] {
+        if depending(&self.cond, &linear)[0] {
             let detail = "whether it goes on depends on what it is to be linear in, a tangent or cotangent; \
                           a rule for a derivative must take a number of steps that does not";
             return Err(ErrorKind::NoTranspose { op: "while_loop", detail: detail.into() }.into());
@@ -191,14 +187,9 @@ impl Primitive for While {
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
         let n = self.constants;
-        let consts: Vec<bool> = inputs[..n].iter().map(|i| i.1).collect();
-        let init: Vec<bool> = inputs[n..].iter().map(|i| i.1).collect();
-        let mut carry = fixpoint(init, |carry| batched(&self.body, &[&consts, carry].concat(), size))?;
-        let per_example = batched(&self.cond, &[&consts[..], &carry[..]].concat(), size)?[0];
-        if per_example {
-            carry.fill(true);
-        }
-        let marks = [&consts[..], &carry[..]].concat();
+        let marks: Vec<bool> = inputs.iter().map(|i| i.1).collect();
+        let (carry, per_example) = self.batched(&marks);
+        let marks = [&marks[..n], &carry[..]].concat();
         let (cond, body) = if per_example {
             (self.any_runs(&marks, size)?, self.step_running(&marks, size)?)
         } else {
@@ -219,6 +210,21 @@ impl Primitive for While {
 }
 
 impl While {
+    /// Which carried values have a tangent when the marked operands have one.
+    pub(crate) fn active(&self, marks: &[bool]) -> Vec<bool> {
+        let (constants, carry) = marks.split_at(self.constants);
+        fixpoint(carry.to_vec(), |carry| active(&self.body, &[constants, carry].concat()))
+    }
+
+    /// Which carried values are batched when the marked operands are, and whether examples take steps of their own
+    /// number: then all of them.
+    pub(crate) fn batched(&self, marks: &[bool]) -> (Vec<bool>, bool) {
+        let (constants, carry) = marks.split_at(self.constants);
+        let carry = fixpoint(carry.to_vec(), |carry| batched(&self.body, &[constants, carry].concat()));
+        let per_example = batched(&self.cond, &[constants, &carry[..]].concat())[0];
+        (if per_example { vec![true; carry.len()] } else { carry }, per_example)
+    }
+
     /// Emits the loop with a count of its trips.
     fn counted(&self, b: &mut Builder, inputs: &[Var]) -> Result<(Var, Vars)> {
         let index = Type::new(DType::I64, []);
