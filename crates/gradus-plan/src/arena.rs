@@ -2,9 +2,12 @@
 //!
 //! Greedy by size: the largest block first, each at the lowest gap that fits among the blocks alive at the same time.
 
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+
 use gradus_core::Var;
 
-use crate::kernel::{Domain, Kernel, Level, Load, Work};
+use crate::kernel::{Domain, Kernel, Level, Work};
+use crate::work;
 
 /// Alignment of every block.
 pub const ALIGN: usize = 64;
@@ -22,23 +25,60 @@ pub struct Block {
     pub offset: usize,
 }
 
+/// So many pairs of blocks alive together are looked at by size; where there are more, blocks are placed as they come.
+const PAIRS: usize = 1 << 22;
+
 /// Assigns offsets; returns the bytes of the arena.
 pub fn pack(blocks: &mut [Block]) -> usize {
+    if pairs(blocks) <= PAIRS {
+        return by_size(blocks);
+    }
+    // Forwards or backwards in time, whichever loses less.
+    let mut back: Vec<Block> = blocks.to_vec();
+    let end = blocks.iter().map(|b| b.to).max().unwrap_or(0);
+    back.iter_mut().for_each(|b| (b.from, b.to) = (end - b.to, end - b.from));
+    let (forwards, backwards) = (in_time(blocks), in_time(&mut back));
+    if backwards < forwards {
+        blocks.iter_mut().zip(&back).for_each(|(b, back)| b.offset = back.offset);
+    }
+    forwards.min(backwards)
+}
+
+/// How many pairs of blocks are alive together.
+fn pairs(blocks: &[Block]) -> usize {
+    let live = || blocks.iter().filter(|b| b.bytes > 0);
+    let (mut from, mut to): (Vec<usize>, Vec<usize>) = live().map(|b| (b.from, b.to)).unzip();
+    from.sort_unstable();
+    to.sort_unstable();
+    // Each block meets those that began before it and have not ended.
+    let mut ended = 0;
+    let mut pairs = 0;
+    for (begun, &at) in from.iter().enumerate() {
+        while to[ended] < at {
+            ended += 1;
+        }
+        pairs += begun - ended;
+    }
+    pairs
+}
+
+/// The largest block first.
+fn by_size(blocks: &mut [Block]) -> usize {
     let mut order: Vec<usize> = (0..blocks.len()).filter(|&i| blocks[i].bytes > 0).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(blocks[i].bytes), blocks[i].from, i));
-    let mut placed: Vec<usize> = Vec::new();
+    let mut placed = Placed::new(blocks, &order);
     let mut total = 0;
     let mut alive: Vec<(usize, usize)> = Vec::new();
     for i in order {
         let b = blocks[i];
         let need = b.bytes.next_multiple_of(ALIGN);
         alive.clear();
-        for &j in &placed {
+        placed.meeting(b.from, b.to, |j| {
             let o = &blocks[j];
-            if o.from <= b.to && b.from <= o.to {
-                alive.push((o.offset, o.offset + o.bytes.next_multiple_of(ALIGN)));
-            }
-        }
+            alive.push((o.offset, o.offset + o.bytes.next_multiple_of(ALIGN)));
+        });
+        // Pairs are bounded.
+        work::count(1);
         alive.sort_unstable();
         // The tightest gap that fits, else behind everything.
         let (mut best, mut best_gap, mut end) = (None, usize::MAX, 0);
@@ -50,7 +90,113 @@ pub fn pack(blocks: &mut [Block]) -> usize {
         }
         blocks[i].offset = best.unwrap_or(end);
         total = total.max(blocks[i].offset + need);
-        placed.push(i);
+        placed.insert(i, b.to);
+    }
+    total
+}
+
+/// Blocks that have been placed, in a tree over all by when they begin: each node has the last end below it.
+struct Placed {
+    /// Blocks in the order they begin.
+    order: Vec<usize>,
+    from: Vec<usize>,
+    /// Where each block is in that order.
+    at: Vec<usize>,
+    /// One more than the last kernel of any placed block below a node; 0 where there is none.
+    last: Vec<usize>,
+    leaves: usize,
+}
+
+impl Placed {
+    fn new(blocks: &[Block], those: &[usize]) -> Self {
+        let mut order = those.to_vec();
+        order.sort_unstable_by_key(|&i| (blocks[i].from, i));
+        let mut at = vec![0; blocks.len()];
+        order.iter().enumerate().for_each(|(k, &i)| at[i] = k);
+        let leaves = order.len().next_power_of_two();
+        let from = order.iter().map(|&i| blocks[i].from).collect();
+        Placed { from, at, last: vec![0; 2 * leaves], leaves, order }
+    }
+
+    fn insert(&mut self, block: usize, to: usize) {
+        let mut node = self.leaves + self.at[block];
+        while node > 0 {
+            self.last[node] = self.last[node].max(to + 1);
+            node /= 2;
+        }
+    }
+
+    /// The placed blocks alive at some time from one kernel to another.
+    fn meeting(&self, from: usize, to: usize, mut each: impl FnMut(usize)) {
+        let begun = self.from.partition_point(|&f| f <= to);
+        // Nodes with the first and the number of their leaves.
+        let mut pending = vec![(1, 0, self.leaves)];
+        while let Some((node, first, count)) = pending.pop() {
+            if first >= begun || self.last[node] <= from {
+                continue;
+            }
+            match count {
+                1 => each(self.order[first]),
+                _ => pending
+                    .extend([(2 * node + 1, first + count / 2, count / 2), (2 * node, first, count / 2)]),
+            }
+        }
+    }
+}
+
+/// Each block when it begins, in the tightest gap that others have left.
+fn in_time(blocks: &mut [Block]) -> usize {
+    let mut order: Vec<usize> = (0..blocks.len()).filter(|&i| blocks[i].bytes > 0).collect();
+    order.sort_unstable_by_key(|&i| (blocks[i].from, std::cmp::Reverse(blocks[i].bytes), i));
+    // Blocks by when they end, gaps by size and by place.
+    let mut ends: BinaryHeap<std::cmp::Reverse<(usize, usize)>> = BinaryHeap::new();
+    let mut by_size: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut gaps: BTreeMap<usize, usize> = BTreeMap::new();
+    let (mut top, mut total) = (0, 0);
+    for i in order {
+        work::count(1);
+        while let Some(&std::cmp::Reverse((to, j))) = ends.peek()
+            && to < blocks[i].from
+        {
+            ends.pop();
+            let (mut at, mut size) = (blocks[j].offset, blocks[j].bytes.next_multiple_of(ALIGN));
+            if let Some(&after) = gaps.get(&(at + size)) {
+                gaps.remove(&(at + size));
+                by_size.remove(&(after, at + size));
+                size += after;
+            }
+            if let Some((&before, &bytes)) = gaps.range(..at).next_back()
+                && before + bytes == at
+            {
+                gaps.remove(&before);
+                by_size.remove(&(bytes, before));
+                (at, size) = (before, size + bytes);
+            }
+            if at + size == top {
+                top = at;
+            } else {
+                gaps.insert(at, size);
+                by_size.insert((size, at));
+            }
+        }
+        let need = blocks[i].bytes.next_multiple_of(ALIGN);
+        blocks[i].offset = match by_size.range((need, 0)..).next().copied() {
+            Some((size, at)) => {
+                by_size.remove(&(size, at));
+                gaps.remove(&at);
+                if size > need {
+                    gaps.insert(at + need, size - need);
+                    by_size.insert((size - need, at + need));
+                }
+                at
+            }
+            None => {
+                top += need;
+                top - need
+            }
+        };
+        total = total.max(top);
+        ends.push(std::cmp::Reverse((blocks[i].to, i)));
     }
     total
 }
@@ -77,40 +223,61 @@ pub fn curve(blocks: &[Block], kernels: usize) -> Vec<usize> {
         .collect()
 }
 
+/// Buffers of which one may take over another: those of one kind, and a result that of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Argument,
+    Result,
+    Inside,
+}
+
 /// For each value that a kernel writes, a value it reads whole, in order, for the last time, whose buffer the written
-/// one may take over: `free(read, written)` says whether this is the last read and the buffer is free to take.
+/// one may take over. `read` says of what kind a buffer is if this is its last read and it is free to take, `written` of
+/// what kind one is that may take over another.
 pub(crate) fn in_place(
     kernel: &Kernel,
-    free: impl Fn(Var, Var) -> bool,
+    read: impl Fn(Var) -> Option<Kind>,
+    written: impl Fn(Var) -> Option<Kind>,
     width: impl Fn(Var) -> usize,
     bytes: impl Fn(Var) -> usize,
 ) -> Vec<(Var, Var)> {
     let Work::Region(region) = &kernel.work else { return Vec::new() };
+    let mut times: HashMap<Var, usize> = HashMap::new();
+    region.loads.iter().for_each(|l| *times.entry(l.value).or_default() += 1);
+    let mut uses = vec![0usize; region.loads.len()];
+    for &arg in region.steps.iter().flat_map(|s| &s.args) {
+        if let Some(uses) = uses.get_mut(arg as usize) {
+            *uses += 1;
+        }
+    }
+    // What can be taken over, by what takes it, its bytes, its level and the width of an element; of all, what is read once
+    // (a running average) comes before what is read often (the gradient).
+    type Class = (Kind, usize, Level, usize);
+    let mut free: HashMap<Class, BTreeSet<(usize, Var, usize)>> = HashMap::new();
+    for (i, load) in region.loads.iter().enumerate() {
+        let fits = times[&load.value] == 1
+            && load.view.is_contiguous()
+            && points(region.domain, load.level) == load.view.size();
+        if let Some(kind) = read(load.value).filter(|_| fits) {
+            let by = if kind == Kind::Argument { Kind::Result } else { kind };
+            let class = (by, bytes(load.value), load.level, load.dtype.size());
+            free.entry(class).or_default().insert((uses[i], load.value, i));
+        }
+    }
     let mut pairs: Vec<(Var, Var)> = Vec::new();
     for store in region.stores.iter().filter(|s| s.reduce.is_none()) {
         let (_, level) = region.slot(store.slot);
-        let fits = |load: &Load| {
-            let once = region.loads.iter().filter(|l| l.value == load.value).count() == 1;
-            once && load.view.is_contiguous()
-                && bytes(load.value) == bytes(store.value)
-                && !pairs.iter().any(|p| p.1 == load.value)
-                && load.level == level
-                && load.dtype.size() == width(store.value)
-                && free(load.value, store.value)
-                && points(region.domain, level) == load.view.size()
-        };
-        // What the last step itself reads (`p` of `p - rate * g`) comes before what is read earlier, and then what is
-        // read once (a running average) before what is read often (the gradient).
-        let uses = |i: usize| region.steps.iter().flat_map(|s| &s.args).filter(|&&a| a as usize == i).count();
-        let last = (store.slot as usize).checked_sub(region.first_step()).map(|i| &region.steps[i].args);
-        let operand = |i: &usize| last.is_some_and(|args| args.contains(&(*i as u16)));
-        let fitting: Vec<usize> = (0..region.loads.len()).filter(|&i| fits(&region.loads[i])).collect();
-        let best = fitting
-            .iter()
-            .find(|i| operand(i))
-            .or_else(|| fitting.iter().min_by_key(|&&i| (uses(i), region.loads[i].value)));
-        if let Some(&i) = best {
-            pairs.push((store.value, region.loads[i].value));
+        let Some(kind) = written(store.value) else { continue };
+        let class = (kind, bytes(store.value), level, width(store.value));
+        let Some(fitting) = free.get_mut(&class) else { continue };
+        // What the last step itself reads (`p` of `p - rate * g`) comes before what is read earlier.
+        let last = (store.slot as usize).checked_sub(region.first_step()).map(|i| &region.steps[i].args[..]);
+        let operands =
+            last.unwrap_or_default().iter().map(|&a| a as usize).filter(|&i| i < region.loads.len());
+        let operand = operands.map(|i| (uses[i], region.loads[i].value, i)).filter(|o| fitting.contains(o));
+        if let Some(best) = operand.min_by_key(|o| o.2).or_else(|| fitting.first().copied()) {
+            fitting.remove(&best);
+            pairs.push((store.value, best.1));
         }
     }
     pairs

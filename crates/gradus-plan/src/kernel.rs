@@ -140,7 +140,7 @@ pub enum StepOp {
 pub type Slot = u16;
 
 /// A value read from outside.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Load {
     /// Which value.
     pub value: Var,

@@ -17,6 +17,7 @@ mod passes;
 mod phase;
 mod plan;
 mod view;
+mod work;
 
 use gradus_core::{Graph, Result};
 

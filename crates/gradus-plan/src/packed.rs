@@ -94,16 +94,15 @@ pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bo
     }
     let mut waits = vec![false; graph.types().len()];
     for kernel in kernels {
-        for v in kernel.reads.iter().filter(|v| packed[v.index()]).copied().collect::<Vec<Var>>() {
-            let readable = match &kernel.work {
-                Work::Region(_) | Work::Slabs(_) => {
-                    let mut loads = regions(kernel).flat_map(|r| &r.loads).filter(|l| l.value == v);
-                    graph.ty(v).dtype == DType::Bool && loads.all(in_order)
-                }
+        for load in regions(kernel).flat_map(|r| &r.loads) {
+            packed[load.value.index()] &= load.dtype == DType::Bool && in_order(load);
+        }
+        for &v in &kernel.reads {
+            packed[v.index()] &= match &kernel.work {
+                Work::Region(_) | Work::Slabs(_) => graph.ty(v).dtype == DType::Bool,
                 Work::Unpool(u) => u.indices == v && u.updates != v,
                 _ => false,
             };
-            packed[v.index()] &= readable;
             waits[v.index()] |= kernel.stage > made[v.index()];
         }
     }

@@ -2,11 +2,11 @@
 
 use gradus_core::{Graph, Op, Result, Site, Type, Var};
 
-use crate::arena::{self, Block};
+use crate::arena::{self, Block, Kind};
 use crate::fuse::{self, Source};
 use crate::kernel::{Kernel, Work};
 use crate::packed::{self, packed_bytes};
-use crate::{Needs, Options, Strategy, passes};
+use crate::{Needs, Options, Strategy, keep, passes};
 
 /// Where a value lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -208,12 +208,17 @@ impl Plan {
                 made[v.index()] = Some(k);
             }
         }
+        let definitions = keep::definitions(&self.graph);
+        let why = self.why_kept();
+        let mut seen = vec![false; self.graph.types().len()];
         let mut out: Vec<Residual> = Vec::new();
         for kernel in self.kernels.iter().filter(|k| k.stage > 0) {
             for &v in &kernel.reads {
-                let seen = out.iter().any(|r| r.value == v);
-                let (false, Some(k)) = (seen, made[v.index()]) else { continue };
-                let by = |v: Var| self.graph.eqns().iter().find(|e| e.outputs.contains(&v));
+                let Some(k) = made[v.index()] else { continue };
+                if std::mem::replace(&mut seen[v.index()], true) {
+                    continue;
+                }
+                let by = |v: Var| definitions[v.index()].map(|i| &self.graph.eqns()[i]);
                 let mut eqn = by(v);
                 // A result may live in the buffer of what is made of it by movement.
                 while let Some(e) = eqn.filter(|e| fuse::is_movement(&e.op)) {
@@ -226,7 +231,7 @@ impl Plan {
                     bytes: self.stored_bytes(v),
                     op: eqn.map_or("full", |e| e.op.name()),
                     site: site.unwrap_or_else(|| self.kernels[k].site.clone()),
-                    why: self.why_kept(v),
+                    why: why[v.index()],
                 });
             }
         }
@@ -236,26 +241,34 @@ impl Plan {
     pub fn saved_bytes(&self) -> usize {
         self.residuals().iter().map(|r| r.bytes).sum()
     }
-    fn why_kept(&self, v: Var) -> &'static str {
-        let mut linear = false;
-        let mut product = false;
-        for kernel in self.kernels.iter().filter(|k| k.stage > 0 && k.reads.contains(&v)) {
+    /// For each value that the second half reads, why it is kept.
+    fn why_kept(&self) -> Vec<&'static str> {
+        let n = self.graph.types().len();
+        let (mut linear, mut product) = (vec![false; n], vec![false; n]);
+        // Of the values that a region reads, those that something but products with it reads.
+        let mut other = vec![false; n];
+        for kernel in self.kernels.iter().filter(|k| k.stage > 0) {
             match &kernel.work {
-                Work::Product(_) | Work::Convolution(_) | Work::Slabs(_) => product = true,
+                Work::Product(_) | Work::Convolution(_) | Work::Slabs(_) => {
+                    kernel.reads.iter().for_each(|v| product[v.index()] = true);
+                }
                 Work::Region(_) => {
-                    let reads = |i: &usize| self.graph.eqns()[*i].inputs.contains(&v);
-                    let is_product =
-                        |i: &usize| matches!(self.graph.eqns()[*i].op, Op::LinearMul(_) | Op::Select(_));
-                    linear |= kernel.eqns.iter().filter(|i| reads(i)).all(is_product);
+                    let eqns = || kernel.eqns.iter().map(|&i| &self.graph.eqns()[i]);
+                    kernel.reads.iter().for_each(|v| other[v.index()] = false);
+                    for eqn in eqns().filter(|e| !matches!(e.op, Op::LinearMul(_) | Op::Select(_))) {
+                        eqn.inputs.iter().for_each(|v| other[v.index()] = true);
+                    }
+                    kernel.reads.iter().for_each(|v| linear[v.index()] |= !other[v.index()]);
                 }
                 _ => {}
             }
         }
-        match (product, linear) {
+        let why = |(product, linear)| match (product, linear) {
             (true, _) => "factor of a product in the second half",
             (false, true) => "local derivative of an element-wise region",
             (false, false) => "read again: the rest of its region is computed from it",
-        }
+        };
+        product.into_iter().zip(linear).map(why).collect()
     }
     /// Values alive in the arena during kernel `k`, with their bytes, the largest first.
     pub fn alive_at(&self, k: usize) -> Vec<(Option<Var>, usize)> {
@@ -345,29 +358,34 @@ impl Layout {
         let mut in_place = Vec::with_capacity(self.kernels.len());
         let mut donations: Vec<(usize, usize)> = Vec::new();
         let mut scratch = vec![None; self.kernels.len()];
+        // Arguments that are results, or whose buffers are given to one.
+        let mut passed = vec![false; self.graph.inputs().len()];
+        for r in &self.returns {
+            if let Return::Argument(a) = r {
+                passed[*a] = true;
+            }
+        }
         for (k, kernel) in self.kernels.iter().enumerate() {
-            let ends = |v: Var| self.life[v.index()].is_some_and(|l| l.1 == k);
-            let free = |read: Var, written: Var| {
-                let places = (self.places[read.index()], self.places[written.index()]);
-                let bits = self.packed[read.index()] || self.packed[written.index()];
-                ends(read)
-                    && !bits
-                    && match places {
-                        (Some(Place::Argument(a)), Some(Place::Result(_))) => {
-                            !self.returns.contains(&Return::Argument(a))
-                                && !donations.iter().any(|d| d.0 == a)
-                        }
-                        (None, None) => true,
-                        _ => false,
-                    }
+            let ends = |v: &Var| !self.packed[v.index()] && self.life[v.index()].is_some_and(|l| l.1 == k);
+            let read = |v: Var| match self.places[Some(v).filter(ends)?.index()] {
+                Some(Place::Argument(a)) => (!passed[a]).then_some(Kind::Argument),
+                None => Some(Kind::Inside),
+                _ => None,
+            };
+            let written = |v: Var| match self.places[v.index()] {
+                _ if self.packed[v.index()] => None,
+                Some(Place::Result(_)) => Some(Kind::Result),
+                None => Some(Kind::Inside),
+                _ => None,
             };
             let width = |v: Var| self.graph.ty(v).dtype.size();
-            let pairs = arena::in_place(kernel, free, width, |v| self.graph.ty(v).bytes());
+            let pairs = arena::in_place(kernel, read, written, width, |v| self.graph.ty(v).bytes());
             let mut kept = Vec::new();
             for (written, read) in pairs {
                 match (self.places[written.index()], self.places[read.index()]) {
                     (Some(Place::Result(r)), Some(Place::Argument(a))) => {
                         donations.push((a, r));
+                        passed[a] = true;
                         kept.push((written, read));
                     }
                     (None, None) => {

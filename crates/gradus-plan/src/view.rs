@@ -9,7 +9,7 @@ pub type Dim = (usize, isize);
 
 /// How the elements of a value are read from a row-major buffer: element `(i, j, …)` lies at
 /// `offset + i·stride₀ + j·stride₁ + …`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     /// Where the first element lies.
     pub offset: isize,

@@ -7,27 +7,48 @@
 //! they are one kernel, at the place of the second. So the derivative of a function whose value nobody else reads is
 //! computed in one pass, and the gradient of a loss together with the loss.
 
+use std::cmp::Reverse;
+
 use gradus_core::Var;
 use gradus_core::ops::Op;
+use smallvec::SmallVec;
 
-use super::group::{Body, Groups, Producer};
+use super::group::{Body, Groups, Marks, Producer};
 use super::order::sorted;
 use super::resolve::inside;
 use super::{Fuser, Source};
 use crate::kernel::{Domain, Level};
 use crate::packed::waiting_bytes;
+use crate::work;
 
 /// A byte in so many points is no cost: it is less than a hundredth of any value that the kernel goes over.
 const LITTLE: usize = 64;
+/// The most earlier groups that read one buffer, and the most in all, that a group is tried with.
+const READERS: usize = 8;
+const TRIED: usize = 16;
+/// The most groups that wait for another with one.
+const LATE: usize = 256;
+/// So many readers of a buffer are asked where they stand, beside those that wait.
+const ASKED: usize = 32;
+/// Groups that may be moved in the order beside those that each merging may move.
+const MOVED: usize = 1 << 20;
+const MOVED_EACH: usize = 1024;
 
 /// Where groups stand, and who reads what.
 struct Places {
-    /// For each group, its place in the order of the kernels.
+    /// For each group, its place in the order of the kernels; and the groups in order, some of them merged since.
     at: Vec<usize>,
-    /// For each buffer, the groups that read it.
-    readers: Vec<Vec<usize>>,
+    order: Vec<usize>,
+    /// How many groups may still be moved.
+    credit: usize,
+    /// For each buffer, the groups that have been looked at and read it.
+    before: Vec<SmallVec<[usize; 2]>>,
+    /// For each group, those that it may become one with, some of them merged since.
+    near: Vec<Vec<usize>>,
     /// Whether a buffer is returned.
     returned: Vec<bool>,
+    groups: Marks,
+    values: Marks,
 }
 
 /// The space of two groups, and which of them becomes a part of the other's rows.
@@ -39,30 +60,25 @@ struct Union {
 /// Makes one group of two wherever that is free.
 pub(super) fn merge(fuser: &mut Fuser<'_>) {
     let mut places = Places::new(fuser);
-    let order = sorted(fuser);
-    for h in order {
+    for h in places.order.clone() {
+        let Body::Fused(domain) = fuser.groups.list[h].body else { continue };
+        let roots = fuser.groups.list[h].roots.to_vec();
+        places.meet(fuser, h, &roots, domain);
+        for v in roots {
+            places.before[v.index()].push(h);
+        }
         // A group that takes in another may then read a third.
-        while fuser.groups.resolve(h) == h && takes(fuser, &mut places, h) {}
+        while takes(fuser, &mut places, h) {}
     }
 }
 
 /// Merges one other group with `h`, if there is one that fits.
 fn takes(fuser: &mut Fuser<'_>, places: &mut Places, h: usize) -> bool {
-    let Body::Fused(domain) = fuser.groups.list[h].body else { return false };
-    let mut near: Vec<usize> = Vec::new();
-    for &v in &fuser.groups.list[h].roots {
-        near.extend(fuser.groups.producer(v).map(|p| p.group));
-        // Others that read the same, of the size of the space.
-        if fuser.graph.ty(v).shape.size() == domain.points() {
-            near.extend(places.readers[v.index()].iter().map(|&g| fuser.groups.resolve(g)));
-        }
-    }
-    near.retain(|&g| g != h && places.at[g] < places.at[h]);
-    near.sort_unstable_by_key(|&g| std::cmp::Reverse(places.at[g]));
-    near.dedup();
-    for g in near {
+    for g in places.nearest(&fuser.groups, h) {
         if let Some(union) = fits(fuser, g, h)
-            && let Some(late) = places.free(fuser, g, h, union.domain.points() / LITTLE)
+            && let Some(late) = places.waiting(fuser, g, h)
+            && readable(fuser, &union, g, h)
+            && places.free(fuser, g, h, &late, union.domain.points() / LITTLE)
         {
             join(fuser, places, g, h, &union, &late);
             return true;
@@ -84,12 +100,12 @@ fn fits(fuser: &Fuser<'_>, g: usize, h: usize) -> Option<Union> {
     if (0..2).any(|i| union.rows[i] && fills[i]) {
         return None;
     }
-    // Nothing that comes after `g` comes before `h`.
-    let between = |v: &Var| groups.producer(*v).is_some_and(|p| p.group != g && groups.depends(p.group, g));
-    if y.roots.iter().any(|v| groups.producer(*v).is_none_or(|p| p.group != h) && between(v)) {
-        return None;
-    }
-    let reads = groups.depends(h, g);
+    Some(union)
+}
+
+/// Whether `h` can read what `g` makes where it is made, if both are one.
+fn readable(fuser: &Fuser<'_>, union: &Union, g: usize, h: usize) -> bool {
+    let groups = &fuser.groups;
     let level = |v: Var, rows: bool| {
         let p = groups.producer(v)?;
         Some(Producer { level: if rows { Level::Row } else { p.level }, ..p })
@@ -112,7 +128,8 @@ fn fits(fuser: &Fuser<'_>, g: usize, h: usize) -> Option<Union> {
             }
         })
     };
-    (!reads || y.eqns.iter().all(readable)).then_some(union)
+    let reads = groups.list[h].roots.iter().any(|&v| groups.producer(v).is_some_and(|p| p.group == g));
+    !reads || groups.list[h].eqns.iter().all(readable)
 }
 
 impl Union {
@@ -135,79 +152,182 @@ impl Union {
 impl Places {
     fn new(fuser: &Fuser<'_>) -> Self {
         let n = fuser.graph.types().len();
-        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); n];
-        for (g, group) in fuser.groups.list.iter().enumerate().filter(|(_, g)| !g.dead) {
-            group.roots.iter().for_each(|v| readers[v.index()].push(g));
-        }
         let mut returned = vec![false; n];
         for v in fuser.graph.outputs() {
             if let Source::View(root, _) = &fuser.sources[v.index()] {
                 returned[root.index()] = true;
             }
         }
-        let mut places = Places { at: Vec::new(), readers, returned };
-        places.order(fuser);
-        places
+        let order = sorted(fuser);
+        let count = fuser.groups.list.len();
+        let mut at = vec![0; count];
+        order.iter().enumerate().for_each(|(place, &g)| at[g] = place);
+        Places {
+            at,
+            order,
+            credit: MOVED,
+            before: vec![SmallVec::new(); n],
+            near: vec![Vec::new(); count],
+            returned,
+            groups: Marks::default(),
+            values: Marks::default(),
+        }
     }
 
-    fn order(&mut self, fuser: &Fuser<'_>) {
-        self.at = vec![0; fuser.groups.list.len()];
-        sorted(fuser).into_iter().enumerate().for_each(|(at, g)| self.at[g] = at);
-    }
-
-    /// The groups that read buffer `v`, other than the one that makes it.
-    fn readers_of<'a>(&'a self, groups: &'a Groups, v: Var) -> impl Iterator<Item = usize> + 'a {
-        let made = groups.producer(v).map(|p| p.group);
-        self.readers[v.index()].iter().map(|&g| groups.resolve(g)).filter(move |&g| Some(g) != made)
-    }
-
-    /// Whether a buffer is read, and only by groups of a kind.
-    fn only(&self, groups: &Groups, v: Var, kind: impl Fn(usize) -> bool) -> bool {
-        let mut readers = self.readers_of(groups, v).peekable();
-        readers.peek().is_some() && readers.all(kind)
-    }
-
-    /// If `g` can wait for `h` at a cost in memory of at most `most` bytes: the groups that then wait too.
-    fn free(&self, fuser: &Fuser<'_>, g: usize, h: usize, most: usize) -> Option<Vec<usize>> {
-        let (groups, graph) = (&fuser.groups, fuser.graph);
-        let (from, to) = (self.at[g], self.at[h]);
-        let made: Vec<Var> = made_by(fuser, g);
-        let waits = |k: usize| k != h && self.at[k] < to;
-        let direct = made.iter().any(|&v| self.readers_of(groups, v).any(waits));
-        let mut late = Vec::new();
-        if direct {
-            let all = 0..groups.list.len();
-            late.extend(all.filter(|&k| k != g && !groups.list[k].dead && waits(k) && groups.depends(k, g)));
-            // What takes long does not wait.
-            if late.iter().any(|&k| matches!(groups.list[k].body, Body::Barrier(_))) {
-                return None;
+    /// Notes which groups `h` may become one with: those that make what it reads, and those that have been looked at
+    /// and read the same, of the size of the space.
+    fn meet(&mut self, fuser: &mut Fuser<'_>, h: usize, roots: &[Var], domain: Domain) {
+        for &v in roots {
+            let made = fuser.groups.producer(v).map(|p| p.group).filter(|&g| g != h);
+            self.near[h].extend(made);
+            if fuser.graph.ty(v).shape.size() == domain.points() {
+                for g in self.read_before(&fuser.groups, v, h) {
+                    self.near[h].push(g);
+                    // It may wait for `h` as a part of another.
+                    self.near[g].push(h);
+                }
             }
         }
-        let moves = |k: usize| k == g || late.contains(&k);
+    }
+
+    /// The last groups that have been looked at and read `v`, but for `h`.
+    fn read_before(&mut self, groups: &Groups, v: Var, h: usize) -> SmallVec<[usize; 4]> {
+        let mut list = std::mem::take(&mut self.before[v.index()]);
+        self.groups.begin(groups.list.len());
+        let mut found: SmallVec<[usize; 4]> = SmallVec::new();
+        while found.len() < READERS
+            && let Some(g) = list.pop()
+        {
+            work::count(1);
+            let g = groups.resolve(g);
+            if self.groups.mark(g) {
+                found.push(g);
+            }
+        }
+        list.extend(found.iter().rev().copied());
+        self.before[v.index()] = list;
+        found.retain(|g| *g != h);
+        found
+    }
+
+    /// The earlier groups that `h` is tried with, the last first.
+    fn nearest(&mut self, groups: &Groups, h: usize) -> Vec<usize> {
+        let mut near = std::mem::take(&mut self.near[h]);
+        work::count(near.len());
+        self.groups.begin(groups.list.len());
+        near.iter_mut().for_each(|g| *g = groups.resolve(*g));
+        near.retain(|&g| g != h && self.groups.mark(g));
+        near.sort_unstable_by_key(|&g| Reverse(self.at[g]));
+        let earlier = near.iter().copied().filter(|&g| self.at[g] < self.at[h]).take(TRIED).collect();
+        near.truncate(4 * TRIED);
+        self.near[h] = near;
+        earlier
+    }
+
+    /// If `g` can wait for `h`: the groups that then wait too. `None` if one of them comes before `h`, or takes long.
+    fn waiting(&mut self, fuser: &mut Fuser<'_>, g: usize, h: usize) -> Option<Vec<usize>> {
+        self.groups.begin(fuser.groups.list.len());
+        self.groups.mark(g);
+        let mut late: Vec<usize> = Vec::new();
+        let mut next = 0;
+        loop {
+            let from = if next == 0 { g } else { late[next - 1] };
+            work::count(1);
+            for k in fuser.groups.behind(from) {
+                if k == h {
+                    if from != g {
+                        return None;
+                    }
+                } else if self.at[k] < self.at[h] && self.groups.mark(k) {
+                    late.push(k);
+                    if late.len() > LATE || matches!(fuser.groups.list[k].body, Body::Barrier(_)) {
+                        return None;
+                    }
+                }
+            }
+            if next == late.len() {
+                return Some(late);
+            }
+            next += 1;
+        }
+    }
+
+    /// Whether `g` and those that are `late` with it can wait for `h` at a cost in memory of at most `most` bytes.
+    fn free(&mut self, fuser: &mut Fuser<'_>, g: usize, h: usize, late: &[usize], most: usize) -> bool {
+        let (from, to) = (self.at[g], self.at[h]);
+        if !late.is_empty() && to - from > MOVED_EACH + self.credit {
+            return false;
+        }
+        self.groups.begin(fuser.groups.list.len());
+        self.groups.mark(g);
+        late.iter().for_each(|&k| _ = self.groups.mark(k));
+        self.values.begin(fuser.graph.types().len());
+        let graph = fuser.graph;
         let bytes = |v: Var| waiting_bytes(graph.ty(v));
         let mut longer = 0;
-        let mut seen: Vec<Var> = Vec::new();
-        for &v in [g].iter().chain(&late).flat_map(|&k| &groups.list[k].roots) {
-            if seen.contains(&v) || self.returned[v.index()] {
-                continue;
-            }
-            seen.push(v);
-            let stays = || self.readers_of(groups, v).any(|k| !moves(k) && self.at[k] >= to);
-            longer += match groups.producer(v) {
-                // An argument that something else may be written over.
-                None => {
-                    let other = |k: usize| !moves(k) && (from..to).contains(&self.at[k]);
-                    if self.readers_of(groups, v).any(other) && !stays() { graph.ty(v).bytes() } else { 0 }
+        for k in [g].iter().chain(late) {
+            work::count(fuser.groups.list[*k].roots.len());
+            for at in 0..fuser.groups.list[*k].roots.len() {
+                let v = fuser.groups.list[*k].roots[at];
+                if !self.returned[v.index()] && self.values.mark(v.index()) {
+                    longer += self.longer(fuser, v, g, h, late.len() + ASKED);
                 }
-                // What only those read that wait is there when the group runs.
-                Some(p) if p.group == g && self.only(groups, v, moves) => bytes(v),
-                Some(p) if moves(p.group) || stays() => 0,
-                Some(_) => graph.ty(v).bytes(),
-            };
+            }
         }
-        let gone = made.iter().filter(|v| !self.returned[v.index()]);
-        let less: usize = gone.filter(|&&v| self.only(groups, v, |k| k == h)).map(|&v| bytes(v)).sum();
-        (longer <= less + most).then_some(late)
+        if longer <= most {
+            return true;
+        }
+        // What only `h` reads of `g` is not stored any more.
+        let mut less = 0;
+        work::count(fuser.groups.list[h].roots.len());
+        for at in 0..fuser.groups.list[h].roots.len() {
+            let v = fuser.groups.list[h].roots[at];
+            let made = fuser.groups.producer(v).is_some_and(|p| p.group == g);
+            if made && !self.returned[v.index()] && fuser.groups.readers(v, 2).0[..] == [h] {
+                less += bytes(v);
+            }
+        }
+        longer <= less + most
+    }
+
+    /// How many bytes more wait, because of `v`, when the marked groups, `g` among them, wait for `h`; of its readers
+    /// `asked` are looked at.
+    fn longer(&self, fuser: &mut Fuser<'_>, v: Var, g: usize, h: usize, asked: usize) -> usize {
+        let (from, to) = (self.at[g], self.at[h]);
+        let bytes = fuser.graph.ty(v).bytes();
+        let made = fuser.groups.producer(v).map(|p| p.group);
+        if made != Some(g)
+            && (fuser.groups.list[h].roots.contains(v) || made.is_some_and(|p| self.groups.has(p)))
+        {
+            return 0;
+        }
+        let (readers, all) = fuser.groups.readers(v, asked);
+        let moves = |k: usize| self.groups.has(k);
+        if made == Some(g) && all && !readers.is_empty() && readers.iter().all(|&k| moves(k)) {
+            // What only those read that wait is there when the group runs.
+            return waiting_bytes(fuser.graph.ty(v));
+        }
+        let stays = made == Some(g) || readers.iter().any(|&k| !moves(k) && self.at[k] >= to);
+        // An argument is there anyway, but something else may be written over it.
+        let other = || !all || readers.iter().any(|&k| !moves(k) && (from..to).contains(&self.at[k]));
+        if stays || made.is_none() && !other() { 0 } else { bytes }
+    }
+
+    /// Puts those that are `late` behind `h`.
+    fn put_behind(&mut self, g: usize, h: usize, late: &[usize]) {
+        let (from, to) = (self.at[g], self.at[h]);
+        self.credit -= (to - from).saturating_sub(MOVED_EACH).min(self.credit);
+        work::count(to - from);
+        self.groups.begin(self.at.len());
+        late.iter().for_each(|&k| _ = self.groups.mark(k));
+        let window = self.order[from..=to].to_vec();
+        // Those merged into others have left empty places.
+        let moves = |k: &usize| self.groups.has(*k) && from <= self.at[*k] && self.at[*k] < to;
+        let (behind, stay): (Vec<usize>, Vec<usize>) = window.into_iter().partition(moves);
+        for (place, k) in (from..).zip(stay.into_iter().chain(behind)) {
+            self.order[place] = k;
+            self.at[k] = place;
+        }
     }
 }
 
@@ -224,9 +344,20 @@ fn join(fuser: &mut Fuser<'_>, places: &mut Places, g: usize, h: usize, union: &
             made_by(fuser, group).into_iter().for_each(|v| fuser.groups.level(v, Level::Row));
         }
     }
-    // The later group takes in the earlier one: it keeps its place and its stage.
-    fuser.groups.merge(h, g, union.domain);
     if !late.is_empty() {
-        places.order(fuser);
+        places.put_behind(g, h, late);
     }
+    // Buffers of the size of the space may be others now.
+    let mut near: Vec<usize> = Vec::new();
+    let mut anew: Vec<Var> = Vec::new();
+    for group in [h, g] {
+        match fuser.groups.list[group].body {
+            Body::Fused(own) if own.points() == union.domain.points() => near.append(&mut places.near[group]),
+            _ => anew.extend(fuser.groups.list[group].roots.iter()),
+        }
+    }
+    // The later group takes in the earlier one: it keeps its place and its stage.
+    fuser.groups.take_in(h, g, union.domain);
+    places.near[h] = near;
+    places.meet(fuser, h, &anew, union.domain);
 }

@@ -1,7 +1,18 @@
 //! Groups of equations and who depends on whom.
+//!
+//! Every group has a *height* above those of the groups it reads. Whether one group has to come after another is then a
+//! search upwards that never goes above the later one; a group that begins to read what stands above it is lifted, with
+//! those that stand on it. Searches share a credit: where it is used up, distant groups count as dependent, and are not
+//! merged.
+
+use std::cell::Cell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
 
 use crate::kernel::{Domain, Level, Work};
+use crate::work;
 use gradus_core::{DType, Var};
+use smallvec::SmallVec;
 
 /// What a group becomes.
 pub(super) enum Body {
@@ -20,15 +31,56 @@ pub(super) struct Group {
     /// Constants written out.
     pub(super) fills: Vec<(Var, f64, DType)>,
     /// Buffers read, from inside and outside.
-    pub(super) roots: Vec<Var>,
+    pub(super) roots: Roots,
     /// The latest equation, which decides its place.
     pub(super) last: usize,
     /// Merged into another.
     pub(super) dead: bool,
     /// Of several stages, so that it may compute the same twice.
     pub(super) mixed: bool,
-    /// A bit for each group this one has to come after; its own bit too.
-    after: Vec<u64>,
+    /// Above those of the groups that it reads, until groups are merged for good.
+    height: u64,
+    /// Groups that read what this one makes, some of them merged since.
+    readers: Vec<usize>,
+}
+
+/// Different buffers; many of them with an index.
+#[derive(Default)]
+pub(super) struct Roots {
+    list: Vec<Var>,
+    index: Option<HashSet<Var>>,
+}
+
+impl std::ops::Deref for Roots {
+    type Target = [Var];
+
+    fn deref(&self) -> &[Var] {
+        &self.list
+    }
+}
+
+impl Roots {
+    /// As many are looked through without an index.
+    const FEW: usize = 16;
+
+    pub(super) fn contains(&self, v: Var) -> bool {
+        self.index.as_ref().map_or_else(|| self.list.contains(&v), |index| index.contains(&v))
+    }
+
+    /// Adds a buffer; false if it was there.
+    fn insert(&mut self, v: Var) -> bool {
+        let new = match &mut self.index {
+            Some(index) => index.insert(v),
+            None => !self.list.contains(&v),
+        };
+        if new {
+            self.list.push(v);
+            if self.index.is_none() && self.list.len() > Self::FEW {
+                self.index = Some(self.list.iter().copied().collect());
+            }
+        }
+        new
+    }
 }
 
 /// Who writes a buffer.
@@ -44,30 +96,76 @@ pub(super) struct Producer {
 pub(super) struct Groups {
     pub(super) list: Vec<Group>,
     producers: Vec<Option<Producer>>,
-    merged: Vec<usize>,
+    /// For each buffer, the groups that read it, the oldest first, some of them merged since.
+    readers: Vec<SmallVec<[usize; 2]>>,
+    merged: Vec<Cell<usize>>,
+    /// Height of the youngest group.
+    top: u64,
+    /// Steps that searches may take beside those that each has anyway.
+    credit: usize,
+    marks: Marks,
 }
+
+/// What a search has come across, for one search after another.
+#[derive(Default)]
+pub(super) struct Marks {
+    seen: Vec<u32>,
+    search: u32,
+}
+
+impl Marks {
+    /// Begins a search over `n` things.
+    pub(super) fn begin(&mut self, n: usize) {
+        self.seen.resize(n.max(self.seen.len()), 0);
+        self.search += 1;
+    }
+    /// Marks `i`; false if this search has marked it before.
+    pub(super) fn mark(&mut self, i: usize) -> bool {
+        std::mem::replace(&mut self.seen[i], self.search) != self.search
+    }
+    /// Whether this search has marked `i`.
+    pub(super) fn has(&self, i: usize) -> bool {
+        self.seen[i] == self.search
+    }
+}
+
+/// Steps that every search may take, those that all of them share, and what each group adds to those.
+const STEPS: usize = 64;
+const CREDIT: usize = 1 << 20;
+const EARNED: usize = 64;
+/// Between the heights of two young groups there is space for so many lifted ones.
+const GAP: u64 = 1 << 20;
 
 impl Groups {
     pub(super) fn new(values: usize) -> Self {
-        Groups { list: Vec::new(), producers: vec![None; values], merged: Vec::new() }
+        Groups {
+            list: Vec::new(),
+            producers: vec![None; values],
+            readers: vec![SmallVec::new(); values],
+            merged: Vec::new(),
+            top: 0,
+            credit: CREDIT,
+            marks: Marks::default(),
+        }
     }
 
     fn push(&mut self, body: Body, stage: u32, at: usize) -> usize {
         let g = self.list.len();
-        let mut group = Group {
+        self.top += GAP;
+        self.credit = (self.credit + EARNED).min(CREDIT);
+        self.list.push(Group {
             body,
             stage,
             eqns: Vec::new(),
             fills: Vec::new(),
-            roots: Vec::new(),
+            roots: Roots::default(),
             last: at,
             dead: false,
             mixed: false,
-            after: Vec::new(),
-        };
-        set(&mut group.after, g);
-        self.list.push(group);
-        self.merged.push(g);
+            height: self.top,
+            readers: Vec::new(),
+        });
+        self.merged.push(Cell::new(g));
         g
     }
 
@@ -85,7 +183,7 @@ impl Groups {
     ) -> usize {
         let g = self.push(Body::Barrier(Box::new(work)), stage, at);
         self.list[g].eqns.extend(eqn);
-        self.depend(g, roots);
+        self.read(g, roots);
         g
     }
 
@@ -102,8 +200,10 @@ impl Groups {
 
     /// The group that `g` is now a part of.
     pub(super) fn resolve(&self, mut g: usize) -> usize {
-        while self.merged[g] != g {
-            g = self.merged[g];
+        while self.merged[g].get() != g {
+            let next = self.merged[g].get();
+            self.merged[g].set(self.merged[next].get());
+            g = next;
         }
         g
     }
@@ -115,95 +215,165 @@ impl Groups {
         }
     }
 
-    /// Whether `x` has to come after `y`, or is it.
-    pub(super) fn depends(&self, x: usize, y: usize) -> bool {
-        get(&self.list[x].after, y)
+    /// The groups that read buffer `v`, other than the one that makes it, the youngest first; of very many only the
+    /// youngest `most`, and then `false`.
+    pub(super) fn readers(&mut self, v: Var, most: usize) -> (SmallVec<[usize; 4]>, bool) {
+        let made = self.producer(v).map(|p| p.group);
+        let mut list = std::mem::take(&mut self.readers[v.index()]);
+        self.marks.begin(self.list.len());
+        let mut found: SmallVec<[usize; 4]> = SmallVec::new();
+        while found.len() < most
+            && let Some(g) = list.pop()
+        {
+            work::count(1);
+            let g = self.resolve(g);
+            if Some(g) != made && self.marks.mark(g) {
+                found.push(g);
+            }
+        }
+        let all = list.is_empty();
+        list.extend(found.iter().rev().copied());
+        self.readers[v.index()] = list;
+        (found, all)
+    }
+
+    /// The groups that read what `g` makes.
+    pub(super) fn behind(&mut self, g: usize) -> Vec<usize> {
+        let mut readers = std::mem::take(&mut self.list[g].readers);
+        work::count(readers.len());
+        readers.iter_mut().for_each(|r| *r = self.resolve(*r));
+        readers.sort_unstable();
+        readers.dedup();
+        readers.retain(|&r| r != g);
+        self.list[g].readers.clone_from(&readers);
+        readers
+    }
+
+    /// Whether `x` has to come after `y`, or is it; true as well where that takes too long to tell.
+    pub(super) fn depends(&mut self, x: usize, y: usize) -> bool {
+        x == y || self.list[y].height < self.list[x].height && self.reaches(y, x)
+    }
+
+    /// Whether a search up from `y`, no higher than `x`, comes to `x`.
+    fn reaches(&mut self, y: usize, x: usize) -> bool {
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.begin(self.list.len());
+        let (most, mut steps) = (STEPS + self.credit, 0);
+        let mut pending = vec![y];
+        let mut found = false;
+        while let Some(g) = pending.pop() {
+            steps += 1 + self.list[g].readers.len();
+            if steps > most {
+                found = true;
+                break;
+            }
+            let behind = self.behind(g);
+            if behind.contains(&x) {
+                found = true;
+                break;
+            }
+            let below = |r: &usize| self.list[*r].height < self.list[x].height;
+            pending.extend(behind.into_iter().filter(below).filter(|&r| marks.mark(r)));
+        }
+        self.marks = marks;
+        self.credit -= steps.saturating_sub(STEPS).min(self.credit);
+        found
+    }
+
+    /// Lifts `g` to a height, and those that read it above it.
+    fn lift(&mut self, g: usize, height: u64) {
+        // Those that stand lowest first: what they read is then where it stays.
+        let mut pending = BinaryHeap::from([Reverse((self.list[g].height, g))]);
+        self.list[g].height = self.list[g].height.max(height);
+        while let Some(Reverse((_, g))) = pending.pop() {
+            let height = self.list[g].height;
+            for r in self.behind(g) {
+                if self.list[r].height <= height {
+                    pending.push(Reverse((self.list[r].height, r)));
+                    self.list[r].height = height + 1;
+                }
+            }
+        }
     }
 
     /// Adds an equation that reads `roots`.
     pub(super) fn add(&mut self, g: usize, eqn: usize, roots: &[Var]) {
         self.list[g].eqns.push(eqn);
         self.list[g].last = self.list[g].last.max(eqn);
-        self.depend(g, roots);
+        self.read(g, roots);
     }
 
-    fn depend(&mut self, g: usize, roots: &[Var]) {
-        let mut after = std::mem::take(&mut self.list[g].after);
-        let before: u32 = after.iter().map(|w| w.count_ones()).sum();
+    fn read(&mut self, g: usize, roots: &[Var]) {
+        let mut height = 0;
         for &v in roots {
-            if !self.list[g].roots.contains(&v) {
-                self.list[g].roots.push(v);
+            if !self.list[g].roots.insert(v) {
+                continue;
             }
-            if let Some(p) = self.producer(v)
-                && p.group != g
-            {
-                join(&mut after, &self.list[p.group].after);
+            self.readers[v.index()].push(g);
+            if let Some(p) = self.producer(v).filter(|p| p.group != g) {
+                let readers = &mut self.list[p.group].readers;
+                if readers.last() != Some(&g) {
+                    if readers.len() > STEPS && readers.len() == readers.capacity() {
+                        self.behind(p.group);
+                    }
+                    self.list[p.group].readers.push(g);
+                }
+                height = height.max(self.list[p.group].height + 1);
             }
         }
-        let grew = after.iter().map(|w| w.count_ones()).sum::<u32>() != before;
-        if grew {
-            self.spread(g, &after);
-        }
-        self.list[g].after = after;
-    }
-
-    /// Tells everything that comes after `g` what `g` comes after.
-    fn spread(&mut self, g: usize, after: &[u64]) {
-        for (i, other) in self.list.iter_mut().enumerate() {
-            if i != g && !other.dead && get(&other.after, g) {
-                join(&mut other.after, after);
-            }
+        if height > self.list[g].height {
+            self.lift(g, height);
         }
     }
 
-    /// Moves everything of `h` into `g`.
+    /// Moves everything of `h` into `g`, neither of which depends on the other.
     pub(super) fn merge(&mut self, g: usize, h: usize, domain: Domain) {
-        let eqns = std::mem::take(&mut self.list[h].eqns);
-        let fills = std::mem::take(&mut self.list[h].fills);
-        let roots = std::mem::take(&mut self.list[h].roots);
-        let after = std::mem::take(&mut self.list[h].after);
-        let last = self.list[h].last;
-        let mixed = self.list[h].mixed || self.list[h].stage != self.list[g].stage;
-        self.list[h].dead = true;
-        self.merged[h] = g;
+        let (low, high) = if self.list[g].height < self.list[h].height { (g, h) } else { (h, g) };
+        let height = self.list[high].height;
+        if self.list[low].height < height {
+            self.lift(low, height);
+        }
+        self.take_in(g, h, domain);
+    }
+
+    /// Moves everything of `h` into `g`. What this makes of heights is nothing to rely on.
+    pub(super) fn take_in(&mut self, g: usize, h: usize, domain: Domain) {
+        let placeholder = Body::Fused(domain);
+        let (eqns, fills, roots, readers) = {
+            let x = &mut self.list[h];
+            x.dead = true;
+            x.body = placeholder;
+            (
+                std::mem::take(&mut x.eqns),
+                std::mem::take(&mut x.fills),
+                std::mem::take(&mut x.roots),
+                std::mem::take(&mut x.readers),
+            )
+        };
+        let (last, mixed) =
+            (self.list[h].last, self.list[h].mixed || self.list[h].stage != self.list[g].stage);
+        self.merged[h].set(g);
         let group = &mut self.list[g];
         group.body = Body::Fused(domain);
-        group.eqns.extend(eqns);
-        group.eqns.sort_unstable();
+        join(&mut group.eqns, eqns);
         group.fills.extend(fills);
+        join(&mut group.readers, readers);
         group.last = group.last.max(last);
         group.mixed |= mixed;
-        join(&mut group.after, &after);
-        for v in roots {
-            if !group.roots.contains(&v) {
-                group.roots.push(v);
-            }
-        }
-        let all = group.after.clone();
-        for (i, other) in self.list.iter_mut().enumerate() {
-            if i != g && !other.dead && (get(&other.after, g) || get(&other.after, h)) {
-                join(&mut other.after, &all);
-            }
+        let roots =
+            if roots.len() > group.roots.len() { std::mem::replace(&mut group.roots, roots) } else { roots };
+        work::count(roots.len());
+        for &v in roots.iter() {
+            group.roots.insert(v);
         }
     }
 }
 
-fn set(bits: &mut Vec<u64>, i: usize) {
-    if bits.len() <= i / 64 {
-        bits.resize(i / 64 + 1, 0);
+/// Appends the shorter of two lists to the longer one.
+fn join(to: &mut Vec<usize>, mut from: Vec<usize>) {
+    if from.len() > to.len() {
+        std::mem::swap(to, &mut from);
     }
-    bits[i / 64] |= 1 << (i % 64);
-}
-
-fn get(bits: &[u64], i: usize) -> bool {
-    bits.get(i / 64).is_some_and(|w| w >> (i % 64) & 1 == 1)
-}
-
-fn join(bits: &mut Vec<u64>, other: &[u64]) {
-    if bits.len() < other.len() {
-        bits.resize(other.len(), 0);
-    }
-    for (b, o) in bits.iter_mut().zip(other) {
-        *b |= o;
-    }
+    work::count(from.len());
+    to.append(&mut from);
 }

@@ -14,6 +14,9 @@ mod slabs;
 mod straight;
 mod unpool;
 
+use std::collections::{BTreeSet, HashMap};
+
+use gradus_core::graph::Eqn;
 use gradus_core::ops::{Op, ReduceKind};
 use gradus_core::{DType, Graph, Result, Shape, Var};
 use smallvec::{SmallVec, smallvec};
@@ -23,6 +26,9 @@ use crate::{Options, Plan, View};
 use group::{Body, Groups};
 pub use order::{ROW_CHUNK, column_chunk};
 pub(crate) use resolve::Source;
+
+/// The most groups that read one buffer among which those are looked for that reduce as another does.
+const SIBLINGS: usize = 16;
 
 /// The kernels of a graph in order, and what each value is.
 pub(crate) struct Fused {
@@ -43,6 +49,8 @@ pub(crate) struct Fuser<'a> {
     groups: Groups,
     /// The values whose buffers results are written into, instead of ones of their own.
     homes: Vec<Option<home::Home>>,
+    /// The indices of poolings, and the equations that make them.
+    poolings: HashMap<Var, usize>,
     /// The equation being looked at.
     at: usize,
 }
@@ -100,7 +108,9 @@ pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<F
     let groups = Groups::new(graph.types().len());
     let operands = vec![SmallVec::new(); graph.eqns().len()];
     let homes = home::homes(graph);
-    let mut fuser = Fuser { graph, stages, options, sources, operands, groups, homes, at: 0 };
+    let pooling = |(i, eqn): (usize, &Eqn)| matches!(eqn.op, Op::MaxPool(_)).then(|| (eqn.outputs[1], i));
+    let poolings = graph.eqns().iter().enumerate().filter_map(pooling).collect();
+    let mut fuser = Fuser { graph, stages, options, sources, operands, groups, homes, poolings, at: 0 };
     for i in 0..graph.eqns().len() {
         fuser.at = i;
         fuser.equation(i)?;
@@ -273,7 +283,7 @@ impl Fuser<'_> {
     }
 
     /// The level at which an equation of `n` elements with these operands can join group `g`, if it can.
-    fn level_in(&self, g: usize, n: usize, inputs: &[Var]) -> Option<Level> {
+    fn level_in(&mut self, g: usize, n: usize, inputs: &[Var]) -> Option<Level> {
         let group = &self.groups.list[g];
         let Body::Fused(domain) = group.body else { return None };
         if group.stage != self.stages[self.at] || group.eqns.len() >= self.limit(domain.points()) {
@@ -286,12 +296,11 @@ impl Fuser<'_> {
         } else {
             return None;
         };
-        let fits = inputs.iter().all(|&v| self.readable(g, domain, level, v));
-        fits.then_some(level)
+        inputs.iter().all(|&v| self.readable(g, domain, level, v)).then_some(level)
     }
 
     /// Whether `v` can be an operand at `level` of group `g`: from inside in place, or from outside without a cycle.
-    fn readable(&self, g: usize, domain: Domain, level: Level, v: Var) -> bool {
+    fn readable(&mut self, g: usize, domain: Domain, level: Level, v: Var) -> bool {
         let Source::View(root, view) = &self.sources[v.index()] else { return true };
         let Some(p) = self.groups.producer(*root) else { return true };
         if p.group != g {
@@ -334,12 +343,16 @@ impl Fuser<'_> {
         });
         let (x, y) = (&self.groups.list[g], &self.groups.list[h]);
         let small = x.eqns.len() + y.eqns.len() < self.limit(domain.points());
-        let apart = !self.groups.depends(g, h) && !self.groups.depends(h, g);
+        if !in_place || !small || x.stage != y.stage {
+            return;
+        }
         // What the equation reads from elsewhere must not wait for the group that is to be merged.
-        let apart = apart
-            && self.candidates(inputs).into_iter().all(|k| k == g || k == h || !self.groups.depends(k, h));
-        if in_place && small && apart && x.stage == y.stage {
-            self.groups.merge(g, h, domain);
+        let others: SmallVec<[usize; 4]> =
+            self.candidates(inputs).into_iter().filter(|&k| k != g && k != h).collect();
+        let groups = &mut self.groups;
+        let apart = !groups.depends(g, h) && !groups.depends(h, g);
+        if apart && others.into_iter().all(|k| !groups.depends(k, h)) {
+            groups.merge(g, h, domain);
         }
     }
 
@@ -355,7 +368,8 @@ impl Fuser<'_> {
         };
         self.prepare_load(input);
         let terminal = !matches!(domain, Domain::Rows { .. });
-        let home = self.candidates(&[input]).into_iter().find(|&g| {
+        let mut candidates = self.candidates(&[input]).into_iter();
+        let home = candidates.find(|&g| {
             let Body::Fused(own) = self.groups.list[g].body else { return false };
             own.with(domain).is_some() && self.level_in(g, shape.size(), &[input]) == Some(Level::Full)
         });
@@ -376,16 +390,33 @@ impl Fuser<'_> {
     /// Makes one group of `g`, which reduces, and others that reduce over the same space and read the same buffer of its
     /// size: it is then read once.
     fn merge_siblings(&mut self, g: usize) {
-        for h in 0..self.groups.list.len() {
+        let Body::Fused(own) = self.groups.list[g].body else { return };
+        if matches!(own, Domain::Flat { .. }) {
+            return;
+        }
+        let graph = self.graph;
+        let large = |v: &Var| graph.ty(*v).shape.size() == own.points();
+        // Those that are still to be looked at, the oldest first.
+        let mut near: BTreeSet<usize> = BTreeSet::new();
+        let mut shared: Vec<Var> = self.groups.list[g].roots.iter().copied().filter(large).collect();
+        let mut at = 0;
+        loop {
+            for v in shared.drain(..) {
+                near.extend(self.groups.readers(v, SIBLINGS).0.into_iter().filter(|&h| h >= at));
+            }
+            let Some(h) = near.pop_first() else { break };
+            at = h + 1;
             let (x, y) = (&self.groups.list[g], &self.groups.list[h]);
             let (Body::Fused(a), Body::Fused(b)) = (&x.body, &y.body) else { continue };
-            let reduces = !matches!(a, Domain::Flat { .. }) && !matches!(b, Domain::Flat { .. });
-            let Some(domain) = a.with(*b).filter(|_| reduces) else { continue };
-            let large = |v: &Var| self.graph.ty(*v).shape.size() == domain.points();
-            let shared = x.roots.iter().any(|v| large(v) && y.roots.contains(v));
+            let Some(domain) = a.with(*b).filter(|_| !matches!(b, Domain::Flat { .. })) else { continue };
             let small = x.eqns.len() + y.eqns.len() < self.limit(domain.points());
-            let apart = !self.groups.depends(g, h) && !self.groups.depends(h, g);
-            if h != g && !y.dead && x.stage == y.stage && shared && small && apart {
+            if h == g || y.dead || x.stage != y.stage || !small {
+                continue;
+            }
+            if !self.groups.depends(g, h) && !self.groups.depends(h, g) {
+                let roots = &self.groups.list[h].roots;
+                let x = &self.groups.list[g].roots;
+                shared.extend(roots.iter().copied().filter(|&v| large(&v) && !x.contains(v)));
                 self.groups.merge(g, h, domain);
             }
         }

@@ -1,7 +1,7 @@
 //! Groups become kernels, in an order that respects who reads whom and otherwise follows the program.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 
 use gradus_core::ops::Op;
 use gradus_core::{Result, Site, Type, Var};
@@ -15,6 +15,7 @@ use crate::kernel::{Domain, Kernel, Region, Work};
 
 /// The kernels of all groups.
 pub(super) fn kernels(mut fuser: Fuser<'_>) -> Result<Fused> {
+    fuser.groups.list.iter_mut().for_each(|g| g.eqns.sort_unstable());
     let live = read_outside(&fuser);
     let order = sorted(&fuser);
     let mut kernels = Vec::with_capacity(order.len());
@@ -38,7 +39,7 @@ pub(super) fn kernels(mut fuser: Fuser<'_>) -> Result<Fused> {
 fn read_outside(fuser: &Fuser<'_>) -> Vec<bool> {
     let mut live = vec![false; fuser.graph.types().len()];
     for (g, group) in fuser.groups.list.iter().enumerate().filter(|(_, g)| !g.dead) {
-        for &v in &group.roots {
+        for &v in group.roots.iter() {
             if fuser.groups.producer(v).is_some_and(|p| p.group != g) {
                 live[v.index()] = true;
             }
@@ -92,9 +93,13 @@ pub(super) fn sorted(fuser: &Fuser<'_>) -> Vec<usize> {
 }
 
 pub(super) fn dedup(vars: impl IntoIterator<Item = Var>) -> SmallVec<[Var; 4]> {
-    let mut out = SmallVec::new();
+    let mut out: SmallVec<[Var; 4]> = SmallVec::new();
+    let mut many: HashSet<Var> = HashSet::new();
     for v in vars {
-        if !out.contains(&v) {
+        if out.len() == out.inline_size() && many.is_empty() {
+            many.extend(&out);
+        }
+        if if many.is_empty() { !out.contains(&v) } else { many.insert(v) } {
             out.push(v);
         }
     }
@@ -181,7 +186,7 @@ fn partials(region: &Region, width: impl Fn(Var) -> usize) -> usize {
 fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
     let group = &mut fuser.groups.list[g];
     let (eqns, stage) = (group.eqns.clone(), group.stage);
-    let reads = group.roots.clone();
+    let reads = group.roots.to_vec();
     let placeholder = Body::Fused(Domain::Flat { n: 0 });
     let Body::Barrier(work) = std::mem::replace(&mut group.body, placeholder) else {
         unreachable!("called for barriers")

@@ -1,6 +1,6 @@
 //! A group of element-wise equations and reductions, written out as a region.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use gradus_core::ops::Op;
 use gradus_core::{DType, Var};
@@ -12,7 +12,7 @@ use crate::View;
 use crate::kernel::{Domain, Level, Load, Region, Slot, Step, StepOp, Store};
 
 /// Slots are numbered when all loads and constants are known; until then they are of three kinds.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Draft {
     Load(usize),
     Constant(usize),
@@ -30,6 +30,10 @@ pub(super) struct Writer<'a, 'b> {
     constants: Vec<(f64, DType)>,
     /// With the equations they come from.
     steps: Vec<(Computed, usize)>,
+    /// Where loads, constants (by their bits) and steps (by their operands) are among those.
+    load_of: HashMap<Load, usize>,
+    constant_of: HashMap<(u64, DType), usize>,
+    steps_of: HashMap<SmallVec<[Draft; 3]>, SmallVec<[usize; 2]>>,
     slots: HashMap<Var, Draft>,
     expanded: HashMap<Draft, Draft>,
 }
@@ -43,6 +47,9 @@ impl<'a, 'b> Writer<'a, 'b> {
             loads: Vec::new(),
             constants: Vec::new(),
             steps: Vec::new(),
+            load_of: HashMap::new(),
+            constant_of: HashMap::new(),
+            steps_of: HashMap::new(),
             slots: HashMap::new(),
             expanded: HashMap::new(),
         }
@@ -53,11 +60,13 @@ impl<'a, 'b> Writer<'a, 'b> {
         let graph = self.fuser.graph;
         let group = &self.fuser.groups.list[self.group];
         let mut stores: Vec<(Draft, Var, Option<_>)> = Vec::new();
+        let mut stored: HashSet<Draft> = HashSet::new();
         for &(v, value, dtype) in &group.fills {
             let constant = self.constant(value, dtype);
             let out = self.push((StepOp::Copy, dtype, dtype, Level::Full, smallvec![constant]), usize::MAX);
             self.slots.insert(v, out);
             stores.push((out, v, None));
+            stored.insert(out);
         }
         for &i in &group.eqns {
             let eqn = &graph.eqns()[i];
@@ -94,8 +103,9 @@ impl<'a, 'b> Writer<'a, 'b> {
             };
             let mut slot = self.push((op, from, to, level, args), i);
             // A place of its own for each value in memory.
-            if live[out.index()] && stores.iter().any(|s| s.0 == slot && s.2.is_none()) {
+            if live[out.index()] && !stored.insert(slot) {
                 slot = self.fresh((StepOp::Copy, to, to, level, smallvec![slot]), i);
+                stored.insert(slot);
             }
             self.slots.insert(out, slot);
             if live[out.index()] {
@@ -108,7 +118,8 @@ impl<'a, 'b> Writer<'a, 'b> {
     fn push(&mut self, step: Computed, eqn: usize) -> Draft {
         // What a later stage computes again may be there already.
         if self.fuser.groups.list[self.group].mixed
-            && let Some(known) = self.steps.iter().position(|(s, _)| *s == step)
+            && let Some(known) = self.steps_of.get(&step.4)
+            && let Some(&known) = known.iter().find(|&&known| self.steps[known].0 == step)
         {
             return Draft::Step(known);
         }
@@ -116,13 +127,16 @@ impl<'a, 'b> Writer<'a, 'b> {
     }
 
     fn fresh(&mut self, step: Computed, eqn: usize) -> Draft {
+        let at = self.steps.len();
+        if self.fuser.groups.list[self.group].mixed {
+            self.steps_of.entry(step.4.clone()).or_default().push(at);
+        }
         self.steps.push((step, eqn));
-        Draft::Step(self.steps.len() - 1)
+        Draft::Step(at)
     }
 
     fn constant(&mut self, value: f64, dtype: DType) -> Draft {
-        let same = |c: &(f64, DType)| c.0.to_bits() == value.to_bits() && c.1 == dtype;
-        Draft::Constant(self.constants.iter().position(same).unwrap_or_else(|| {
+        Draft::Constant(*self.constant_of.entry((value.to_bits(), dtype)).or_insert_with(|| {
             self.constants.push((value, dtype));
             self.constants.len() - 1
         }))
@@ -164,10 +178,12 @@ impl<'a, 'b> Writer<'a, 'b> {
 
     fn load(&mut self, value: Var, dtype: DType, level: Level, view: &View) -> Draft {
         let load = Load { value, dtype, level, view: view.collapsed() };
-        Draft::Load(self.loads.iter().position(|l| *l == load).unwrap_or_else(|| {
-            self.loads.push(load);
-            self.loads.len() - 1
-        }))
+        if let Some(&known) = self.load_of.get(&load) {
+            return Draft::Load(known);
+        }
+        self.loads.push(load.clone());
+        self.load_of.insert(load, self.loads.len() - 1);
+        Draft::Load(self.loads.len() - 1)
     }
 
     fn finish(self, stores: Vec<(Draft, Var, Option<gradus_core::ops::ReduceKind>)>) -> Region {

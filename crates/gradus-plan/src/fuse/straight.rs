@@ -4,6 +4,8 @@
 //! strides (a product, or another one of its kind) and is read by nobody else: each then writes its part of the
 //! whole, and the whole has several writers.
 
+use std::collections::HashMap;
+
 use gradus_core::{Graph, Var};
 use smallvec::SmallVec;
 
@@ -11,6 +13,9 @@ use super::resolve::MOST_BATCH;
 use super::{Fused, Source};
 use crate::kernel::{Assemble, Kernel, Part, Product, Work};
 use crate::view::Dim;
+
+/// The most parts that are written again elsewhere: one put together in the next, and so on, stay few copies.
+const MOST_PARTS: usize = 1024;
 
 /// Removes kernels that put together what could have been written in its place.
 pub(super) fn write(graph: &Graph, fused: &mut Fused) {
@@ -35,9 +40,11 @@ pub(super) fn write(graph: &Graph, fused: &mut Fused) {
         let Work::Assemble(whole) = &fused.kernels[k].work else { continue };
         let stage = fused.kernels[k].stage;
         let mut moved: Vec<(usize, Work)> = Vec::new();
+        let mut times: HashMap<Var, usize> = HashMap::new();
+        whole.parts.iter().for_each(|p| *times.entry(p.value).or_default() += 1);
         let all = !whole.zeroed
             && whole.parts.iter().all(|part| {
-                let once = whole.parts.iter().filter(|p| p.value == part.value).count() == 1;
+                let once = times[&part.value] == 1;
                 let Some(j) = writer[part.value.index()].filter(|_| once) else { return false };
                 let alone = readers[part.value.index()] == 1 && fused.kernels[j].stage == stage;
                 let size = graph.ty(part.value).shape.size();
@@ -99,7 +106,7 @@ fn relocated(kernel: &Kernel, part: &Part, size: usize, out: Var) -> Option<Work
                 _ => None,
             }
         }
-        Work::Assemble(a) if !a.zeroed => {
+        Work::Assemble(a) if !a.zeroed && a.parts.len() <= MOST_PARTS => {
             let mut parts = Vec::new();
             for inner in &a.parts {
                 let (offset, moved) = places.moved(inner.to.offset, &inner.to.dims)?;

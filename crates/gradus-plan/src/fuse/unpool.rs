@@ -36,10 +36,11 @@ impl Fuser<'_> {
 
     /// The pooling whose indices `v` are, and its operand.
     fn pooling(&self, v: Var) -> Option<(&MaxPool, Var)> {
-        self.graph.eqns().iter().find_map(|eqn| match &eqn.op {
-            Op::MaxPool(pool) if eqn.outputs[1] == v => Some((pool, eqn.inputs[0])),
+        let eqn = &self.graph.eqns()[*self.poolings.get(&v)?];
+        match &eqn.op {
+            Op::MaxPool(pool) => Some((pool, eqn.inputs[0])),
             _ => None,
-        })
+        }
     }
 
     /// Whether the scatter goes plane by plane over what the pooling went over.

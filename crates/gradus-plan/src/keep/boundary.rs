@@ -24,7 +24,7 @@ pub(super) struct Halves {
 }
 
 /// For each value, the equation that defines it.
-pub(super) fn definitions(graph: &Graph) -> Vec<Option<usize>> {
+pub(crate) fn definitions(graph: &Graph) -> Vec<Option<usize>> {
     let mut made = vec![None; graph.types().len()];
     for (i, eqn) in graph.eqns().iter().enumerate() {
         for v in &eqn.outputs {

@@ -13,6 +13,7 @@ use super::boundary::{Halves, is_cheap};
 use super::scores;
 use crate::fuse::{is_elementwise, is_movement};
 use crate::packed::waiting_bytes;
+use crate::work;
 
 /// Equations that may be run again: element-wise ones and movement.
 pub(super) fn elementwise(op: &Op) -> bool {
@@ -109,6 +110,7 @@ impl Network {
         let mut queue = VecDeque::from([source]);
         while let Some(a) = queue.pop_front() {
             for &e in &self.from[a] {
+                work::count(1);
                 let (b, capacity) = self.edges[e];
                 if capacity > DUST && level[b] == u32::MAX {
                     level[b] = level[a] + 1;
@@ -139,6 +141,7 @@ impl Network {
         let mut path: Vec<usize> = Vec::new();
         let mut at = source;
         while at != sink {
+            work::count(1);
             let Some(&e) = self.from[at].get(next[at]) else {
                 let Some(e) = path.pop() else { return false };
                 at = self.edges[e ^ 1].0;

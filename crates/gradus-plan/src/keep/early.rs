@@ -9,6 +9,7 @@ use gradus_core::{Graph, Result, Var};
 use super::boundary::{Halves, Part, is_cheap};
 use crate::fuse::is_movement;
 use crate::passes::Copier;
+use crate::work;
 
 /// The graph with cheap equations after the way back moved to where what they read is complete.
 pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
@@ -57,6 +58,7 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
             pending.push(i);
         }
         while let Some(i) = pending.pop() {
+            work::count(1);
             if done[i] {
                 continue;
             }

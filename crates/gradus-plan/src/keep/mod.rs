@@ -36,6 +36,7 @@ use gradus_core::{Graph, Result};
 
 use crate::{Options, Plan, Strategy};
 use boundary::Halves;
+pub(crate) use boundary::definitions;
 
 /// Bytes that a nanosecond is worth where time is all that counts: keeping a byte costs its writing and reading.
 const FAST: f64 = 20.0;

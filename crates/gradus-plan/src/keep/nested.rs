@@ -16,6 +16,7 @@ use gradus_core::{Binary, Graph, Result, Site, Unary, Var};
 use super::boundary::Halves;
 use crate::packed::waiting_bytes;
 use crate::passes::Copier;
+use crate::work;
 
 /// A coefficient, as an expression over values of the first half.
 #[derive(Clone, Copy)]
@@ -193,6 +194,7 @@ impl Region<'_> {
                 continue;
             }
             looked_at += 1;
+            work::count(1);
             match self.pool[c] {
                 Coefficient::One => {}
                 Coefficient::Times(v, c) | Coefficient::Where(v, c, _) => {
@@ -279,6 +281,7 @@ impl Region<'_> {
         let outer = copy.b.set_site(site.clone());
         let mut pending = vec![c];
         while let Some(&c) = pending.last() {
+            work::count(1);
             if values.contains_key(&c) {
                 pending.pop();
                 continue;

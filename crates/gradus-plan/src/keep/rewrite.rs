@@ -5,6 +5,7 @@ use gradus_core::{Graph, Result, Var};
 use super::Staged;
 use super::boundary::Halves;
 use crate::passes::Copier;
+use crate::work;
 
 /// The program that keeps the marked values and computes the rest again, each just before it is first read.
 pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<Staged> {
@@ -46,6 +47,7 @@ pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<S
     for i in second {
         let mut pending: Vec<Var> = graph.eqns()[i].inputs.iter().copied().rev().collect();
         while let Some(&v) = pending.last() {
+            work::count(1);
             let made = halves.made[v.index()].filter(|_| !at_hand[v.index()]);
             let Some(again) = made else {
                 pending.pop();

@@ -9,7 +9,6 @@
 use gradus_core::ops::{Op, ReduceKind};
 use gradus_core::{Graph, Var};
 
-use super::boundary::definitions;
 use crate::fuse::{is_elementwise, is_movement};
 
 /// A product expands if its result has so many times the bytes of its operands.
@@ -20,14 +19,13 @@ pub(super) const DEARER: f64 = 64.0;
 
 /// For each equation, whether it is a product that expands.
 pub(super) fn products(graph: &Graph) -> Vec<bool> {
-    let made = definitions(graph);
     // A factor that is an argument, seen through movement, is a layer's weight: its products make features.
-    let computed = |mut v: Var| loop {
-        match made[v.index()].map(|i| &graph.eqns()[i]) {
-            Some(e) if is_movement(&e.op) => v = e.inputs[0],
-            other => return other.is_some(),
-        }
-    };
+    let mut made = vec![false; graph.types().len()];
+    for eqn in graph.eqns() {
+        let computed = !is_movement(&eqn.op) || made[eqn.inputs[0].index()];
+        eqn.outputs.iter().for_each(|v| made[v.index()] = computed);
+    }
+    let computed = |v: Var| made[v.index()];
     // How many times as large as its operands a product is, if it may be one of scores.
     let grows = |eqn: &gradus_core::graph::Eqn| {
         let Op::Dot(dot) = &eqn.op else { return None };

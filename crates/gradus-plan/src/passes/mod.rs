@@ -6,7 +6,7 @@ mod picks;
 mod products;
 mod rewrite;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use gradus_core::graph::Vars;
@@ -34,6 +34,8 @@ pub(crate) struct Rewriter {
     known: HashMap<Key, Vars>,
     /// The equation that defines a value, by its number in the new graph.
     defined: Vec<Option<usize>>,
+    /// The indices that elements are gathered at, with the extents of the axes.
+    read_at: HashSet<(Var, usize)>,
     /// Transpositions of the rule that is being written out.
     transposed: u8,
 }
@@ -46,6 +48,9 @@ impl Rewriter {
             return Ok(found.clone());
         }
         let outputs = self.b.emit(key.0.clone(), inputs)?;
+        if let (Op::Gather(g), &[x, indices]) = (&key.0, inputs) {
+            self.read_at.insert((indices, self.b.shape(x)[g.axis]));
+        }
         self.defined.resize(self.b.graph().types().len(), None);
         for v in &outputs {
             self.defined[v.index()] = Some(self.b.graph().eqns().len() - 1);
@@ -104,7 +109,13 @@ impl Rewriter {
 pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
     // What is dead must not seem to be there for other equations.
     let graph = products::turn(&transforms::prune(graph))?;
-    let mut r = Rewriter { b: Builder::new(), known: HashMap::new(), defined: Vec::new(), transposed: 0 };
+    let mut r = Rewriter {
+        b: Builder::new(),
+        known: HashMap::new(),
+        defined: Vec::new(),
+        read_at: HashSet::new(),
+        transposed: 0,
+    };
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| r.b.input(ty)).collect();
     let outputs = r.graph(&graph, &args)?;
     pads::joined(transforms::prune(&r.b.finish(outputs)))

@@ -8,6 +8,7 @@ use gradus_core::ops::{Axes, Concat, Op, Pad};
 use gradus_core::{Binary, Graph, Result, Var};
 
 use super::Copier;
+use crate::work;
 
 /// The graph with such sums written as concatenations.
 pub(super) fn joined(graph: Graph) -> Result<Graph> {
@@ -56,14 +57,16 @@ impl<'a> Sums<'a> {
     /// For each equation that is such a sum, what it puts side by side; sums inside it are not looked at again.
     fn whole(&self) -> Vec<Option<Whole>> {
         let eqns = self.graph.eqns();
+        let extents = self.extents();
         let mut inside = vec![false; eqns.len()];
         let mut found = vec![None; eqns.len()];
         for i in (0..eqns.len()).rev() {
-            if inside[i] || !matches!(eqns[i].op, Op::Binary(Binary::Add)) {
+            let full =
+                |(axis, extent): (usize, usize)| self.graph.ty(eqns[i].outputs[0]).shape[axis] == extent;
+            if inside[i] || !extents[i].is_some_and(full) {
                 continue;
             }
-            let (mut leaves, mut sums) = (Vec::new(), Vec::new());
-            self.leaves(i, &mut leaves, &mut sums);
+            let (leaves, sums) = self.leaves(i);
             if let Some(whole) = self.side_by_side(&leaves) {
                 found[i] = Some(whole);
                 sums.into_iter().for_each(|s| inside[s] = true);
@@ -72,20 +75,53 @@ impl<'a> Sums<'a> {
         found
     }
 
-    /// The summands of equation `i`, through sums that nobody else reads.
-    fn leaves(&self, i: usize, leaves: &mut Vec<Var>, sums: &mut Vec<usize>) {
-        for &v in &self.graph.eqns()[i].inputs {
-            match self.made[v.index()] {
-                Some(j)
-                    if self.uses[v.index()] == 1
-                        && matches!(self.graph.eqns()[j].op, Op::Binary(Binary::Add)) =>
-                {
-                    sums.push(j);
-                    self.leaves(j, leaves, sums);
+    /// The sum that makes `v`, if nobody else reads it.
+    fn inner(&self, v: Var) -> Option<usize> {
+        let made = self.made[v.index()].filter(|_| self.uses[v.index()] == 1);
+        made.filter(|&j| matches!(self.graph.eqns()[j].op, Op::Binary(Binary::Add)))
+    }
+
+    /// For each sum of nothing but parts padded along one axis, that axis and their extents along it together.
+    fn extents(&self) -> Vec<Option<(usize, usize)>> {
+        let mut extents: Vec<Option<(usize, usize)>> = vec![None; self.graph.eqns().len()];
+        for (i, eqn) in self.graph.eqns().iter().enumerate() {
+            if !matches!(eqn.op, Op::Binary(Binary::Add)) {
+                continue;
+            }
+            let of = |v: Var| match self.inner(v) {
+                Some(j) => extents[j],
+                None => {
+                    let eqn = &self.graph.eqns()[self.made[v.index()]?];
+                    let Op::Pad(pad) = &eqn.op else { return None };
+                    let axis = padded_axis(pad)?;
+                    Some((axis, self.graph.ty(eqn.inputs[0]).shape[axis]))
                 }
-                _ => leaves.push(v),
+            };
+            if let (Some(x), Some(y)) = (of(eqn.inputs[0]), of(eqn.inputs[1]))
+                && x.0 == y.0
+            {
+                extents[i] = Some((x.0, x.1 + y.1));
             }
         }
+        extents
+    }
+
+    /// The summands of equation `i`, through sums that nobody else reads, and those sums.
+    fn leaves(&self, i: usize) -> (Vec<Var>, Vec<usize>) {
+        let (mut leaves, mut sums) = (Vec::new(), Vec::new());
+        let operands = |i: usize| self.graph.eqns()[i].inputs.iter().rev().copied();
+        let mut pending: Vec<Var> = operands(i).collect();
+        while let Some(v) = pending.pop() {
+            work::count(1);
+            match self.inner(v) {
+                Some(j) => {
+                    sums.push(j);
+                    pending.extend(operands(j));
+                }
+                None => leaves.push(v),
+            }
+        }
+        (leaves, sums)
     }
 
     /// The axis and order in which padded summands cover their shape exactly once.

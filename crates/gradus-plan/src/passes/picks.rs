@@ -144,9 +144,6 @@ impl Rewriter {
 
     /// Whether an equation reads at these indices too, along an axis as long, and so finds those that are out of range.
     fn checked(&self, indices: Var, extent: usize) -> bool {
-        self.b.graph().eqns().iter().rev().any(|e| match &e.op {
-            Op::Gather(g) => e.inputs[1] == indices && self.b.shape(e.inputs[0])[g.axis] == extent,
-            _ => false,
-        })
+        self.read_at.contains(&(indices, extent))
     }
 }

@@ -4,6 +4,8 @@ use gradus_core::graph::{Eqn, Vars};
 use gradus_core::ops::Op;
 use gradus_core::{Builder, Graph, Result, Site, Type, Var, transforms};
 
+use crate::work;
+
 /// A copy of a graph in the making: old values, and what they have become.
 pub(crate) struct Copier {
     pub(crate) b: Builder,
@@ -37,6 +39,7 @@ impl Copier {
             let ty = Type::new(full.dtype, full.shape.clone());
             return Ok(Vars::from_slice(&[self.b.full(&ty, full.value)]));
         }
+        work::count(1 + inputs.len());
         let args: Vars = inputs.iter().map(|&v| self.get(v)).collect();
         let outer = self.b.set_site(site.clone());
         let out = self.b.emit(op, &args);

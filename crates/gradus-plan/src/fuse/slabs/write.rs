@@ -4,7 +4,7 @@ use gradus_core::{Type, Var};
 
 use super::unseen::Inside;
 use super::{BLOCK, Finder, Group, LEAST_BYTES, LEAST_ROWS, Space};
-use crate::arena::{self, Block};
+use crate::arena::{self, Block, Kind};
 use crate::fuse::order::dedup;
 use crate::kernel::{Along, Kernel, Local, SlabPart, Slabs, Work};
 use crate::plan::kernel_seconds;
@@ -123,11 +123,11 @@ impl Finder<'_> {
         let mut block_of = vec![None; n];
         let mut in_place = Vec::new();
         for (i, part) in parts.iter().enumerate() {
-            let free = |read: Var, written: Var| {
-                values.contains(&read) && values.contains(&written) && last[read.index()] == i
-            };
+            let read = |v: Var| (values.contains(&v) && last[v.index()] == i).then_some(Kind::Inside);
+            let written = |v: Var| values.contains(&v).then_some(Kind::Inside);
             let width = |v: Var| self.graph.ty(v).dtype.size();
-            for (written, read) in arena::in_place(part, free, width, |v| self.graph.ty(v).bytes()) {
+            let bytes = |v: Var| self.graph.ty(v).bytes();
+            for (written, read) in arena::in_place(part, read, written, width, bytes) {
                 if let Some(b) = block_of[read.index()] {
                     let b: usize = b;
                     block_of[written.index()] = Some(b);
