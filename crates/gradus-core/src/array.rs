@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::dtype::{Bf16, CastTo};
+use crate::memory::{self, COUNTED, Held};
 use crate::{DType, ErrorKind, Shape};
 
 /// Elements in memory that may have a home: whoever made it says where it goes when nobody holds it any more.
@@ -16,26 +17,42 @@ pub struct Elements<T> {
 impl<T> Elements<T> {
     /// Elements whose memory `home` is given at the end.
     pub fn with_home(elements: Vec<T>, home: fn(Vec<T>)) -> Self {
-        Elements { elements, home: Some(home) }
+        let mut elements = Elements::from(elements);
+        elements.home = Some(home);
+        elements
     }
 
     /// The elements alone, which have no home any more.
     pub fn into_vec(mut self) -> Vec<T> {
         self.home = None;
+        self.release()
+    }
+
+    /// Takes the elements out and counts them no more.
+    fn release(&mut self) -> Vec<T> {
+        let bytes = self.elements.capacity() * size_of::<T>();
+        if bytes >= COUNTED {
+            memory::sub(Held::Tensors, bytes);
+        }
         std::mem::take(&mut self.elements)
     }
 }
 
 impl<T> From<Vec<T>> for Elements<T> {
     fn from(elements: Vec<T>) -> Self {
+        let bytes = elements.capacity() * size_of::<T>();
+        if bytes >= COUNTED {
+            memory::add(Held::Tensors, bytes);
+        }
         Elements { elements, home: None }
     }
 }
 
 impl<T> Drop for Elements<T> {
     fn drop(&mut self) {
+        let elements = self.release();
         if let Some(home) = self.home {
-            home(std::mem::take(&mut self.elements));
+            home(elements);
         }
     }
 }
@@ -54,14 +71,14 @@ impl<T: PartialEq> PartialEq for Elements<T> {
 }
 
 impl<T> Deref for Elements<T> {
-    type Target = Vec<T>;
-    fn deref(&self) -> &Vec<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
         &self.elements
     }
 }
 
 impl<T> DerefMut for Elements<T> {
-    fn deref_mut(&mut self) -> &mut Vec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.elements
     }
 }
@@ -108,7 +125,7 @@ pub trait Element: Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'stat
     /// The elements, if the buffer holds this type.
     fn slice(buffer: &Buffer) -> Option<&[Self]>;
     /// The elements for writing, copied first if they are shared.
-    fn slice_mut(buffer: &mut Buffer) -> Option<&mut Vec<Self>>;
+    fn slice_mut(buffer: &mut Buffer) -> Option<&mut [Self]>;
 }
 
 macro_rules! elements {
@@ -119,7 +136,7 @@ macro_rules! elements {
             fn slice(buffer: &Buffer) -> Option<&[Self]> {
                 if let Buffer::$v(v) = buffer { Some(v) } else { None }
             }
-            fn slice_mut(buffer: &mut Buffer) -> Option<&mut Vec<Self>> {
+            fn slice_mut(buffer: &mut Buffer) -> Option<&mut [Self]> {
                 if let Buffer::$v(v) = buffer { Some(&mut **Arc::make_mut(v)) } else { None }
             }
         }
@@ -232,7 +249,7 @@ impl Array {
 
     /// The elements for writing, if they are of type `T`; copied first if another array shares them.
     pub fn elements_mut<T: Element>(&mut self) -> Option<&mut [T]> {
-        T::slice_mut(&mut self.buffer).map(Vec::as_mut_slice)
+        T::slice_mut(&mut self.buffer)
     }
 
     /// The same elements under another shape of the same size.

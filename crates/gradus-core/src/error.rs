@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::memory::readable;
 use crate::{DType, Shape};
 
 /// What went wrong. Every message names the operation and says what to try.
@@ -126,6 +127,21 @@ pub enum ErrorKind {
         /// The operation whose body lies too deep.
         op: &'static str,
     },
+    /// Memory that cannot be had.
+    #[error(
+        "{op}: cannot allocate {}: {} are left of what this process may hold; use a smaller shape or batch, or a \
+         memory budget, or raise the limit (GRADUS_MEMORY_LIMIT, `set_memory_limit`)",
+        amount(*bytes),
+        amount(*left)
+    )]
+    Memory {
+        /// The operation, or what of a program the memory is for.
+        op: &'static str,
+        /// The bytes asked for.
+        bytes: usize,
+        /// The bytes left of the [limit](crate::memory::limit). They may be enough: then it was the system that refused.
+        left: usize,
+    },
     /// Something wrong with data from outside: a file, an array.
     #[error("{0}")]
     Data(String),
@@ -138,6 +154,10 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
         [one] => one.clone(),
         [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
     }
+}
+
+fn amount(bytes: usize) -> String {
+    if bytes < 1000 { format!("{bytes} bytes") } else { format!("{} ({bytes} bytes)", readable(bytes)) }
 }
 
 fn axes(rank: usize) -> String {

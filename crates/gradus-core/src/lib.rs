@@ -9,6 +9,7 @@ mod builder;
 pub mod dtype;
 mod error;
 pub mod graph;
+pub mod memory;
 pub mod nest;
 pub mod ops;
 mod primitive;

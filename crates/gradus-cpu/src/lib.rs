@@ -15,12 +15,13 @@
 pub mod conv;
 pub mod exec;
 pub mod matmul;
+mod memory;
 mod pages;
 pub mod peaks;
 pub mod pool;
 pub mod reduce;
-mod scratch;
 pub mod vmath;
 pub mod window;
 
+pub use memory::{keep_within, release};
 pub use pool::Pool;

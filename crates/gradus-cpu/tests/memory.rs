@@ -18,7 +18,10 @@ use gradus_core::ops::{Conv, MaxPool, Reduce, ReduceKind, Window};
 use gradus_core::transforms::value_and_grad;
 use gradus_core::{Builder, DType, Graph, Type, Unary, Var};
 use gradus_cpu::Pool;
-use gradus_cpu::exec::{Executable, needs, release_kept};
+use gradus_cpu::{
+    exec::{Executable, needs},
+    release,
+};
 use gradus_plan::{Budget, Options, Strategy, plan};
 use programs::arguments;
 
@@ -30,7 +33,7 @@ fn threads() -> usize {
 /// own, so that what threads keep is counted too.
 fn measured(graph: &Graph, options: &Options) -> (usize, usize) {
     // Results find no memory that others have left.
-    release_kept();
+    release();
     let args = arguments(graph, 1);
     let planned = plan(graph, options).unwrap();
     let peak =

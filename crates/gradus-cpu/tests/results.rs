@@ -1,7 +1,7 @@
 //! Memory that results leave is used by later ones, and by nobody while a tensor holds it.
 
 use gradus_core::{Array, Builder, DType, Type, Unary};
-use gradus_cpu::exec::{Executable, release_kept};
+use gradus_cpu::{exec::Executable, release};
 
 fn negation(n: usize) -> Executable {
     let mut b = Builder::new();
@@ -54,6 +54,6 @@ fn results_take_the_memory_of_those_dropped() {
     assert_ne!(start(&other), at);
     assert!(holds(&other, -1.0));
 
-    release_kept();
+    release();
     assert!(holds(&run(7.0), -7.0) && holds(&second, -2.0));
 }

@@ -16,6 +16,7 @@ mod packed;
 mod passes;
 mod phase;
 mod plan;
+mod size;
 mod view;
 mod work;
 

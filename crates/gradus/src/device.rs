@@ -6,17 +6,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use gradus_core::{Array, Builder, DType, Element, Error, Graph, Op, Result, Shape, Site, Type};
+use gradus_core::{Array, Builder, DType, Element, Error, ErrorKind, Graph, Op, Result, Shape, Site, Type};
 use gradus_cpu::exec::{Executable, Profile, needs};
 use gradus_cpu::vmath;
 use gradus_plan::{Options, Plan};
 use smallvec::SmallVec;
 
 use crate::Tensor;
+use crate::programs::{Kept, Ready};
 use crate::tensor::Repr;
-
-/// How many programs a device keeps planned. The least recently used one goes first.
-const CACHED_PROGRAMS: usize = 512;
 
 /// Up to so many elements in and out a single operation is not worth a plan.
 const SMALL: usize = 256;
@@ -32,19 +30,8 @@ struct Cpu {
     planned: AtomicUsize,
 }
 
-#[derive(Default)]
-struct Programs {
-    by_key: HashMap<u64, Vec<Entry>>,
-    clock: u64,
-    count: usize,
-}
-
-struct Entry {
-    source: Graph,
-    transform: String,
-    program: Program,
-    used: u64,
-}
+/// Programs by a hash of the graph and the transform that they were made from.
+type Programs = HashMap<u64, Vec<Kept>>;
 
 /// A program ready to run, and the graph it was planned from.
 #[derive(Clone)]
@@ -62,6 +49,11 @@ impl Program {
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// An estimate of the bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.executable.bytes() + self.graph.own_bytes()
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -103,26 +95,29 @@ impl Device {
         source: Graph,
         transform: &str,
         make: impl FnOnce(&Graph) -> Result<Graph>,
-    ) -> Result<Program> {
+    ) -> Result<Arc<Ready>> {
         let mut hasher = DefaultHasher::new();
         (&source, transform).hash(&mut hasher);
         let key = hasher.finish();
-        {
-            let mut programs = self.0.programs.lock().unwrap_or_else(|e| e.into_inner());
-            programs.clock += 1;
-            let now = programs.clock;
-            let entries = programs.by_key.entry(key).or_default();
-            if let Some(e) = entries.iter_mut().find(|e| e.transform == transform && e.source == source) {
-                e.used = now;
-                return Ok(e.program.clone());
-            }
+        let lock = || self.0.programs.lock().unwrap_or_else(|e| e.into_inner());
+        let same = |ready: &Arc<Ready>| {
+            ready.origin.as_ref().is_some_and(|(graph, name)| name == transform && *graph == source)
+        };
+        let found = lock().get(&key).and_then(|kept| kept.iter().filter_map(Kept::get).find(same));
+        if let Some(ready) = found {
+            return Ok(ready);
         }
         let program = Program::new(make(&source)?, &Options::default())?;
         self.0.planned.fetch_add(1, Ordering::Relaxed);
-        let mut programs = self.0.programs.lock().unwrap_or_else(|e| e.into_inner());
-        programs
-            .insert(key, Entry { source, transform: transform.into(), program: program.clone(), used: 0 });
-        Ok(program)
+        let ready = Ready::new(program, Vec::new(), Some((source, transform.into())));
+        let kept = Kept::new(ready.clone());
+        let mut programs = lock();
+        programs.retain(|_, kept| {
+            kept.retain(Kept::is_there);
+            !kept.is_empty()
+        });
+        programs.entry(key).or_default().push(kept);
+        Ok(ready)
     }
 
     /// One primitive on concrete arrays: small ones by its reference evaluation, larger ones by a planned program.
@@ -139,9 +134,15 @@ impl Device {
         b.set_site(site.clone());
         let args: Vec<_> = types.into_iter().map(|ty| b.input(ty)).collect();
         let outputs = b.emit(op.clone(), &args)?.to_vec();
-        let program = self.program(b.finish(outputs), "", |g| Ok(g.clone()))?;
+        let ready = self.program(b.finish(outputs), "", |g| Ok(g.clone()))?;
         let args: Vec<Array> = inputs.iter().map(|&a| a.clone()).collect();
-        program.run(&args).map_err(|e| Error::new(e.kind().clone(), site.clone()))
+        ready.program.run(&args).map_err(|e| {
+            let kind = match e.kind().clone() {
+                ErrorKind::Memory { bytes, left, .. } => ErrorKind::Memory { op: op.name(), bytes, left },
+                kind => kind,
+            };
+            Error::new(kind, site.clone())
+        })
     }
 }
 
@@ -187,23 +188,6 @@ pub(crate) fn at_once(op: &Op, operands: &[&Tensor]) -> Option<Tensor> {
         _ => None,
     }?;
     Some(Tensor(Repr::Concrete(out, device.clone())))
-}
-
-impl Programs {
-    fn insert(&mut self, key: u64, mut entry: Entry) {
-        self.clock += 1;
-        entry.used = self.clock;
-        self.by_key.entry(key).or_default().push(entry);
-        self.count += 1;
-        if self.count > CACHED_PROGRAMS {
-            let oldest = self.by_key.values().flatten().map(|e| e.used).min().unwrap_or(0);
-            self.by_key.retain(|_, entries| {
-                entries.retain(|e| e.used != oldest);
-                !entries.is_empty()
-            });
-            self.count -= 1;
-        }
-    }
 }
 
 impl fmt::Debug for Device {

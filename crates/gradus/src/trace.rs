@@ -235,8 +235,8 @@ pub(crate) fn apply(
         return trace.inline(&make(&source)?, &args);
     }
     let device = args.first().map_or_else(Device::cpu, |t| t.device());
-    let program = device.program(source, transform, make)?;
-    run(&program, &device, &args)
+    let ready = device.program(source, transform, make)?;
+    run(&ready.program, &device, &args)
 }
 
 /// Runs a planned program on tensors, or records it if one of them is recorded.

@@ -233,7 +233,7 @@ impl<T: Float + Element> Versioned for Look<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Line;
+    use crate::memory::Line;
 
     /// Small numbers of both signs and zeros, and some of `odd` at about every `rare`-th place.
     fn drawn(n: usize, seed: u64, rare: u64, odd: &[f32]) -> Vec<f32> {

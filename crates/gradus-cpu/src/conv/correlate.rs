@@ -10,7 +10,7 @@ use super::packed::Planes;
 use super::room::{Need, bytes_of};
 use super::{Conv, Job, Spatial};
 use crate::matmul::Element;
-use crate::scratch::{self, Slot};
+use crate::memory::scratch::{self, Slot};
 use crate::vmath::isa::{dispatch, fma};
 use crate::vmath::{Float, Isa};
 

@@ -7,7 +7,7 @@ use super::room::{Need, bytes_of};
 use super::segments::Line;
 use super::{Conv, Job};
 use crate::matmul::Element;
-use crate::scratch::{self, Slot};
+use crate::memory::scratch::{self, Slot};
 use crate::vmath::isa::{dispatch, fma};
 use crate::vmath::{Float, Isa};
 

@@ -12,8 +12,8 @@ use super::packed::{Panels, Planes};
 use super::room::{Need, bytes_of};
 use super::{Conv, Job, Spatial, Target, micro};
 use crate::matmul::{Element, transpose};
+use crate::memory::scratch::{self, Slot};
 use crate::reduce::{Reduction, Shared, columns_raw};
-use crate::scratch::{self, Slot};
 use crate::vmath::Float;
 
 /// Rows of a task to aim for, the most, and the least.

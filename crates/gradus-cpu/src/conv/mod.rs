@@ -32,8 +32,8 @@ use thiserror::Error;
 
 use crate::Pool;
 use crate::matmul::Element;
+use crate::memory::Line as Storage;
 use crate::reduce::Shared;
-use crate::scratch::Line as Storage;
 use crate::vmath::Float;
 pub(crate) use absorbing::{Elements, run as strong};
 pub(crate) use correlate::CorrelateKernel;

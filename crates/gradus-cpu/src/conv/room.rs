@@ -1,7 +1,7 @@
 //! Room for a convolution to work in: a part of the arena that the planner was asked for, handed out piece by piece.
 
+use crate::memory::Line;
 use crate::reduce::Shared;
-use crate::scratch::Line;
 
 /// Bytes that `len` elements take in a room.
 pub(super) const fn bytes_of<T>(len: usize) -> usize {

@@ -7,7 +7,7 @@ use gradus_core::ops::Op;
 use gradus_plan::{ControlLayout, Plan};
 use smallvec::SmallVec;
 
-use super::memory::Memory;
+use super::places::Memory;
 use super::program::{Operands, Program};
 use super::replay::Replayed;
 use crate::Pool;

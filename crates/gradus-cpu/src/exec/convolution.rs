@@ -7,12 +7,12 @@ use gradus_core::DType;
 use gradus_plan::kernel::Convolution;
 use gradus_plan::{Kernel, Place, Plan};
 
-use super::memory::Memory;
+use super::places::Memory;
 use crate::Pool;
 use crate::conv::{Conv, Elements, Need, Room, strong};
 use crate::matmul::Element;
+use crate::memory::Line;
 use crate::reduce::Shared;
-use crate::scratch::Line;
 use crate::vmath::Float;
 
 /// A convolution ready to run.

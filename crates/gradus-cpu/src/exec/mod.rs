@@ -25,9 +25,9 @@ mod convolution;
 mod fast;
 mod join;
 mod lanes;
-mod memory;
 mod needs;
 mod order;
+mod places;
 mod primitive;
 mod product;
 mod profile;
@@ -45,20 +45,22 @@ mod unpool;
 mod versions;
 mod whole;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use gradus_core::memory::{self, COUNTED};
 use gradus_core::{Array, ErrorKind, Result};
 use gradus_plan::{Plan, Return};
 use smallvec::SmallVec;
 
 use crate::Pool;
+use crate::memory::{arenas, caught, free_kept};
 use crate::pages::give_back;
-use memory::{Memory, Scratch};
 pub use needs::needs;
+use places::Memory;
 pub use profile::{KernelProfile, Profile};
 use program::Program;
 use results::Held;
-pub use results::release_kept;
+pub(crate) use results::release_kept;
 pub(crate) use versions::{Versioned, best};
 
 /// A plan made ready to run on this machine; cheap to clone, and may be run from several threads at once.
@@ -82,14 +84,13 @@ pub struct Executable {
 
 struct Inner {
     program: Program,
-    /// Arenas that no run is using.
-    arenas: Mutex<Vec<Scratch>>,
+    /// Bytes of the results that runs write.
+    written: usize,
+    /// An estimate of the bytes that the program itself takes.
+    bytes: usize,
     /// The pool asked for; the process's own if none.
     pool: Option<Arc<Pool>>,
 }
-
-/// How many idle arenas are kept for runs to come.
-const IDLE: usize = 2;
 
 impl Executable {
     /// Makes a plan ready, to run on the pool of the process.
@@ -108,7 +109,14 @@ impl Executable {
         if !program.plan.decision().alternatives.is_empty() {
             give_back();
         }
-        Executable { inner: Arc::new(Inner { program, arenas: Mutex::new(Vec::new()), pool }) }
+        memory::on_shortage(free_kept);
+        let (written, bytes) = (program.plan.result_bytes(), program.plan.own_bytes());
+        Executable { inner: Arc::new(Inner { program, written, bytes, pool }) }
+    }
+
+    /// An estimate of the bytes that the program itself takes, with its plan.
+    pub fn bytes(&self) -> usize {
+        self.inner.bytes
     }
 
     /// The plan.
@@ -132,10 +140,11 @@ impl Executable {
         go: impl FnOnce(&Program, &Memory<'_>, &Pool) -> Result<()>,
     ) -> Result<Vec<Array>> {
         self.check(args)?;
+        memory::allow("program", self.inner.written)?;
         let types = self.plan().output_types();
         let mut held: SmallVec<[Option<Held>; 8]> = SmallVec::new();
         for (ty, how) in types.iter().zip(self.plan().returns()) {
-            held.push((*how == Return::Written).then(|| Held::new(ty)));
+            held.push(if *how == Return::Written { Some(Held::new(ty)?) } else { None });
         }
         let pointers: SmallVec<[*const u8; 16]> = args.iter().map(results::start).collect();
         self.launch(&pointers, &mut held, go)?;
@@ -181,7 +190,7 @@ impl Executable {
         }
         for ((held, ty), how) in held.iter_mut().zip(plan.output_types()).zip(plan.returns()) {
             if held.is_none() && *how == Return::Written {
-                *held = Some(Held::new(ty));
+                *held = Some(Held::new(ty)?);
             }
         }
         for (pointer, arg) in pointers.iter_mut().zip(&args) {
@@ -216,21 +225,15 @@ impl Executable {
         let inner = &*self.inner;
         let to: SmallVec<[*mut u8; 8]> =
             held.iter_mut().map(|h| h.as_mut().map_or(std::ptr::null_mut(), Held::pointer)).collect();
-        let lock = || inner.arenas.lock().unwrap_or_else(PoisonError::into_inner);
         results::begin_run();
-        let mut arena = lock().pop().unwrap_or_else(Scratch::new);
-        let bytes = inner.program.plan.arena_bytes();
-        if !arena.holds(bytes) {
-            results::release_kept();
-        }
-        let memory = Memory { arguments, results: &to, arena: arena.get(bytes), locals: &[] };
         let pool = inner.pool.as_deref().unwrap_or_else(|| Pool::global());
-        let done = go(&inner.program, &memory, pool);
-        let mut idle = lock();
-        if idle.len() < IDLE {
-            idle.push(arena);
-        }
-        done
+        let run = |arena| {
+            if inner.written >= COUNTED {
+                memory::note(inner.written);
+            }
+            go(&inner.program, &Memory { arguments, results: &to, arena, locals: &[] }, pool)
+        };
+        caught(|| arenas::with(inner.program.plan.arena_bytes(), run))
     }
 
     fn collect(&self, held: SmallVec<[Option<Held>; 8]>, argument: impl Fn(usize) -> Array) -> Vec<Array> {

@@ -10,7 +10,7 @@ use gradus_core::DType;
 use gradus_plan::kernel::{Along, Product};
 use gradus_plan::{Place, Plan};
 
-use super::memory::Memory;
+use super::places::Memory;
 use crate::Pool;
 use crate::matmul::{Element, Layout, MatMul, absorbing, has_nan, serial, strong};
 use crate::vmath::Float;

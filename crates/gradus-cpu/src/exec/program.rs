@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::control::Control;
 use super::fast::Fast;
-use super::memory::Memory;
+use super::places::Memory;
 use super::{convolution, primitive, product, region, slabs, small, strided, tile, unpool};
 use crate::Pool;
 

@@ -7,7 +7,7 @@ use gradus_core::{Error, Result};
 use gradus_plan::{Plan, ReplayLayout};
 
 use super::control::{Sources, Targets};
-use super::memory::Memory;
+use super::places::Memory;
 use super::program::{Operands, Program};
 use crate::Pool;
 

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gradus_core::dtype::Bf16;
-use gradus_core::{Array, Buffer, DType, Elements, Type, with_elements};
+use gradus_core::memory::{self, Held::Waiting};
+use gradus_core::{Array, Buffer, DType, Elements, ErrorKind, Type, with_elements};
 
+use crate::memory::keepable;
 use crate::pages;
 
 /// Where an array's elements begin.
@@ -91,20 +93,7 @@ static WAITING: AtomicBool = AtomicBool::new(false);
 ///
 /// Blocks of 256 KiB and more wait, at most 128 MiB in a process, until a result of about their size is wanted, 32 runs have
 /// gone by, or a program has to make its arena.
-///
-/// ```
-/// # use gradus_core::{Array, Builder, DType, Type, Unary};
-/// # use gradus_cpu::exec::{Executable, release_kept};
-/// # let mut b = Builder::new();
-/// # let x = b.input(Type::new(DType::F32, [100_000]));
-/// # let y = b.emit1(Unary::Neg, &[x])?;
-/// # let program = Executable::new(gradus_plan::plan(&b.finish(vec![y]), &Default::default())?);
-/// # let x = Array::full([100_000], DType::F32, 1.0);
-/// drop(program.run(&[x])?);
-/// release_kept(); // 400 kB that no later result will need
-/// # Ok::<(), gradus_core::Error>(())
-/// ```
-pub fn release_kept() {
+pub(crate) fn release_kept() {
     release(|_| true);
 }
 
@@ -124,6 +113,7 @@ fn left() -> MutexGuard<'static, Vec<(u64, Held)>> {
 fn release(which: impl Fn(u64) -> bool) {
     let mut left = left();
     let gone: Vec<_> = left.extract_if(.., |(since, _)| which(*since)).collect();
+    memory::sub(Waiting, gone.iter().map(|(_, held)| held.bytes()).sum());
     WAITING.store(!left.is_empty(), Ordering::Relaxed);
     // The system takes its time: others can go on meanwhile.
     drop(left);
@@ -136,12 +126,16 @@ fn keep(held: Held) {
         return;
     }
     let now = RUNS.load(Ordering::Relaxed);
+    let limit = KEPT.min(keepable(&[memory::Held::IdleArenas, memory::Held::Programs]));
     let mut left = left();
+    memory::add(Waiting, held.bytes());
     left.push((now, held));
     let mut bytes: usize = left.iter().map(|(_, held)| held.bytes()).sum();
     let mut first = 0;
-    while bytes > KEPT {
-        bytes -= left[first].1.bytes();
+    while bytes > limit {
+        let one = left[first].1.bytes();
+        memory::sub(Waiting, one);
+        bytes -= one;
         first += 1;
     }
     let gone: Vec<_> = left.drain(..first).collect();
@@ -151,35 +145,38 @@ fn keep(held: Held) {
 }
 
 /// Room for `n` elements: what was left last and is hardly larger, or new memory.
-fn room<T: Kept>(n: usize) -> Vec<T> {
-    let bytes = n * size_of::<T>();
+fn room<T: Kept>(n: usize) -> Result<Vec<T>, ErrorKind> {
+    let bytes = n.saturating_mul(size_of::<T>());
     if bytes >= LARGE && WAITING.load(Ordering::Relaxed) {
         let mut left = left();
         let fits =
             |(_, held): &(u64, Held)| T::of(held).is_some_and(|v| (n..=n + n / 8).contains(&v.capacity()));
         if let Some(i) = left.iter().rposition(fits) {
             let mut v = T::take(left.remove(i).1);
+            memory::sub(Waiting, v.capacity() * size_of::<T>());
             v.clear();
-            return v;
+            return Ok(v);
         }
     }
-    let mut v: Vec<T> = Vec::with_capacity(n);
+    let mut v: Vec<T> = memory::with_capacity("program", n)?;
     pages::prefer_large(v.as_mut_ptr().cast(), bytes);
-    v
+    Ok(v)
 }
 
 impl Held {
-    pub(super) fn new(ty: &Type) -> Self {
+    /// # Errors
+    /// [`ErrorKind::Memory`].
+    pub(super) fn new(ty: &Type) -> Result<Self, ErrorKind> {
         let n = ty.shape.size();
-        match ty.dtype {
-            DType::F32 => Held::F32(room(n)),
-            DType::F64 => Held::F64(room(n)),
-            DType::I32 => Held::I32(room(n)),
-            DType::I64 => Held::I64(room(n)),
-            DType::Bool => Held::Bool(room(n)),
-            DType::U8 => Held::U8(room(n)),
-            DType::Bf16 => Held::Bf16(room(n)),
-        }
+        Ok(match ty.dtype {
+            DType::F32 => Held::F32(room(n)?),
+            DType::F64 => Held::F64(room(n)?),
+            DType::I32 => Held::I32(room(n)?),
+            DType::I64 => Held::I64(room(n)?),
+            DType::Bool => Held::Bool(room(n)?),
+            DType::U8 => Held::U8(room(n)?),
+            DType::Bf16 => Held::Bf16(room(n)?),
+        })
     }
 
     fn bytes(&self) -> usize {

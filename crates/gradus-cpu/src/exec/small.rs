@@ -11,9 +11,9 @@ use smallvec::SmallVec;
 
 use super::join::{Joined, join, last_uses};
 use super::lanes::comparison;
-use super::memory::Memory;
+use super::places::Memory;
 use super::region::{self, Mode};
-use crate::scratch::{self, Slot};
+use crate::memory::scratch::{self, Slot};
 use crate::vmath::small::{FEW, Fold, LANES, Step, chain, few_raw, small_raw};
 
 /// A region of a few points ready to run.

@@ -4,7 +4,6 @@
 //! tiles leave partial results, one a task, which are combined in a fixed order: the bits do not depend on who ran
 //! what.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use gradus_core::DType;
@@ -14,11 +13,12 @@ use gradus_plan::{Place, chunks};
 use smallvec::SmallVec;
 
 use super::lanes::{self, Operands};
-use super::memory::{Memory, Scratch};
+use super::places::Memory;
 use super::reduce::{self, Combine, with_number};
 use super::region::{Compiled, Load, Mode, Store};
 use super::{bits, strided};
 use crate::Pool;
+use crate::memory::scratch::{self, Slot};
 use crate::vmath::step::{BLOCK, Call};
 
 /// Serial work below this never goes to the pool.
@@ -27,10 +27,6 @@ const WORTH_SHARING: f64 = 30_000.0;
 const TASK: f64 = 15_000.0;
 /// How often a thread asks for work during one kernel, about: often enough for all to end together.
 const TURNS: usize = 8;
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
-}
 
 type Pointers = SmallVec<[*mut u8; 48]>;
 
@@ -69,10 +65,10 @@ impl Tile {
 pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
     let (tasks, per_task) = tasks(region);
     let work = |tasks: Range<usize>| {
-        with_scratch(|scratch| {
+        with_scratch(region, |scratch| {
             // SAFETY: the caller's promise; tasks write disjoint parts.
             unsafe {
-                let mut runner = Runner::new(region, memory, scratch.cleared(region.scratch));
+                let mut runner = Runner::new(region, memory, scratch);
                 for task in tasks {
                     runner.task(task, per_task);
                 }
@@ -105,20 +101,14 @@ pub(super) unsafe fn run_part(
     cols: Option<usize>,
 ) {
     // SAFETY: the caller's promise.
-    with_scratch(|scratch| unsafe {
-        Runner::new(region, memory, scratch.cleared(region.scratch)).units(units, cols);
+    with_scratch(region, |scratch| unsafe {
+        Runner::new(region, memory, scratch).units(units, cols);
     });
 }
 
 /// Calls `f` with this thread's memory for tiles.
-fn with_scratch(f: impl FnOnce(&mut Scratch)) {
-    SCRATCH.with(|scratch| {
-        // A task inside a task (never today) would find the scratch in use and bring its own.
-        match scratch.try_borrow_mut() {
-            Ok(mut scratch) => f(&mut scratch),
-            Err(_) => f(&mut Scratch::new()),
-        }
-    });
+fn with_scratch(region: &Compiled, f: impl FnOnce(*mut u8)) {
+    scratch::with(Slot::Tiles, region.scratch, f);
 }
 
 /// Number of tasks, and tiles (or rows) in each.

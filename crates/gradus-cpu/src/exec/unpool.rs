@@ -5,7 +5,7 @@ use gradus_plan::kernel::Unpool;
 use gradus_plan::{Place, Plan};
 
 use super::fast::windows;
-use super::memory::Memory;
+use super::places::Memory;
 use crate::Pool;
 use crate::vmath::Float;
 use crate::window::{Origin, Window};

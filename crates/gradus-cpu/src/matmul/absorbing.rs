@@ -13,7 +13,7 @@ use super::element::{Element, Operand};
 use super::kernel::{self, oriented, tiny};
 use super::panel::{DEPTH, parts, transpose};
 use crate::exec::{Versioned, best};
-use crate::scratch::{self, Slot};
+use crate::memory::scratch::{self, Slot};
 use crate::vmath::Float;
 
 /// Rows and columns of a part of the result.

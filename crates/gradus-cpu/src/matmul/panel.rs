@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::element::{Element, Operand};
 use super::tile::{COLUMNS, Kernels, ROWS, Tile};
-use crate::scratch::{self, Slot};
+use crate::memory::scratch::{self, Slot};
 
 /// Inner indices of a slab at most.
 pub(super) const DEPTH: usize = 384;

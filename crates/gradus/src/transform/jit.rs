@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gradus_core::Type;
 use gradus_plan::{Options, Plan, Strategy};
 
 use super::{IntoBudget, Recorded, record};
 use crate::device::Program;
+use crate::programs::{Kept, Ready};
 use crate::trace::{OrFail, catch, run, run_owned};
 use crate::{Device, Result, Tensor, Tree};
 
@@ -30,14 +32,21 @@ use crate::{Device, Result, Tensor, Tree};
 /// assert_eq!(step.programs(), 1);
 /// ```
 pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
-    Jit { f, options: Options::default(), programs: Mutex::default(), argument: PhantomData }
+    Jit {
+        f,
+        options: Options::default(),
+        programs: Mutex::default(),
+        made: AtomicUsize::new(0),
+        argument: PhantomData,
+    }
 }
 
 /// A compiled function: see [`jit`].
 pub struct Jit<A, B, F> {
     f: F,
     options: Options,
-    programs: Mutex<HashMap<Key, Arc<Compiled<B>>>>,
+    programs: Mutex<HashMap<Key, Entry<B>>>,
+    made: AtomicUsize,
     argument: PhantomData<fn(&A)>,
 }
 
@@ -47,19 +56,24 @@ struct Key {
     structure: u64,
 }
 
+/// A program that may have been given up, and the tree of its results.
+struct Entry<B> {
+    kept: Kept,
+    result: Arc<B>,
+}
+
 pub(super) struct Compiled<B> {
-    program: Program,
-    captures: Vec<Tensor>,
-    result: B,
+    ready: Arc<Ready>,
+    result: Arc<B>,
 }
 
 impl<B> Compiled<B> {
     pub(super) fn program(&self) -> &Program {
-        &self.program
+        &self.ready.program
     }
     /// What the function captured: arguments after its own.
     pub(super) fn captures(&self) -> &[Tensor] {
-        &self.captures
+        &self.ready.captures
     }
 }
 
@@ -73,15 +87,13 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     #[track_caller]
     pub fn memory_budget(mut self, budget: impl IntoBudget) -> Self {
         self.options.memory_budget = Some(budget.into_budget().or_fail());
-        self.programs = Mutex::default();
-        self
+        self.forgotten()
     }
 
     /// How a reverse-mode program treats what its second half reads of the first; [`Strategy::Auto`] by default.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.options.strategy = strategy;
-        self.programs = Mutex::default();
-        self
+        self.forgotten()
     }
 
     /// Says that calls give their argument away, by [`call_owned`](Self::call_owned), and that nobody else holds it: the
@@ -96,15 +108,14 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// ```
     pub fn donate(mut self) -> Self {
         self.options.donate = true;
-        self.programs = Mutex::default();
-        self
+        self.forgotten()
     }
 
     /// The bytes that one run for an argument like `x` needs: arguments, results and everything in between.
     #[track_caller]
     pub fn planned_peak_bytes(&self, x: &A) -> usize {
         let compiled = self.compiled(x).or_fail();
-        let plan = compiled.program.plan();
+        let plan = compiled.program().plan();
         if self.options.donate { plan.planned_peak_donated_bytes() } else { plan.planned_peak_bytes() }
     }
 
@@ -112,7 +123,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// program without one.
     #[track_caller]
     pub fn saved_bytes(&self, x: &A) -> usize {
-        self.compiled(x).or_fail().program.plan().saved_bytes()
+        self.compiled(x).or_fail().program().plan().saved_bytes()
     }
 
     /// What will run for an argument like `x`, and why: kernels, what is kept and for what, memory over time.
@@ -124,19 +135,19 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// ```
     #[track_caller]
     pub fn explain(&self, x: &A) -> String {
-        self.compiled(x).or_fail().program.plan().explain()
+        self.compiled(x).or_fail().program().plan().explain()
     }
 
     /// The plan for an argument like `x`: kernels, places in memory, what each costs.
     #[track_caller]
     pub fn plan(&self, x: &A) -> Plan {
-        self.compiled(x).or_fail().program.plan().clone()
+        self.compiled(x).or_fail().program().plan().clone()
     }
 
     /// The plan for an argument like `x`, giving a budget that cannot be met, and errors of shapes and dtypes, as a typed
     /// error.
     pub fn try_plan(&self, x: &A) -> Result<Plan> {
-        catch(|| Ok(self.compiled(x)?.program.plan().clone()))
+        catch(|| Ok(self.compiled(x)?.program().plan().clone()))
     }
 
     /// Runs the function.
@@ -178,22 +189,48 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     }
 
     /// How many programs have been compiled: one for each structure, shapes and dtypes met.
+    /// [Clearing](Self::clear) does not change the count; a program that is compiled again counts again.
     pub fn programs(&self) -> usize {
-        self.programs.lock().unwrap_or_else(|e| e.into_inner()).len()
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Drops the compiled programs, and with them the captured tensors that they hold: the next call compiles again.
+    ///
+    /// ```
+    /// use gradus::{Tensor, jit};
+    /// let f = jit(|x: &Tensor| x.exp());
+    /// f.call(&Tensor::from([1.0]));
+    /// f.clear();
+    /// f.call(&Tensor::from([1.0]));
+    /// assert_eq!(f.programs(), 2);
+    /// ```
+    pub fn clear(&self) {
+        let gone = std::mem::take(&mut *self.kept());
+        drop(gone);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Entry<B>>> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The function without programs, after its options were changed.
+    fn forgotten(mut self) -> Self {
+        (self.programs, self.made) = Default::default();
+        self
     }
 
     /// The program recorded for an argument like `x`, as text that reads like the maths.
     #[track_caller]
     pub fn program(&self, x: &A) -> String {
-        self.compiled(x).or_fail().program.graph().to_string()
+        self.compiled(x).or_fail().program().graph().to_string()
     }
 
     fn run(&self, x: &A) -> Result<B> {
         let compiled = self.compiled(x)?;
         let mut args = x.tensors();
         let device = args.first().map_or_else(Device::cpu, Tensor::device);
-        args.extend(compiled.captures.iter().cloned());
-        let results = run(&compiled.program, &device, &args)?;
+        args.extend(compiled.captures().iter().cloned());
+        let results = run(compiled.program(), &device, &args)?;
         Ok(compiled.result.with_tensors(results))
     }
 
@@ -202,30 +239,32 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         let mut args = x.tensors();
         drop(x);
         let device = args.first().map_or_else(Device::cpu, Tensor::device);
-        args.extend(compiled.captures.iter().cloned());
-        let results = run_owned(&compiled.program, &device, args)?;
+        args.extend(compiled.captures().iter().cloned());
+        let results = run_owned(compiled.program(), &device, args)?;
         Ok(compiled.result.with_tensors(results))
     }
 
-    pub(super) fn compiled(&self, x: &A) -> Result<Arc<Compiled<B>>> {
+    pub(super) fn compiled(&self, x: &A) -> Result<Compiled<B>> {
         let mut hasher = DefaultHasher::new();
         x.structure(&mut hasher);
         let key = Key { types: x.tensors().iter().map(Tensor::ty).collect(), structure: hasher.finish() };
-        let lock = || self.programs.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(compiled) = lock().get(&key) {
-            return Ok(compiled.clone());
+        if let Some(entry) = self.kept().get(&key)
+            && let Some(ready) = entry.kept.get()
+        {
+            return Ok(Compiled { ready, result: entry.result.clone() });
         }
         let Recorded { graph, captures, result } = record("jit", &key.types, None, x, &self.f)?;
         let kept = captures.iter().all(|t| !t.is_traced());
-        let compiled = Arc::new(Compiled {
-            program: Program::new(gradus_core::transforms::prune(&graph), &self.options)?,
-            captures,
-            result,
-        });
+        let program = Program::new(gradus_core::transforms::prune(&graph), &self.options)?;
+        let (ready, result) = (Ready::new(program, captures, None), Arc::new(result));
         // A program that captures tensors of an outer transform belongs to this run of that transform alone.
         if kept {
-            lock().insert(key, compiled.clone());
+            self.made.fetch_add(1, Ordering::Relaxed);
+            let entry = Entry { kept: Kept::new(ready.clone()), result: result.clone() };
+            let mut programs = self.kept();
+            programs.retain(|_, entry| entry.kept.is_there());
+            programs.insert(key, entry);
         }
-        Ok(compiled)
+        Ok(Compiled { ready, result })
     }
 }

@@ -12,8 +12,8 @@ use super::{DEPTH, Grid, side, strips, tiles};
 use crate::conv::room::{Need, bytes_of};
 use crate::conv::{Conv, Job, micro};
 use crate::matmul::Element;
+use crate::memory::scratch::{self, Slot};
 use crate::reduce::Shared;
-use crate::scratch::{self, Slot};
 use crate::vmath::Float;
 
 /// Elements of a block's transformed input to aim for: a part of the second-level cache.

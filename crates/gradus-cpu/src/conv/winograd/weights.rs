@@ -11,8 +11,8 @@ use super::{DEPTH, Grid, side, strips, tiles};
 use crate::conv::room::{Need, bytes_of};
 use crate::conv::{Conv, Job, micro};
 use crate::matmul::{Element, transpose};
+use crate::memory::scratch::{self, Slot};
 use crate::reduce::Shared;
-use crate::scratch::{self, Slot};
 use crate::vmath::Float;
 
 /// Elements of a slab's transformed operands to aim for: what a last-level cache holds beside the sums.

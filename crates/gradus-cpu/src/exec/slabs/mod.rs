@@ -19,11 +19,11 @@ use gradus_plan::Plan;
 use gradus_plan::kernel::{Domain, Region, Slabs, Work};
 use smallvec::SmallVec;
 
-use super::memory::Memory;
+use super::places::Memory;
 use super::{region, tile};
 use crate::Pool;
+use crate::memory::Line;
 use crate::reduce::Shared;
-use crate::scratch::Line;
 use product::{Multiply, Rows};
 pub(super) use room::Room;
 

@@ -14,7 +14,7 @@ use gradus_plan::{Place, Plan};
 use super::Worker;
 use super::room::{TURNED, Turn};
 use crate::conv::{Micro, Task};
-use crate::exec::memory::Memory;
+use crate::exec::places::Memory;
 use crate::exec::product::Operation;
 use crate::exec::versions::{Versioned, best};
 use crate::matmul::{Element, transpose};
