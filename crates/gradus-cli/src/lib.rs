@@ -104,6 +104,8 @@ mod pages {
     struct CustomRules;
     #[doc = include_str!("../../../docs/errors.md")]
     struct Errors;
+    #[doc = include_str!("../../../docs/memory.md")]
+    struct Memory;
     #[doc = include_str!("../../../docs/training.md")]
     struct Training;
     #[doc = include_str!("../../../docs/profiling.md")]

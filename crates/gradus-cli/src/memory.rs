@@ -9,7 +9,7 @@ static COUNTER: PeakAlloc = PeakAlloc;
 /// Forgets the most bytes that were allocated at once so far; gives the bytes allocated now. What dropped results have left
 /// for others is given back, so that it counts when it is taken again.
 pub fn count_from_here() -> usize {
-    gradus_cpu::exec::release_kept();
+    gradus_cpu::release();
     COUNTER.reset_peak_usage();
     COUNTER.current_usage()
 }
@@ -38,7 +38,7 @@ pub fn resident_of(process: u32) -> Option<usize> {
 
 /// Bytes that the system has given this process now, once what dropped results have left is given back.
 pub fn idle() -> Option<usize> {
-    gradus_cpu::exec::release_kept();
+    gradus_cpu::release();
     resident("VmRSS")
 }
 

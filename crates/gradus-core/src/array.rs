@@ -194,19 +194,34 @@ impl Array {
     }
 
     /// An array of one repeated value, converted to `dtype`.
+    ///
+    /// # Panics
+    /// If there is no memory for it: [`try_full`](Self::try_full) tells.
+    #[track_caller]
     pub fn full(shape: impl Into<Shape>, dtype: DType, value: f64) -> Self {
+        Array::try_full(shape, dtype, value).unwrap_or_else(|kind| panic!("{kind}"))
+    }
+
+    /// As [`full`](Self::full).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] if there is no memory for it.
+    pub fn try_full(shape: impl Into<Shape>, dtype: DType, value: f64) -> Result<Self, ErrorKind> {
+        fn equal<T: Element>(n: usize, value: T) -> Result<Buffer, ErrorKind> {
+            Ok(T::wrap(memory::filled("full", n, value)?))
+        }
         let shape = shape.into();
         let n = shape.size();
         let buffer = match dtype {
-            DType::F32 => f32::wrap(vec![value as f32; n]),
-            DType::F64 => f64::wrap(vec![value; n]),
-            DType::I32 => i32::wrap(vec![value as i32; n]),
-            DType::I64 => i64::wrap(vec![value as i64; n]),
-            DType::Bool => bool::wrap(vec![value != 0.0; n]),
-            DType::U8 => u8::wrap(vec![value as u8; n]),
-            DType::Bf16 => Bf16::wrap(vec![Bf16::from_f32(value as f32); n]),
-        };
-        Array { shape, buffer }
+            DType::F32 => equal(n, value as f32),
+            DType::F64 => equal(n, value),
+            DType::I32 => equal(n, value as i32),
+            DType::I64 => equal(n, value as i64),
+            DType::Bool => equal(n, value != 0.0),
+            DType::U8 => equal(n, value as u8),
+            DType::Bf16 => equal(n, Bf16::from_f32(value as f32)),
+        }?;
+        Ok(Array { shape, buffer })
     }
 
     /// The shape.

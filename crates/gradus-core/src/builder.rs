@@ -184,7 +184,7 @@ fn interpret_checked(graph: &Graph, args: &[Array]) -> Result<Vec<Array>> {
     for (i, eqn) in graph.eqns().iter().enumerate() {
         let inputs: SmallVec<[&Array; 4]> =
             eqn.inputs.iter().map(|v| values[v.index()].as_ref().expect("operands come first")).collect();
-        let outputs = eqn.op.row().eval(&inputs).map_err(|kind| Error::new(kind, eqn.site.clone()))?;
+        let outputs = eqn.op.evaluate(&inputs).map_err(|kind| Error::new(kind, eqn.site.clone()))?;
         drop(inputs);
         for v in &eqn.inputs {
             if last_use[v.index()] == i {

@@ -305,6 +305,17 @@ pub fn refused(op: &'static str, bytes: usize) -> ErrorKind {
     ErrorKind::Memory { op, bytes, left: limit().unwrap_or(0).saturating_sub(in_use()) }
 }
 
+/// Whether so many bytes can be had for what `op` will allocate by itself: they are asked for, and given back.
+///
+/// # Errors
+/// As for [`with_capacity`].
+pub fn probe(op: &'static str, bytes: usize) -> Result<(), ErrorKind> {
+    if bytes < COUNTED {
+        return Ok(());
+    }
+    with_capacity::<u8>(op, bytes).map(drop)
+}
+
 /// Memory for `n` elements that `op` will write.
 ///
 /// # Errors
@@ -325,24 +336,8 @@ pub fn with_capacity<T>(op: &'static str, n: usize) -> Result<Vec<T>, ErrorKind>
 /// As for [`with_capacity`].
 pub fn filled<T: Clone>(op: &'static str, n: usize, value: T) -> Result<Vec<T>, ErrorKind> {
     // Memory that the system clears is not written here: what is asked for first is only asked whether it is there.
-    if n.saturating_mul(size_of::<T>()) >= COUNTED {
-        drop(with_capacity::<T>(op, n)?);
-    }
+    probe(op, n.saturating_mul(size_of::<T>()))?;
     Ok(vec![value; n])
-}
-
-/// The elements that an iterator gives, `n` of them.
-///
-/// # Errors
-/// As for [`with_capacity`].
-pub fn collect<T>(
-    op: &'static str,
-    n: usize,
-    items: impl IntoIterator<Item = T>,
-) -> Result<Vec<T>, ErrorKind> {
-    let mut v = with_capacity(op, n)?;
-    v.extend(items);
-    Ok(v)
 }
 
 /// A number of bytes as people read it.
@@ -384,6 +379,5 @@ mod tests {
         }
         assert!(with_capacity::<u64>("test", usize::MAX / 4).is_err());
         assert_eq!(filled("test", 1 << 20, 3u8).unwrap(), vec![3; 1 << 20]);
-        assert_eq!(collect("test", 3, 0..3).unwrap(), [0, 1, 2]);
     }
 }

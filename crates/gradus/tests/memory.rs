@@ -1,6 +1,8 @@
 //! What is kept between calls is bounded and told, and can be given back.
 
-use gradus::{DType, Key, Tensor, grad, jit, memory, release_memory, set_kept_limit};
+use gradus::{
+    DType, ErrorKind, Key, Tensor, grad, jit, memory, release_memory, set_kept_limit, set_memory_limit,
+};
 
 /// Resident bytes of this process.
 fn resident() -> usize {
@@ -9,7 +11,7 @@ fn resident() -> usize {
 }
 
 fn loss(x: &Tensor) -> Tensor {
-    let y = x.matmul(&x.transpose(())).tanh();
+    let y = x.matmul(&x.t()).tanh();
     (&y * y.sin()).sum(())
 }
 
@@ -117,4 +119,71 @@ fn threads_share_arenas_and_leave_no_scratch() {
 
 fn gradus_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+const HUGE: usize = 1 << 44;
+
+fn refused<R>(f: impl FnOnce() -> R) -> String {
+    let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).err().expect("it is refused");
+    *payload.downcast::<String>().expect("a message")
+}
+
+#[test]
+fn operations_say_what_cannot_be_allocated() {
+    let x = Tensor::from([1f32, 2.0, 3.0]);
+    let messages = [
+        refused(|| Tensor::zeros([HUGE], DType::F32)),
+        refused(|| Tensor::arange(HUGE, DType::I64)),
+        refused(|| x.broadcast_to([HUGE, 3])),
+        refused(|| Key::new(1).normal([HUGE], DType::F64)),
+        refused(|| Tensor::from([0i64]).one_hot(HUGE, DType::F32)),
+        refused(|| Tensor::eye(1 << 22, DType::F64)),
+        refused(|| x.pad(&[(HUGE, 0)])),
+    ];
+    for message in messages {
+        assert!(message.contains("cannot allocate") && message.contains("TB"), "{message}");
+    }
+    // Everything goes on as before.
+    assert_eq!(x.exp().to_vec::<f32>().len(), 3);
+}
+
+#[test]
+fn programs_that_do_not_fit_are_errors_and_write_nothing() {
+    let wide = jit(|x: &Tensor| (x.broadcast_to([HUGE / 4, 3]).cumsum(0), x * 2.0));
+    let deep = jit(|x: &Tensor| x.broadcast_to([HUGE / 4, 3]).cumsum(0).sort(0).sum(()));
+    let x = Tensor::from([1f32, 2.0, 3.0]);
+    for _ in 0..2 {
+        let error = wide.try_call(&x).unwrap_err();
+        let ErrorKind::Memory { bytes, left, .. } = *error.kind() else { panic!("{error}") };
+        assert!(bytes >= 3 * HUGE && left < bytes, "{error}");
+        assert!(matches!(deep.try_call(&x).unwrap_err().kind(), ErrorKind::Memory { .. }));
+        assert!(matches!(grad_of(&x).unwrap_err().kind(), ErrorKind::Memory { .. }));
+    }
+    assert!(refused(|| wide.call(&x)).contains("cannot allocate"));
+    assert_eq!((wide.programs(), memory().arenas), (1, 0));
+}
+
+/// A derivative whose arena does not fit.
+fn grad_of(x: &Tensor) -> gradus::Result<Tensor> {
+    jit(grad(|x: &Tensor| x.broadcast_to([HUGE / 4, 3]).cumsum(0).square().cumsum(0).square().sum(())))
+        .try_call(x)
+}
+
+#[test]
+fn limits_hold_and_can_be_raised() {
+    let f = jit(|x: &Tensor| x.exp().cumsum(0).cumsum(1));
+    let x = Tensor::ones([1000, 1000], DType::F32);
+    set_memory_limit(memory().in_use() + (1 << 20)).unwrap();
+    let error = f.try_call(&x).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Memory { .. }), "{error}");
+    // What was given away is not half-written: there was no run.
+    assert!(f.try_call(&x).is_err());
+    set_memory_limit("100%").unwrap();
+    assert_eq!(f.call(&x).shape(), x.shape());
+    // What is kept makes place for what is needed.
+    drop(f.call(&x));
+    assert!(memory().kept() >= 4_000_000);
+    set_memory_limit(memory().in_use() + 9_000_000).unwrap();
+    drop(Tensor::ones([2_000_000], DType::F32));
+    assert!(set_memory_limit(0).is_err() && set_memory_limit("x").is_err());
 }

@@ -20,6 +20,7 @@ mod window;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::{Array, Arrays, ErrorKind, Type};
 use smallvec::{SmallVec, smallvec};
 
 pub use arrange::{Concat, Pad, Reverse, Slice};
@@ -118,6 +119,21 @@ impl Op {
     /// The name printed in programs.
     pub fn name(&self) -> &'static str {
         self.row().doc().name
+    }
+
+    /// The reference evaluation, once there is memory for it: for its results, for operands in another order, and for an
+    /// index an element.
+    ///
+    /// # Errors
+    /// If the operands do not fit, an index is out of range, or there is not as much memory.
+    pub fn evaluate(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
+        let types: SmallVec<[Type; 4]> =
+            inputs.iter().map(|a| Type::new(a.dtype(), a.shape().clone())).collect();
+        let results = self.row().infer(&types)?;
+        let bytes = results.iter().map(|ty| ty.bytes().saturating_add(ty.shape.size().saturating_mul(8)));
+        let bytes = bytes.chain(types.iter().map(Type::bytes)).fold(0, usize::saturating_add);
+        crate::memory::probe(self.name(), bytes)?;
+        self.row().eval(inputs)
     }
 
     /// The sub-graphs the primitive carries.

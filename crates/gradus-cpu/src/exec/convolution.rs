@@ -4,6 +4,7 @@
 //! strong ones.
 
 use gradus_core::DType;
+use gradus_core::memory::filled;
 use gradus_plan::kernel::Convolution;
 use gradus_plan::{Kernel, Place, Plan};
 
@@ -11,7 +12,7 @@ use super::places::Memory;
 use crate::Pool;
 use crate::conv::{Conv, Elements, Need, Room, strong};
 use crate::matmul::Element;
-use crate::memory::Line;
+use crate::memory::{Line, fail};
 use crate::reduce::Shared;
 use crate::vmath::Float;
 
@@ -88,7 +89,7 @@ impl Ready {
         let (kernel, out) = (memory.at(kernel).cast_mut().cast::<T>(), memory.at_mut(out).cast::<T>());
         // A plan made for no machine in particular has found no room.
         let missing = if self.found < self.room { self.room.div_ceil(size_of::<Line>()) } else { 0 };
-        let mut own = vec![Line::ZERO; missing];
+        let mut own = filled("conv", missing, Line::ZERO).unwrap_or_else(|kind| fail(kind));
         // SAFETY: the caller's promise; operands and result fit, and there is as much room as needed.
         unsafe {
             let room = match missing {

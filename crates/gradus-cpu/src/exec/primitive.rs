@@ -46,7 +46,7 @@ pub(super) unsafe fn run(
     // SAFETY: the caller's promise.
     let arrays: SmallVec<[Array; 4]> = inputs.iter().map(|(p, ty)| unsafe { array(*p, ty) }).collect();
     let operands: SmallVec<[&Array; 4]> = arrays.iter().collect();
-    let results = op.row().eval(&operands)?;
+    let results = op.evaluate(&operands)?;
     for (result, (to, ty)) in results.iter().zip(outputs) {
         debug_assert_eq!(result.bytes(), ty.bytes());
         // SAFETY: the result has the type that the primitive's shape rule gave, and there is room for it.

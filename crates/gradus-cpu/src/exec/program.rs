@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use gradus_core::memory::probe;
 use gradus_core::{Error, Op, Result, Site, Type};
 use gradus_plan::kernel::{Assemble, Work};
 use gradus_plan::{Place, Plan, Return};
@@ -31,7 +32,8 @@ enum Ready {
     Slabs(slabs::Ready),
     Assemble(Assemble, Vec<Place>, Place, usize),
     Unpool(unpool::Ready),
-    Primitive(Op, Option<Fast>, Operands, Site),
+    /// With the bytes that it allocates.
+    Primitive(Op, Option<Fast>, usize, Operands, Site),
     Control(Control, Operands, Site),
 }
 
@@ -137,13 +139,16 @@ impl Ready {
             Work::Unpool(u) => Ready::Unpool(unpool::Ready::new(u, plan)),
             Work::Primitive(op) => {
                 let operands = operands();
-                let fast = {
+                let (fast, allocates) = {
                     let inputs: Vec<&Type> = operands.inputs.iter().map(|(_, ty)| ty).collect();
                     let outputs: Vec<&Type> = operands.outputs.iter().map(|(_, ty)| ty).collect();
                     let packed = kernel.writes.get(1).is_some_and(|&v| plan.packed(v));
-                    Fast::new(op, &inputs, &outputs, packed)
+                    let fast = Fast::new(op, &inputs, &outputs, packed);
+                    let copies = || inputs.iter().chain(&outputs).map(|ty| ty.bytes()).sum();
+                    let allocates = fast.as_ref().map_or_else(copies, |fast| fast.allocates(&inputs));
+                    (fast, allocates)
                 };
-                Ready::Primitive(op.clone(), fast, operands, kernel.site.clone())
+                Ready::Primitive(op.clone(), fast, allocates, operands, kernel.site.clone())
             }
             Work::Control(op, plans) => {
                 let control = Control::new(op, plans, kernel.workspace_at);
@@ -173,12 +178,13 @@ impl Ready {
                         strided::copy(memory.at(place), &part.from, to, &part.to, a.width);
                     }
                 }
-                Ready::Primitive(op, fast, operands, site) => {
+                Ready::Primitive(op, fast, allocates, operands, site) => {
                     let inputs: SmallVec<[_; 4]> =
                         operands.inputs.iter().map(|(p, ty)| (memory.at(*p), ty.clone())).collect();
                     let outputs: SmallVec<[_; 2]> =
                         operands.outputs.iter().map(|(p, ty)| (memory.at_mut(*p), ty.clone())).collect();
                     let failed = |kind| Error::new(kind, site.clone());
+                    probe(op.name(), *allocates).map_err(failed)?;
                     let done = match fast {
                         Some(fast) => fast.run(&inputs, &outputs, pool).map_err(failed)?,
                         None => false,

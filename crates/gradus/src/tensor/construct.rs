@@ -60,22 +60,30 @@ impl Tensor {
     }
 
     /// Zeros.
+    ///
+    /// # Panics
+    /// If there is no memory for them, with the message of [`ErrorKind::Memory`], as every operation.
+    #[track_caller]
     pub fn zeros(shape: impl Into<Shape>, dtype: DType) -> Self {
         Self::full(shape, dtype, 0.0)
     }
     /// Ones.
+    #[track_caller]
     pub fn ones(shape: impl Into<Shape>, dtype: DType) -> Self {
         Self::full(shape, dtype, 1.0)
     }
     /// One value repeated, converted to `dtype`.
+    #[track_caller]
     pub fn full(shape: impl Into<Shape>, dtype: DType, value: f64) -> Self {
-        Array::full(shape, dtype, value).into()
+        Array::try_full(shape, dtype, value).or_fail().into()
     }
     /// Zeros of the shape and dtype of `self`.
+    #[track_caller]
     pub fn zeros_like(&self) -> Self {
         Self::zeros(self.shape(), self.dtype())
     }
     /// Ones of the shape and dtype of `self`.
+    #[track_caller]
     pub fn ones_like(&self) -> Self {
         Self::ones(self.shape(), self.dtype())
     }

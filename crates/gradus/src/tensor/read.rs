@@ -1,5 +1,6 @@
 //! Reading values back.
 
+use gradus_core::memory::probe;
 use gradus_core::{Array, CastTo, Element, ErrorKind, with_elements};
 
 use crate::trace::{OrFail, fail};
@@ -26,7 +27,9 @@ impl Tensor {
         f64: CastTo<T>,
         i64: CastTo<T>,
     {
-        elements(&self.read("to_vec").or_fail())
+        let array = self.read("to_vec").or_fail();
+        probe("to_vec", array.size().saturating_mul(2 * size_of::<f64>())).or_fail();
+        elements(&array)
     }
 
     /// The one element of a tensor of size 1, converted to `T`.

@@ -14,6 +14,7 @@ mod room;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use gradus_core::memory::filled;
 use gradus_core::{DType, Var};
 use gradus_plan::Plan;
 use gradus_plan::kernel::{Domain, Region, Slabs, Work};
@@ -22,7 +23,7 @@ use smallvec::SmallVec;
 use super::places::Memory;
 use super::{region, tile};
 use crate::Pool;
-use crate::memory::Line;
+use crate::memory::{Line, fail};
 use crate::reduce::Shared;
 use product::{Multiply, Rows};
 pub(super) use room::Room;
@@ -205,7 +206,8 @@ impl Ready {
         let scratch = self.workers * self.scratch;
         // A plan made for no machine in particular has found no room.
         let missing = if self.found >= scratch + self.room.bytes() { 0 } else { self.room.bytes() };
-        let mut own = vec![Line::ZERO; missing.div_ceil(size_of::<Line>())];
+        let missing = missing.div_ceil(size_of::<Line>());
+        let mut own = filled("dot", missing, Line::ZERO).unwrap_or_else(|kind| fail(kind));
         let room = Shared(match missing {
             0 => memory.workspace(self.workspace + scratch),
             _ => own.as_mut_ptr().cast(),
