@@ -359,10 +359,8 @@ pub struct Slabs {
     pub in_place: Vec<(Var, Var)>,
     /// Estimated seconds of the arithmetic on two threads.
     pub seconds: f64,
-    /// Scratch bytes of a worker.
+    /// Bytes of the local values of a block, in the scratch memory of a thread.
     pub scratch: usize,
-    /// How many workers have scratch memory: so many may run at once.
-    pub workers: usize,
     /// Into how many shares the blocks of a slab are dealt where parts add up over them: each may have sums of its own,
     /// added in order at the end.
     pub shares: usize,

@@ -76,21 +76,16 @@ pub struct Options {
     pub region_limit: usize,
     /// What the kernels of the back end that will run the plan need beside the values they read and write.
     pub needs: Ask,
-    /// How many threads are given scratch memory of their own where a kernel needs it. More may run the plan; results are
-    /// the same.
-    pub workers: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Options {
             strategy: Strategy::Auto,
             memory_budget: None,
             donate: false,
             region_limit: 96,
             needs: unknown,
-            workers,
         }
     }
 }

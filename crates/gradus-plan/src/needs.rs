@@ -13,11 +13,11 @@ use crate::kernel::Work;
 pub struct Needs {
     /// Room in the arena while it runs.
     pub workspace: usize,
-    /// What it allocates while it runs, at most.
+    /// What it allocates while it runs, at most, as workspace and the values are: a function of the sizes alone.
     pub outside: usize,
-    /// What all threads together keep from one kernel to the next, at most: in up to four pieces, each as large as the
-    /// neediest kernel wants it.
-    pub kept: [usize; 4],
+    /// What each thread that takes part keeps from one kernel to the next, at most: in up to five pieces, each as large as
+    /// the neediest kernel wants it.
+    pub scratch: [usize; 5],
 }
 
 impl Needs {
@@ -26,7 +26,7 @@ impl Needs {
         Needs {
             workspace: self.workspace.max(other.workspace),
             outside: self.outside.max(other.outside),
-            kept: std::array::from_fn(|i| self.kept[i].max(other.kept[i])),
+            scratch: std::array::from_fn(|i| self.scratch[i].max(other.scratch[i])),
         }
     }
 }
@@ -60,7 +60,7 @@ pub fn unknown(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         }
         Work::Primitive(_) => 2 * touched,
         Work::Product(_) => (4 * touched).min(PACKED),
-        Work::Slabs(slabs) => slabs.workers * slabs.repacked() + PACKED,
+        Work::Slabs(slabs) => slabs.repacked() + PACKED,
         Work::Region(_) | Work::Assemble(_) | Work::Unpool(_) | Work::Control(..) => 0,
     };
     Needs { outside, ..Needs::default() }

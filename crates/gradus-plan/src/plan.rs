@@ -158,8 +158,9 @@ impl Plan {
     pub fn argument_bytes(&self) -> usize {
         self.input_types.iter().map(Type::bytes).sum()
     }
-    /// Bytes that one run needs at most: arguments, results, the arena, and a bound on what is
-    /// [allocated outside](Self::outside_bound) of it. Results written over arguments given away need less: see
+    /// Bytes that one run needs at most: arguments, results, the arena, and what single primitives
+    /// [allocate](Self::outside_bound). They follow from the sizes alone and are the same on every machine; each thread keeps
+    /// [scratch memory](Self::scratch_bytes) beside. Results written over arguments given away need less: see
     /// [`planned_peak_donated_bytes`](Self::planned_peak_donated_bytes).
     pub fn planned_peak_bytes(&self) -> usize {
         self.argument_bytes() + self.result_bytes() + self.arena + self.outside_bound()
@@ -186,11 +187,14 @@ impl Plan {
         }
         kernel_seconds(matches!(k.work, Work::Product(_) | Work::Convolution(_)), k.flops, k.bytes)
     }
-    /// The bound on allocations outside the arena: what the kernel that allocates most does while it runs, and what
-    /// the threads keep from one kernel to the next. [`Options::needs`] says how much each takes.
+    /// The bound on what kernels allocate while they run: the most of all. [`Options::needs`] says how much each takes.
     pub fn outside_bound(&self) -> usize {
-        let most = self.most_needed();
-        most.outside + most.kept.iter().sum::<usize>()
+        self.most_needed().outside
+    }
+    /// Scratch memory that each thread taking part keeps between kernels, at most: tiles, panels and patches that kernels
+    /// work in. It may depend on the instruction set, and is not part of the peak.
+    pub fn scratch_bytes(&self) -> usize {
+        self.most_needed().scratch.iter().sum()
     }
     /// What the neediest kernels of the plan need.
     pub(crate) fn most_needed(&self) -> Needs {

@@ -122,8 +122,8 @@ impl Cut {
         if self.direct { 0 } else { self.examples * self.slab * planes.size() }
     }
 
-    fn packed<T: Float + Element>(&self) -> usize {
-        if self.late { DEPTH * T::width() } else { 0 }
+    fn packed(&self, width: usize) -> usize {
+        if self.late { DEPTH * width } else { 0 }
     }
 }
 
@@ -167,16 +167,16 @@ struct Work<'a, T> {
 }
 
 /// What it needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
-    let panels = Panels::<T>::count_of(conv);
+pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
+    let panels = Panels::<T>::count_of(conv, width);
     let cut = Cut::new(conv, panels);
     let (whole, planes) = cut.band(conv);
     let positions: usize = whole.iter().product();
     let partial = if cut.slices > 1 { cut.slices * conv.results() } else { 0 };
     let tables = bytes_of::<u32>(cut.examples * positions) + bytes_of::<u32>(cut.slab * conv.taps());
     let copied = cut.copied(&planes);
-    let task = copied + cut.examples * positions * cut.panels * T::width() + cut.packed::<T>();
-    let weights = if cut.late { 0 } else { Panels::<T>::elements_of(conv) };
+    let task = copied + cut.examples * positions * cut.panels * width + cut.packed(width);
+    let weights = if cut.late { 0 } else { Panels::<T>::elements_of(conv, width) };
     Need {
         room: bytes_of::<T>(weights) + tables + bytes_of::<T>(partial),
         patches: bytes_of::<T>(task.max(conv.positions())),
@@ -187,8 +187,8 @@ pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
 /// Convolves.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
     let (conv, pool, mut room) = (job.conv, job.pool, job.room);
-    let cut = Cut::new(conv, Panels::<T>::count_of(conv));
-    let packed = (!cut.late).then(|| room.take(Panels::<T>::elements_of(conv)));
+    let cut = Cut::new(conv, Panels::<T>::count_of(conv, T::width()));
+    let packed = (!cut.late).then(|| room.take(Panels::<T>::elements_of(conv, T::width())));
     let weights = packed.map(|elements| Panels::new(job, elements));
     let (output, taps) = (conv.output(), conv.taps());
     let (whole, planes) = cut.band(conv);
@@ -257,7 +257,7 @@ impl<T: Float + Element> Work<'_, T> {
         let rows = &self.rows[..examples * here];
         let columns = cut.panels * T::width();
         let copied = cut.copied(&self.planes);
-        let all = copied + rows.len() * columns + cut.packed::<T>();
+        let all = copied + rows.len() * columns + cut.packed(T::width());
         // Where the first result's first tap lies, if elements are read where they lie.
         let corner = std::array::from_fn(|d| first[d] * conv.stride[d] + conv.low[d].unsigned_abs());
         scratch::with(Slot::Patches, all, |padded: *mut T| {
@@ -327,7 +327,7 @@ impl<T: Float + Element> Work<'_, T> {
         let taps = conv.taps();
         for (piece, inner) in self.inner[..channels * taps].chunks(DEPTH).enumerate() {
             let first = c0 * taps + piece * DEPTH;
-            for p in 0..cut.panels.min(Panels::<T>::count_of(conv) - block * cut.panels) {
+            for p in 0..cut.panels.min(Panels::<T>::count_of(conv, T::width()) - block * cut.panels) {
                 let panel = block * cut.panels + p;
                 let b = match &self.weights {
                     Some(weights) => weights.row(g, panel, first),

@@ -64,13 +64,13 @@ pub(super) enum Way {
 
 impl Way {
     /// What it needs; the last two may end as the one after them, whose needs are theirs too.
-    pub(super) fn need<T: Float + Element>(self, conv: &Conv) -> Need {
+    pub(super) fn need<T: Float + Element>(self, conv: &Conv, width: usize) -> Need {
         match self {
             Way::Pointwise => Need { packed: conv.product().packed::<T>(), ..Need::default() },
             Way::Depthwise => depthwise::need::<T>(conv),
-            Way::Correlate => correlate::need::<T>(conv).either(indirect::need::<T>(conv)),
-            Way::Winograd => winograd::need::<T>(conv).either(indirect::need::<T>(conv)),
-            Way::Indirect => indirect::need::<T>(conv),
+            Way::Correlate => correlate::need::<T>(conv).either(indirect::need::<T>(conv, width)),
+            Way::Winograd => winograd::need::<T>(conv, width).either(indirect::need::<T>(conv, width)),
+            Way::Indirect => indirect::need::<T>(conv, width),
         }
     }
 }

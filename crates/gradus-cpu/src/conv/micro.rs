@@ -100,6 +100,8 @@ macro_rules! tiles {
 pub trait Micro: Sized {
     /// Columns of a panel.
     fn width() -> usize;
+    /// Those of all instruction sets.
+    fn widths() -> [usize; 3];
     /// Runs a task.
     ///
     /// # Safety
@@ -134,6 +136,9 @@ macro_rules! micro {
                             Level::Avx2 => 2,
                             Level::Baseline => 1,
                         }
+                }
+                fn widths() -> [usize; 3] {
+                    [1, 2, 4].map(|vectors| 2 * $lanes * vectors)
                 }
                 unsafe fn multiply(task: &Task<'_, $element>) {
                     match Level::current() {

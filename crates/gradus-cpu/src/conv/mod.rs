@@ -470,14 +470,18 @@ impl Conv {
         }
     }
 
-    /// What running it needs beside the operands.
+    /// What running it needs beside the operands, whatever the instruction set: the most of all.
     pub(crate) fn need<T: Float + Element>(&self) -> Need {
+        T::widths().map(|width| self.need_at::<T>(width)).into_iter().fold(Need::default(), Need::either)
+    }
+
+    fn need_at<T: Float + Element>(&self, width: usize) -> Need {
         if self.results() == 0 || self.channels == 0 || self.input.contains(&0) {
             Need::default()
         } else if phases::apply(self) {
-            phases::need::<T>(self)
+            phases::need::<T>(self, width)
         } else {
-            self.way(Target::plain(&self.output())).need::<T>(self)
+            self.way(Target::plain(&self.output())).need::<T>(self, width)
         }
     }
 }

@@ -97,19 +97,19 @@ pub(super) struct Panels<T> {
 
 impl<T: Float + Element> Panels<T> {
     /// Panels of a group.
-    pub fn count_of(conv: &Conv) -> usize {
-        conv.group_outputs().div_ceil(T::width())
+    pub fn count_of(conv: &Conv, width: usize) -> usize {
+        conv.group_outputs().div_ceil(width)
     }
 
     /// Elements of all panels.
-    pub fn elements_of(conv: &Conv) -> usize {
-        conv.group_count() * Self::count_of(conv) * conv.group_channels() * conv.taps() * T::width()
+    pub fn elements_of(conv: &Conv, width: usize) -> usize {
+        conv.group_count() * Self::count_of(conv, width) * conv.group_channels() * conv.taps() * width
     }
 
     /// Packs the kernel to `elements`, which has room for it.
     pub fn new(job: &Job<'_, T>, elements: Shared<T>) -> Self {
         let (conv, width) = (job.conv, T::width());
-        let panels = Self::count_of(conv);
+        let panels = Self::count_of(conv, width);
         let inner = conv.group_channels() * conv.taps();
         let piece = (GRAIN / width).max(1);
         let pieces = inner.div_ceil(piece);

@@ -108,9 +108,9 @@ fn each(conv: &Conv, mut f: impl FnMut(&Conv, isize, Target)) -> bool {
 }
 
 /// What the neediest phase needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
+pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
     let mut need = Need::default();
-    each(conv, |sub, _, target| need = need.either(sub.way(target).need::<T>(sub)));
+    each(conv, |sub, _, target| need = need.either(sub.way(target).need::<T>(sub, width)));
     need
 }
 

@@ -155,17 +155,17 @@ impl Fast {
     }
 
     /// Bytes that it allocates while it runs, at most.
-    pub(super) fn allocates(&self, inputs: &[&Type]) -> usize {
+    pub(super) fn allocates(&self, inputs: &[&Type]) -> (usize, usize) {
         match self {
-            Fast::Gather(_) => inputs[1].shape.size() * size_of::<usize>(),
+            Fast::Gather(_) => (inputs[1].shape.size() * size_of::<usize>(), 0),
             Fast::MaxPool { window, planes, double, .. } | Fast::SumPool { window, planes, double } => {
                 window.allocates(*planes, if *double { 8 } else { 4 })
             }
             Fast::Sort(_, lines) => lines.sorting_allocates(inputs[0].dtype),
-            Fast::Product(product) => product.allocates(),
+            Fast::Product(product) => (product.allocates(), 0),
             // The reference, which tells of a zero divisor.
-            Fast::Divide(_) => 6 * inputs[0].bytes(),
-            Fast::ScatterAdd(_) | Fast::Running { .. } | Fast::ArgReduce(..) | Fast::RandomBits(_) => 0,
+            Fast::Divide(_) => (6 * inputs[0].bytes(), 0),
+            Fast::ScatterAdd(_) | Fast::Running { .. } | Fast::ArgReduce(..) | Fast::RandomBits(_) => (0, 0),
         }
     }
 

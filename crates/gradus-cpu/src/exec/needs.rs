@@ -1,19 +1,17 @@
 //! What the kernels need beside the values they read and write, for the planner: the room that convolutions work in, what
 //! products pack, what primitives allocate.
 //!
-//! Everything is a function of the sizes, of the instruction set and of the number of threads that the pool of the
-//! process has: one that was started larger keeps more scratch than is told here. The tiles that each thread keeps for
-//! regions, 24 KiB of them, are as little counted as its stack.
+//! What lies in the arena and what is allocated while a kernel runs are functions of the sizes alone: the same for any
+//! number of threads and any instruction set. Beside that each thread keeps scratch memory.
 
 use gradus_core::{DType, Type};
-use gradus_plan::Needs;
 use gradus_plan::kernel::{Along, Product, SlabPart, Work};
+use gradus_plan::{ALIGN, Needs};
 
 use super::fast::Fast;
 use super::product::matmul;
-use super::region::long_tiles;
+use super::region::tiles;
 use super::{convolution, slabs};
-use crate::Pool;
 use crate::matmul::serial_room;
 
 /// What a kernel needs; see [`gradus_plan::Options::needs`].
@@ -38,7 +36,7 @@ pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
             let need = convolution::need(c);
             let mut needs = packing(need.packed);
             needs.workspace = need.room;
-            needs.kept[PATCHES] = Pool::expected() * need.patches;
+            needs.scratch[PATCHES] = need.patches;
             needs
         }
         Work::Product(p) => packing(packed(p)),
@@ -46,33 +44,39 @@ pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
             // Products that have to look at zero factors are computed by other means.
             let one = slabs.parts.iter().map(|part| packed_part(part, slabs.rows, slabs.block)).max();
             let mut needs = packing(one.unwrap_or(0));
-            needs.workspace = slabs::Room::of(slabs).bytes();
-            needs.kept[TILES] = slabs.regions().map(|r| Pool::expected() * long_tiles(r)).max().unwrap_or(0);
+            let room = slabs::Room::of(slabs);
+            needs.workspace = room.sums();
+            needs.scratch[SLABS] = slabs.scratch.next_multiple_of(ALIGN) + room.of_thread();
+            needs.scratch[TILES] = slabs.regions().map(tiles).max().unwrap_or(0);
             needs
         }
         Work::Primitive(op) => {
             let inputs: Vec<&Type> = reads.iter().collect();
             let outputs: Vec<&Type> = writes.iter().collect();
-            let outside = match Fast::new(op, &inputs, &outputs, false) {
+            let (outside, own) = match Fast::new(op, &inputs, &outputs, false) {
                 Some(fast) => fast.allocates(&inputs),
                 // Copies of the operands, and results that are copied again.
-                None => 2 * touched(),
+                None => (2 * touched(), 0),
             };
-            Needs { outside, ..Needs::default() }
+            let mut needs = Needs { outside, ..Needs::default() };
+            needs.scratch[PRIMITIVE] = own;
+            needs
         }
         Work::Region(region) => {
             let mut needs = Needs::default();
-            needs.kept[TILES] = Pool::expected() * long_tiles(region);
+            needs.scratch[TILES] = tiles(region);
             needs
         }
         Work::Assemble(_) | Work::Unpool(_) | Work::Control(..) => Needs::default(),
     }
 }
 
-/// Which of [`Needs::kept`] is which.
+/// Which of [`Needs::scratch`] is which.
 const REPACKED: usize = 0;
 const PATCHES: usize = 1;
 const TILES: usize = 2;
+const SLABS: usize = 3;
+const PRIMITIVE: usize = 4;
 
 /// What a thread keeps for the operands of a product that it packs.
 fn packed(p: &Product) -> usize {
@@ -106,7 +110,6 @@ fn packed_part(part: &SlabPart, rows: usize, block: usize) -> usize {
 
 fn packing(packed: usize) -> Needs {
     let mut needs = Needs::default();
-    // A thread keeps the most that any product wants, also if it was the only one there.
-    needs.kept[REPACKED] = Pool::expected() * packed;
+    needs.scratch[REPACKED] = packed;
     needs
 }

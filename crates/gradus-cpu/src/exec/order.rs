@@ -26,10 +26,10 @@ impl Lines {
     }
 
     /// Bytes that sorting them allocates: packed elements of a line for each thread, or of one long line twice.
-    pub(super) fn sorting_allocates(&self, dtype: DType) -> usize {
+    pub(super) fn sorting_allocates(&self, dtype: DType) -> (usize, usize) {
         let packed = if dtype.size() == 8 { size_of::<u128>() } else { size_of::<u64>() };
-        let lines = if self.extent <= PIECE { Pool::expected().min(self.outer * self.inner) } else { 2 };
-        lines * self.extent * packed
+        let line = self.extent * packed;
+        if self.extent <= PIECE { (0, line) } else { (2 * line, 0) }
     }
 }
 

@@ -145,7 +145,7 @@ impl Ready {
                     let packed = kernel.writes.get(1).is_some_and(|&v| plan.packed(v));
                     let fast = Fast::new(op, &inputs, &outputs, packed);
                     let copies = || inputs.iter().chain(&outputs).map(|ty| ty.bytes()).sum();
-                    let allocates = fast.as_ref().map_or_else(copies, |fast| fast.allocates(&inputs));
+                    let allocates = fast.as_ref().map_or_else(copies, |fast| fast.allocates(&inputs).0);
                     (fast, allocates)
                 };
                 Ready::Primitive(op.clone(), fast, allocates, operands, kernel.site.clone())

@@ -119,16 +119,16 @@ impl Compiled {
 /// Bytes of tiles that a region may keep busy.
 const CACHE: usize = 24 * 1024;
 
-/// Bytes of tiles that a thread keeps for a region beyond those of every region, at most: where rows are long. All values
-/// would have a tile.
-pub(super) fn long_tiles(region: &Region) -> usize {
+/// Bytes of tiles that a thread keeps for a region, at most: where rows are long, all values would have a tile.
+pub(super) fn tiles(region: &Region) -> usize {
     let slots = region.first_step() + region.steps.len();
     let width = (0..slots).map(|s| region.slot(s as u16).0.size()).max().unwrap_or(4);
     let row = match region.domain {
         Domain::Rows { cols, .. } => cols,
         _ => 0,
     };
-    (slots * row * width).saturating_sub(CACHE)
+    let blocks = slots * (BLOCK * width).next_multiple_of(64);
+    (slots * row.max(LEAF) * width).max(CACHE) + blocks
 }
 
 impl Compiled {

@@ -68,6 +68,7 @@ impl Block {
             self.clear();
             self.lines = memory::filled(op, lines, Line::ZERO)?;
             memory::add(self.held, self.bytes());
+            pages::prefer_large(self.lines.as_mut_ptr().cast(), lines * ALIGN);
         }
         Ok(self.lines.as_mut_ptr().cast())
     }

@@ -25,9 +25,11 @@ pub(crate) enum Slot {
     Patches,
     /// The operands of a product whose zeros absorb what is not finite.
     Absorbing,
+    /// A block of the local values of a group, and what its products pack.
+    Slabs,
 }
 
-const SLOTS: usize = 6;
+const SLOTS: usize = 7;
 
 /// Up to so many bytes a scratch is its thread's own.
 pub(crate) const OWN: usize = 64 << 10;

@@ -107,12 +107,6 @@ impl Pool {
         Err(RunningError { asked: threads, running: pool.threads() })
     }
 
-    /// How many threads the [`global`](Pool::global) pool has, or will have.
-    pub(crate) fn expected() -> usize {
-        let asked = || threads_from_env().ok().flatten();
-        GLOBAL.get().map_or_else(|| asked().unwrap_or_else(threads::processors), Pool::threads)
-    }
-
     /// How many threads take part, the caller included.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1

@@ -52,16 +52,16 @@ pub struct Bands {
 }
 
 impl Window {
-    /// Bytes that pooling allocates while it runs, at most: the plan, and each thread's elements of a band.
-    pub(crate) fn allocates(&self, planes: usize, width: usize) -> usize {
-        let Some(bands) = Bands::new(self, planes, true) else { return 0 };
+    /// Bytes that pooling allocates while it runs, at most: the plan, and beside it on each thread the elements of a band.
+    pub(crate) fn allocates(&self, planes: usize, width: usize) -> (usize, usize) {
+        let Some(bands) = Bands::new(self, planes, true) else { return (0, 0) };
         let (dealt, results) = bands.scratch();
         let plan = size_of_val(&*bands.lines)
             + size_of_val(&*bands.columns)
             + size_of_val(&*bands.taps)
             + size_of_val(&*bands.begins);
         // Tables that grow lie twice while they do.
-        4 * plan + crate::Pool::expected() * (width * (dealt + results) + size_of::<i32>() * results)
+        (4 * plan, width * (dealt + results) + size_of::<i32>() * results)
     }
 }
 

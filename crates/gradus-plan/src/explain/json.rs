@@ -75,6 +75,7 @@ impl Explanation<'_> {
             ("arena_bytes", plan.arena_bytes().to_string()),
             ("arena_lower_bound", plan.arena_lower_bound().to_string()),
             ("outside_bound", plan.outside_bound().to_string()),
+            ("scratch_bytes_per_thread", plan.scratch_bytes().to_string()),
             ("saved_bytes", plan.saved_bytes().to_string()),
             ("estimated_seconds", seconds(plan.estimated_seconds())),
             ("measured_seconds", maybe(self.measured.as_ref().map(|m| seconds(m.iter().sum())))),

@@ -122,12 +122,14 @@ impl Explanation<'_> {
         let curve = plan.memory_curve();
         writeln!(
             out,
-            "\nmemory: peak {} = arguments and results {} + arena {} (no arena could be below {}) + {} outside",
+            "\nmemory: peak {} = arguments and results {} + arena {} (no arena could be below {}) + {} allocated by \
+             single kernels; scratch beside it: {} a thread",
             mib(self.peak()),
             mib(self.standing()),
             mib(plan.arena_bytes()),
             mib(plan.arena_lower_bound()),
-            mib(plan.outside_bound())
+            mib(plan.outside_bound()),
+            mib(plan.scratch_bytes())
         )?;
         let (k, top) = self.top();
         if top > 0 {

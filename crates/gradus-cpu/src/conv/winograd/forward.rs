@@ -101,8 +101,8 @@ struct Work<'a, T> {
 }
 
 /// What it needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
-    let (width, cut) = (T::width(), Cut::new(conv, T::width()));
+pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
+    let cut = Cut::new(conv, width);
     let (kernels, inputs, task) = if cut.whole {
         let task = cut.size + cut.dealing().max(cut.products(width));
         (PLACES * conv.outputs * conv.channels, 0, task)

@@ -82,10 +82,10 @@ fn form<T>(conv: &Conv) -> Option<Form> {
 }
 
 /// What it needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
+pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
     match form::<T>(conv) {
-        Some(Form::Forward) => forward::need::<T>(conv),
-        Some(Form::Weights) => weights::need::<T>(conv),
+        Some(Form::Forward) => forward::need::<T>(conv, width),
+        Some(Form::Weights) => weights::need::<T>(conv, width),
         None => Need::default(),
     }
 }

@@ -85,13 +85,13 @@ impl Cut {
 }
 
 /// What it needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv) -> Need {
-    let cut = Cut::new(conv, T::width());
+pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
+    let cut = Cut::new(conv, width);
     let tables = bytes_of::<u32>(cut.most) + bytes_of::<u32>(cut.block);
     let sums = if cut.mapped { 0 } else { cut.sums };
     let matrices = [cut.inputs, cut.cotangents, sums].map(|m| bytes_of::<T>(PLACES * m));
     let room = tables + matrices.iter().sum::<usize>();
-    Need { room, patches: bytes_of::<T>(cut.task(T::width())), ..Need::default() }
+    Need { room, patches: bytes_of::<T>(cut.task(width)), ..Need::default() }
 }
 
 /// Convolves; the convolution has the channels as batch and the examples as channels. False when a result is not finite.

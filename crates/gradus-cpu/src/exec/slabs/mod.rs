@@ -16,13 +16,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gradus_core::memory::filled;
 use gradus_core::{DType, Var};
-use gradus_plan::Plan;
 use gradus_plan::kernel::{Domain, Region, Slabs, Work};
+use gradus_plan::{ALIGN, Plan};
 use smallvec::SmallVec;
 
 use super::places::Memory;
 use super::{region, tile};
 use crate::Pool;
+use crate::memory::scratch::{self, Slot};
 use crate::memory::{Line, fail};
 use crate::reduce::Shared;
 use product::{Multiply, Rows};
@@ -39,7 +40,6 @@ pub(super) struct Ready {
     parts: Vec<Part>,
     locals: Vec<Local>,
     unseen: Option<Unseen>,
-    workers: usize,
     scratch: usize,
     room: Room,
     workspace: usize,
@@ -179,7 +179,6 @@ impl Ready {
                 .as_ref()
                 .filter(|_| fast)
                 .map(|u| Unseen { columns: u.columns, offset: u.offset }),
-            workers: slabs.workers,
             scratch: slabs.scratch,
             room,
             workspace: plan.kernels()[k].workspace_at,
@@ -203,31 +202,32 @@ impl Ready {
     /// # Safety
     /// As for [`run`](Self::run).
     unsafe fn all(&self, way: Way, memory: &Memory<'_>, pool: &Pool) -> bool {
-        let scratch = self.workers * self.scratch;
-        // A plan made for no machine in particular has found no room.
-        let missing = if self.found >= scratch + self.room.bytes() { 0 } else { self.room.bytes() };
+        // A plan made for no machine in particular has no place for sums.
+        let missing = if self.found >= self.room.sums() { 0 } else { self.room.sums() };
         let missing = missing.div_ceil(size_of::<Line>());
         let mut own = filled("dot", missing, Line::ZERO).unwrap_or_else(|kind| fail(kind));
-        let room = Shared(match missing {
-            0 => memory.workspace(self.workspace + scratch),
+        let sums = Shared(match missing {
+            0 => memory.workspace(self.workspace),
             _ => own.as_mut_ptr().cast(),
         });
+        let locals = self.scratch.next_multiple_of(ALIGN);
         let doubt = AtomicBool::new(false);
         let deal = |tasks: usize, task: &(dyn Fn(usize, &mut Worker<'_>) -> bool + Sync)| {
             let next = AtomicUsize::new(0);
-            pool.run(self.workers, &|worker| {
-                let scratch = memory.workspace(self.workspace + worker * self.scratch);
-                let own = self.room.of_worker(room.at(0), worker);
-                let mut worker = Worker { scratch, room: own, at: &self.room, slab: usize::MAX };
-                loop {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    if i >= tasks || doubt.load(Ordering::Relaxed) {
-                        return;
+            pool.run(pool.threads().min(tasks), &|_| {
+                scratch::with(Slot::Slabs, locals + self.room.of_thread(), |scratch: *mut u8| {
+                    let room = scratch.wrapping_add(locals);
+                    let mut worker = Worker { scratch, room, at: &self.room, slab: usize::MAX };
+                    loop {
+                        let i = next.fetch_add(1, Ordering::Relaxed);
+                        if i >= tasks || doubt.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        if task(i, &mut worker) && way == Way::Narrow {
+                            doubt.store(true, Ordering::Relaxed);
+                        }
                     }
-                    if task(i, &mut worker) && way == Way::Narrow {
-                        doubt.store(true, Ordering::Relaxed);
-                    }
-                }
+                });
             });
         };
         let blocks = self.rows.div_ceil(self.block);
@@ -242,12 +242,12 @@ impl Ready {
         }
         deal(self.count * self.shares, &|i, worker| {
             let (slab, share) = (i / self.shares, i % self.shares);
-            let sums = self.room.of_share(room.at(0), slab, share, self.shares);
+            let sums = self.room.of_share(sums.at(0), slab, share, self.shares);
             // SAFETY: as above.
             unsafe { self.share(slab, (share, self.shares), sums, way, memory, worker) }
         });
         // SAFETY: as above.
-        deal(self.count, &|slab, worker| unsafe { self.settle(slab, room.at(0), way, memory, worker) });
+        deal(self.count, &|slab, worker| unsafe { self.settle(slab, sums.at(0), way, memory, worker) });
         doubt.into_inner()
     }
 
@@ -289,7 +289,7 @@ impl Ready {
     unsafe fn settle(
         &self,
         slab: usize,
-        room: *mut u8,
+        all_sums: *mut u8,
         way: Way,
         memory: &Memory<'_>,
         worker: &mut Worker<'_>,
@@ -303,8 +303,8 @@ impl Ready {
         // SAFETY: the caller's promise.
         unsafe {
             for share in 1..self.shares {
-                let sums = self.room.of_share(room, slab, share, self.shares);
-                products().for_each(|p| p.add_up(memory, slab, sums.unwrap_or(room)));
+                let sums = self.room.of_share(all_sums, slab, share, self.shares);
+                products().for_each(|p| p.add_up(memory, slab, sums.unwrap_or(all_sums)));
             }
             let odd = products().any(|p| p.doubtful(memory, slab, way == Way::Narrow));
             if odd && way == Way::Whole {

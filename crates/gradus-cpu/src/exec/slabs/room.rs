@@ -1,4 +1,4 @@
-//! Where a worker keeps what the products of a group pack: beside the planner's scratch for local values.
+//! Where a thread keeps what the products of a group pack, beside the block of local values; and where shares have sums.
 
 use gradus_plan::ALIGN;
 use gradus_plan::kernel::{Along, Product, Slabs, Work};
@@ -9,7 +9,7 @@ pub(super) const TURNED: usize = 64;
 /// Panels are filled up to at most so many columns.
 const PANEL: usize = 32;
 
-/// Offsets in bytes, of one worker.
+/// Offsets in bytes, in the scratch memory of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Room {
     /// For each part, the packed right operand of its slab.
@@ -26,8 +26,7 @@ pub(crate) struct Room {
     pub(super) sums: Vec<usize>,
     /// All of those.
     share: usize,
-    /// How many workers have room, and how many shares have sums of their own.
-    workers: usize,
+    /// How many shares have sums of their own.
     shares: usize,
 }
 
@@ -73,7 +72,7 @@ impl Turn {
 
 impl Room {
     pub(crate) fn of(slabs: &Slabs) -> Room {
-        let mut room = Room { workers: slabs.workers, ..Room::default() };
+        let mut room = Room::default();
         let (mut block, mut turned, mut table) = (0, 0, 0);
         let mut at = 0;
         for part in &slabs.parts {
@@ -100,20 +99,19 @@ impl Room {
             at - bytes.next_multiple_of(ALIGN)
         };
         (room.block, room.turned, room.tables) = (take(block), take(turned), take(table * size_of::<u32>()));
-        // Pages of their own: workers do not share lines.
-        room.bytes = at.next_multiple_of(64 * ALIGN);
+        room.bytes = at;
         room.shares = slabs.count * (slabs.shares - 1);
         room
     }
 
-    /// Bytes for all workers, and for the sums of all shares behind them.
-    pub(crate) fn bytes(&self) -> usize {
-        self.workers * self.bytes + self.shares * self.share
+    /// Bytes that a thread works in, beside the block of local values.
+    pub(crate) fn of_thread(&self) -> usize {
+        self.bytes
     }
 
-    /// The room of a worker.
-    pub(super) fn of_worker(&self, start: *mut u8, worker: usize) -> *mut u8 {
-        start.wrapping_add(worker * self.bytes)
+    /// Bytes of the sums of all shares.
+    pub(crate) fn sums(&self) -> usize {
+        self.shares * self.share
     }
 
     /// The sums of a share of the blocks of a slab; the first share adds up in the result itself.
@@ -125,7 +123,7 @@ impl Room {
         shares: usize,
     ) -> Option<*mut u8> {
         let index = slab * (shares - 1) + share.checked_sub(1)?;
-        Some(start.wrapping_add(self.workers * self.bytes + index * self.share))
+        Some(start.wrapping_add(index * self.share))
     }
 
     /// Bytes of the sums of a share.

@@ -8,7 +8,7 @@ use crate::arena::{self, Block, Kind};
 use crate::fuse::order::dedup;
 use crate::kernel::{Along, Kernel, Local, SlabPart, Slabs, Work};
 use crate::plan::kernel_seconds;
-use crate::{ALIGN, Needs, Options};
+use crate::{ALIGN, Options};
 
 /// Where columns are left out, slabs are cut into so many blocks, if their rows suffice.
 const CUTS: usize = 8;
@@ -68,11 +68,9 @@ impl Finder<'_> {
             parts.iter().zip(&along).map(|(p, &along)| SlabPart { work: p.work.clone(), along }).collect();
         let blocks = rows.div_ceil(block);
         let shares = if adds { (SHARES / count).clamp(1, (blocks / 2).max(1)) } else { 1 };
-        let tasks = count * if adds { shares } else { blocks };
         // What is left out costs nothing.
         let used = unseen.as_ref().map_or(1.0, |u| u.used(rows, block));
         let (flops, multiplying) = (flops * used, multiplying * used);
-        let workers = options.workers.clamp(1, tasks);
         let last = &parts[parts.len() - 1];
         let work = Work::Slabs(Slabs {
             count,
@@ -83,19 +81,16 @@ impl Finder<'_> {
             in_place,
             seconds: multiplying + kernel_seconds(false, flops - multiplying / 6e-12, 0.0),
             scratch,
-            workers,
             shares,
             unseen,
         });
         let types = |vars: &[Var]| vars.iter().map(|&v| self.graph.ty(v).clone()).collect::<Vec<Type>>();
         let needs = (options.needs)(&work, &types(&reads), &types(&writes));
-        // Beside the scratch of local values, what the back end wants for all workers.
-        let workspace = workers * scratch + needs.workspace;
         Some(Kernel {
             reads,
             writes: writes.into_iter().collect(),
-            workspace,
-            needs: Needs { workspace, ..needs },
+            workspace: needs.workspace,
+            needs,
             workspace_at: 0,
             stage: group.stage,
             eqns: parts.iter().flat_map(|k| k.eqns.iter().copied()).collect(),
