@@ -43,6 +43,19 @@ fn programs_of_many_shapes_share_their_memory() {
     assert_eq!(f.programs(), 401, "planned again");
 }
 
+/// A new length rarely makes a new arena: most find one with room to spare.
+#[test]
+fn lengths_that_grow_share_few_arenas() {
+    let f = jit(grad(|x: &Tensor| x.matmul(&x.t()).softmax(1).matmul(x).tanh().square().cumsum(0).sum(())));
+    let mut sizes = Vec::new();
+    for length in 265..=280 {
+        f.call(&Tensor::ones([length, 64], DType::F32));
+        sizes.push(memory().idle_arenas);
+    }
+    sizes.dedup();
+    assert!(sizes[0] > 0 && sizes.len() <= 3, "{sizes:?}");
+}
+
 #[test]
 fn shapes_in_rotation_are_planned_once() {
     let f = jit(grad(loss));

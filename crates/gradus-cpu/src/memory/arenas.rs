@@ -36,28 +36,35 @@ pub(crate) fn with<R, E: From<ErrorKind>>(
     if bytes <= scratch::OWN {
         return scratch::with(Slot::Arena, bytes, f);
     }
-    let mut block = take(bytes);
+    let mut block = take(bytes)?;
     let done = f(block.get("program", bytes)?);
     give_back(block);
     done
 }
 
-/// The smallest idle block that serves, or none yet; blocks that the new one will serve for are freed.
-fn take(bytes: usize) -> Block {
+/// The smallest idle block that serves, or a new one, which takes the place of those that it will serve for. Where there
+/// are any, sizes vary: it then is larger by a quarter, so that programs for longer and longer texts do not make the system
+/// hand out the pages of an arena for each length.
+fn take(bytes: usize) -> Result<Block, ErrorKind> {
     let mut idle = idle();
     let serves = |block: &Block| (bytes..=bytes.saturating_mul(LARGER)).contains(&block.bytes());
     let best = (0..idle.len()).filter(|&i| serves(&idle[i])).min_by_key(|&i| idle[i].bytes());
     if let Some(i) = best {
         let mut block = idle.remove(i);
         block.turn(Held::Arenas);
-        return block;
+        return Ok(block);
     }
     let gone: Vec<Block> = idle.extract_if(.., |b| (bytes / LARGER..bytes).contains(&b.bytes())).collect();
     drop(idle);
+    let spare = if gone.is_empty() { 0 } else { bytes / 4 };
     drop(gone);
     // What waits for results would be there beside the new block.
     crate::exec::release_kept();
-    Block::new(Held::Arenas)
+    let mut block = Block::new(Held::Arenas);
+    if spare == 0 || block.get("program", bytes.saturating_add(spare)).is_err() {
+        block.get("program", bytes)?;
+    }
+    Ok(block)
 }
 
 /// Keeps a block for runs to come, within what may be kept: those used longest ago go first.
