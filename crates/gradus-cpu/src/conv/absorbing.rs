@@ -6,10 +6,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use gradus_core::memory::filled;
+
 use super::{Conv, Room, reference::strong_term};
 use crate::Pool;
 use crate::exec::{Versioned, best};
 use crate::matmul::{Element, has_nan};
+use crate::memory::fail;
 use crate::reduce::Shared;
 use crate::vmath::Float;
 
@@ -122,7 +125,8 @@ pub(crate) unsafe fn run<T: Float + Element>(
         }
         return 1;
     }
-    let mut copies = [vec![<T as Element>::ZERO; x.len], vec![<T as Element>::ZERO; kernel.len]];
+    let zeros = |n: usize| filled("conv", n, <T as Element>::ZERO).unwrap_or_else(|kind| fail(kind));
+    let mut copies = [x.len, kernel.len].map(zeros);
     let mut runs = usize::from(first);
     let terms = conv.group_channels() * conv.taps();
     let mut convolve = |keep: [Keep; 2], to: *mut T| {
@@ -135,7 +139,7 @@ pub(crate) unsafe fn run<T: Float + Element>(
     };
     // Over terms of which one operand or the other is not finite.
     let mut count = |odd: Keep, other: Keep, there: [bool; 2]| {
-        let mut sums = there.map(|there| vec![<T as Element>::ZERO; if there { out.len } else { 0 }]);
+        let mut sums = there.map(|there| zeros(if there { out.len } else { 0 }));
         for (i, keep) in [[odd, other], [other, odd]].into_iter().enumerate().filter(|&(i, _)| there[i]) {
             convolve(keep, sums[i].as_mut_ptr());
         }
