@@ -84,6 +84,7 @@ pub fn work(order: &Order) -> Result<ExitCode, Error> {
     say(json!({
         "saved_bytes": plan.saved_bytes(),
         "planned_peak_bytes": plan.planned_peak_donated_bytes(),
+        "scratch_bytes_per_thread": plan.scratch_bytes(),
         "planning_ms": planning * 1e3,
         "why": plan.decision().why,
         "layer": layer,
