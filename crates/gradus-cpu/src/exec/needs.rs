@@ -13,6 +13,7 @@ use super::product::matmul;
 use super::region::tiles;
 use super::{convolution, slabs};
 use crate::matmul::serial_room;
+use crate::memory::scratch::OWN;
 
 /// What a kernel needs; see [`gradus_plan::Options::needs`].
 ///
@@ -30,6 +31,13 @@ use crate::matmul::serial_room;
 /// # Ok::<(), gradus_core::Error>(())
 /// ```
 pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
+    let mut needs = bare(work, reads, writes);
+    // Small and large scratch memory of one purpose are kept apart.
+    needs.scratch.iter_mut().filter(|bytes| **bytes > OWN).for_each(|bytes| *bytes += OWN);
+    needs
+}
+
+fn bare(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
     let touched = || reads.iter().chain(writes).map(Type::bytes).sum::<usize>();
     match work {
         Work::Convolution(c) => {
