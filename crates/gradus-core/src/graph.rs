@@ -133,7 +133,7 @@ impl Drop for Graph {
 impl Graph {
     /// An estimate of the bytes that its equations and types take, without those of sub-graphs.
     pub fn own_bytes(&self) -> usize {
-        size_of::<Graph>() + self.eqns().len() * size_of::<Eqn>() + self.types().len() * size_of::<Type>()
+        size_of::<Graph>() + size_of_val(self.eqns()) + size_of_val(self.types())
     }
     /// The type of every value, by [`Var::index`].
     pub fn types(&self) -> &[Type] {

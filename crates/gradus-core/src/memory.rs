@@ -321,7 +321,7 @@ pub fn probe(op: &'static str, bytes: usize) -> Result<(), ErrorKind> {
 /// # Errors
 /// [`ErrorKind::Memory`] if the process would hold more than its [`limit`], or if the system has no more to give.
 pub fn with_capacity<T>(op: &'static str, n: usize) -> Result<Vec<T>, ErrorKind> {
-    let bytes = n.checked_mul(size_of::<T>()).unwrap_or(usize::MAX);
+    let bytes = n.saturating_mul(size_of::<T>());
     allow(op, bytes)?;
     let mut v = Vec::new();
     if v.try_reserve_exact(n).is_err() && !(free_kept() && v.try_reserve_exact(n).is_ok()) {

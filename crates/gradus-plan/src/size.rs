@@ -18,7 +18,7 @@ impl Plan {
             bytes += plan.graph.types().len() * (size_of::<Option<Place>>() + 2 * size_of::<usize>());
             graphs.push(&plan.graph);
             for kernel in &plan.kernels {
-                bytes += kernel.eqns.len() * size_of::<usize>();
+                bytes += size_of_val(&*kernel.eqns);
                 match &kernel.work {
                     Work::Region(region) => {
                         let parts = region.steps.len() + region.loads.len() + region.stores.len();
