@@ -142,6 +142,17 @@ pub enum ErrorKind {
         /// The bytes left of the [limit](crate::memory::limit). They may be enough: then it was the system that refused.
         left: usize,
     },
+    /// A defect of the library itself, met inside of a `try_` form.
+    #[error(
+        "a defect of Gradus, not of the program, while {doing}: {message}; \
+         please report it, with the line below and the shapes there"
+    )]
+    Internal {
+        /// What was going on: recording, transforming, planning, running.
+        doing: &'static str,
+        /// What the panic said.
+        message: String,
+    },
     /// Something wrong with data from outside: a file, an array.
     #[error("{0}")]
     Data(String),

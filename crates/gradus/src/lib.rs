@@ -18,6 +18,7 @@
 extern crate self as gradus;
 
 mod device;
+mod guard;
 mod known;
 mod literal;
 mod memory;

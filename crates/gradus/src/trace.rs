@@ -5,7 +5,7 @@
 //! [positions](crate::positions). When the function has returned, the trace gives a closed graph and the list of its
 //! captures.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use gradus_core::{Array, Builder, Error, ErrorKind, Graph, Op, Result, Site, Type, Var};
 
 use crate::device::at_once;
+use crate::guard::guarded;
+pub(crate) use crate::guard::{catch, fail};
 use crate::known::Known;
 use crate::positions::Past;
 use crate::tensor::Repr;
@@ -145,6 +147,10 @@ impl Trace {
 
     /// Ends the recording: the closed program over the arguments and captures, and the captures.
     pub(crate) fn finish(&self, outputs: &[Tensor]) -> Result<(Graph, Vec<Tensor>)> {
+        guarded("recording", None, || self.finish_unguarded(outputs))
+    }
+
+    fn finish_unguarded(&self, outputs: &[Tensor]) -> Result<(Graph, Vec<Tensor>)> {
         let mut state = self.state();
         let vars = outputs.iter().map(|t| self.lift(&mut state, t, "return")).collect::<Result<Vec<_>>>()?;
         let builder = state.builder.take().ok_or_else(|| self.escaped("return"))?;
@@ -160,14 +166,19 @@ impl Trace {
         let Some(point) = &self.0.point else {
             return Err(ErrorKind::ReadInTrace { op, transform: self.0.transform }.into());
         };
-        let mut state = self.state();
-        let State { builder, captures, known, .. } = &mut *state;
-        let builder = builder.as_ref().ok_or_else(|| self.escaped(op))?;
-        if let Some(value) = known.value(var) {
-            return Ok(value);
-        }
-        let segment = known.segment(builder.graph(), var, point, captures)?;
-        drop(state);
+        let found = guarded("recording", None, || {
+            let mut state = self.state();
+            let State { builder, captures, known, .. } = &mut *state;
+            let builder = builder.as_ref().ok_or_else(|| self.escaped(op))?;
+            match known.value(var) {
+                Some(value) => Ok(Err(value)),
+                None => known.segment(builder.graph(), var, point, captures).map(Ok),
+            }
+        })?;
+        let segment = match found {
+            Ok(segment) => segment,
+            Err(value) => return Ok(value),
+        };
         let values = apply(segment.graph, "value", |g| Ok(g.clone()), segment.arguments)?;
         let mut state = self.state();
         let dead = state.known.learn(segment.equations, segment.results.into_iter().zip(values));
@@ -211,6 +222,10 @@ pub(crate) fn meeting(tensors: &[&Tensor], op: &'static str) -> Result<Vec<Tenso
 
 /// Applies a primitive: at once to concrete tensors, recorded otherwise.
 pub(crate) fn emit(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {
+    guarded("recording", Some(site), || emit_unguarded(op, inputs, site))
+}
+
+fn emit_unguarded(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {
     if let Some(trace) = newest(inputs.iter().copied()) {
         return trace.emit(op, inputs, site);
     }
@@ -232,20 +247,20 @@ pub(crate) fn apply(
     args: Vec<Tensor>,
 ) -> Result<Vec<Tensor>> {
     if let Some(trace) = newest(&args) {
-        return trace.inline(&make(&source)?, &args);
+        return guarded("transforming", None, || trace.inline(&make(&source)?, &args));
     }
     let device = args.first().map_or_else(Device::cpu, |t| t.device());
-    let ready = device.program(source, transform, make)?;
+    let ready = guarded("planning", None, || device.program(source, transform, make))?;
     run(&ready.program, &device, &args)
 }
 
 /// Runs a planned program on tensors, or records it if one of them is recorded.
 pub(crate) fn run(program: &crate::device::Program, device: &Device, args: &[Tensor]) -> Result<Vec<Tensor>> {
     if let Some(trace) = newest(args) {
-        return trace.inline(program.graph(), args);
+        return guarded("recording", None, || trace.inline(program.graph(), args));
     }
     let arrays: Vec<Array> = args.iter().filter_map(|t| t.array().cloned()).collect();
-    let outputs = program.run(&arrays)?;
+    let outputs = guarded("running", None, || program.run(&arrays))?;
     Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
 }
 
@@ -262,7 +277,8 @@ pub(crate) fn run_owned(
         Repr::Concrete(a, _) => Some(a),
         Repr::Traced(_) => None,
     };
-    let outputs = program.run_owned(args.into_iter().filter_map(into_array).collect())?;
+    let args = args.into_iter().filter_map(into_array).collect();
+    let outputs = guarded("running", None, || program.run_owned(args))?;
     Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
 }
 
@@ -290,8 +306,6 @@ impl Tensor {
 
 thread_local! {
     static SCOPES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    /// How many `try_call`s are on the stack: an error then unwinds silently, with its type.
-    static CATCHING: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Runs `f` with `name` added to the scope path that errors and explanations show (`layers.0`).
@@ -324,15 +338,6 @@ pub(crate) fn here() -> Site {
     site
 }
 
-/// Ends an operator expression that cannot go on: unwinds to the next `try_call`, or panics with the message.
-#[track_caller]
-pub(crate) fn fail(error: Error) -> ! {
-    if CATCHING.get() > 0 {
-        std::panic::resume_unwind(Box::new(error));
-    }
-    panic!("{error}")
-}
-
 /// The value, or [`fail`].
 pub(crate) trait OrFail<T> {
     #[track_caller]
@@ -356,27 +361,6 @@ impl<T> OrFail<T> for Result<T, ErrorKind> {
             Ok(value) => value,
             Err(kind) => fail(Error::new(kind, here())),
         }
-    }
-}
-
-/// Runs `f`, giving the typed error of an operation that failed in it. Other panics go on.
-pub(crate) fn catch<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            CATCHING.set(CATCHING.get() - 1);
-        }
-    }
-    CATCHING.set(CATCHING.get() + 1);
-    let leave = Leave;
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
-    drop(leave);
-    match result {
-        Ok(result) => result,
-        Err(payload) => match payload.downcast::<Error>() {
-            Ok(error) => Err(*error),
-            Err(other) => std::panic::resume_unwind(other),
-        },
     }
 }
 

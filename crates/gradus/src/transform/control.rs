@@ -6,6 +6,7 @@ use gradus_core::ops::{Cond, Scan, While};
 use gradus_core::{Builder, Error, ErrorKind, Graph, Result, Site, Type, Var};
 
 use super::{Checkpoints, Recorded, record_body};
+use crate::guard::guarded;
 use crate::trace::{OrFail, emit, here};
 use crate::{Tensor, Tree};
 
@@ -22,12 +23,14 @@ fn captures_first(
     own: usize,
     arguments: &[Type],
 ) -> Result<Graph> {
-    let mut b = Builder::new();
-    let captures: Vec<Var> = all.iter().map(|t| b.input(t.ty())).collect();
-    let mut args: Vec<Var> = arguments.iter().map(|ty| b.input(ty.clone())).collect();
-    args.extend(&captures[first..first + own]);
-    let out = b.inline(graph, &args)?;
-    Ok(b.finish(out))
+    guarded("recording", None, || {
+        let mut b = Builder::new();
+        let captures: Vec<Var> = all.iter().map(|t| b.input(t.ty())).collect();
+        let mut args: Vec<Var> = arguments.iter().map(|ty| b.input(ty.clone())).collect();
+        args.extend(&captures[first..first + own]);
+        let out = b.inline(graph, &args)?;
+        Ok(b.finish(out))
+    })
 }
 
 fn wrong(op: &'static str, detail: String, site: &Site) -> Error {

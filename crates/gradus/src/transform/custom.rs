@@ -6,6 +6,7 @@ use gradus_core::ops::{Call, CallKind};
 use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type};
 
 use super::{CheckError, Recorded, check_grads, differentiable, record_body};
+use crate::guard::guarded;
 use crate::trace::{OrFail, emit, here};
 use crate::{Tensor, Tree};
 
@@ -105,7 +106,7 @@ fn custom<A: Tree, B: Tree>(
         );
         return Err(Error::new(ErrorKind::Argument { op: "custom_jvp", detail }, site.clone()));
     }
-    check_linear(&tangent, types.len(), site)?;
+    guarded("transforming", Some(site), || check_linear(&tangent, types.len(), site))?;
 
     // Both programs take the same operands: x, the captures of f, the captures of the rule.
     let operands: Vec<Tensor> =

@@ -3,6 +3,7 @@
 use gradus_core::{Site, transforms};
 
 use super::{Recorded, differentiable, record_at, same_structure, wrt_arguments};
+use crate::guard::guarded;
 use crate::trace::{OrFail, apply, here};
 use crate::{Result, Tensor, Tree};
 
@@ -60,7 +61,8 @@ fn linearize_at<A: Tree + 'static, B: Tree + 'static>(
     differentiable("linearize", x, &site)?;
     let Recorded { graph, captures, result } = record_at("linearize", x, f)?;
     let leaves = x.tensors();
-    let lin = transforms::linearize(&graph, &wrt_arguments(leaves.len(), &graph))?;
+    let wrt = wrt_arguments(leaves.len(), &graph);
+    let lin = guarded("transforming", Some(&site), || transforms::linearize(&graph, &wrt))?;
     let args: Vec<Tensor> = leaves.into_iter().chain(captures).collect();
     let mut values = apply(lin.forward.clone(), "", |g| Ok(g.clone()), args)?;
     let residuals = values.split_off(lin.outputs);

@@ -11,8 +11,9 @@ use gradus_plan::{Options, Plan, Strategy};
 
 use super::{IntoBudget, Recorded, record};
 use crate::device::Program;
+use crate::guard::{catch, guarded};
 use crate::programs::{Kept, Ready};
-use crate::trace::{OrFail, catch, run, run_owned};
+use crate::trace::{OrFail, run, run_owned};
 use crate::{Device, Result, Tensor, Tree};
 
 /// Compiles a function: it is recorded and planned at the first call for each structure, shapes and dtypes of its
@@ -145,7 +146,8 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     }
 
     /// The plan for an argument like `x`, giving a budget that cannot be met, and errors of shapes and dtypes, as a typed
-    /// error.
+    /// error. A defect of the library is one as well: [`ErrorKind::Internal`](crate::ErrorKind::Internal).
+    #[track_caller]
     pub fn try_plan(&self, x: &A) -> Result<Plan> {
         catch(|| Ok(self.compiled(x)?.program().plan().clone()))
     }
@@ -176,7 +178,9 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         self.run_owned(x).or_fail()
     }
 
-    /// Runs the function, giving shape errors, dtype errors and data errors of its operations as a typed error.
+    /// Runs the function, giving shape errors, dtype errors and data errors of its operations as a typed error. A defect of
+    /// the library is one as well: [`ErrorKind::Internal`](crate::ErrorKind::Internal). What the function itself panics
+    /// with passes through.
     ///
     /// ```
     /// use gradus::{ErrorKind, Tensor, jit};
@@ -184,6 +188,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// let error = f.try_call(&Tensor::from([[1.0, 2.0]])).unwrap_err();
     /// assert!(matches!(error.kind(), ErrorKind::Shape { op: "matmul", .. }));
     /// ```
+    #[track_caller]
     pub fn try_call(&self, x: &A) -> Result<B> {
         catch(|| self.run(x))
     }
@@ -255,7 +260,9 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         }
         let Recorded { graph, captures, result } = record("jit", &key.types, None, x, &self.f)?;
         let kept = captures.iter().all(|t| !t.is_traced());
-        let program = Program::new(gradus_core::transforms::prune(&graph), &self.options)?;
+        let program = guarded("planning", None, || {
+            Program::new(gradus_core::transforms::prune(&graph), &self.options)
+        })?;
         let (ready, result) = (Ready::new(program, captures, None), Arc::new(result));
         // A program that captures tensors of an outer transform belongs to this run of that transform alone.
         if kept {

@@ -3,6 +3,7 @@
 use gradus_core::{Site, transforms};
 
 use super::{Recorded, differentiable, record_at, same_structure, wrt_arguments};
+use crate::guard::guarded;
 use crate::trace::{OrFail, apply, here};
 use crate::{Result, Tensor, Tree};
 
@@ -105,7 +106,7 @@ fn vjp_at<A: Tree + 'static, B: Tree + 'static>(
     let Recorded { graph, captures, result } = record_at("vjp", x, f)?;
     let leaves = x.tensors();
     let wrt = wrt_arguments(leaves.len(), &graph);
-    let lin = transforms::linearize(&graph, &wrt)?;
+    let lin = guarded("transforming", Some(&site), || transforms::linearize(&graph, &wrt))?;
     let args: Vec<Tensor> = leaves.into_iter().chain(captures).collect();
     let forward = lin.forward.clone();
     let mut values = apply(forward, "", |g| Ok(g.clone()), args)?;
