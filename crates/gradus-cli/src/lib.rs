@@ -11,6 +11,7 @@ mod explain;
 mod memory;
 mod modes;
 mod output;
+mod stop;
 mod train;
 
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use chart::{Chart, Series};
-pub use output::{Error, Output};
+pub use output::{Error, Output, say};
 
 /// Automatic differentiation for Rust: train a network on real data, check every derivative rule, see what a training step
 /// keeps and costs, time what runs.
@@ -74,8 +75,11 @@ enum Data {
 /// Runs a command; what it prints goes to the standard streams.
 ///
 /// # Errors
-/// If a file cannot be written, or an argument makes no sense.
+/// If a file cannot be written, or an argument or a variable of the environment makes no sense.
 pub fn run(command: Command) -> Result<ExitCode, Error> {
+    let environment = |error: &dyn std::fmt::Display| Error::Environment(error.to_string());
+    gradus_cpu::pool::threads_from_env().map_err(|e| environment(&e))?;
+    gradus_cpu::vmath::Level::from_env().map_err(|e| environment(&e))?;
     match command.task {
         Task::Train(Data::Digits(arguments)) => train::digits(&arguments),
         Task::Check(arguments) => check::table(&arguments),

@@ -24,6 +24,9 @@ pub enum Error {
     /// A function of tensors failed.
     #[error(transparent)]
     Tensor(#[from] gradus::Error),
+    /// A variable of the environment holds what it cannot.
+    #[error("{0}")]
+    Environment(String),
     /// Arguments that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -78,4 +81,9 @@ pub(crate) fn print(line: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)
+}
+
+/// One line on the standard error, if anybody still reads it.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }

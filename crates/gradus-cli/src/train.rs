@@ -12,13 +12,15 @@ use gradus_nn::data::{self, Split};
 use gradus_nn::layers::{Activation, Mlp};
 use gradus_nn::models::Cnn;
 use gradus_nn::{
-    Adam, Epoch, Event, Model, Schedule, Training, count_parameters, fit, save, write_atomically,
+    Adam, Epoch, Event, Model, Schedule, Training, check_writable, count_parameters, fit, save,
+    write_atomically,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::memory::words as bytes;
-use crate::{Chart, Error, Output, Series};
+use crate::stop::{self, Stop};
+use crate::{Chart, Error, Output, Series, say};
 
 /// Options of `gradus train digits`.
 #[derive(Args, Debug)]
@@ -82,118 +84,173 @@ enum Draw {
     Training = 2,
 }
 
+/// The exit code of a program that a closed pipe has ended.
+const CLOSED: u8 = 128 + 13;
+
 pub fn digits(arguments: &Arguments) -> Result<ExitCode, Error> {
-    let start = Instant::now();
     let output = Output::of(arguments.json, arguments.quiet);
-    std::fs::create_dir_all(&arguments.out)
-        .map_err(|source| Error::Folder { folder: arguments.out.display().to_string(), source })?;
-    let key = |draw: Draw| Key::new(arguments.seed).fold_in(draw as usize);
-    let split = data::digits()?.split(&key(Draw::Split), 0.2);
-    output.text(|| {
-        format!(
-            "digits: {} to train on, {} held out, seed {}",
-            split.train.len(),
-            split.held_out.len(),
-            arguments.seed
-        )
-    })?;
-    let kinds = arguments.model.map_or(vec![Kind::Mlp, Kind::Cnn], |kind| vec![kind]);
-    let mut last = f64::NAN;
-    let mut accuracies = serde_json::Map::new();
-    for kind in kinds {
-        let parameters = key(Draw::Parameters);
-        last = match kind {
-            Kind::Mlp => {
-                let model = Mlp::new(&parameters, &[64, 256, 128, 10], Activation::Relu).with_dropout(0.25);
-                train(arguments, output, kind, model, &split, key(Draw::Training))?
-            }
-            Kind::Cnn => {
-                train(arguments, output, kind, Cnn::digits(&parameters), &split, key(Draw::Training))?
-            }
-        };
-        accuracies.insert(kind.name().into(), json!(last));
+    let mut session = Session { arguments, output, stop: Stop::listen()?, last: None };
+    let done = session.run();
+    let Some(Written { steps, of, files }) = &session.last else { return done };
+    let [file, picture] = files;
+    let wrote = format!("wrote {} and {}", file.display(), picture.display());
+    match (done, session.stop.signal()) {
+        (Err(error), _) if error.is_closed_pipe() => {
+            say(&format!("the output was closed after step {steps} of {of}: {wrote}"));
+            Ok(ExitCode::from(CLOSED))
+        }
+        (Err(error), _) => {
+            say(&wrote);
+            Err(error)
+        }
+        (Ok(_), Some(signal)) => {
+            say(&format!("stopped by {} after step {steps} of {of}: {wrote}", stop::name(signal)));
+            Ok(ExitCode::from(128 + signal as u8))
+        }
+        (Ok(code), None) => Ok(code),
     }
-    let seconds = start.elapsed().as_secs_f64();
-    output.text(|| format!("done in {seconds:.1} s"))?;
-    output.json(|| {
-        json!({"event": "done", "test_accuracy": last, "seconds": seconds, "seed": arguments.seed,
-               "accuracies": accuracies})
-    })?;
-    Ok(ExitCode::SUCCESS)
 }
 
-/// Trains one model, writes its files, and gives its accuracy on the held-out examples.
-fn train<M: Model>(
-    arguments: &Arguments,
+/// A call of the command.
+struct Session<'a> {
+    arguments: &'a Arguments,
     output: Output,
-    kind: Kind,
-    model: M,
-    split: &Split,
-    key: Key,
-) -> Result<f64, Error> {
-    let (start, name) = (Instant::now(), kind.name());
-    let epochs = arguments.epochs.map_or(if kind == Kind::Mlp { 60 } else { 40 }, |n| n as usize);
-    let batch = arguments.batch as usize;
-    let steps = epochs * (split.train.len() / batch);
-    let training = Training {
-        epochs,
-        batch,
-        optimizer: Adam { decay: 0.05, ..Adam::default() },
-        schedule: Schedule::Cosine { peak: arguments.lr, warmup: steps / 20, steps, floor: 0.0 },
-        shifts: 0.75,
-        smoothing: 0.05,
-        key,
-    };
-    let parameters = count_parameters(&model);
-    output.text(|| {
-        format!("\n{name}: {parameters} parameters, {epochs} epochs of {batch} examples a step, Adam")
-    })?;
-    output.json(|| {
-        json!({"event": "start", "model": name, "parameters": parameters, "epochs": epochs, "batch": batch,
-               "lr": arguments.lr, "seed": arguments.seed})
-    })?;
-    let bar = progress(output, steps as u64);
-    let mut printed = Ok(());
-    let outcome = fit(model, split, &training, |event| {
-        match event {
-            Event::Step { step, loss, .. } => {
-                bar.set_position(*step as u64);
-                bar.set_message(format!("loss {loss:.3}"));
-            }
-            Event::Epoch(epoch) => printed = bar.suspend(|| show(output, name, epoch, epochs)),
-        }
-        if printed.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    bar.finish_and_clear();
-    printed?;
+    stop: Stop,
+    last: Option<Written>,
+}
 
-    let accuracy = outcome.history.last().map_or(f64::NAN, |e| e.test_accuracy);
-    let seconds = start.elapsed().as_secs_f64();
-    let (file, picture) = write(&arguments.out, name, &outcome.model, &outcome.history)?;
-    output.text(|| {
-        format!(
-            "{name}: reverse mode, one backward pass a step (forward mode would take {parameters}); {}a step needs {} in \
-             all; {}",
-            // The planner may see no point where the halves of the step meet; then it counts nothing.
-            if outcome.saved_bytes > 0 {
-                format!("the forward half keeps {} for it, ", bytes(outcome.saved_bytes))
-            } else {
-                String::new()
-            },
-            bytes(outcome.peak_bytes),
-            if outcome.programs == 1 { "one program was planned".into() } else { format!("{} programs were planned", outcome.programs) }
-        )
-    })?;
-    output.text(|| format!("{name}: wrote {} and {}", file.display(), picture.display()))?;
-    output.result(|| {
-        format!("{name}: {:.2} % of the held-out digits right, {seconds:.1} s", 100.0 * accuracy)
-    })?;
-    output.json(|| {
-        json!({"event": "model", "model": name, "test_accuracy": accuracy, "seconds": seconds,
-               "mode": "reverse", "saved_bytes": outcome.saved_bytes, "planned_peak_bytes": outcome.peak_bytes,
-               "programs": outcome.programs, "file": file, "picture": picture})
-    })?;
-    Ok(accuracy)
+/// What was written last: after so many steps of so many, the model and the picture.
+struct Written {
+    steps: usize,
+    of: usize,
+    files: [PathBuf; 2],
+}
+
+impl Session<'_> {
+    fn run(&mut self) -> Result<ExitCode, Error> {
+        let (start, arguments, output) = (Instant::now(), self.arguments, self.output);
+        std::fs::create_dir_all(&arguments.out)
+            .map_err(|source| Error::Folder { folder: arguments.out.display().to_string(), source })?;
+        let kinds = arguments.model.map_or(vec![Kind::Mlp, Kind::Cnn], |kind| vec![kind]);
+        // Rather now than after the training.
+        for file in kinds.iter().flat_map(|kind| files(&arguments.out, kind.name())) {
+            check_writable(file)?;
+        }
+        let key = |draw: Draw| Key::new(arguments.seed).fold_in(draw as usize);
+        let split = data::digits()?.split(&key(Draw::Split), 0.2);
+        output.text(|| {
+            format!(
+                "digits: {} to train on, {} held out, seed {}",
+                split.train.len(),
+                split.held_out.len(),
+                arguments.seed
+            )
+        })?;
+        let mut last = f64::NAN;
+        let mut accuracies = serde_json::Map::new();
+        for kind in kinds {
+            let parameters = key(Draw::Parameters);
+            last = match kind {
+                Kind::Mlp => {
+                    let model =
+                        Mlp::new(&parameters, &[64, 256, 128, 10], Activation::Relu).with_dropout(0.25);
+                    self.train(kind, model, &split, key(Draw::Training))?
+                }
+                Kind::Cnn => self.train(kind, Cnn::digits(&parameters), &split, key(Draw::Training))?,
+            };
+            accuracies.insert(kind.name().into(), json!(last));
+            if self.stop.signal().is_some() {
+                break;
+            }
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let stopped = self.stop.signal().map(stop::name);
+        output
+            .text(|| format!("{} in {seconds:.1} s", if stopped.is_some() { "stopped" } else { "done" }))?;
+        output.json(|| {
+            json!({"event": "done", "test_accuracy": last, "seconds": seconds, "seed": arguments.seed,
+                   "accuracies": accuracies, "stopped_by": stopped})
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Trains one model, writes its files, and gives its accuracy on the held-out examples. A signal ends the training after
+    /// the step it is in, and so does an output that cannot be written.
+    fn train<M: Model>(&mut self, kind: Kind, model: M, split: &Split, key: Key) -> Result<f64, Error> {
+        let (arguments, output) = (self.arguments, self.output);
+        let (start, name) = (Instant::now(), kind.name());
+        let epochs = arguments.epochs.map_or(if kind == Kind::Mlp { 60 } else { 40 }, |n| n as usize);
+        let batch = arguments.batch as usize;
+        let steps = epochs * (split.train.len() / batch);
+        let training = Training {
+            epochs,
+            batch,
+            optimizer: Adam { decay: 0.05, ..Adam::default() },
+            schedule: Schedule::Cosine { peak: arguments.lr, warmup: steps / 20, steps, floor: 0.0 },
+            shifts: 0.75,
+            smoothing: 0.05,
+            key,
+        };
+        let parameters = count_parameters(&model);
+        output.text(|| {
+            format!("\n{name}: {parameters} parameters, {epochs} epochs of {batch} examples a step, Adam")
+        })?;
+        output.json(|| {
+            json!({"event": "start", "model": name, "parameters": parameters, "epochs": epochs, "batch": batch,
+                   "lr": arguments.lr, "seed": arguments.seed})
+        })?;
+        let bar = progress(output, steps as u64);
+        let (mut printed, mut done) = (Ok(()), 0);
+        let outcome = fit(model, split, &training, |event| {
+            match event {
+                Event::Step { step, loss, .. } => {
+                    done = *step;
+                    bar.set_position(*step as u64);
+                    bar.set_message(format!("loss {loss:.3}"));
+                }
+                Event::Epoch(epoch) => printed = bar.suspend(|| show(output, name, epoch, epochs)),
+            }
+            let ends = printed.is_err() || self.stop.signal().is_some();
+            if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        bar.finish_and_clear();
+
+        let accuracy = outcome.history.last().map_or(f64::NAN, |e| e.test_accuracy);
+        let seconds = start.elapsed().as_secs_f64();
+        let files = files(&arguments.out, name);
+        write(&files, name, &outcome.model, &outcome.history)?;
+        let [file, picture] = files.clone().map(|path| path.display().to_string());
+        self.last = Some(Written { steps: done, of: steps, files });
+        printed?;
+        output.text(|| {
+            format!(
+                "{name}: reverse mode, one backward pass a step (forward mode would take {parameters}); {}a step needs {} \
+                 in all; {}",
+                // The planner may see no point where the halves of the step meet; then it counts nothing.
+                if outcome.saved_bytes > 0 {
+                    format!("the forward half keeps {} for it, ", bytes(outcome.saved_bytes))
+                } else {
+                    String::new()
+                },
+                bytes(outcome.peak_bytes),
+                if outcome.programs == 1 {
+                    "one program was planned".into()
+                } else {
+                    format!("{} programs were planned", outcome.programs)
+                }
+            )
+        })?;
+        output.text(|| format!("{name}: wrote {file} and {picture}"))?;
+        output.result(|| {
+            format!("{name}: {:.2} % of the held-out digits right, {seconds:.1} s", 100.0 * accuracy)
+        })?;
+        output.json(|| {
+            json!({"event": "model", "model": name, "test_accuracy": accuracy, "seconds": seconds,
+                   "mode": "reverse", "saved_bytes": outcome.saved_bytes, "planned_peak_bytes": outcome.peak_bytes,
+                   "programs": outcome.programs, "file": file, "picture": picture})
+        })?;
+        Ok(accuracy)
+    }
 }
 
 /// A bar on the standard error, where people watch.
@@ -228,15 +285,19 @@ fn show(output: Output, name: &str, e: &Epoch, epochs: usize) -> Result<(), Erro
     })
 }
 
+/// Where the parameters and the picture of a model go.
+fn files(folder: &Path, name: &str) -> [PathBuf; 2] {
+    ["safetensors", "svg"].map(|ending| folder.join(format!("{name}.{ending}")))
+}
+
 /// Writes the parameters and the picture.
 fn write<M: Model>(
-    folder: &Path,
+    [file, picture]: &[PathBuf; 2],
     name: &str,
     model: &M,
     history: &[Epoch],
-) -> Result<(PathBuf, PathBuf), Error> {
-    let file = folder.join(format!("{name}.safetensors"));
-    save(&file, model)?;
+) -> Result<(), Error> {
+    save(file, model)?;
     let series = |name: &str, colour, value: fn(&Epoch) -> f64| Series {
         name: name.into(),
         colour,
@@ -268,8 +329,7 @@ fn write<M: Model>(
             ],
         ),
     ];
-    let picture = folder.join(format!("{name}.svg"));
     let text = Chart::document(&charts);
-    write_atomically(&picture, |out| out.write_all(text.as_bytes()).map_err(gradus_nn::Error::Write))?;
-    Ok((file, picture))
+    write_atomically(picture, |out| out.write_all(text.as_bytes()).map_err(gradus_nn::Error::Write))?;
+    Ok(())
 }

@@ -22,19 +22,23 @@
 pub mod data;
 mod error;
 mod file;
+mod header;
 mod init;
 pub mod layers;
 pub mod loss;
 mod model;
 pub mod models;
 pub mod optim;
+mod replace;
 mod schedule;
 mod train;
 
 pub use error::{Error, Result};
-pub use file::{load, read, save, write, write_atomically};
+pub use file::{load, load_cast, read, read_each, save, write};
+pub use header::Stored;
 pub use init::Init;
 pub use model::{Model, accuracy, count_parameters, global_norm};
 pub use optim::{Adam, Optimizer, Sgd, State, clip_by_norm};
+pub use replace::{check_writable, write_atomically};
 pub use schedule::Schedule;
 pub use train::{Epoch, Event, Outcome, Training, fit};

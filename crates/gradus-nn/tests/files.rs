@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gradus::{DType, Key, Tensor, Tree};
 use gradus_nn::layers::{Activation, Mlp};
-use gradus_nn::{Error, load, read, save, write, write_atomically};
+use gradus_nn::{Error, check_writable, load, load_cast, read, read_each, save, write, write_atomically};
 
 /// A folder of this test, removed at the end.
 struct Folder(PathBuf);
@@ -112,7 +112,6 @@ fn hostile_bytes_are_refused_with_a_reason() {
     for entry in [
         "3",
         r#"{"dtype":"F32","shape":[2]}"#,
-        r#"{"dtype":"F33","shape":[2],"data_offsets":[0,8]}"#,
         r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#,
         r#"{"dtype":"F32","shape":[2.5],"data_offsets":[0,8]}"#,
         r#"{"dtype":"F32","shape":[2],"data_offsets":[0]}"#,
@@ -238,5 +237,177 @@ fn a_killed_program_leaves_a_whole_file() {
         let found = load(&path, &template).unwrap();
         // One model, not parts of two.
         assert_eq!(found.min(()).item::<f64>(), found.max(()).item::<f64>());
+    }
+}
+
+#[test]
+fn a_name_that_stands_twice_is_refused() {
+    let empty = r#"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#;
+    assert!(
+        refused(&file(&format!("{{\"a\":{empty},\"a\":{empty}}}"), b"")).contains("\"a\" is there twice")
+    );
+    let entry = r#"{"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}}"#;
+    assert!(refused(&file(entry, &[1])).contains("\"shape\" is there twice"));
+    let notes = r#"{"__metadata__":{"by":"x","by":"y"}}"#;
+    assert!(refused(&file(notes, b"")).contains("\"by\" is there twice"));
+}
+
+#[test]
+fn an_odd_tensor_keeps_no_other_from_being_read() {
+    let header = r#"{"half":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},
+        "eighth":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[4,6]},
+        "other":{"dtype":"F8_E5M2","shape":[2],"data_offsets":[6,8]},
+        "bytes":{"dtype":"I8","shape":[2],"data_offsets":[8,10]},
+        "short":{"dtype":"I16","shape":[1],"data_offsets":[10,12]},
+        "places":{"dtype":"U16","shape":[1],"data_offsets":[12,14]},
+        "count":{"dtype":"U32","shape":[1],"data_offsets":[14,18]},
+        "long":{"dtype":"U64","shape":[1],"data_offsets":[18,26]},
+        "huge":{"dtype":"U64","shape":[1],"data_offsets":[26,34]},
+        "strange":{"dtype":"F4","shape":[9],"data_offsets":[34,39]},
+        "bits":{"dtype":"BOOL","shape":[1],"data_offsets":[39,40]},
+        "plain":{"dtype":"F32","shape":[1],"data_offsets":[40,44]}}"#;
+    let mut data = vec![0x00, 0x3c, 0x00, 0xc1, 0x38, 0xfe, 0x3c, 0xc5, 0xff, 0x7f];
+    data.extend(i16::MIN.to_le_bytes());
+    data.extend(u16::MAX.to_le_bytes());
+    data.extend(u32::MAX.to_le_bytes());
+    data.extend(7u64.to_le_bytes());
+    data.extend(u64::MAX.to_le_bytes());
+    data.extend([1, 2, 3, 4, 5, 9]);
+    data.extend(2.5f32.to_le_bytes());
+    let bytes = file(header, &data);
+    let all = read_each(&bytes).unwrap();
+    assert_eq!(all.len(), 12);
+    for (name, want) in [
+        ("half", Tensor::from([1f32, -2.5])),
+        ("eighth", Tensor::from([1f32, -448.0])),
+        ("other", Tensor::from([1f32, -5.0])),
+        ("bytes", Tensor::from([-1i32, 127])),
+        ("short", Tensor::from([-32768i32])),
+        ("places", Tensor::from([65535i32])),
+        ("count", Tensor::from([4294967295i64])),
+        ("long", Tensor::from([7i64])),
+        ("plain", Tensor::from([2.5f32])),
+    ] {
+        assert_eq!(all[name].converted().unwrap(), want, "{name}");
+    }
+    assert_eq!(all["plain"].tensor().unwrap(), Tensor::from([2.5f32]));
+    for (name, parts) in [
+        ("half", ["F16", "converted"]),
+        ("long", ["U64", "i64"]),
+        ("strange", ["F4", "those that can: F64"]),
+        ("bits", ["booleans", ""]),
+    ] {
+        let error = all[name].tensor().unwrap_err().to_string();
+        assert!(error.contains(&format!("\"{name}\"")) && parts.iter().all(|p| error.contains(p)), "{error}");
+    }
+    let error = all["huge"].converted().unwrap_err().to_string();
+    assert!(error.contains("18446744073709551615"), "{error}");
+    assert!(all["strange"].converted().is_err());
+    // All at once needs all of them.
+    assert!(read(&bytes).is_err());
+}
+
+#[test]
+fn a_file_in_half_precision_fills_a_model_on_request() {
+    let folder = Folder::new("half");
+    let path = folder.0.join("half.safetensors");
+    let header = r#"{"value":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
+    fs::write(&path, file(header, &[0x00, 0x3c, 0x00, 0xc1])).unwrap();
+    let template = Tensor::zeros([2], DType::F64);
+    assert!(load(&path, &template).unwrap_err().to_string().contains("F16"));
+    assert_eq!(load_cast(&path, &template).unwrap(), Tensor::from([1.0, -2.5]));
+}
+
+fn text(path: &PathBuf, text: &str) -> Result<(), Error> {
+    write_atomically(path, |out| out.write_all(text.as_bytes()).map_err(Error::Write))
+}
+
+#[test]
+fn names_as_long_as_the_system_takes_and_no_longer() {
+    let folder = Folder::new("long");
+    for n in [1, 200, 255] {
+        let path = folder.0.join("n".repeat(n));
+        check_writable(&path).unwrap();
+        text(&path, "x").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "x");
+    }
+    assert!(text(&folder.0.join("n".repeat(256)), "x").is_err());
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 3, "a temporary file is left");
+}
+
+#[test]
+fn what_is_no_place_for_a_file_is_refused_before_anything_is_made() {
+    let folder = Folder::new("places");
+    for (path, why) in [
+        (folder.0.clone(), "folder"),
+        (folder.0.join("no/such/file"), "no folder"),
+        (PathBuf::from("/"), "names no file"),
+        #[cfg(target_os = "linux")]
+        (PathBuf::from("/dev/null"), "device"),
+    ] {
+        for error in [text(&path, "x").unwrap_err(), check_writable(&path).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains("cannot write") && error.contains(why), "{error}");
+        }
+    }
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn modes_are_kept_and_links_followed() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let folder = Folder::new("links");
+    let [file, link, chain] = ["file", "link", "chain"].map(|name| folder.0.join(name));
+    fs::create_dir(folder.0.join("far")).unwrap();
+    for mode in [0o600, 0o640, 0o755] {
+        text(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        text(&file, "new").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, mode);
+    }
+    // Relative, and through another one; also to what is not there yet.
+    symlink("far/away", &link).unwrap();
+    symlink("link", &chain).unwrap();
+    for round in ["first", "second"] {
+        text(&chain, round).unwrap();
+        assert_eq!(fs::read_to_string(folder.0.join("far/away")).unwrap(), round);
+        assert!(fs::symlink_metadata(&chain).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+    let ring = folder.0.join("ring");
+    symlink("ring", &ring).unwrap();
+    assert!(text(&ring, "x").unwrap_err().to_string().contains("lead nowhere"));
+    let pipe = folder.0.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(text(&pipe, "x").unwrap_err().to_string().contains("pipe"));
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn only_what_a_killed_process_has_left_is_removed() {
+    let folder = Folder::new("stale");
+    let old = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let make = |name: &str, aged: bool| {
+        let path = folder.0.join(name);
+        let file = fs::File::create(&path).unwrap();
+        if aged {
+            file.set_modified(old).unwrap();
+        }
+        (path, file)
+    };
+    let left = [".gradus-0123456789abcdef.tmp", ".model.17-3.tmp"].map(|name| make(name, true).0);
+    let others = [".gradus-mine.tmp", ".other.17-3.tmp", ".model.x-3.tmp", "model.tmp"];
+    let mut kept: Vec<PathBuf> = others.iter().map(|name| make(name, true).0).collect();
+    kept.push(make(".gradus-00000000000000aa.tmp", false).0);
+    let (used, writer) = make(".gradus-00000000000000bb.tmp", true);
+    writer.lock().unwrap();
+    kept.push(used);
+    text(&folder.0.join("model"), "x").unwrap();
+    for path in left {
+        assert!(!path.exists(), "{} is still there", path.display());
+    }
+    for path in kept {
+        assert!(path.exists(), "{} is gone", path.display());
     }
 }

@@ -115,7 +115,7 @@ pub fn compare(arguments: &Arguments) -> Result<ExitCode, Error> {
         let ratios: serde_json::Map<String, Value> =
             ratios.iter().map(|r| (r.key.into(), json!(r.plain as f64 / r.nested as f64))).collect();
         json!({"event": "done", "model": model.name, "agrees": agrees, "saved_plain_over_nested": ratios,
-               "picture": picture})
+               "picture": picture.display().to_string()})
     })?;
     Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

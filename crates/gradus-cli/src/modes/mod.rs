@@ -116,7 +116,7 @@ pub fn modes(arguments: &Arguments) -> Result<ExitCode, Error> {
     })?;
     output.json(|| {
         json!({"event": "done", "points": points.len(), "within_15_percent": within, "percent": share,
-               "picture": file})
+               "picture": file.display().to_string()})
     })?;
     Ok(ExitCode::SUCCESS)
 }

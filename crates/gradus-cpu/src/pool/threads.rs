@@ -23,24 +23,19 @@ pub struct RunningError {
     pub running: usize,
 }
 
-/// Reads a thread count; an empty text means "not set".
+/// Reads a thread count.
 ///
 /// # Errors
 /// When the text is not a whole number from 1 to 1024.
 ///
 /// ```
 /// use gradus_cpu::pool::parse_threads;
-/// assert_eq!(parse_threads(" 4 "), Ok(Some(4)));
-/// assert_eq!(parse_threads(""), Ok(None));
-/// assert!(parse_threads("many").is_err());
+/// assert_eq!(parse_threads(" 4 "), Ok(4));
+/// assert!(parse_threads("").is_err() && parse_threads("0").is_err() && parse_threads("many").is_err());
 /// ```
-pub fn parse_threads(text: &str) -> Result<Option<usize>, ThreadsError> {
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Ok(None);
-    }
-    match trimmed.parse::<usize>() {
-        Ok(count) if (1..=MAX_THREADS).contains(&count) => Ok(Some(count)),
+pub fn parse_threads(text: &str) -> Result<usize, ThreadsError> {
+    match text.trim().parse::<usize>() {
+        Ok(count) if (1..=MAX_THREADS).contains(&count) => Ok(count),
         _ => Err(ThreadsError { value: text.to_owned() }),
     }
 }
@@ -52,7 +47,7 @@ pub fn parse_threads(text: &str) -> Result<Option<usize>, ThreadsError> {
 pub fn threads_from_env() -> Result<Option<usize>, ThreadsError> {
     match std::env::var_os("GRADUS_THREADS") {
         None => Ok(None),
-        Some(value) => parse_threads(&value.to_string_lossy()),
+        Some(value) => parse_threads(&value.to_string_lossy()).map(Some),
     }
 }
 

@@ -8,6 +8,8 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
 
+use thiserror::Error;
+
 /// An instruction set, as far as the functions care.
 pub trait Isa {
     /// Whether a fused multiply-add is one instruction.
@@ -48,18 +50,58 @@ pub enum Level {
 }
 
 impl Level {
-    /// The best level of this machine, or the one named by `GRADUS_ISA` (`baseline`, `avx2`, `avx512`) when the
-    /// machine has it. Read once; a result's bits may differ between levels.
+    /// The best level of this machine, or the one named by `GRADUS_ISA`; read once. A result's bits may differ between
+    /// levels. A value that names no level of this machine is reported once on standard error and ignored; use
+    /// [`from_env`](Level::from_env) to treat it as an error.
     pub fn current() -> Level {
         static LEVEL: OnceLock<Level> = OnceLock::new();
         *LEVEL.get_or_init(|| {
-            let best = *Level::available().last().unwrap_or(&Level::Baseline);
-            match std::env::var("GRADUS_ISA").as_deref() {
-                Ok("baseline") => Level::Baseline,
-                Ok("avx2") => best.min(Level::Avx2),
-                _ => best,
-            }
+            let asked = Level::from_env().unwrap_or_else(|error| {
+                eprintln!("gradus: {error}; using the best");
+                None
+            });
+            asked.unwrap_or_else(Level::best)
         })
+    }
+
+    fn best() -> Level {
+        Level::available().last().copied().unwrap_or(Level::Baseline)
+    }
+
+    /// The level that `GRADUS_ISA` asks for, if it is set: `baseline`, `avx2` or `avx512`.
+    ///
+    /// # Errors
+    /// When the variable names no level, or one that this machine does not have.
+    pub fn from_env() -> Result<Option<Level>, LevelError> {
+        match std::env::var_os("GRADUS_ISA") {
+            None => Ok(None),
+            Some(value) => Level::parse(&value.to_string_lossy()).map(Some),
+        }
+    }
+
+    /// The level of a name, if this machine has it.
+    ///
+    /// # Errors
+    /// When it is none of [`available`](Level::available).
+    ///
+    /// ```
+    /// use gradus_cpu::vmath::Level;
+    /// assert_eq!(Level::parse("baseline"), Ok(Level::Baseline));
+    /// let error = Level::parse("sse9").unwrap_err().to_string();
+    /// assert!(error.contains("`sse9`") && error.contains("baseline"));
+    /// ```
+    pub fn parse(name: &str) -> Result<Level, LevelError> {
+        let found = Level::available().iter().find(|level| level.name() == name.trim());
+        found.copied().ok_or_else(|| LevelError { value: name.to_owned() })
+    }
+
+    /// The name of the level.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Baseline => "baseline",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
     }
 
     /// The levels of this machine, worst first.
@@ -80,6 +122,18 @@ impl Level {
         #[cfg(not(target_arch = "x86_64"))]
         &[Level::Baseline]
     }
+}
+
+/// `GRADUS_ISA` holds something that is no instruction set of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("GRADUS_ISA is `{value}`, which is no instruction set of this machine (those are {})", names())]
+pub struct LevelError {
+    /// What the variable holds.
+    pub value: String,
+}
+
+fn names() -> String {
+    Level::available().iter().map(|level| level.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Defines `$name(...)`, which runs `$generic::<T, I>(...)` compiled for the level in use, and `$at(level, ...)`, which

@@ -33,5 +33,5 @@ pub use binary::{
     select, select_raw,
 };
 pub use float::{Float, Lanes};
-pub use isa::{Isa, Level, Num};
+pub use isa::{Isa, Level, LevelError, Num};
 pub use unary::{unary, unary_in_place, unary_raw, unary_raw_at};
