@@ -1,6 +1,6 @@
 //! The plan: kernels in order, a place for every value, and the peak in bytes.
 
-use gradus_core::{Graph, Op, Result, Site, Type, Var};
+use gradus_core::{Graph, Op, Result, Site, Type, Var, nest};
 
 use crate::arena::{self, Block, Kind};
 use crate::fuse::{self, Source};
@@ -82,6 +82,13 @@ pub struct Residual {
     pub site: Site,
     /// Why it is kept.
     pub why: &'static str,
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        // Plans lie inside each other.
+        nest::level(|| self.kernels.clear());
+    }
 }
 
 impl Plan {

@@ -24,7 +24,7 @@ pub(crate) fn steps_of<T>(f: impl FnOnce() -> T) -> (usize, T) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Options, plan};
+    use crate::{Budget, Options, plan};
     use gradus_core::ops::{Axes, Broadcast, Concat, Dot, Reduce, ReduceKind, Slice};
     use gradus_core::transforms::{value_and_grad, vjp};
     use gradus_core::{Binary, Builder, DType, Graph, Type, Unary, Var};
@@ -177,19 +177,19 @@ mod tests {
         }
     }
 
+    /// Steps of planning, on a small stack: nothing recurses along equations.
+    fn steps(program: Program, n: usize, transform: &str, options: &Options) -> f64 {
+        let graph = written(program, n, transform);
+        std::thread::scope(|s| {
+            let thread = std::thread::Builder::new().stack_size(256 << 10);
+            let run = || steps_of(|| plan(&graph, options)).0;
+            thread.spawn_scoped(s, run).unwrap().join().unwrap() as f64
+        })
+    }
+
     /// Steps of planning a program that is four times as long, against those of the shorter one: as an exponent.
     fn exponent(program: Program, transform: &str, n: usize, options: &Options) -> f64 {
-        let steps = |n: usize| {
-            let graph = written(program, n, transform);
-            let planned = std::thread::scope(|s| {
-                // No recursion along equations: a small stack is enough.
-                let thread = std::thread::Builder::new().stack_size(256 << 10);
-                let run = || steps_of(|| plan(&graph, options)).0;
-                thread.spawn_scoped(s, run).unwrap().join().unwrap()
-            });
-            planned as f64
-        };
-        (steps(4 * n) / steps(n)).log2() / 2.0
+        (steps(program, 4 * n, transform, options) / steps(program, n, transform, options)).log2() / 2.0
     }
 
     #[test]
@@ -209,5 +209,20 @@ mod tests {
         }
         // Lists of bounded length fill up.
         assert!(worst.0 < 1.25, "{}: steps grow with the power {:.2}", worst.1, worst.0);
+    }
+
+    #[test]
+    fn a_budget_takes_a_few_times_the_steps() {
+        let options = Options { memory_budget: Some(Budget::Share(0.6)), ..Options::default() };
+        for (name, program) in
+            PROGRAMS.iter().filter(|p| matches!(p.0, "layers" | "one layer again" | "rows"))
+        {
+            let free = steps(*program, 400, "grad", &Options::default());
+            let within = steps(*program, 400, "grad", &options);
+            let grows = (steps(*program, 1600, "grad", &options) / within).log2() / 2.0;
+            println!("{name}: {:.1} times, {grows:.2}", within / free);
+            assert!(within < 10.0 * free, "{name}: {within} steps, {free} without a budget");
+            assert!(grows < 1.15, "{name}: steps grow with the power {grows:.2}");
+        }
     }
 }

@@ -17,6 +17,12 @@ use crate::{Budget, Options, Plan};
 
 /// How many plans are made at most, and how many at least, of schedules.
 const PLANS: [usize; 2] = [10, 96];
+/// Of a program with more equations fewer plans are made, so that all of them take no more than a few times as long as
+/// the one without a budget: of so many choices, so many schedules over one cut into stages, and so many between two.
+const LONG: usize = 2_000;
+const LONG_CHOICES: usize = 5;
+const LONG_PLANS: usize = 3;
+const LONG_FINE: usize = 1;
 /// About how many equations all plans together may have.
 const EQUATIONS: usize = 160_000;
 /// How many plans are looked at between two of those.
@@ -70,8 +76,10 @@ pub(super) fn fit(
         return Ok(fast);
     }
     let nanos = cost::nanos(graph);
-    let choices = curve::choices(graph, halves, &nanos);
-    let Some(chains) = chains(graph, halves, &nanos, &choices) else {
+    let long = graph.eqns().len() > LONG;
+    let choices = curve::choices(graph, halves, &nanos, if long { LONG_CHOICES } else { curve::MOST });
+    let tables = if long { 1 } else { TABLES };
+    let Some(chains) = chains(graph, halves, &nanos, &choices, tables) else {
         return Err(too_small(limit, natural).into());
     };
     let tables: Vec<Table<'_>> = chains.iter().map(Table::new).collect();
@@ -83,7 +91,9 @@ pub(super) fn fit(
         found.look(search.whole(&choice.kept, Some(choice.described()))?);
     }
     thin(&mut search, &mut found, &choices)?;
-    let plans = (EQUATIONS / graph.eqns().len().max(1)).clamp(PLANS[0], PLANS[1]);
+    let plans =
+        if long { LONG_PLANS } else { (EQUATIONS / graph.eqns().len().max(1)).clamp(PLANS[0], PLANS[1]) };
+    let fine = if long { LONG_FINE } else { FINE };
     let all = ladders.iter().map(Vec::len).sum::<usize>().max(1);
     let rungs = |t: usize| (plans * ladders[t].len() / all).max(2).min(ladders[t].len());
     let rung = |t: usize, step: usize| step * (ladders[t].len() - 1) / (rungs(t) - 1).max(1);
@@ -96,8 +106,8 @@ pub(super) fn fit(
     if let Some((t, at)) = best.rung {
         let above = (0..rungs(t)).map(|step| rung(t, step)).filter(|&r| r < at).max().unwrap_or(at);
         let least = best.peak;
-        for part in 1..=FINE {
-            let between = above + part * (at - above) / (FINE + 1);
+        for part in 1..=fine {
+            let between = above + part * (at - above) / (fine + 1);
             if between == above || between == at {
                 continue;
             }
@@ -124,14 +134,15 @@ fn chains<'a>(
     halves: &'a Halves,
     nanos: &[f64],
     choices: &[Choice],
+    most: usize,
 ) -> Option<Vec<Chain<'a>>> {
     let least = cut::kept(graph, halves, 0.0, &cost::cheap_prices(graph, nanos));
     let chain = |starts: &[usize]| Chain::new(graph, halves, nanos, starts, choices);
     let mut chains = vec![chain(&borders::even(graph, halves, &least)?)];
-    for choice in 0..choices.len() {
+    for choice in 0..if most > 1 { choices.len() } else { 0 } {
         let longer = borders::apart(&chains[0], choice);
         let known = chains.iter().any(|c| c.stages.iter().map(|s| s.from).eq(longer.iter().copied()));
-        if !known && longer.len() >= FEW && chains.len() < TABLES {
+        if !known && longer.len() >= FEW && chains.len() < most {
             chains.push(chain(&longer));
         }
     }

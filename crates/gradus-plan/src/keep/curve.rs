@@ -12,8 +12,8 @@ use super::cost::{cheap_prices, prices};
 use super::{FAST, cut};
 use crate::packed::waiting_bytes;
 
-/// The most choices.
-const MOST: usize = 10;
+/// The most choices that are of use.
+pub(super) const MOST: usize = 10;
 /// Bytes that a nanosecond is worth where memory is all that counts.
 const SMALL: f64 = 1e-3;
 /// The most cuts that narrow a bound.
@@ -40,8 +40,9 @@ impl Choice {
     }
 }
 
-/// Choices from those that take least time to those that keep least. Among them are those that run nothing dear again.
-pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64]) -> Vec<Choice> {
+/// At most so many choices (at least five) from those that take least time to those that keep least. Among them are those
+/// that run nothing dear again.
+pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64], most: usize) -> Vec<Choice> {
     let measure = |kept: Vec<bool>| measured(graph, halves, nanos, kept);
     let cheap = cheap_prices(graph, nanos);
     let mut out: Vec<Choice> =
@@ -52,7 +53,7 @@ pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64]) -> Vec<Choi
     // The widest gap first; a gap without a corner inside is closed.
     let mut closed: Vec<bool> = vec![false];
     let all = corners[0].bytes.max(1.0);
-    while corners.len() + out.len() < MOST {
+    while corners.len() + out.len() < most {
         let gap = |&k: &usize| corners[k].bytes - corners[k + 1].bytes;
         let open = (0..closed.len()).filter(|&k| !closed[k] && gap(&k) > CLOSE * all);
         let Some(k) = open.max_by(|a, b| gap(a).total_cmp(&gap(b))) else { break };

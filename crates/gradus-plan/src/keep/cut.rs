@@ -77,14 +77,15 @@ pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, prices: &[f64]) -
             net.edge(2 * u.index() + 1, sink, INFINITE);
         }
     }
-    net.saturate(source, sink);
-    let before = net.reachable(source);
+    let before = net.cut(source, sink);
     (0..n).map(|v| before[2 * v] && !before[2 * v + 1] && halves.available[v] && !free[v]).collect()
 }
 
 const INFINITE: f64 = f64::INFINITY;
 /// Flow below this is rounding.
 const DUST: f64 = 1e-6;
+/// After so many searches of the network a cut between levels is taken.
+const PHASES: usize = 64;
 
 /// A flow network; the maximum flow is found by Dinic's algorithm.
 struct Network {
@@ -121,19 +122,37 @@ impl Network {
         level
     }
 
-    fn reachable(&self, source: usize) -> Vec<bool> {
-        self.levels(source).into_iter().map(|l| l != u32::MAX).collect()
-    }
-
-    fn saturate(&mut self, source: usize, sink: usize) {
-        loop {
+    /// The nodes on the side of the source: a cut of least capacity. Where that takes long, paths have become so long that
+    /// a cut between two levels is next to the least.
+    fn cut(&mut self, source: usize, sink: usize) -> Vec<bool> {
+        for phase in 1.. {
             let level = self.levels(source);
             if level[sink] == u32::MAX {
-                return;
+                return level.into_iter().map(|l| l != u32::MAX).collect();
+            }
+            if phase % PHASES == 0
+                && let Some(last) = self.least_level(&level, level[sink])
+            {
+                return level.into_iter().map(|l| l <= last).collect();
             }
             let mut next = vec![0usize; self.from.len()];
             while self.push(source, sink, &level, &mut next) {}
         }
+        unreachable!("levels rise until the sink is cut off")
+    }
+
+    /// The level below the sink's after which least capacity is left.
+    fn least_level(&self, level: &[u32], sink: u32) -> Option<u32> {
+        let mut left = vec![0.0f64; sink as usize];
+        for (a, edges) in self.from.iter().enumerate().filter(|(a, _)| level[*a] < sink) {
+            for &(b, capacity) in edges.iter().map(|&e| &self.edges[e]) {
+                if capacity > DUST && level[b] == level[a] + 1 {
+                    left[level[a] as usize] += capacity;
+                }
+            }
+        }
+        let least = (0..sink).min_by(|&a, &b| left[a as usize].total_cmp(&left[b as usize]))?;
+        left[least as usize].is_finite().then_some(least)
     }
 
     /// One augmenting path along the levels.

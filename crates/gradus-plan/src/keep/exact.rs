@@ -36,7 +36,7 @@ fn all(graph: &Graph, options: &Options) -> Vec<(usize, f64)> {
     let graph = nested::preaccumulate(&simple, &halves).unwrap();
     let halves = Halves::find(&graph).unwrap();
     // Products, and what is kept at any worth; other sets keep what is computed from those at no less bytes.
-    let choices = curve::choices(&graph, &halves, &cost::nanos(&graph));
+    let choices = curve::choices(&graph, &halves, &cost::nanos(&graph), curve::MOST);
     let outputs = graph.eqns()[..halves.at].iter().flat_map(|e| e.outputs.iter().map(move |v| (e, *v)));
     let worth = |v: Var| choices.iter().any(|c| c.kept[v.index()]);
     let values: Vec<Var> = outputs

@@ -1,5 +1,7 @@
 //! A schedule written into the program: each run of a stage becomes equations of its own.
 
+use std::collections::HashSet;
+
 use gradus_core::{Result, Var};
 
 use super::Staged;
@@ -121,6 +123,7 @@ impl Replay<'_> {
     /// Lets values go that nobody keeps, but for `next`.
     fn let_go(&mut self, next: &[Var]) {
         let mut stay = Vec::new();
+        let next: HashSet<Var> = next.iter().copied().collect();
         for v in std::mem::take(&mut self.passing) {
             if next.contains(&v) {
                 stay.push(v);

@@ -11,7 +11,7 @@ use std::hash::{Hash, Hasher};
 
 use gradus_core::graph::Vars;
 use gradus_core::ops::{CallKind, Op};
-use gradus_core::{Builder, Graph, Result, Site, Var, transforms};
+use gradus_core::{Builder, Graph, Result, Site, Var, nest, transforms};
 
 /// A primitive with its operands, as the key of a table.
 #[derive(PartialEq)]
@@ -88,7 +88,7 @@ impl Rewriter {
                 // A rule of the user's own has done its work when derivatives have been taken.
                 Op::Call(call) if matches!(call.kind, CallKind::Custom(_)) => {
                     let outside = std::mem::replace(&mut self.transposed, transposed);
-                    let outputs = self.graph(&call.body, &inputs).map(Vars::from);
+                    let outputs = nest::level(|| self.graph(&call.body, &inputs)).map(Vars::from);
                     self.transposed = outside;
                     outputs
                 }

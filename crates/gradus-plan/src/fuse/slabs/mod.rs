@@ -16,6 +16,8 @@ mod past;
 mod unseen;
 mod write;
 
+use std::collections::{BTreeSet, HashSet};
+
 use gradus_core::{Graph, Var};
 use smallvec::SmallVec;
 
@@ -24,6 +26,7 @@ use super::{Fused, Source};
 use crate::Options;
 use crate::kernel::{Along, Domain, Kernel, Level, Product, Work};
 use crate::view::Dim;
+use crate::work;
 use past::Masks;
 
 /// Bytes of a block of the widest value: a few of them stay in a second-level cache.
@@ -32,6 +35,9 @@ const BLOCK: usize = 512 * 1024;
 const LEAST_ROWS: usize = 32;
 /// Bytes below which keeping values out of memory gains nothing.
 const LEAST_BYTES: usize = 32 * 1024;
+/// The most kernels of a group, and the most between them that are looked at to see whether one comes between.
+const MEMBERS: usize = 64;
+const BETWEEN: usize = 4096;
 /// A product without batch axes opens a group only if its result is so many times as wide as its inner extent.
 const EXPANDS: usize = 4;
 
@@ -57,8 +63,8 @@ struct Finder<'a> {
     kernels: Vec<Kernel>,
     /// The kernel that writes a value, if it is the only one.
     writer: Vec<Option<usize>>,
-    /// For each kernel, the kernels it comes after.
-    after: Vec<Vec<u64>>,
+    /// For each kernel, those that make what it reads.
+    before: Vec<SmallVec<[usize; 4]>>,
     group_of: Vec<Option<usize>>,
     /// How the rows run through a product that belongs to a group.
     along: Vec<Along>,
@@ -83,10 +89,12 @@ pub(super) fn group(graph: &Graph, fused: &mut Fused, options: &Options) {
         }
     }
     finder.make_masks(&needed);
+    let mut readers = vec![0; graph.types().len()];
+    finder.kernels.iter().flat_map(|k| &k.reads).for_each(|v| readers[v.index()] += 1);
     let made: Vec<(Vec<usize>, Kernel)> = finder
         .groups
         .iter()
-        .filter_map(|group| Some((group.members.clone(), finder.written(group, &needed, options)?)))
+        .filter_map(|group| Some((group.members.clone(), finder.written(group, &needed, &readers, options)?)))
         .collect();
     fused.kernels = finder.kernels;
     if !made.is_empty() {
@@ -123,21 +131,16 @@ impl<'a> Finder<'a> {
     fn new(graph: &'a Graph, kernels: Vec<Kernel>) -> Self {
         let n = graph.types().len();
         let mut writers: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); n];
-        let mut after: Vec<Vec<u64>> = Vec::with_capacity(kernels.len());
+        let mut before: Vec<SmallVec<[usize; 4]>> = Vec::with_capacity(kernels.len());
         for (k, kernel) in kernels.iter().enumerate() {
-            let mut own = vec![0u64; kernels.len().div_ceil(64)];
-            for &j in kernel.reads.iter().flat_map(|v| &writers[v.index()]) {
-                own.iter_mut().zip(&after[j]).for_each(|(a, b)| *a |= b);
-                own[j / 64] |= 1 << (j % 64);
-            }
-            after.push(own);
+            before.push(kernel.reads.iter().flat_map(|v| writers[v.index()].iter().copied()).collect());
             kernel.writes.iter().for_each(|v| writers[v.index()].push(k));
         }
         let only = |w: SmallVec<[usize; 1]>| if let [k] = w[..] { Some(k) } else { None };
         Finder {
             graph,
             writer: writers.into_iter().map(only).collect(),
-            after,
+            before,
             group_of: vec![None; kernels.len()],
             along: vec![Along::Rows; kernels.len()],
             groups: Vec::new(),
@@ -219,18 +222,22 @@ impl<'a> Finder<'a> {
         let mut members: Vec<usize> = groups.iter().flat_map(|&g| self.groups[g].members.clone()).collect();
         members.push(k);
         members.sort_unstable();
-        let before = self.along.clone();
+        if members.len() > MEMBERS {
+            return false;
+        }
+        let before: Vec<Along> = members.iter().map(|&m| self.along[m]).collect();
+        let restored = |along: &mut [Along]| members.iter().zip(&before).for_each(|(&m, &a)| along[m] = a);
         for &m in &members {
             match self.fits(m, space, &members) {
                 Some(along) => self.along[m] = along,
                 None => {
-                    self.along = before;
+                    restored(&mut self.along);
                     return false;
                 }
             }
         }
         if !self.convex(&members) {
-            self.along = before;
+            restored(&mut self.along);
             return false;
         }
         let (&home, others) = groups.split_first().expect("called with groups");
@@ -242,18 +249,28 @@ impl<'a> Finder<'a> {
 
     /// Whether nothing that is no member comes between members.
     fn convex(&self, members: &[usize]) -> bool {
-        let mut own = vec![0u64; self.kernels.len().div_ceil(64)];
-        members.iter().for_each(|m| own[m / 64] |= 1 << (m % 64));
-        let mut before = vec![0u64; own.len()];
-        for &m in members {
-            before.iter_mut().zip(&self.after[m]).for_each(|(a, b)| *a |= b);
+        let member = |k: &usize| members.binary_search(k).is_ok();
+        // Others that members come after, the last first; those before all members come after none.
+        let mut others: BTreeSet<usize> = BTreeSet::new();
+        let mut after: HashSet<usize> = HashSet::new();
+        let mut pending: Vec<usize> = members.to_vec();
+        while let Some(k) = pending.pop() {
+            work::count(1);
+            for &j in self.before[k].iter().filter(|&&j| j > members[0] && !member(&j)) {
+                if others.insert(j) {
+                    pending.push(j);
+                }
+            }
+            if others.len() > BETWEEN {
+                return false;
+            }
         }
-        let (first, last) = (members[0], members[members.len() - 1]);
-        (first..last).all(|x| {
-            let bit = 1u64 << (x % 64);
-            let between = before[x / 64] & bit != 0 && own[x / 64] & bit == 0;
-            !between || self.after[x].iter().zip(&own).all(|(a, b)| a & b == 0)
-        })
+        for k in others {
+            if self.before[k].iter().any(|j| member(j) || after.contains(j)) {
+                after.insert(k);
+            }
+        }
+        after.is_empty()
     }
 
     /// How the rows of the space run through kernel `k`, if all that it reads of other members lies in its own slab and

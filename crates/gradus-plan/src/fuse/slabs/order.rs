@@ -7,8 +7,12 @@ use smallvec::SmallVec;
 
 use crate::kernel::Kernel;
 
+/// How many groups are given up one by one before all are that wait for one another.
+const TRIES: usize = 8;
+
 /// The kernels in order, groups at the place of their last member or as soon after as what they read is there.
 pub(super) fn ordered(kernels: Vec<Kernel>, mut groups: Vec<(Vec<usize>, Kernel)>) -> Vec<Kernel> {
+    let mut tries = 0;
     loop {
         // Nodes: groups, then kernels of their own.
         let mut node_of: Vec<usize> = (0..kernels.len()).map(|k| groups.len() + k).collect();
@@ -19,22 +23,25 @@ pub(super) fn ordered(kernels: Vec<Kernel>, mut groups: Vec<(Vec<usize>, Kernel)
         let mut key = vec![0; nodes];
         let mut waits = vec![0usize; nodes];
         let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes];
+        let mut edges: Vec<(usize, usize)> = Vec::new();
         let mut writers: HashMap<Var, SmallVec<[usize; 1]>> = Default::default();
         for (k, kernel) in kernels.iter().enumerate() {
             let node = node_of[k];
             key[node] = k;
-            for &from in kernel.reads.iter().filter_map(|v| writers.get(v)).flatten() {
-                if from != node && !readers[from].contains(&node) {
-                    readers[from].push(node);
-                    waits[node] += 1;
-                }
-            }
+            let from = kernel.reads.iter().filter_map(|v| writers.get(v)).flatten();
+            edges.extend(from.filter(|&&from| from != node).map(|&from| (from, node)));
             for v in &kernel.writes {
                 let own = writers.entry(*v).or_default();
                 if !own.contains(&node) {
                     own.push(node);
                 }
             }
+        }
+        edges.sort_unstable();
+        edges.dedup();
+        for &(from, node) in &edges {
+            readers[from].push(node);
+            waits[node] += 1;
         }
         let mut present: Vec<usize> = node_of.clone();
         present.sort_unstable();
@@ -55,6 +62,15 @@ pub(super) fn ordered(kernels: Vec<Kernel>, mut groups: Vec<(Vec<usize>, Kernel)
             // Two groups wait for one another: the later one is left as it was.
             let stuck = (0..groups.len()).rev().find(|&g| waits[g] > 0);
             groups.remove(stuck.expect("kernels alone form no cycle"));
+            tries += 1;
+            if tries == TRIES {
+                // So many are left as they were.
+                let mut at = 0;
+                groups.retain(|_| {
+                    at += 1;
+                    waits[at - 1] == 0
+                });
+            }
             continue;
         }
         let count = groups.len();

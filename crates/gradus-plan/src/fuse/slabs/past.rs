@@ -23,6 +23,9 @@ struct Index {
     more: isize,
 }
 
+/// The most equations, one after another, that say what a mask is.
+const MOST: usize = 16;
+
 /// Looks for masks in a graph.
 pub(super) struct Masks<'a> {
     graph: &'a Graph,
@@ -53,7 +56,7 @@ impl<'a> Masks<'a> {
             if load.dtype == DType::Bool
                 && load.level == Level::Full
                 && slab_by_slab(&load.view, rows * cols)
-                && let Some(past) = self.past(load.value, rows, cols)
+                && let Some(past) = self.past(load.value, rows, cols, MOST)
             {
                 found.push((i, past));
             }
@@ -62,7 +65,7 @@ impl<'a> Masks<'a> {
             if matches!(step.op, StepOp::Compare(_))
                 && step.level == Level::Full
                 && let Some(eqn) = self.graph.eqns().get(step.eqn)
-                && let Some(past) = self.past(eqn.outputs[0], rows, cols)
+                && let Some(past) = self.past(eqn.outputs[0], rows, cols, MOST)
             {
                 found.push((region.first_step() + i, past));
             }
@@ -70,8 +73,9 @@ impl<'a> Masks<'a> {
         (!found.is_empty()).then(|| replaced(region, &found, Domain::Rows { rows: all, cols }, rows))
     }
 
-    /// The mask that `v` is over its last two axes.
-    fn past(&self, v: Var, rows: usize, cols: usize) -> Option<Past> {
+    /// The mask that `v` is over its last two axes, said in so many equations at most.
+    fn past(&self, v: Var, rows: usize, cols: usize, most: usize) -> Option<Past> {
+        let most = most.checked_sub(1)?;
         let shape = &self.graph.ty(v).shape;
         let live: SmallVec<[usize; 4]> = (0..shape.rank()).filter(|&a| shape[a] != 1).collect();
         let [.., row, col] = live[..] else { return None };
@@ -81,11 +85,11 @@ impl<'a> Masks<'a> {
         let eqn = &self.graph.eqns()[self.made[v.index()]?];
         match &eqn.op {
             Op::Not(_) => {
-                let past = self.past(eqn.inputs[0], rows, cols)?;
+                let past = self.past(eqn.inputs[0], rows, cols, most)?;
                 Some(Past { beyond: !past.beyond, ..past })
             }
             Op::Compare(compare) => {
-                let (x, y) = (self.index(eqn.inputs[0])?, self.index(eqn.inputs[1])?);
+                let (x, y) = (self.index(eqn.inputs[0], most)?, self.index(eqn.inputs[1], most)?);
                 // As a comparison of the column's index with the row's.
                 let (compare, r, c) = match (x.axis, y.axis) {
                     (a, b) if (a, b) == (col, row) => (*compare, y, x),
@@ -114,8 +118,9 @@ impl<'a> Masks<'a> {
         }
     }
 
-    /// The index along an axis that `v` is.
-    fn index(&self, v: Var) -> Option<Index> {
+    /// The index along an axis that `v` is, said in so many equations at most.
+    fn index(&self, v: Var, most: usize) -> Option<Index> {
+        let most = most.checked_sub(1)?;
         let ty = self.graph.ty(v);
         if !ty.dtype.is_int() {
             return None;
@@ -124,14 +129,14 @@ impl<'a> Masks<'a> {
         match &eqn.op {
             Op::Iota(iota) => Some(Index { axis: iota.axis, more: 0 }),
             // Narrow integers might wrap.
-            Op::Cast(_) if ty.dtype.size() >= 4 => self.index(eqn.inputs[0]),
+            Op::Cast(_) if ty.dtype.size() >= 4 => self.index(eqn.inputs[0], most),
             Op::Broadcast(b) => {
-                let index = self.index(eqn.inputs[0])?;
+                let index = self.index(eqn.inputs[0], most)?;
                 let (from, axis) = (&self.graph.ty(eqn.inputs[0]).shape, b.axes[index.axis]);
                 (from[index.axis] == ty.shape[axis]).then_some(Index { axis, ..index })
             }
             Op::Reshape(_) => {
-                let index = self.index(eqn.inputs[0])?;
+                let index = self.index(eqn.inputs[0], most)?;
                 let from = &self.graph.ty(eqn.inputs[0]).shape;
                 let live = |s: &gradus_core::Shape| -> SmallVec<[usize; 4]> {
                     (0..s.rank()).filter(|&a| s[a] != 1).collect()
@@ -144,13 +149,13 @@ impl<'a> Masks<'a> {
             }
             Op::Binary(op @ (Binary::Add | Binary::Sub)) => {
                 let (x, y) = (eqn.inputs[0], eqn.inputs[1]);
-                match (self.index(x), self.constant(y), op) {
+                match (self.index(x, most), self.constant(y, most), op) {
                     (Some(index), Some(more), Binary::Add) => {
                         Some(Index { more: index.more + more, ..index })
                     }
                     (Some(index), Some(more), _) => Some(Index { more: index.more - more, ..index }),
                     (None, _, Binary::Add) => {
-                        let (more, index) = (self.constant(x)?, self.index(y)?);
+                        let (more, index) = (self.constant(x, most)?, self.index(y, most)?);
                         Some(Index { more: index.more + more, ..index })
                     }
                     _ => None,
@@ -161,13 +166,14 @@ impl<'a> Masks<'a> {
     }
 
     /// The small whole number that all elements of `v` are.
-    fn constant(&self, v: Var) -> Option<isize> {
+    fn constant(&self, v: Var, most: usize) -> Option<isize> {
+        let most = most.checked_sub(1)?;
         let eqn = &self.graph.eqns()[self.made[v.index()]?];
         match &eqn.op {
             Op::Full(full) if full.value.fract() == 0.0 && full.value.abs() < 1e9 => {
                 Some(full.value as isize)
             }
-            Op::Broadcast(_) | Op::Reshape(_) => self.constant(eqn.inputs[0]),
+            Op::Broadcast(_) | Op::Reshape(_) => self.constant(eqn.inputs[0], most),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! A group written as one kernel: what lives in scratch memory, where, and how many rows go through at once.
 
+use std::collections::HashMap;
+
 use gradus_core::{Type, Var};
 
 use super::unseen::Inside;
@@ -19,18 +21,22 @@ const LEAST_SUMMED: usize = 64;
 const SHARES: usize = 4;
 
 impl Finder<'_> {
-    /// The group as one kernel; `None` where that gains nothing.
-    pub(super) fn written(&self, group: &Group, needed: &[bool], options: &Options) -> Option<Kernel> {
+    /// The group as one kernel; `None` where that gains nothing. `readers` says how many kernels read each value.
+    pub(super) fn written(
+        &self,
+        group: &Group,
+        needed: &[bool],
+        readers: &[usize],
+        options: &Options,
+    ) -> Option<Kernel> {
         let Space { count, rows, .. } = group.space;
         let member = |k: usize| group.members.contains(&k);
         let mut parts: Vec<Kernel> = group.members.iter().map(|&m| self.kernels[m].clone()).collect();
-        let mut read_outside = vec![false; self.graph.types().len()];
-        for kernel in self.kernels.iter().enumerate().filter(|(k, _)| !member(*k)).map(|(_, kernel)| kernel) {
-            kernel.reads.iter().for_each(|v| read_outside[v.index()] = true);
-        }
-        let stays = |v: Var| {
-            !needed[v.index()] && !read_outside[v.index()] && self.writer[v.index()].is_some_and(member)
-        };
+        let mut inside: HashMap<Var, usize> = HashMap::new();
+        parts.iter().flat_map(|k| &k.reads).for_each(|v| *inside.entry(*v).or_default() += 1);
+        let only_inside = |v: Var| inside.get(&v).copied().unwrap_or(0) == readers[v.index()];
+        let stays =
+            |v: Var| !needed[v.index()] && only_inside(v) && self.writer[v.index()].is_some_and(member);
         let made: Vec<Var> = parts.iter().flat_map(|k| k.writes.iter().copied()).collect();
         let locals: Vec<Var> = made.iter().copied().filter(|&v| stays(v)).collect();
         let bytes = |v: Var| self.graph.ty(v).bytes();
@@ -109,40 +115,38 @@ impl Finder<'_> {
         row_bytes: &impl Fn(Var) -> usize,
         block: usize,
     ) -> (Vec<Local>, Vec<(Var, Var)>, usize) {
-        let n = self.graph.types().len();
-        let mut last = vec![0; n];
+        let mut last: HashMap<Var, usize> = HashMap::new();
         for (i, part) in parts.iter().enumerate() {
-            part.reads.iter().chain(&part.writes).for_each(|v| last[v.index()] = i);
+            part.reads.iter().chain(&part.writes).for_each(|v| _ = last.insert(*v, i));
         }
         let mut blocks: Vec<Block> = Vec::new();
-        let mut block_of = vec![None; n];
+        let mut block_of: HashMap<Var, usize> = HashMap::new();
         let mut in_place = Vec::new();
         for (i, part) in parts.iter().enumerate() {
-            let read = |v: Var| (values.contains(&v) && last[v.index()] == i).then_some(Kind::Inside);
+            let read = |v: Var| (values.contains(&v) && last[&v] == i).then_some(Kind::Inside);
             let written = |v: Var| values.contains(&v).then_some(Kind::Inside);
             let width = |v: Var| self.graph.ty(v).dtype.size();
             let bytes = |v: Var| self.graph.ty(v).bytes();
             for (written, read) in arena::in_place(part, read, written, width, bytes) {
-                if let Some(b) = block_of[read.index()] {
-                    let b: usize = b;
-                    block_of[written.index()] = Some(b);
-                    blocks[b].to = last[written.index()];
+                if let Some(&b) = block_of.get(&read) {
+                    block_of.insert(written, b);
+                    blocks[b].to = last[&written];
                     in_place.push((written, read));
                 }
             }
             for &v in part.writes.iter().filter(|v| values.contains(v)) {
-                if block_of[v.index()].is_none() {
-                    block_of[v.index()] = Some(blocks.len());
+                block_of.entry(v).or_insert_with(|| {
                     let bytes = row_bytes(v) * block;
-                    blocks.push(Block { from: i, to: last[v.index()], bytes, offset: 0 });
-                }
+                    blocks.push(Block { from: i, to: last[&v], bytes, offset: 0 });
+                    blocks.len() - 1
+                });
             }
         }
         let scratch = arena::pack(&mut blocks).next_multiple_of(64 * ALIGN);
         let local = |&v: &Var| Local {
             value: v,
             row_bytes: row_bytes(v),
-            offset: block_of[v.index()].map_or(0, |b| blocks[b].offset),
+            offset: block_of.get(&v).map_or(0, |&b| blocks[b].offset),
         };
         (values.iter().map(local).collect(), in_place, scratch)
     }
