@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use gradus_core::Result;
 use gradus_core::ops::Op;
+use gradus_core::{Result, nest};
 use gradus_plan::{ControlLayout, Plan};
 use smallvec::SmallVec;
 
@@ -27,7 +27,7 @@ pub(super) type Targets = SmallVec<[*mut u8; 8]>;
 impl Control {
     pub(super) fn new(op: &Op, plans: &[Arc<Plan>], workspace: usize) -> Self {
         let layout = ControlLayout::new(op, plans);
-        let programs = plans.iter().map(|p| Program::new(p.clone())).collect();
+        let programs = nest::level(|| plans.iter().map(|p| Program::new(p.clone())).collect());
         let replayed = match op {
             Op::Replay(replay) => Some(Replayed::new(replay, plans)),
             _ => None,

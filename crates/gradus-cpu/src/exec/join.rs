@@ -1,6 +1,8 @@
 //! Which steps of a region are made one: arithmetic with the arithmetic that alone reads it, and functions that share
 //! their work. Every result keeps the bits it has alone.
 
+use std::collections::HashMap;
+
 use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::{Region, Step, StepOp};
 use smallvec::SmallVec;
@@ -50,6 +52,16 @@ fn float(step: &Step) -> bool {
 /// Joins two functions of one argument; what leads from the argument to the second alone is not needed then.
 fn join_functions(region: &Region, uses: &mut [u32], joined: &mut [Joined]) {
     let first = region.first_step();
+    // For each slot, the functions of it that are the second of two, and those of its half.
+    let mut functions: HashMap<u16, SmallVec<[usize; 2]>> = HashMap::new();
+    for (j, step) in region.steps.iter().enumerate() {
+        if let (StepOp::Unary(Unary::Cos | Unary::Sech2 | Unary::Sigmoid), &[own]) = (step.op, &step.args[..])
+        {
+            for slot in [Some(own), half_of(region, own)].into_iter().flatten() {
+                functions.entry(slot).or_default().push(j);
+            }
+        }
+    }
     for i in 0..region.steps.len() {
         let step = &region.steps[i];
         let (StepOp::Unary(f), &[x]) = (step.op, &step.args[..]) else { continue };
@@ -77,7 +89,8 @@ fn join_functions(region: &Region, uses: &mut [u32], joined: &mut [Joined]) {
             if !matches!(joined[i], Joined::Alone) {
                 break;
             }
-            let Some(j) = (0..region.steps.len()).find(|&j| j != i && fits(j)) else { continue };
+            let near = functions.get(&x).into_iter().flatten();
+            let Some(j) = near.copied().find(|&j| j != i && fits(j)) else { continue };
             let (host, guest) = (i.min(j), i.max(j));
             let slots = ((first + i) as u16, (first + j) as u16);
             joined[host] = Joined::Twin { twin, x, first: slots.0, second: slots.1 };

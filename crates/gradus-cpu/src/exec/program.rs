@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gradus_core::memory::probe;
-use gradus_core::{Error, Op, Result, Site, Type};
+use gradus_core::{Error, Op, Result, Site, Type, nest};
 use gradus_plan::kernel::{Assemble, Work};
 use gradus_plan::{Place, Plan, Return};
 use smallvec::SmallVec;
@@ -41,6 +41,13 @@ enum Ready {
 pub(super) struct Operands {
     pub(super) inputs: SmallVec<[(Place, Type); 4]>,
     pub(super) outputs: SmallVec<[(Place, Type); 2]>,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Programs lie inside each other.
+        nest::level(|| self.kernels.clear());
+    }
 }
 
 impl Program {
@@ -194,7 +201,7 @@ impl Ready {
                     }
                 }
                 Ready::Control(control, operands, site) => {
-                    control.run(operands, memory, pool).map_err(|e| e.or_at(site))?;
+                    nest::level(|| control.run(operands, memory, pool)).map_err(|e| e.or_at(site))?;
                 }
             }
         }

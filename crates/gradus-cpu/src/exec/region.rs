@@ -4,6 +4,8 @@
 //! through tiles small enough to stay in the first-level cache. A tile that nobody will read again is used for the
 //! next value.
 
+use std::collections::HashMap;
+
 use gradus_core::ops::ReduceKind;
 use gradus_core::{Bf16, DType, Var};
 use gradus_plan::kernel::{Domain, Level, Region, StepOp, Work};
@@ -153,7 +155,9 @@ impl Compiled {
         let joined = join(region, true);
         let last_use = last_uses(region, &joined);
         let made = made(region, &joined);
-        let in_place = plan.in_place(k);
+        let in_place: HashMap<Var, Var> = plan.in_place(k).iter().copied().collect();
+        let loaded: HashMap<Var, usize> =
+            region.loads.iter().enumerate().rev().map(|(slot, l)| (l.value, slot)).collect();
         let narrow = narrow(region, plan, k);
 
         let thin = thin(region, &joined, most == 1);
@@ -204,12 +208,8 @@ impl Compiled {
         for store in &region.stores {
             let slot = store.slot as usize;
             let (dtype, level) = region.slot(store.slot);
-            let source = in_place.iter().find(|p| p.0 == store.value).map(|p| p.1);
-            let hazard = source.is_some_and(|read| {
-                let of = |l: &gradus_plan::kernel::Load| l.value == read;
-                let load = region.loads.iter().position(of).expect("a buffer taken over is read");
-                slot < first || last_use[load] > made[slot]
-            });
+            let source = in_place.get(&store.value);
+            let hazard = source.is_some_and(|read| slot < first || last_use[loaded[read]] > made[slot]);
             let bits = plan.packed(store.value);
             if store.reduce.is_none() && !hazard && !bits && slot >= first && !outside[slot] {
                 outside[slot] = true;
