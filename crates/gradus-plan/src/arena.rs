@@ -33,6 +33,7 @@ pub fn pack(blocks: &mut [Block]) -> usize {
     if pairs(blocks) <= PAIRS {
         return by_size(blocks);
     }
+    work::simpler("blocks of memory are placed as they come");
     // Forwards or backwards in time, whichever loses less.
     let mut back: Vec<Block> = blocks.to_vec();
     let end = blocks.iter().map(|b| b.to).max().unwrap_or(0);

@@ -95,9 +95,14 @@ impl Default for Options {
 /// # Errors
 /// If the memory budget cannot be met; the error names the smallest that can.
 pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
+    work::take_simpler();
     let simple = passes::simplify(graph)?;
     let counts = (graph.eqns().len(), simple.eqns().len());
     let mut plan = control::choose(simple, options)?;
     (plan.decision.recorded, plan.decision.simplified) = counts;
+    let simpler = Vec::from_iter(work::take_simpler());
+    if !simpler.is_empty() {
+        plan.decision.why += &format!("; planned more simply because of its size: {}", simpler.join(", "));
+    }
     Ok(plan)
 }

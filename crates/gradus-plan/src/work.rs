@@ -1,4 +1,22 @@
-//! Counts the steps of planning in tests: what they take must grow with the program, not with its square.
+//! What planning takes must grow with the program, not with its square: passes have limits, and tell here where they meet
+//! one; tests count their steps.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+thread_local! {
+    static SIMPLER: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Notes that a limit has made the plan a simpler one, and how.
+pub(crate) fn simpler(how: &'static str) {
+    SIMPLER.with_borrow_mut(|all| all.insert(how));
+}
+
+/// What has been noted on this thread since the last call.
+pub(crate) fn take_simpler() -> BTreeSet<&'static str> {
+    SIMPLER.take()
+}
 
 #[cfg(test)]
 thread_local! {

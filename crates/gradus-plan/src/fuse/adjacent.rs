@@ -256,6 +256,7 @@ impl Places {
     fn free(&mut self, fuser: &mut Fuser<'_>, g: usize, h: usize, late: &[usize], most: usize) -> bool {
         let (from, to) = (self.at[g], self.at[h]);
         if !late.is_empty() && to - from > MOVED_EACH + self.credit {
+            work::simpler("distant groups are not merged");
             return false;
         }
         self.groups.begin(fuser.groups.list.len());

@@ -264,6 +264,7 @@ impl Groups {
         while let Some(g) = pending.pop() {
             steps += 1 + self.list[g].readers.len();
             if steps > most {
+                work::simpler("distant groups are not merged");
                 found = true;
                 break;
             }

@@ -13,7 +13,7 @@ use super::chain::Chain;
 use super::curve::{self, Choice};
 use super::schedule::Table;
 use super::{Staged, borders, cost, cut, replay, rewrite};
-use crate::{Budget, Options, Plan};
+use crate::{Budget, Options, Plan, work};
 
 /// How many plans are made at most, and how many at least, of schedules.
 const PLANS: [usize; 2] = [10, 96];
@@ -77,6 +77,9 @@ pub(super) fn fit(
     }
     let nanos = cost::nanos(graph);
     let long = graph.eqns().len() > LONG;
+    if long {
+        work::simpler("fewer plans are looked at");
+    }
     let choices = curve::choices(graph, halves, &nanos, if long { LONG_CHOICES } else { curve::MOST });
     let tables = if long { 1 } else { TABLES };
     let Some(chains) = chains(graph, halves, &nanos, &choices, tables) else {

@@ -133,6 +133,7 @@ impl Network {
             if phase % PHASES == 0
                 && let Some(last) = self.least_level(&level, level[sink])
             {
+                work::simpler("what is kept is next to the least");
                 return level.into_iter().map(|l| l <= last).collect();
             }
             let mut next = vec![0usize; self.from.len()];

@@ -206,7 +206,11 @@ impl Region<'_> {
                 Coefficient::Negative(c) => pending.push(c),
                 Coefficient::Sum(a, b) => pending.extend([a, b]),
             }
-            if before > after || looked_at == LOOKED_AT {
+            if before > after {
+                break;
+            }
+            if looked_at == LOOKED_AT {
+                work::simpler("long regions of little worth keep what their rules read");
                 break;
             }
         }

@@ -223,6 +223,7 @@ impl<'a> Finder<'a> {
         members.push(k);
         members.sort_unstable();
         if members.len() > MEMBERS {
+            work::simpler("blockwise groups have no more members");
             return false;
         }
         let before: Vec<Along> = members.iter().map(|&m| self.along[m]).collect();
@@ -262,6 +263,7 @@ impl<'a> Finder<'a> {
                 }
             }
             if others.len() > BETWEEN {
+                work::simpler("distant kernels are no blockwise group");
                 return false;
             }
         }
