@@ -50,6 +50,13 @@ pub struct Plan {
     pub(crate) decision: Decision,
 }
 
+impl Drop for Plan {
+    /// The kernels of control flow hold plans in turn.
+    fn drop(&mut self) {
+        nest::level(|| self.kernels.clear());
+    }
+}
+
 /// What was chosen for a plan, and what else was looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Decision {

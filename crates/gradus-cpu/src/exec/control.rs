@@ -24,6 +24,12 @@ pub(super) struct Control {
 pub(super) type Sources = SmallVec<[*const u8; 8]>;
 pub(super) type Targets = SmallVec<[*mut u8; 8]>;
 
+impl Drop for Control {
+    fn drop(&mut self) {
+        nest::level(|| self.programs.clear());
+    }
+}
+
 impl Control {
     pub(super) fn new(op: &Op, plans: &[Arc<Plan>], workspace: usize) -> Self {
         let layout = ControlLayout::new(op, plans);
@@ -38,6 +44,13 @@ impl Control {
     /// # Safety
     /// As for [`Program::run`].
     pub(super) unsafe fn run(&self, operands: &Operands, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
+        // SAFETY: the caller's promise.
+        nest::level(|| unsafe { self.run_level(operands, memory, pool) })
+    }
+
+    /// # Safety
+    /// As for [`Program::run`].
+    unsafe fn run_level(&self, operands: &Operands, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
         let inputs: Sources = operands.inputs.iter().map(|(p, _)| memory.at(*p)).collect();
         let outputs: Targets = operands.outputs.iter().map(|(p, _)| memory.at_mut(*p)).collect();
         if let Some(replayed) = &self.replayed {
