@@ -1,8 +1,8 @@
 //! Memory whose size shapes decide: one place asks for it, counts it and may refuse it.
 //!
 //! An allocation of 64 KiB or more is compared with the [`limit`] of the process before the system is asked, since a
-//! system that overcommits grants what it cannot give and ends the process later. Smaller ones are neither
-//! compared nor counted: they cost less than the check. Nothing here keeps memory; who does [reports](add) it, and
+//! system that overcommits grants what it cannot give and ends the process later. Smaller ones are made as anything else is,
+//! neither compared nor counted: they take less time than the check. Nothing here keeps memory; who does [reports](add) it, and
 //! frees it [when asked](on_shortage).
 
 use std::fmt;
@@ -322,6 +322,9 @@ pub fn probe(op: &'static str, bytes: usize) -> Result<(), ErrorKind> {
 /// [`ErrorKind::Memory`] if the process would hold more than its [`limit`], or if the system has no more to give.
 pub fn with_capacity<T>(op: &'static str, n: usize) -> Result<Vec<T>, ErrorKind> {
     let bytes = n.saturating_mul(size_of::<T>());
+    if bytes < COUNTED {
+        return Ok(Vec::with_capacity(n));
+    }
     allow(op, bytes)?;
     let mut v = Vec::new();
     if v.try_reserve_exact(n).is_err() && !(free_kept() && v.try_reserve_exact(n).is_ok()) {

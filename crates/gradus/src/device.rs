@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use gradus_core::memory;
 use gradus_core::{Array, Builder, DType, Element, Error, ErrorKind, Graph, Op, Result, Shape, Site, Type};
 use gradus_cpu::exec::{Executable, Profile, needs};
 use gradus_cpu::vmath;
@@ -42,6 +43,9 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn new(graph: Graph, options: &Options) -> Result<Self> {
+        // Limits that cannot be read are told before anything is planned.
+        memory::limit()?;
+        memory::kept_limit()?;
         let options = Options { needs, ..options.clone() };
         let executable = Executable::new(gradus_plan::plan(&graph, &options)?);
         Ok(Program { graph: Arc::new(graph), executable })

@@ -200,3 +200,33 @@ fn limits_hold_and_can_be_raised() {
     drop(Tensor::ones([2_000_000], DType::F32));
     assert!(set_memory_limit(0).is_err() && set_memory_limit("x").is_err());
 }
+
+/// The limits of the environment hold, and those that make no sense are errors that say so.
+#[test]
+fn variables_of_the_environment_are_checked() {
+    let x = Tensor::ones([1000], DType::F32);
+    let f = jit(|x: &Tensor| x.exp());
+    if let Ok(want) = std::env::var("EXPECTED_ERROR") {
+        let error = f.try_call(&x).err().map_or(String::new(), |e| e.to_string());
+        assert!(error.contains(&want) && error.is_empty() == want.is_empty(), "{error}");
+        if want.is_empty() {
+            assert_eq!((memory().limit, memory().kept_limit), (8 << 20, 1 << 20));
+            assert!(refused(|| Tensor::ones([3 << 20], DType::F32)).contains("cannot allocate 12.6 MB"));
+        }
+        return;
+    }
+    let cases = [
+        ("8 MiB", "1 MiB", ""),
+        ("plenty", "1 MiB", "GRADUS_MEMORY_LIMIT: \"plenty\" is no amount"),
+        ("0", "1 MiB", "GRADUS_MEMORY_LIMIT: the limit must be above 0"),
+        ("8 MiB", "1 MB/s", "GRADUS_MEMORY_KEPT: \"1 MB/s\" is no amount"),
+    ];
+    for (limit, kept, error) in cases {
+        let done = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "variables_of_the_environment_are_checked"])
+            .envs([("GRADUS_MEMORY_LIMIT", limit), ("GRADUS_MEMORY_KEPT", kept), ("EXPECTED_ERROR", error)])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{limit}, {kept}: {}", String::from_utf8_lossy(&done.stdout));
+    }
+}
