@@ -19,6 +19,10 @@ ci:
 miri:
     cargo +nightly miri test -p gradus-num --test tape
 
+# All tests of the CPU kernels under AddressSanitizer, in a target folder of their own (on x86-64 Linux; stable Rust ships the runtime).
+asan *args:
+    tools/asan {{args}}
+
 # Times of the CPU kernels.
 bench:
     cargo run --release -p gradus-cpu --example kernels

@@ -113,7 +113,10 @@ macro_rules! with_elements {
 }
 
 /// A Rust type that a tensor can hold.
-pub trait Element: Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'static {
+///
+/// It is implemented for the types of [`Buffer`] and for no others: kernels rely on a buffer's having the elements that
+/// were wrapped.
+pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'static {
     /// Its dtype.
     const DTYPE: DType;
     /// Wraps elements.
@@ -128,8 +131,13 @@ pub trait Element: Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'stat
     fn slice_mut(buffer: &mut Buffer) -> Option<&mut [Self]>;
 }
 
+mod sealed {
+    pub trait Sealed {}
+}
+
 macro_rules! elements {
     ($($t:ty => $v:ident),+) => { $(
+        impl sealed::Sealed for $t {}
         impl Element for $t {
             const DTYPE: DType = DType::$v;
             fn share(elements: Elements<Self>) -> Buffer { Buffer::$v(Arc::new(elements)) }
@@ -155,7 +163,8 @@ impl Array {
     /// An array from its elements in row-major order.
     ///
     /// # Errors
-    /// If the number of elements is not the product of the extents.
+    /// If the number of elements is not the product of the extents, or the shape is
+    /// [too large](ErrorKind::TooLarge) for any tensor.
     pub fn new<T: Element>(shape: impl Into<Shape>, elements: Vec<T>) -> Result<Self, ErrorKind> {
         Array::with_memory(shape, elements.into())
     }
@@ -163,13 +172,16 @@ impl Array {
     /// As [`new`](Self::new), from elements in memory that may have a home.
     ///
     /// # Errors
-    /// If the number of elements is not the product of the extents.
+    /// As for [`new`](Self::new).
     pub fn with_memory<T: Element>(
         shape: impl Into<Shape>,
         elements: Elements<T>,
     ) -> Result<Self, ErrorKind> {
         let shape = shape.into();
-        if shape.size() != elements.len() {
+        // A shape with as many elements as are in memory is not too large, unless there are none.
+        let differs = shape.size() != elements.len();
+        let shape = if differs || elements.is_empty() { shape.checked("array")? } else { shape };
+        if differs {
             return Err(ErrorKind::Argument {
                 op: "array",
                 detail: format!(
@@ -184,7 +196,7 @@ impl Array {
 
     /// An array whose element count the caller has already made to fit.
     pub(crate) fn of<T: Element>(shape: Shape, elements: Vec<T>) -> Self {
-        debug_assert_eq!(shape.size(), elements.len());
+        assert_eq!(shape.size(), elements.len(), "a primitive returns as many elements as its shape has");
         Array { shape, buffer: T::wrap(elements) }
     }
 
@@ -196,7 +208,7 @@ impl Array {
     /// An array of one repeated value, converted to `dtype`.
     ///
     /// # Panics
-    /// If there is no memory for it: [`try_full`](Self::try_full) tells.
+    /// If no tensor can have the shape, or there is no memory for it: [`try_full`](Self::try_full) tells.
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, dtype: DType, value: f64) -> Self {
         Array::try_full(shape, dtype, value).unwrap_or_else(|kind| panic!("{kind}"))
@@ -205,12 +217,12 @@ impl Array {
     /// As [`full`](Self::full).
     ///
     /// # Errors
-    /// [`ErrorKind::Memory`] if there is no memory for it.
+    /// [`ErrorKind::TooLarge`] if no tensor can have the shape, [`ErrorKind::Memory`] if there is no memory for it.
     pub fn try_full(shape: impl Into<Shape>, dtype: DType, value: f64) -> Result<Self, ErrorKind> {
         fn equal<T: Element>(n: usize, value: T) -> Result<Buffer, ErrorKind> {
             Ok(T::wrap(memory::filled("full", n, value)?))
         }
-        let shape = shape.into();
+        let shape = shape.into().checked("full")?;
         let n = shape.size();
         let buffer = match dtype {
             DType::F32 => equal(n, value as f32),
@@ -268,9 +280,13 @@ impl Array {
     }
 
     /// The same elements under another shape of the same size.
-    pub fn reshaped(&self, shape: Shape) -> Self {
-        debug_assert_eq!(shape.size(), self.size());
-        Array { shape, buffer: self.buffer.clone() }
+    ///
+    /// # Errors
+    /// If the other shape has another number of elements, or is [too large](ErrorKind::TooLarge) for any tensor.
+    pub fn reshaped(&self, shape: impl Into<Shape>) -> Result<Self, ErrorKind> {
+        let shape = shape.into().checked("reshape")?;
+        same_size(&self.shape, &shape)?;
+        Ok(Array { shape, buffer: self.buffer.clone() })
     }
 
     /// The elements converted to `dtype`.
@@ -302,6 +318,15 @@ impl Array {
     pub fn to_i64(&self) -> Vec<i64> {
         with_elements!(&self.buffer, v => v.iter().map(|&x| x.cast()).collect())
     }
+}
+
+/// Checks that elements of one shape can be arranged as another.
+pub(crate) fn same_size(from: &Shape, to: &Shape) -> Result<(), ErrorKind> {
+    if from.size() == to.size() {
+        return Ok(());
+    }
+    let detail = format!("{} elements cannot be arranged as {}", from.size(), to.size());
+    Err(ErrorKind::Shape { op: "reshape", shapes: vec![from.clone(), to.clone()], detail })
 }
 
 impl fmt::Debug for Array {

@@ -46,6 +46,16 @@ impl DType {
         matches!(self, DType::I32 | DType::I64 | DType::U8)
     }
 
+    /// The largest value, if this is `I32`, `I64` or `U8`.
+    pub const fn largest_integer(self) -> Option<u64> {
+        match self {
+            DType::I32 => Some(i32::MAX as u64),
+            DType::I64 => Some(i64::MAX as u64),
+            DType::U8 => Some(u8::MAX as u64),
+            DType::F32 | DType::F64 | DType::Bool | DType::Bf16 => None,
+        }
+    }
+
     /// The name printed in programs: `f32`, `i64`, `bool`, ...
     pub const fn name(self) -> &'static str {
         match self {

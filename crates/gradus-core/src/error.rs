@@ -63,6 +63,21 @@ pub enum ErrorKind {
         /// Why, and what to try.
         detail: String,
     },
+    /// More than any memory can hold: a tensor whose bytes or strides do not fit into an `isize`, or a program whose values
+    /// take petabytes together.
+    #[error(
+        "{op}: shape {shape} is too large: {}{bytes} bytes are more than memory can hold; check the sizes that were asked for",
+        if *bytes == u128::MAX { "more than " } else { "" }
+    )]
+    TooLarge {
+        /// The operation.
+        op: &'static str,
+        /// The shape asked for, an extent that overflows given as `usize::MAX`; for a plan, that of its largest value.
+        shape: Shape,
+        /// Its bytes at 8 an element, an extent of 0 counted as 1, or those of all values of a plan; `u128::MAX` if there
+        /// are more.
+        bytes: u128,
+    },
     /// `grad` of a function whose result is no scalar.
     #[error(
         "{transform}: the function returned {found}, but a gradient needs a scalar result; \

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::nest::level;
 use crate::transforms::flow::Answers;
-use crate::{DType, Op, Shape, Site};
+use crate::{DType, ErrorKind, Op, Shape, Site};
 
 /// A value of a graph: an input or an output of an equation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,27 +29,64 @@ impl fmt::Display for Var {
     }
 }
 
-/// Dtype and shape of a value.
+/// Dtype and shape of a value; its fields are read as `ty.dtype` and `ty.shape`.
+///
+/// Whoever has a `Type` has one that memory can hold: its shape has passed [`Shape::checked`].
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Type {
+pub struct Type(Fields);
+
+/// What a [`Type`] is made of; it cannot be changed there, because it has been checked.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Fields {
     /// Element type.
     pub dtype: DType,
     /// Extents.
     pub shape: Shape,
 }
 
+impl std::ops::Deref for Type {
+    type Target = Fields;
+    fn deref(&self) -> &Fields {
+        &self.0
+    }
+}
+
 impl Type {
-    /// Joins the two.
+    /// Joins the two, where the shape is known to be sensible; [`checked`](Type::checked) is for all others.
+    ///
+    /// # Panics
+    /// If no tensor can have the shape.
     pub fn new(dtype: DType, shape: impl Into<Shape>) -> Self {
-        Type { dtype, shape: shape.into() }
+        match Type::checked("type", dtype, shape) {
+            Ok(ty) => ty,
+            Err(kind) => panic!("{kind}"),
+        }
+    }
+    /// Joins the two.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] on behalf of `op`, if no tensor can have the shape.
+    pub fn checked(op: &'static str, dtype: DType, shape: impl Into<Shape>) -> Result<Self, ErrorKind> {
+        Ok(Type(Fields { dtype, shape: shape.into().checked(op)? }))
+    }
+    /// The shape alone.
+    pub fn into_shape(self) -> Shape {
+        self.0.shape
     }
     /// Bytes of a value of this type.
     pub fn bytes(&self) -> usize {
         self.shape.size() * self.dtype.size()
     }
     /// The same dtype with another shape.
-    pub fn with_shape(&self, shape: impl Into<Shape>) -> Self {
-        Type { dtype: self.dtype, shape: shape.into() }
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] on behalf of `op`, if no tensor can have the shape.
+    pub fn with_shape(&self, op: &'static str, shape: impl Into<Shape>) -> Result<Self, ErrorKind> {
+        Type::checked(op, self.dtype, shape)
+    }
+    /// The same shape with another dtype.
+    pub fn with_dtype(&self, dtype: DType) -> Self {
+        Type(Fields { dtype, shape: self.shape.clone() })
     }
 }
 

@@ -7,7 +7,14 @@ use smallvec::SmallVec;
 
 use crate::ErrorKind;
 
+/// Bytes of an element of the widest dtype.
+const WIDEST: usize = 8;
+
 /// The extents of a tensor, outermost axis first. A scalar has none.
+///
+/// A `Shape` may say anything, as a caller may ask for anything. [`checked`](Shape::checked) is the one test of whether
+/// a tensor can have it, and every [`Type`](crate::Type) and [`Array`](crate::Array) has passed it: sizes, bytes, strides
+/// and offsets of those are computed without a further thought of overflow.
 #[derive(PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct Shape(SmallVec<[usize; 4]>);
 
@@ -25,9 +32,55 @@ impl Shape {
         Shape::default()
     }
 
-    /// Number of elements: the product of the extents, 1 for a scalar.
+    /// Number of elements: the product of the extents, 1 for a scalar; `usize::MAX` where that is too large for a
+    /// `usize`, so that it equals the length of nothing.
+    #[inline]
     pub fn size(&self) -> usize {
-        self.0.iter().product()
+        self.0.iter().fold(1, |n, &extent| extent.saturating_mul(n))
+    }
+
+    /// The bytes of a tensor of this shape at the widest dtype, extents of 0 counted as 1 because strides do not vanish
+    /// with them.
+    fn widest_bytes(&self) -> u128 {
+        self.0.iter().fold(WIDEST as u128, |n, &extent| n.saturating_mul(extent.max(1) as u128))
+    }
+
+    /// Whether a tensor can have this shape.
+    #[inline]
+    fn fits(&self) -> bool {
+        let most = isize::MAX as usize / WIDEST;
+        let mut elements = 1usize;
+        let mut fits = true;
+        for &extent in &self.0 {
+            let (product, overflow) = elements.overflowing_mul(extent.max(1));
+            fits &= !overflow;
+            elements = product;
+        }
+        fits && elements <= most
+    }
+
+    /// The shape, if a tensor can have it whatever its dtype: the elements at 8 bytes each, and so all strides and
+    /// offsets, within `isize::MAX`. An extent of 0 counts as 1.
+    ///
+    /// ```
+    /// use gradus_core::{ErrorKind, Shape};
+    /// assert_eq!(Shape::from([2, 3]).checked("zeros")?.size(), 6);
+    /// let absurd = Shape::from([usize::MAX, 4]).checked("zeros");
+    /// assert!(matches!(absurd, Err(ErrorKind::TooLarge { op: "zeros", .. })));
+    /// # Ok::<(), ErrorKind>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`], on behalf of `op`.
+    #[inline]
+    pub fn checked(self, op: &'static str) -> Result<Self, ErrorKind> {
+        if self.fits() { Ok(self) } else { Err(self.too_large(op)) }
+    }
+
+    #[cold]
+    fn too_large(self, op: &'static str) -> ErrorKind {
+        let bytes = self.widest_bytes();
+        ErrorKind::TooLarge { op, shape: self, bytes }
     }
 
     /// Number of axes.
@@ -35,13 +88,14 @@ impl Shape {
         self.0.len()
     }
 
-    /// Distance between neighbours along each axis, in elements, of a row-major array.
+    /// Distance between neighbours along each axis, in elements, of a row-major array. They saturate where no tensor
+    /// can have the shape.
     pub fn strides(&self) -> SmallVec<[isize; 4]> {
         let mut strides: SmallVec<[isize; 4]> = SmallVec::from_elem(0, self.rank());
-        let mut step = 1;
+        let mut step: isize = 1;
         for axis in (0..self.rank()).rev() {
-            strides[axis] = step as isize;
-            step *= self.0[axis];
+            strides[axis] = step;
+            step = step.saturating_mul(isize::try_from(self.0[axis]).unwrap_or(isize::MAX));
         }
         strides
     }

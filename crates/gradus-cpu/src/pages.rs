@@ -1,4 +1,6 @@
 //! Pages: large ones, where the system has them to give, and those that are not needed any more.
+//!
+//! Invariant: advice never goes beyond the block it is about.
 
 /// Blocks from this size on are worth a call to the system.
 const LARGE: usize = 4 << 20;

@@ -5,6 +5,8 @@
 //! A kernel's limit is that of the level that its operands and results fit in, or arithmetic, whichever binds. A multiplication
 //! and an addition are one instruction of a product and count as two operations there; the functions of element-wise kernels are
 //! counted as so many vector instructions, of which the machine does half as many a second.
+//!
+//! Invariant: blocks are as long as their vectors.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gradus::{DType, Tensor};
+use gradus::{DType, Shape, Tensor};
 use serde_core::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -97,7 +97,7 @@ const OTHERS: [(&str, usize, DType); 8] = [
 /// A tensor as a file has it, not read yet.
 ///
 /// ```
-/// use gradus::{DType, Tensor};
+/// use gradus::{DType, Shape, Tensor};
 /// // Half precision: 1.5 and -2.
 /// let header = br#"{"x":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
 /// let file = [&(header.len() as u64).to_le_bytes()[..], header, &[0x00, 0x3e, 0x00, 0xc0]].concat();
@@ -122,12 +122,10 @@ impl<'a> Stored<'a> {
             .ok_or_else(|| Error::Format(format!("tensor \"{name}\" has no sound entry: {entry}")))?;
         let width = DTYPES.iter().find(|d| d.1 == dtype).map(|d| d.0.size());
         let width = width.or_else(|| OTHERS.iter().find(|d| d.0 == dtype).map(|d| d.1));
+        let too_large = |e| Error::Format(format!("tensor \"{name}\": {e}"));
+        let size = Shape::from(&shape).checked("read").map_err(too_large)?.size();
         // What a type of unknown width takes is not known either.
-        let fits = |bytes: &&[u8]| {
-            width.is_none_or(|width| {
-                shape.iter().try_fold(width, |n, &d| n.checked_mul(d)) == Some(bytes.len())
-            })
-        };
+        let fits = |bytes: &&[u8]| width.is_none_or(|width| size * width == bytes.len());
         let bytes = data.get(start..end).filter(fits).ok_or_else(|| {
             Error::Format(format!(
                 "tensor \"{name}\" ({dtype} {shape:?}) does not fit bytes {start}..{end} of {}",

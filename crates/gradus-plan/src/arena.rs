@@ -28,7 +28,7 @@ pub struct Block {
 /// So many pairs of blocks alive together are looked at by size; where there are more, blocks are placed as they come.
 const PAIRS: usize = 1 << 22;
 
-/// Assigns offsets; returns the bytes of the arena.
+/// Assigns offsets; returns the bytes of the arena, `usize::MAX` if they are more than that.
 pub fn pack(blocks: &mut [Block]) -> usize {
     if pairs(blocks) <= PAIRS {
         return by_size(blocks);
@@ -76,7 +76,7 @@ fn by_size(blocks: &mut [Block]) -> usize {
         alive.clear();
         placed.meeting(b.from, b.to, |j| {
             let o = &blocks[j];
-            alive.push((o.offset, o.offset + o.bytes.next_multiple_of(ALIGN)));
+            alive.push((o.offset, o.offset.saturating_add(o.bytes.next_multiple_of(ALIGN))));
         });
         // Pairs are bounded.
         work::count(1);
@@ -90,7 +90,7 @@ fn by_size(blocks: &mut [Block]) -> usize {
             end = end.max(to);
         }
         blocks[i].offset = best.unwrap_or(end);
-        total = total.max(blocks[i].offset + need);
+        total = total.max(blocks[i].offset.saturating_add(need));
         placed.insert(i, b.to);
     }
     total
@@ -192,7 +192,7 @@ fn in_time(blocks: &mut [Block]) -> usize {
                 at
             }
             None => {
-                top += need;
+                top = top.saturating_add(need);
                 top - need
             }
         };

@@ -20,7 +20,7 @@ mod size;
 mod view;
 mod work;
 
-use gradus_core::{Graph, Result};
+use gradus_core::{ErrorKind, Graph, Result, Type};
 
 pub use arena::{ALIGN, Block};
 pub use control::{ControlLayout, ReplayLayout, carried, packed};
@@ -93,8 +93,10 @@ impl Default for Options {
 /// Plans a graph.
 ///
 /// # Errors
-/// If the memory budget cannot be met; the error names the smallest that can.
+/// If the memory budget cannot be met; the error names the smallest that can. If the program's values, or the arena that
+/// they would share, are [too large](gradus_core::ErrorKind::TooLarge) for any machine.
 pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
+    check_size(graph)?;
     work::take_simpler();
     let simple = passes::simplify(graph)?;
     let counts = (graph.eqns().len(), simple.eqns().len());
@@ -105,4 +107,27 @@ pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
         plan.decision.why += &format!("; planned more simply because of its size: {}", simpler.join(", "));
     }
     Ok(plan)
+}
+
+/// Bytes of all values of a program together, at most: sums and small multiples of them are then numbers too.
+const MOST_BYTES: u128 = 1 << 53;
+
+/// Refuses programs with more bytes of values than any machine has.
+fn check_size(graph: &Graph) -> Result<()> {
+    let (mut graphs, mut bytes, mut largest) = (vec![graph], 0u128, None);
+    while let Some(graph) = graphs.pop() {
+        graphs.extend(graph.eqns().iter().flat_map(|eqn| eqn.op.graphs()).map(|inner| &**inner));
+        for ty in graph.types() {
+            bytes += ty.bytes() as u128;
+            if largest.is_none_or(|most: &Type| most.bytes() < ty.bytes()) {
+                largest = Some(ty);
+            }
+        }
+    }
+    match largest {
+        Some(ty) if bytes > MOST_BYTES => {
+            Err(ErrorKind::TooLarge { op: "plan", shape: ty.shape.clone(), bytes }.into())
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,6 +1,6 @@
 //! The plan: kernels in order, a place for every value, and the peak in bytes.
 
-use gradus_core::{Graph, Op, Result, Site, Type, Var, nest};
+use gradus_core::{ErrorKind, Graph, Op, Result, Site, Type, Var, nest};
 
 use crate::arena::{self, Block, Kind};
 use crate::fuse::{self, Source};
@@ -110,7 +110,7 @@ impl Plan {
     pub(crate) fn staged(graph: Graph, stages: &[u32], options: &Options) -> Result<Plan> {
         let fused = fuse::fuse(&graph, stages, options)?;
         let bits = options.strategy != Strategy::Plain;
-        Ok(Layout::new(graph, fused.kernels, fused.sources, bits).finish())
+        Layout::new(graph, fused.kernels, fused.sources, bits).finish()
     }
 
     /// The program that is run: simplified, with what is computed again written out.
@@ -370,7 +370,7 @@ impl Layout {
         Layout { graph, kernels, places, returns, life, packed }
     }
 
-    fn finish(mut self) -> Plan {
+    fn finish(mut self) -> Result<Plan> {
         let mut blocks: Vec<Block> = Vec::new();
         let mut block_of: Vec<Option<usize>> = vec![None; self.graph.types().len()];
         let mut in_place = Vec::with_capacity(self.kernels.len());
@@ -434,6 +434,10 @@ impl Layout {
             }
         }
         let arena = arena::pack(&mut blocks);
+        if isize::try_from(arena).is_err() {
+            let (shape, bytes) = ([arena].into(), arena as u128);
+            return Err(ErrorKind::TooLarge { op: "plan", shape, bytes }.into());
+        }
         for (kernel, block) in self.kernels.iter_mut().zip(scratch) {
             kernel.workspace_at = block.map_or(0, |b: usize| blocks[b].offset);
         }
@@ -442,7 +446,7 @@ impl Layout {
                 *place = Some(Place::Arena(blocks[*block].offset));
             }
         }
-        Plan {
+        Ok(Plan {
             input_types: self.graph.input_types(),
             output_types: self.graph.output_types(),
             graph: self.graph,
@@ -456,6 +460,6 @@ impl Layout {
             block_of,
             packed: self.packed,
             decision: Decision::default(),
-        }
+        })
     }
 }

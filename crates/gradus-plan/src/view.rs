@@ -74,7 +74,7 @@ impl View {
                 for (axis, dim) in dims.iter_mut().enumerate() {
                     let (start, stop, step) = (p.start[axis], p.stop[axis], p.step[axis]);
                     offset += dim.1 * start as isize;
-                    *dim = ((stop - start).div_ceil(step), dim.1 * step as isize);
+                    *dim = ((stop - start).div_ceil(step), p.stride(axis, dim.1));
                 }
                 dims
             }
@@ -125,6 +125,16 @@ impl View {
             dims.push((extent, left.1 * left.0 as isize));
         }
         Some(View { offset: self.offset, dims })
+    }
+
+    /// Whether every element read is one of the first `elements` of the buffer.
+    pub fn lies_within(&self, elements: usize) -> bool {
+        let (mut low, mut high) = (self.offset as i128, self.offset as i128);
+        for &(extent, stride) in &self.dims {
+            let span = (extent as i128 - 1) * stride as i128;
+            if span < 0 { low += span } else { high += span }
+        }
+        self.dims.iter().any(|d| d.0 == 0) || (low >= 0 && high < elements as i128)
     }
 
     /// Whether an element can be read more than once.

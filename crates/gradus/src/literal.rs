@@ -56,8 +56,21 @@ macro_rules! literals {
         }
     )+ };
 }
-literals!(f64 => Float as f64, f32 => Float as f64, i32 => Int as i64, i64 => Int as i64, usize => Int as i64,
-    u8 => Int as i64, bool => Bool as bool);
+literals!(f64 => Float as f64, f32 => Float as f64, i32 => Int as i64, i64 => Int as i64, u8 => Int as i64,
+    bool => Bool as bool);
+
+impl From<usize> for Scalar {
+    /// A number that no `i64` holds is a float; a tensor of integers does not take it.
+    fn from(x: usize) -> Scalar {
+        i64::try_from(x).map_or(Scalar::Float(x as f64), Scalar::Int)
+    }
+}
+impl Literal for usize {
+    #[track_caller]
+    fn beside(&self, like: &Tensor) -> Tensor {
+        Scalar::from(*self).beside(like)
+    }
+}
 
 impl Literal for Scalar {
     #[track_caller]
@@ -70,6 +83,16 @@ impl Literal for Scalar {
             return self.constant(like);
         }
         Tensor(Repr::Concrete(self.array(like.dtype()), like.device()))
+    }
+}
+
+/// Whether an integer dtype holds a whole number.
+fn holds(dtype: DType, x: f64) -> bool {
+    match dtype {
+        DType::I32 => f64::from(x as i32) == x,
+        DType::U8 => f64::from(x as u8) == x,
+        // The largest i64 is one below a power of two, which is the nearest float.
+        _ => (-(2f64.powi(63))..2f64.powi(63)).contains(&x),
     }
 }
 
@@ -96,6 +119,9 @@ impl Scalar {
             (Scalar::Int(x), DType::I64) => Array::scalar(x),
             (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if x.fract() != 0.0 || !x.is_finite() => {
                 refuse(format!("the number {x} is no integer; cast the tensor to f32 or f64 first"))
+            }
+            (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if !holds(dtype, x) => {
+                refuse(format!("{x} does not fit into {dtype}"))
             }
             (Scalar::Float(_) | Scalar::Int(_), DType::Bool) => {
                 refuse("a boolean tensor has no arithmetic with numbers; cast it first".into())

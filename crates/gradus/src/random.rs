@@ -3,7 +3,7 @@
 use gradus_core::ops::{FoldIn, RandomBits};
 use gradus_core::{Binary, ErrorKind, Shape};
 
-use crate::trace::fail;
+use crate::trace::{OrFail, fail};
 use crate::{DType, Tensor, Tree};
 
 /// Streams of derived keys, so that splitting and folding in never meet.
@@ -42,6 +42,7 @@ impl Key {
     /// `n` independent keys.
     #[track_caller]
     pub fn split_n(&self, n: usize) -> Vec<Key> {
+        Shape::from([n, size_of::<Key>()]).checked("split_n").or_fail();
         (0..n).map(|i| Key(self.derive(SPLIT, &Tensor::from(i as i64)))).collect()
     }
 

@@ -12,11 +12,9 @@ use crate::{
     Var, with_elements,
 };
 
-fn per_axis(op: &'static str, given: usize, shape: &Shape) -> Result<(), ErrorKind> {
-    if given == shape.rank() {
-        return Ok(());
-    }
-    let detail = format!("bounds for {given} axes, but the tensor {shape} has {}", shape.rank());
+fn per_axis(op: &'static str, given: [&Axes; 3], shape: &Shape) -> Result<(), ErrorKind> {
+    let Some(wrong) = given.iter().find(|g| g.len() != shape.rank()) else { return Ok(()) };
+    let detail = format!("bounds for {} axes, but the tensor {shape} has {}", wrong.len(), shape.rank());
     Err(ErrorKind::Argument { op, detail })
 }
 
@@ -42,6 +40,18 @@ impl Slice {
         (slice.start[axis], slice.stop[axis]) = (start, stop);
         slice
     }
+
+    /// The extents of the result.
+    fn extents(&self) -> Shape {
+        let bounds = self.start.iter().zip(&self.stop);
+        bounds.zip(&self.step).map(|((start, stop), &step)| (stop - start).div_ceil(step)).collect()
+    }
+
+    /// How far apart two neighbours along an axis of the result are in the operand, whose elements are `stride` apart.
+    /// A step beyond the end of the axis leads nowhere, and counts as one to there.
+    pub fn stride(&self, axis: usize, stride: isize) -> isize {
+        stride * self.step[axis].min(self.stop[axis].max(1)) as isize
+    }
 }
 
 impl Primitive for Slice {
@@ -55,26 +65,23 @@ impl Primitive for Slice {
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         let from = &inputs[0].shape;
-        per_axis("slice", self.start.len(), from)?;
-        let mut shape = Shape::scalar();
+        per_axis("slice", [&self.start, &self.stop, &self.step], from)?;
         for axis in 0..from.rank() {
             let (start, stop, step) = (self.start[axis], self.stop[axis], self.step[axis]);
             if start > stop || stop > from[axis] || step == 0 {
                 let detail = format!("{start}..{stop} step {step} does not fit axis {axis} of {from}");
                 return Err(ErrorKind::Argument { op: "slice", detail });
             }
-            shape = shape.concat(&[(stop - start).div_ceil(step)]);
         }
-        Ok(smallvec![inputs[0].with_shape(shape)])
+        Ok(smallvec![inputs[0].with_shape("slice", self.extents())?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let x = inputs[0];
         let strides = x.shape().strides();
         let start = strides.iter().zip(&self.start).map(|(&s, &i)| s * i as isize).sum();
         let steps: SmallVec<[isize; 4]> =
-            strides.iter().zip(&self.step).map(|(&s, &k)| s * k as isize).collect();
-        let shape: Shape =
-            (0..x.shape().rank()).map(|a| (self.stop[a] - self.start[a]).div_ceil(self.step[a])).collect();
+            strides.iter().enumerate().map(|(axis, &s)| self.stride(axis, s)).collect();
+        let shape = self.extents();
         Ok(smallvec![with_elements!(x.buffer(), v => {
             let out = gather(v, &shape, start, &steps);
             Array::of(shape, out)
@@ -119,8 +126,16 @@ pub struct Pad {
 }
 
 impl Pad {
+    /// The extent of the result; `usize::MAX` if it is too large for a `usize`.
     fn extent(&self, axis: usize, from: usize) -> usize {
-        self.low[axis] + self.high[axis] + from + from.saturating_sub(1) * self.interior[axis]
+        let between = from.saturating_sub(1).saturating_mul(self.interior[axis]);
+        self.low[axis].saturating_add(self.high[axis]).saturating_add(from).saturating_add(between)
+    }
+
+    /// How far apart two neighbours of the operand, which has `from` of them along an axis, are in the result, whose
+    /// elements are `stride` apart. A single one has no neighbour.
+    pub fn stride(&self, axis: usize, from: usize, stride: isize) -> isize {
+        if from > 1 { stride * (self.interior[axis] as isize + 1) } else { stride }
     }
 }
 
@@ -130,10 +145,9 @@ impl Primitive for Pad {
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         let from = &inputs[0].shape;
-        per_axis("pad", self.low.len(), from)?;
-        Ok(smallvec![
-            inputs[0].with_shape((0..from.rank()).map(|a| self.extent(a, from[a])).collect::<Shape>())
-        ])
+        per_axis("pad", [&self.low, &self.high, &self.interior], from)?;
+        let shape: Shape = (0..from.rank()).map(|a| self.extent(a, from[a])).collect();
+        Ok(smallvec![inputs[0].with_shape("pad", shape)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         fn spread<T: Element>(pad: &Pad, x: &Shape, v: &[T]) -> Array {
@@ -142,7 +156,7 @@ impl Primitive for Pad {
             let strides = shape.strides();
             let start = strides.iter().zip(&pad.low).map(|(&s, &i)| s * i as isize).sum();
             let steps: SmallVec<[isize; 4]> =
-                strides.iter().zip(&pad.interior).map(|(&s, &k)| s * (k as isize + 1)).collect();
+                strides.iter().enumerate().map(|(axis, &s)| pad.stride(axis, x[axis], s)).collect();
             scatter(&mut out, v, x, start, &steps);
             Array::of(shape, out)
         }
@@ -157,7 +171,7 @@ impl Primitive for Pad {
         let slice = Slice {
             start: self.low.clone(),
             stop: (0..shape.rank()).map(|a| shape[a] - self.high[a]).collect(),
-            step: self.interior.iter().map(|i| i + 1).collect(),
+            step: self.interior.iter().map(|i| i.saturating_add(1)).collect(),
         };
         Ok(smallvec![Some(b.emit1(slice, &[ct])?)])
     }
@@ -208,9 +222,9 @@ impl Primitive for Concat {
                 let detail = format!("all axes but axis {} must agree", self.axis);
                 return Err(ErrorKind::Shape { op: "concat", shapes, detail });
             }
-            shape[self.axis] += ty.shape[self.axis];
+            shape[self.axis] = shape[self.axis].saturating_add(ty.shape[self.axis]);
         }
-        Ok(smallvec![first.with_shape(shape)])
+        Ok(smallvec![first.with_shape("concat", shape)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         fn join<T: Element>(axis: usize, inputs: &[&Array], _: &[T]) -> Array {

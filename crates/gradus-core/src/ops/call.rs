@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
-use crate::ops::materialize_batch;
+use crate::ops::{batched_type, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::flow::active;
 use crate::transforms::{jvp_inline, prune, transpose_inline, vmap_inline};
@@ -185,8 +185,7 @@ impl Primitive for Call {
             let mut inner = Builder::new();
             let mut args = Vec::new();
             for (ty, &m) in graph.input_types().into_iter().zip(marks) {
-                let shape = if m { ty.shape.insert(0, size) } else { ty.shape.clone() };
-                args.push((inner.input(ty.with_shape(shape)), m));
+                args.push((inner.input(batched_type(&ty, m, size)?), m));
             }
             let outputs = vmap_inline(&mut inner, graph, &args, size)?;
             let outputs = outputs.into_iter().map(|o| materialize_batch(&mut inner, o, size));

@@ -22,8 +22,12 @@ use crate::transforms::flow::{Marks, active, batched};
 use crate::transforms::vmap_inline;
 use crate::{Builder, Graph, Result, Tangents, Type, Var};
 
-fn batched_type(ty: &Type, batched: bool, size: usize) -> Type {
-    if batched { ty.with_shape(ty.shape.insert(0, size)) } else { ty.clone() }
+/// The type of a value of a batch.
+///
+/// # Errors
+/// If no tensor holds the batch.
+pub(crate) fn batched_type(ty: &Type, batched: bool, size: usize) -> Result<Type> {
+    Ok(if batched { ty.with_shape("vmap", ty.shape.insert(0, size))? } else { ty.clone() })
 }
 
 /// The batched form of `graph`, with the results batched that are marked in `out`.
@@ -31,7 +35,7 @@ fn batch_graph(graph: &Graph, marks: &[bool], out: &[bool], size: usize) -> Resu
     let mut b = Builder::new();
     let mut args = Vec::new();
     for (ty, &m) in graph.input_types().into_iter().zip(marks) {
-        args.push((b.input(batched_type(&ty, m, size)), m));
+        args.push((b.input(batched_type(&ty, m, size)?), m));
     }
     let results = vmap_inline(&mut b, graph, &args, size)?;
     let results = results

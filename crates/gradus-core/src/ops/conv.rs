@@ -63,9 +63,9 @@ impl fmt::Display for Conv {
     }
 }
 
-/// Extent of `n` elements spread at a distance.
+/// Extent of `n` elements spread at a distance; `usize::MAX` if it is too large for a `usize`.
 pub(crate) fn dilated(n: usize, dilation: usize) -> usize {
-    if n == 0 { 0 } else { (n - 1) * dilation + 1 }
+    if n == 0 { 0 } else { (n - 1).saturating_mul(dilation).saturating_add(1) }
 }
 
 impl Conv {
@@ -93,24 +93,29 @@ impl Conv {
         ErrorKind::Shape { op: "conv", shapes: vec![x.shape.clone(), kernel.shape.clone()], detail }
     }
 
-    /// The extent of the result along spatial axis `d`.
-    fn extent(&self, d: usize, x: &Type, kernel: &Type) -> Result<usize, ErrorKind> {
+    /// The extent of the result along spatial axis `d`, and that of the spread and padded input.
+    fn extent(&self, d: usize, x: &Type, kernel: &Type) -> Result<(usize, usize), ErrorKind> {
         let (from, window) = (x.shape[d + 2], kernel.shape[d + 2]);
         if from == 0 || window == 0 {
             let detail = format!("spatial axis {d} is empty; every spatial extent must be at least 1");
             return Err(self.error(x, kernel, detail));
         }
-        let padded = dilated(from, self.lhs_dilation[d]) as isize + self.low[d] + self.high[d];
-        let window = dilated(window, self.rhs_dilation[d]) as isize;
-        if padded < window {
+        let spread = dilated(from, self.lhs_dilation[d]);
+        let window = dilated(window, self.rhs_dilation[d]);
+        let padded = spread as i128 + self.low[d] as i128 + self.high[d] as i128;
+        if padded < window as i128 {
             let detail = format!(
                 "along spatial axis {d} the kernel spans {window} elements, but the padded input only {padded}; \
                  pad by at least {} more, or use a smaller kernel or dilation",
-                window - padded
+                window as i128 - padded
             );
             return Err(self.error(x, kernel, detail));
         }
-        Ok((padded - window) as usize / self.stride[d] + 1)
+        // What is cut off at one side does not make up for what is added at the other.
+        let widened =
+            [self.low[d], self.high[d]].iter().fold(spread, |n, &p| n.saturating_add(p.max(0) as usize));
+        let steps = (padded - window as i128) / self.stride[d] as i128;
+        Ok((usize::try_from(steps).unwrap_or(usize::MAX).saturating_add(1), widened))
     }
 
     fn check(&self, x: &Type, kernel: &Type) -> Result<(), ErrorKind> {
@@ -145,13 +150,13 @@ impl Conv {
             );
             return Err(self.error(x, kernel, detail));
         }
-        if x.shape[1] != kernel.shape[1] * f {
+        if Some(x.shape[1]) != kernel.shape[1].checked_mul(f) {
             let detail = format!(
                 "the input has {} channels, but the kernel takes {} in {f} group(s), which is {}; \
                  the kernel's axis 1 must be channels / groups",
                 x.shape[1],
                 kernel.shape[1],
-                kernel.shape[1] * f
+                kernel.shape[1].saturating_mul(f)
             );
             return Err(self.error(x, kernel, detail));
         }
@@ -214,13 +219,12 @@ impl Conv {
         for d in (0..self.dims()).rev() {
             let (p, k) = (place % out[d + 2], tap % kernel[d + 2]);
             (place, tap) = (place / out[d + 2], tap / kernel[d + 2]);
-            let spread = (p * self.stride[d] + k * self.rhs_dilation[d]) as isize - self.low[d];
-            let dilation = self.lhs_dilation[d] as isize;
-            let i = spread / dilation;
-            if spread < 0 || spread % dilation != 0 || i >= x[d + 2] as isize {
+            let spread = (p * self.stride[d] + k * self.rhs_dilation[d]).checked_add_signed(-self.low[d])?;
+            let i = spread / self.lhs_dilation[d];
+            if spread % self.lhs_dilation[d] != 0 || i >= x[d + 2] {
                 return None;
             }
-            at += (i * strides[d + 2]) as usize;
+            at += i * strides[d + 2] as usize;
         }
         Some(at)
     }
@@ -239,10 +243,15 @@ impl Primitive for Conv {
         let (x, kernel) = (&inputs[0], &inputs[1]);
         self.check(x, kernel)?;
         let mut shape = Shape::from([x.shape[0] / self.batch_groups, kernel.shape[0]]);
+        let mut padded = Shape::from([x.shape[0], x.shape[1].max(shape[1])]);
         for d in 0..self.dims() {
-            shape = shape.concat(&[self.extent(d, x, kernel)?]);
+            let (out, from) = self.extent(d, x, kernel)?;
+            shape = shape.concat(&[out]);
+            padded = padded.concat(&[from]);
         }
-        Ok(smallvec![x.with_shape(shape)])
+        // Every place that a tap can be asked for lies in the padded input.
+        padded.checked("conv")?;
+        Ok(smallvec![x.with_shape("conv", shape)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let (x, kernel) = (inputs[0], inputs[1]);
@@ -296,6 +305,9 @@ impl Primitive for Conv {
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let sums: usize = inputs[1].shape[1..].iter().product();
-        Cost { flops: 2.0 * (outputs[0].shape.size() * sums) as f64, bytes: moved(inputs, outputs).bytes }
+        Cost {
+            flops: 2.0 * outputs[0].shape.size() as f64 * sums as f64,
+            bytes: moved(inputs, outputs).bytes,
+        }
     }
 }

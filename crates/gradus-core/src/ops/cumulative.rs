@@ -96,8 +96,9 @@ pub(crate) fn shift(b: &mut Builder, x: Var, axis: usize, later: bool, fill: f64
         };
         return b.emit1(pad, &[kept]);
     }
-    let mut edge = b.ty(x).clone();
-    edge.shape[axis] = 1;
+    let mut edge = shape.clone();
+    edge[axis] = 1;
+    let edge = b.ty(x).with_shape("shift", edge)?;
     let edge = b.full(&edge, fill);
     b.emit1(Concat { axis }, &if later { [edge, kept] } else { [kept, edge] })
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
+use crate::ops::movement::moved;
 use crate::ops::{Axes, Permute, shifted};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::gather;
@@ -171,12 +172,21 @@ impl Primitive for Dot {
             let shapes = vec![x.shape.clone(), y.shape.clone()];
             return Err(ErrorKind::Shape { op: "dot", shapes, detail });
         }
+        let once = |batch: &Axes, contract: &Axes| {
+            let mut axes: Axes = batch.iter().chain(contract).copied().collect();
+            axes.sort_unstable();
+            axes.windows(2).all(|w| w[0] != w[1])
+        };
+        if !once(&self.lhs_batch, &self.lhs_contract) || !once(&self.rhs_batch, &self.rhs_contract) {
+            let detail = format!("an axis can be paired only once ({self}); take its diagonal first");
+            return Err(ErrorKind::Argument { op: "dot", detail });
+        }
         let shape = x
             .shape
             .select(&self.lhs_batch)
             .concat(&x.shape.select(&self.lhs_free(x.shape.rank())))
             .concat(&y.shape.select(&self.rhs_free(y.shape.rank())));
-        Ok(smallvec![x.with_shape(shape)])
+        Ok(smallvec![x.with_shape("dot", shape)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let (x, y) = (inputs[0], inputs[1]);
@@ -259,7 +269,7 @@ impl Primitive for Dot {
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let k = inputs[0].shape.select(&self.lhs_contract).size();
-        let bytes = inputs.iter().chain(outputs).map(Type::bytes).sum::<usize>() as f64;
-        Cost { flops: 2.0 * (outputs[0].shape.size() * k) as f64, bytes }
+        let flops = 2.0 * outputs[0].shape.size() as f64 * k as f64;
+        Cost { flops, bytes: moved(inputs, outputs).bytes }
     }
 }

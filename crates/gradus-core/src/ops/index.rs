@@ -144,7 +144,7 @@ impl Primitive for Gather {
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         let shape = gathered("gather", self.axis, self.batch, &inputs[0], &inputs[1])?;
-        Ok(smallvec![inputs[0].with_shape(shape)])
+        Ok(smallvec![inputs[0].with_shape("gather", shape)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let (x, indices) = (inputs[0], inputs[1]);

@@ -4,6 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
 use crate::ops::elementwise::same_types;
+use crate::ops::movement::moved;
 use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::{
@@ -41,8 +42,7 @@ impl Compare {
 }
 
 fn bytes(inputs: &[Type], outputs: &[Type]) -> Cost {
-    let bytes = inputs.iter().chain(outputs).map(Type::bytes).sum::<usize>() as f64;
-    Cost { flops: outputs[0].shape.size() as f64, bytes }
+    Cost { flops: outputs[0].shape.size() as f64, bytes: moved(inputs, outputs).bytes }
 }
 
 impl Primitive for Compare {
@@ -69,7 +69,7 @@ impl Primitive for Compare {
             let detail = "bf16 is for storage; cast to f32 to compute".into();
             return Err(ErrorKind::DType { op: name, dtypes: vec![DType::Bf16], detail });
         }
-        Ok(smallvec![Type::new(DType::Bool, inputs[0].shape.clone())])
+        Ok(smallvec![inputs[0].with_dtype(DType::Bool)])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         fn all<T: PartialOrd>(op: Compare, x: &[T], y: &[T]) -> Vec<bool> {

@@ -26,8 +26,8 @@ use smallvec::{SmallVec, smallvec};
 pub use arrange::{Concat, Pad, Reverse, Slice};
 pub use call::{Call, CallKind};
 pub use clamp::Clamp;
-pub(crate) use control::recomputed;
 pub use control::{Cond, Replay, Scan, Stepper, Sweep, While};
+pub(crate) use control::{batched_type, recomputed};
 pub use conv::{Conv, Padding};
 pub use cumulative::{Cumulative, CumulativeKind, Recurrence};
 pub use dot::Dot;
@@ -38,7 +38,7 @@ pub use order::{ArgReduce, Sort};
 pub use random::{FoldIn, RandomBits, philox4x32};
 pub use reduce::{Reduce, ReduceKind};
 pub use source::{Cast, Full, Iota, LinearMul, StopGradient};
-pub use window::{MaxPool, SumPool, Window};
+pub use window::{MaxPool, SumPool, Window, WindowsAlong};
 
 use crate::graph::Vars;
 use crate::primitive::Tangents;

@@ -2,6 +2,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::array::same_size;
 use crate::graph::Vars;
 use crate::ops::{Axes, Reduce, ReduceKind, batch_all, jvp_linear, shifted};
 use crate::primitive::{Arrays, Tangents, Types};
@@ -13,7 +14,7 @@ use crate::{
 
 /// Work of a primitive that only moves elements.
 pub(crate) fn moved(inputs: &[Type], outputs: &[Type]) -> Cost {
-    Cost { flops: 0.0, bytes: inputs.iter().chain(outputs).map(Type::bytes).sum::<usize>() as f64 }
+    Cost { flops: 0.0, bytes: inputs.iter().chain(outputs).map(|ty| ty.bytes() as f64).sum() }
 }
 
 /// The same elements, in order, under another shape of the same size.
@@ -28,16 +29,12 @@ impl Primitive for Reshape {
         Doc { name: "reshape", formula: "x under another shape", derivative: "linear", domain: "equal sizes" }
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
-        if inputs[0].shape.size() != self.0.size() {
-            let detail =
-                format!("{} elements cannot be arranged as {}", inputs[0].shape.size(), self.0.size());
-            let shapes = vec![inputs[0].shape.clone(), self.0.clone()];
-            return Err(ErrorKind::Shape { op: "reshape", shapes, detail });
-        }
-        Ok(smallvec![inputs[0].with_shape(self.0.clone())])
+        let ty = inputs[0].with_shape("reshape", self.0.clone())?;
+        same_size(&inputs[0].shape, &ty.shape)?;
+        Ok(smallvec![ty])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
-        Ok(smallvec![inputs[0].reshaped(self.0.clone())])
+        Ok(smallvec![inputs[0].reshaped(self.0.clone())?])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_linear(self.clone(), b, inputs, t)
@@ -79,7 +76,7 @@ impl Primitive for Permute {
                 format!("{:?} does not name each of the {rank} axes exactly once", self.axes.as_slice());
             return Err(ErrorKind::Argument { op: "permute", detail });
         }
-        Ok(smallvec![inputs[0].with_shape(inputs[0].shape.select(&self.axes))])
+        Ok(smallvec![inputs[0].with_shape("permute", inputs[0].shape.select(&self.axes))?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let x = inputs[0];
@@ -158,7 +155,7 @@ impl Primitive for Broadcast {
             );
             return Err(ErrorKind::Shape { op: "broadcast", shapes, detail });
         }
-        Ok(smallvec![inputs[0].with_shape(self.shape.clone())])
+        Ok(smallvec![inputs[0].with_shape("broadcast", self.shape.clone())?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let x = inputs[0];

@@ -109,7 +109,7 @@ impl Primitive for Sort {
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         check("sort", self.axis, &inputs[0])?;
-        Ok(smallvec![inputs[0].clone(), Type::new(DType::I64, inputs[0].shape.clone())])
+        Ok(smallvec![inputs[0].clone(), inputs[0].with_dtype(DType::I64)])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(ordered!(inputs[0].buffer(), v => self.sorted(inputs[0], v)))
@@ -170,7 +170,7 @@ impl Primitive for ArgReduce {
             let detail = format!("there is no extremum of nothing (shape {})", inputs[0].shape);
             return Err(ErrorKind::Argument { op: self.name(), detail });
         }
-        Ok(smallvec![Type::new(DType::I64, shape)])
+        Ok(smallvec![Type::checked(self.name(), DType::I64, shape)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(smallvec![ordered!(inputs[0].buffer(), v => self.find(inputs[0], v))])

@@ -10,7 +10,8 @@ use crate::graph::Vars;
 use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::{
-    Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Mode, Operand, Primitive, Result, Shape, Type, Var,
+    Array, Batched, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result, Shape,
+    Type, Var,
 };
 
 /// Ten rounds of Philox on a 128-bit counter with a 64-bit key, least significant words first.
@@ -103,16 +104,22 @@ impl Primitive for RandomBits {
             let detail = format!("an element holds 1 to 63 bits, not {}", self.bits);
             return Err(ErrorKind::Argument { op: "random_bits", detail });
         }
-        Ok(smallvec![Type::new(self.dtype(), inputs[0].shape.concat(&self.shape))])
+        Ok(smallvec![Type::checked("random_bits", self.dtype(), inputs[0].shape.concat(&self.shape))?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let keys = inputs[0].elements::<i64>().expect("checked by the shape rule");
         let shape = inputs[0].shape().concat(&self.shape);
-        let draws = keys.iter().flat_map(|&key| (0..self.shape.size() as u64).map(move |i| (key, i)));
+        // The memory first: an iterator of iterators does not know how much it is.
+        fn draw<T: Element>(shape: Shape, keys: &[i64], n: u64, f: impl Fn(i64, u64) -> T) -> Array {
+            let mut out = Vec::with_capacity(shape.size());
+            keys.iter().for_each(|&key| out.extend((0..n).map(|i| f(key, i))));
+            Array::of(shape, out)
+        }
+        let n = self.shape.size() as u64;
         Ok(smallvec![if self.dtype() == DType::I32 {
-            Array::of::<i32>(shape, draws.map(|(key, i)| self.narrow(key, i)).collect())
+            draw(shape, keys, n, |key, i| self.narrow(key, i))
         } else {
-            Array::of::<i64>(shape, draws.map(|(key, i)| self.wide(key, i)).collect())
+            draw(shape, keys, n, |key, i| self.wide(key, i))
         }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {

@@ -135,7 +135,7 @@ impl Primitive for Reduce {
             let detail = format!("there is no extremum of nothing (shape {})", ty.shape);
             return Err(ErrorKind::Argument { op, detail });
         }
-        Ok(smallvec![ty.with_shape(ty.shape.without(&self.axes))])
+        Ok(smallvec![ty.with_shape(op, ty.shape.without(&self.axes))?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let x = inputs[0];
@@ -222,7 +222,7 @@ impl Primitive for Reduce {
         Ok(smallvec![(b.emit1(Reduce { kind: self.kind, axes }, &[x])?, batched)])
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
-        let bytes = (inputs[0].bytes() + outputs[0].bytes()) as f64;
+        let bytes = inputs[0].bytes() as f64 + outputs[0].bytes() as f64;
         Cost { flops: inputs[0].shape.size() as f64, bytes }
     }
 }

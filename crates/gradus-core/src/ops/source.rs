@@ -42,7 +42,7 @@ impl Primitive for Full {
         Doc { name: "full", formula: "c", derivative: "0", domain: "no operand" }
     }
     fn infer(&self, _: &[Type]) -> Result<Types, ErrorKind> {
-        Ok(smallvec![Type::new(self.dtype, self.shape.clone())])
+        Ok(smallvec![Type::checked("full", self.dtype, self.shape.clone())?])
     }
     fn eval(&self, _: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(smallvec![Array::full(self.shape.clone(), self.dtype, self.value)])
@@ -84,7 +84,16 @@ impl Primitive for Iota {
             let detail = "it counts in floats or integers".into();
             return Err(ErrorKind::DType { op: "iota", dtypes: vec![self.dtype], detail });
         }
-        Ok(smallvec![Type::new(self.dtype, self.shape.clone())])
+        let ty = Type::checked("iota", self.dtype, self.shape.clone())?;
+        let (last, most) = (self.shape[self.axis].saturating_sub(1), self.dtype.largest_integer());
+        if most.is_some_and(|most| last as u64 > most) {
+            let detail = format!(
+                "axis {} of {} counts to {last}, which {} does not hold",
+                self.axis, self.shape, self.dtype
+            );
+            return Err(ErrorKind::Argument { op: "iota", detail });
+        }
+        Ok(smallvec![ty])
     }
     fn eval(&self, _: &[&Array]) -> Result<Arrays, ErrorKind> {
         let (_, extent, inner) = crate::strided::around(&self.shape, self.axis);
@@ -193,7 +202,7 @@ impl Primitive for Cast {
         }
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
-        Ok(smallvec![Type::new(self.0, inputs[0].shape.clone())])
+        Ok(smallvec![inputs[0].with_dtype(self.0)])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(smallvec![inputs[0].cast(self.0)])
@@ -222,7 +231,7 @@ impl Primitive for Cast {
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let n = inputs[0].shape.size() as f64;
-        Cost { flops: n, bytes: (inputs[0].bytes() + outputs[0].bytes()) as f64 }
+        Cost { flops: n, bytes: inputs[0].bytes() as f64 + outputs[0].bytes() as f64 }
     }
 }
 

@@ -59,9 +59,11 @@ impl Window {
             return argument(format!("windows over {dims} axes do not fit a tensor of shape {}", ty.shape));
         }
         let (lead, spatial) = self.parts(&ty.shape);
-        let mut shape = Shape::from(lead);
+        let (mut shape, mut all) = (Shape::from(lead), Shape::from(lead));
         for (d, &from) in spatial.iter().enumerate() {
-            let (padded, span) = (from + self.low[d] + self.high[d], dilated(self.size[d], self.dilation[d]));
+            let padded = from.saturating_add(self.low[d]).saturating_add(self.high[d]);
+            let span = dilated(self.size[d], self.dilation[d]);
+            all = all.concat(&[padded]);
             if padded < span {
                 return argument(format!(
                     "a window spans {span} elements, but axis {} of {} has {padded} with its padding; \
@@ -71,18 +73,18 @@ impl Window {
                     span - padded
                 ));
             }
-            shape = shape.concat(&[(padded - span) / self.stride[d] + 1]);
+            shape = shape.concat(&[((padded - span) / self.stride[d]).saturating_add(1)]);
         }
-        Ok(shape)
+        // Every place that a window can ask for lies in the padded tensor.
+        all.checked(op)?;
+        shape.checked(op)
     }
 
-    /// For one axis, the elements of window `p`: those inside the axis.
-    fn elements(&self, d: usize, p: usize, extent: usize) -> impl Iterator<Item = usize> + '_ {
-        let start = p * self.stride[d];
-        (0..self.size[d]).filter_map(move |k| {
-            let at = (start + k * self.dilation[d]).checked_sub(self.low[d])?;
-            (at < extent).then_some(at)
-        })
+    /// The windows along axis `d`, which has `extent` elements.
+    fn along(&self, d: usize, extent: usize) -> WindowsAlong {
+        let [size, stride, low, dilation] =
+            [&self.size, &self.stride, &self.low, &self.dilation].map(|parameter| parameter[d]);
+        WindowsAlong { size, stride, low, dilation, extent }
     }
 
     /// Calls `f(row, window, flat spatial index)` for every element of every window, windows in order.
@@ -95,7 +97,7 @@ impl Window {
         for place in 0..count {
             let axis = |d: usize| place / steps[d] as usize % places[d];
             let inside: Vec<Vec<usize>> =
-                (0..self.dims()).map(|d| self.elements(d, axis(d), spatial[d]).collect()).collect();
+                (0..self.dims()).map(|d| self.along(d, spatial[d]).elements(axis(d)).collect()).collect();
             let shape: Shape = inside.iter().map(Vec::len).collect();
             let counter = shape.strides();
             for_each(&shape, 0, &SmallVec::<[isize; 4]>::from_elem(0, self.dims()), |i, _| {
@@ -106,6 +108,52 @@ impl Window {
                 }
             });
         }
+    }
+}
+
+/// Windows along one axis, where they fit: which taps of them meet elements and not padding.
+///
+/// Found by arithmetic, because a window may have any number of taps in its padding.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowsAlong {
+    /// Taps of a window.
+    pub size: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Padding before the first element.
+    pub low: usize,
+    /// Distance between taps.
+    pub dilation: usize,
+    /// Elements.
+    pub extent: usize,
+}
+
+impl WindowsAlong {
+    /// The taps of window `p` that meet elements.
+    ///
+    /// ```
+    /// use gradus_core::ops::WindowsAlong;
+    /// let windows = WindowsAlong { size: 3, stride: 2, low: 1, dilation: 1, extent: 4 };
+    /// assert_eq!([windows.taps(0), windows.taps(1)], [1..3, 0..3]);
+    /// ```
+    pub fn taps(&self, p: usize) -> std::ops::Range<usize> {
+        let start = p * self.stride;
+        let first = self.low.saturating_sub(start).div_ceil(self.dilation);
+        let end = (self.low + self.extent).saturating_sub(start).div_ceil(self.dilation).min(self.size);
+        first.min(end)..end
+    }
+
+    /// The elements that window `p` holds.
+    pub fn elements(self, p: usize) -> impl Iterator<Item = usize> {
+        self.taps(p).map(move |k| p * self.stride + k * self.dilation - self.low)
+    }
+
+    /// Whether each of the first `count` windows holds an element.
+    pub fn all_hold_elements(&self, count: usize) -> bool {
+        let holds = |p: usize| !self.taps(p).is_empty();
+        // What the first and the last do, those between do as well, unless all elements lie between two taps.
+        let between = if self.extent < self.dilation { count.min(self.low.div_ceil(self.stride)) } else { 0 };
+        count == 0 || (holds(0) && holds(count - 1) && (0..between).all(holds))
     }
 }
 
@@ -172,7 +220,7 @@ impl Primitive for MaxPool {
             return Err(ErrorKind::Argument { op, detail });
         }
         for (d, &extent) in spatial.iter().enumerate() {
-            if (0..shape[lead.len() + d]).any(|p| self.window.elements(d, p, extent).next().is_none()) {
+            if !self.window.along(d, extent).all_hold_elements(shape[lead.len() + d]) {
                 let detail = format!(
                     "a window along axis {} of {} holds padding only; pad by less than the window spans",
                     lead.len() + d,
@@ -181,7 +229,7 @@ impl Primitive for MaxPool {
                 return Err(ErrorKind::Argument { op, detail });
             }
         }
-        Ok(smallvec![inputs[0].with_shape(shape.clone()), Type::new(DType::I32, shape)])
+        Ok(smallvec![inputs[0].with_shape(op, shape.clone())?, Type::checked(op, DType::I32, shape)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let x = inputs[0];
@@ -219,7 +267,7 @@ impl Primitive for MaxPool {
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let taps: usize = self.window.size.iter().product();
-        Cost { flops: (outputs[0].shape.size() * taps) as f64, bytes: moved(inputs, outputs).bytes }
+        Cost { flops: outputs[0].shape.size() as f64 * taps as f64, bytes: moved(inputs, outputs).bytes }
     }
 }
 
@@ -234,7 +282,7 @@ impl Primitive for SumPool {
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         check_dtype("sum_pool", &inputs[0])?;
-        Ok(smallvec![inputs[0].with_shape(self.window.infer("sum_pool", &inputs[0])?)])
+        Ok(smallvec![inputs[0].with_shape("sum_pool", self.window.infer("sum_pool", &inputs[0])?)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let x = inputs[0];
@@ -297,6 +345,6 @@ impl Primitive for SumPool {
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let taps: usize = self.window.size.iter().product();
-        Cost { flops: (outputs[0].shape.size() * taps) as f64, bytes: moved(inputs, outputs).bytes }
+        Cost { flops: outputs[0].shape.size() as f64 * taps as f64, bytes: moved(inputs, outputs).bytes }
     }
 }

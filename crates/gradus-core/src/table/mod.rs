@@ -133,6 +133,7 @@ pub fn check_each(options: &Options, mut report: impl FnMut(Cell)) {
             let outcome = cells::settle(|| match kind {
                 CellKind::Doc => Ok(cells::doc(row)),
                 CellKind::Shape => Ok(cells::shape(row)),
+                CellKind::Hostile => Ok(cells::hostile(row)),
                 CellKind::Cost => Ok(cells::cost(row)),
                 CellKind::Value => cells::value(row),
                 CellKind::DTypes => cells::dtypes(row),

@@ -160,10 +160,10 @@ mod tests {
 
     fn vectorised(graph: &Graph, marks: &[bool]) -> Result<Vec<bool>> {
         let mut b = Builder::new();
-        let types = graph.input_types();
-        let shape = |ty: &crate::Type, m: bool| if m { ty.shape.insert(0, 3) } else { ty.shape.clone() };
-        let args: Vec<Batched> =
-            types.iter().zip(marks).map(|(ty, &m)| (b.input(ty.with_shape(shape(ty, m))), m)).collect();
+        let mut args: Vec<Batched> = Vec::new();
+        for (ty, &m) in graph.input_types().iter().zip(marks) {
+            args.push((b.input(crate::ops::batched_type(ty, m, 3)?), m));
+        }
         Ok(vmap_inline(&mut b, graph, &args, 3)?.into_iter().map(|o| o.1).collect())
     }
 

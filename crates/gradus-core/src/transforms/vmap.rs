@@ -1,8 +1,8 @@
 //! Vectorisation: a program for one example turned into one for a whole batch, with the batch as axis 0.
 
 use crate::nest::inside;
-use crate::ops::materialize_batch;
-use crate::{Batched, Builder, Graph, Result, Type, Var};
+use crate::ops::{batched_type, materialize_batch};
+use crate::{Batched, Builder, Graph, Result, Var};
 
 /// Emits `graph` for a batch of `size`; each argument says whether its axis 0 is the batch.
 pub fn vmap_inline(b: &mut Builder, graph: &Graph, args: &[Batched], size: usize) -> Result<Vec<Batched>> {
@@ -33,8 +33,7 @@ pub fn vmap(graph: &Graph, batched: &[bool], size: usize) -> Result<Graph> {
     let mut b = Builder::new();
     let mut args = Vec::new();
     for (ty, &m) in graph.input_types().into_iter().zip(batched) {
-        let shape = if m { ty.shape.insert(0, size) } else { ty.shape };
-        args.push((b.input(Type { dtype: ty.dtype, shape }), m));
+        args.push((b.input(batched_type(&ty, m, size)?), m));
     }
     let outputs = vmap_inline(&mut b, graph, &args, size)?;
     let outputs = outputs.into_iter().map(|o| materialize_batch(&mut b, o, size)).collect::<Result<_>>()?;

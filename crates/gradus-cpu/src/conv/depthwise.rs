@@ -1,6 +1,8 @@
 //! Convolutions with few output channels a group, depthwise ones above all: patches would be packed for hardly any
 //! products. At step 1 a plane is copied with its zeros around it, and a run of results is summed tap by tap in
 //! registers, across the ends of lines; other steps sum each line of results where it lies.
+//!
+//! Invariant: the convolution is sized and fits its operands; scratch has whole runs beyond the last result.
 
 use super::packed::Planes;
 use super::room::{Need, bytes_of};

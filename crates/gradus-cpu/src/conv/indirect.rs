@@ -7,6 +7,9 @@
 //! results with a long inner dimension: where there are too few tasks, the channels are cut into slices, whose results are
 //! added in a tree. The kernel is packed for all tasks, or piece by piece where only one task reads a piece. All sizes
 //! come from the shape alone.
+//!
+//! Invariant: the convolution is sized and fits its operands; places in copied planes have 32 bits, which is
+//! asserted.
 
 use super::packed::{Panels, Planes};
 use super::room::{Need, bytes_of};
@@ -135,7 +138,9 @@ fn lies_inside(conv: &Conv, examples: usize, channels: usize) -> bool {
         conv.low[d] <= 0 && reach as isize - conv.low[d] <= conv.input[d] as isize
     });
     let plane: usize = conv.input.iter().product();
-    let reach = examples * conv.x_strides[0] + channels * conv.x_strides[1] + 2 * plane;
+    let reach = |count: usize, stride: usize| count.saturating_mul(stride);
+    let reach = reach(examples, conv.x_strides[0]).saturating_add(reach(channels, conv.x_strides[1]));
+    let reach = reach.saturating_add(2 * plane);
     let once = conv.taps() == 1 || conv.positions() == 1;
     once && inside && conv.lhs_dilation == [1; 3] && u32::try_from(reach).is_ok()
 }
@@ -193,6 +198,8 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
     let (output, taps) = (conv.output(), conv.taps());
     let (whole, planes) = cut.band(conv);
     let positions: usize = whole.iter().product();
+    let reached = cut.copied(&planes);
+    assert!(u32::try_from(reached).is_ok(), "planes that are copied together have places of 32 bits");
     let row = |r: usize| {
         let at = unflatten(&whole, r % positions);
         let e = r / positions;

@@ -1,10 +1,17 @@
 //! A convolution under way: which path it takes, what that needs, and the paths that are a call.
+//!
+//! Invariant: the convolution is sized and fits its operands, and the room is as large as the chosen path needs.
 
+use super::packed::Planes;
+use super::reference::term;
 use super::{Conv, MAX_SPATIAL, Need, Room, Spatial, correlate, depthwise, indirect, winograd};
 use crate::Pool;
 use crate::matmul::{Element, Layout, MatMul};
 use crate::reduce::Shared;
 use crate::vmath::Float;
+
+/// Elements of a padded plane that are written out without a further look.
+const MOST_PADDED: usize = 1 << 24;
 
 /// Elements that a task clears at least.
 const CLEARED: usize = 1 << 16;
@@ -12,6 +19,9 @@ const CLEARED: usize = 1 << 16;
 impl Conv {
     /// Chooses the path, from the shape alone.
     pub(super) fn way(&self, target: Target) -> Way {
+        if self.is_mostly_padding() {
+            return Way::Apart;
+        }
         let plain = target == Target::plain(&self.output());
         let positions = self.positions();
         if plain && self.is_pointwise() && positions >= 64 {
@@ -25,6 +35,12 @@ impl Conv {
             return Way::Correlate;
         }
         if plain { Way::Winograd } else { Way::Indirect }
+    }
+
+    /// Whether nearly all that the results reach is padding: too much to write out beside what is not.
+    fn is_mostly_padding(&self) -> bool {
+        let padded = Planes::of(self, [0; 3], self.output()).size();
+        padded > MOST_PADDED && padded / 16 > self.input.iter().product::<usize>() + self.positions()
     }
 
     fn is_pointwise(&self) -> bool {
@@ -60,6 +76,8 @@ pub(super) enum Way {
     Correlate,
     Winograd,
     Indirect,
+    /// By the definition.
+    Apart,
 }
 
 impl Way {
@@ -71,6 +89,7 @@ impl Way {
             Way::Correlate => correlate::need::<T>(conv).either(indirect::need::<T>(conv, width)),
             Way::Winograd => winograd::need::<T>(conv, width).either(indirect::need::<T>(conv, width)),
             Way::Indirect => indirect::need::<T>(conv, width),
+            Way::Apart => Need::default(),
         }
     }
 }
@@ -96,6 +115,10 @@ impl<T: Float + Element> Job<'_, T> {
             Way::Correlate => correlate::run(self),
             Way::Winograd if !self.exact => winograd::run(self),
             Way::Winograd | Way::Indirect => false,
+            Way::Apart => {
+                self.apart();
+                return false;
+            }
             Way::Pointwise => {
                 self.pointwise();
                 return false;
@@ -121,6 +144,25 @@ impl<T: Float + Element> Job<'_, T> {
                 let plane = self.out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
                 // SAFETY: a plane of the result, whose room has been checked; zero bytes are zeros.
                 unsafe { plane.write_bytes(0, positions) };
+            }
+        });
+    }
+
+    /// Each result by its definition, without memory for what it reads.
+    fn apart(&self) {
+        let (conv, positions, output) = (self.conv, self.conv.positions(), self.conv.output());
+        self.pool.run_ranges(conv.result_batch() * conv.outputs * positions, 64, &|range| {
+            for i in range {
+                let (plane, p) = (i / positions, i % positions);
+                let (n, o) = (plane / conv.outputs, plane % conv.outputs);
+                let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
+                let place =
+                    self.target.offset + (0..MAX_SPATIAL).map(|d| at[d] * self.target.step[d]).sum::<usize>();
+                let to = self.out.at(n * conv.out_strides[0] + o * conv.out_strides[1] + place);
+                // The job's kernel begins at the first tap.
+                let kernel = self.kernel.0.wrapping_sub(conv.k_first);
+                // SAFETY: the operands have been checked, and the element of the result belongs to this task alone.
+                unsafe { to.write(term(conv, self.x.0, kernel, [n, o, p], |_, _| true)) };
             }
         });
     }

@@ -4,6 +4,8 @@
 //! down: the row says which result (or which tap) is meant, the inner index which tap of which channel (or which place
 //! of which example). B is packed in panels of [`Micro::width`] columns, and a tile of C stays in registers while the
 //! inner dimension runs.
+//!
+//! Invariant: every `row + inner` is the place of an element; B has whole panels.
 
 use crate::matmul::{Plain, Vector};
 use crate::vmath::Level;

@@ -14,6 +14,8 @@
 //! * pointwise convolutions as batched products on the input where it lies; depthwise ones, and others with very few
 //!   output channels a group, as direct loops;
 //! * input dilation is taken apart into phases, so that no zeros are multiplied.
+//!
+//! Invariant: what runs has passed `Conv::sized`, the one test of sizes, and the check of lengths.
 
 mod absorbing;
 mod correlate;
@@ -97,6 +99,9 @@ pub enum ConvError {
         /// Elements there are.
         len: usize,
     },
+    /// Sizes, padding or dilations beyond what memory can address.
+    #[error("the operands, the padded input or the result have more than {} elements", isize::MAX as usize / 8)]
+    TooLarge,
     /// Two results have one place.
     #[error("the batch and channel strides of the result make elements coincide")]
     Overlap,
@@ -156,8 +161,13 @@ fn positive(what: &'static str, values: &[usize]) -> Result<Spatial, ConvError> 
 }
 
 /// Extent of `n` elements spread at a distance.
-fn dilated(n: usize, dilation: usize) -> usize {
-    if n == 0 { 0 } else { (n - 1) * dilation + 1 }
+fn dilated(n: usize, dilation: usize) -> i128 {
+    if n == 0 { 0 } else { (n as i128 - 1) * dilation as i128 + 1 }
+}
+
+/// The product of some extents, saturating: until [`Conv::sized`] has seen them they may be anything.
+fn volume(extents: &[usize]) -> usize {
+    extents.iter().fold(1, |n, &extent| extent.saturating_mul(n))
 }
 
 impl Conv {
@@ -201,13 +211,55 @@ impl Conv {
 
     /// Operands and result in row-major order; called by every setter, so strides are set last.
     fn contiguous(mut self) -> Self {
-        let size = |s: &Spatial| s.iter().product::<usize>();
-        self.x_strides = [self.channels * size(&self.input), size(&self.input)];
-        self.k_strides = [self.group_channels() * size(&self.kernel), size(&self.kernel)];
+        let [input, kernel, output] = [self.input, self.kernel, self.output()].map(|s| volume(&s));
+        self.x_strides = [self.channels.saturating_mul(input), input];
+        self.k_strides = [self.group_channels().saturating_mul(kernel), kernel];
         (self.k_first, self.k_steps) = (0, self.dense_steps());
-        let plane = size(&self.output());
-        self.out_strides = [self.outputs * plane, plane];
+        self.out_strides = [self.outputs.saturating_mul(output), output];
         self
+    }
+
+    /// Extent of the dilated and padded input, and of the dilated kernel.
+    fn spans(&self, d: usize) -> (i128, i128) {
+        let input = dilated(self.input[d], self.lhs_dilation[d]);
+        (input + self.low[d] as i128 + self.high[d] as i128, dilated(self.kernel[d], self.rhs_dilation[d]))
+    }
+
+    /// The convolution with its parameters within bounds; the one test of sizes, which all that computes with them
+    /// relies on. Operands, padded input and result have at most `isize::MAX / 8` elements each, and no step or dilation
+    /// leads further than the padded input's end, where it means the same.
+    ///
+    /// # Errors
+    /// When something is too large, or the kernel does not fit into the padded input.
+    pub(crate) fn sized(mut self) -> Result<Self, ConvError> {
+        let most = isize::MAX as i128 / 8;
+        let mut padded = [1usize; MAX_SPATIAL];
+        for axis in 0..MAX_SPATIAL {
+            let (whole, window) = self.spans(axis);
+            // What is cut off at one side does not make up for what is added at the other.
+            let input = dilated(self.input[axis], self.lhs_dilation[axis]);
+            let widest = input + self.low[axis].max(0) as i128 + self.high[axis].max(0) as i128;
+            if widest > most || window > most {
+                return Err(ConvError::TooLarge);
+            }
+            if whole < window || window == 0 {
+                let (window, padded) = (window as usize, whole.max(isize::MIN as i128) as isize);
+                return Err(ConvError::Window { axis, window, padded });
+            }
+            padded[axis] = widest.max(1) as usize;
+            for step in [&mut self.stride, &mut self.lhs_dilation, &mut self.rhs_dilation] {
+                step[axis] = step[axis].min(padded[axis]);
+            }
+        }
+        let all = |count: [usize; 2], plane: &Spatial| {
+            let extents = count.iter().chain(plane);
+            extents.fold(1u128, |n, &extent| n.saturating_mul(extent.max(1) as u128)) <= most as u128
+        };
+        let channels = self.channels.max(self.outputs);
+        let fits = all([self.batch, channels], &padded)
+            && all([self.outputs, self.group_channels()], &self.kernel)
+            && all([self.batch, self.outputs], &self.output());
+        if fits { Ok(self) } else { Err(ConvError::TooLarge) }
     }
 
     /// Steps between results.
@@ -286,7 +338,7 @@ impl Conv {
 
     /// Distances between the taps of a kernel that lie one after another.
     fn dense_steps(&self) -> [isize; MAX_SPATIAL] {
-        [self.kernel[1] * self.kernel[2], self.kernel[2], 1].map(|step| step as isize)
+        [volume(&self.kernel[1..]), self.kernel[2], 1].map(|step| isize::try_from(step).unwrap_or(isize::MAX))
     }
 
     /// Whether the taps between two channels lie one after another.
@@ -305,9 +357,9 @@ impl Conv {
     /// Extents of the result along the [`MAX_SPATIAL`] axes; 0 where the kernel does not fit.
     pub fn output(&self) -> Spatial {
         std::array::from_fn(|d| {
-            let padded = dilated(self.input[d], self.lhs_dilation[d]) as isize + self.low[d] + self.high[d];
-            let window = dilated(self.kernel[d], self.rhs_dilation[d]) as isize;
-            if padded < window { 0 } else { (padded - window) as usize / self.stride[d] + 1 }
+            let (padded, window) = self.spans(d);
+            let steps = (padded - window) / self.stride[d] as i128;
+            if padded < window { 0 } else { usize::try_from(steps + 1).unwrap_or(usize::MAX) }
         })
     }
 
@@ -358,32 +410,25 @@ impl Conv {
     }
 
     fn check(&self, x: usize, kernel: usize, out: usize) -> Result<(), ConvError> {
-        for axis in 0..MAX_SPATIAL {
-            let padded = dilated(self.input[axis], self.lhs_dilation[axis]) as isize
-                + self.low[axis]
-                + self.high[axis];
-            let window = dilated(self.kernel[axis], self.rhs_dilation[axis]);
-            if padded < window as isize || window == 0 {
-                return Err(ConvError::Window { axis, window, padded });
-            }
-        }
         let last = |counts: [usize; 2], strides: [usize; 2], plane: usize| {
             if counts.contains(&0) || plane == 0 {
                 return 0;
             }
-            (counts[0] - 1) * strides[0] + (counts[1] - 1) * strides[1] + plane
+            let reach = |axis: usize| (counts[axis] as u128 - 1).saturating_mul(strides[axis] as u128);
+            reach(0).saturating_add(reach(1)).saturating_add(plane as u128)
         };
-        let fits = |operand, need: usize, len: usize| {
+        let fits = |operand, need: u128, len: usize| {
+            let need = usize::try_from(need).unwrap_or(usize::MAX);
             if need <= len { Ok(()) } else { Err(ConvError::Length { operand, need, len }) }
         };
         fits("the input", last([self.batch, self.channels], self.x_strides, self.input.iter().product()), x)?;
         if self.outputs > 0 && self.group_channels() > 0 {
-            let ends = |sign: isize| {
-                let reach = |d: usize| (self.kernel[d] as isize - 1) * self.k_steps[d];
-                (0..MAX_SPATIAL).map(|d| reach(d) * sign).filter(|&r| r > 0).sum::<isize>() as usize
+            let ends = |sign: i128| {
+                let reach = |d: usize| (self.kernel[d] as i128 - 1) * self.k_steps[d] as i128;
+                (0..MAX_SPATIAL).map(|d| reach(d) * sign).filter(|&r| r > 0).sum::<i128>() as u128
             };
             let planes = last([self.outputs, self.group_channels()], self.k_strides, 1);
-            fits("the kernel", self.k_first + planes + ends(1), kernel)?;
+            fits("the kernel", planes.saturating_add(self.k_first as u128).saturating_add(ends(1)), kernel)?;
             fits("the kernel, backwards,", ends(-1), self.k_first)?;
         }
         let counts = [self.result_batch(), self.outputs];
@@ -391,12 +436,12 @@ impl Conv {
         // From the inside out, each axis has to step over all that lies inside it.
         let mut axes = [(counts[0], self.out_strides[0]), (counts[1], self.out_strides[1])];
         axes.sort_by_key(|&(_, stride)| stride);
-        let mut reach = self.positions();
+        let mut reach = self.positions() as u128;
         for (count, stride) in axes {
-            if count > 1 && stride < reach {
+            if count > 1 && (stride as u128) < reach {
                 return Err(ConvError::Overlap);
             }
-            reach += stride * (count.max(1) - 1);
+            reach = reach.saturating_add((stride as u128).saturating_mul(count.max(1) as u128 - 1));
         }
         Ok(())
     }
@@ -404,7 +449,8 @@ impl Conv {
     /// Convolves `x` with `kernel` into `out`, all of which is overwritten.
     ///
     /// # Errors
-    /// When the kernel does not fit into the padded input, or an operand into its slice.
+    /// When the kernel does not fit into the padded input, an operand does not fit into its slice, or something is larger
+    /// than memory can be.
     pub fn run<T: Float + Element>(
         &self,
         pool: &Pool,
@@ -412,12 +458,13 @@ impl Conv {
         kernel: &[T],
         out: &mut [T],
     ) -> Result<(), ConvError> {
-        self.check(x.len(), kernel.len(), out.len())?;
-        let mut lines = vec![Storage::ZERO; self.need::<T>().room.div_ceil(size_of::<Storage>())];
-        // SAFETY: the lengths have just been checked, nobody else has the result, and there is as much room as needed.
+        let conv = self.sized()?;
+        conv.check(x.len(), kernel.len(), out.len())?;
+        let mut lines = vec![Storage::ZERO; conv.need::<T>().room.div_ceil(size_of::<Storage>())];
+        // SAFETY: sizes and lengths have just been checked, nobody else has the result, and there is as much room as needed.
         unsafe {
             let room = Room::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
-            self.run_raw(pool, x.as_ptr(), kernel.as_ptr(), out.as_mut_ptr(), room, false);
+            conv.run_raw(pool, x.as_ptr(), kernel.as_ptr(), out.as_mut_ptr(), room, false);
         }
         Ok(())
     }
@@ -434,7 +481,8 @@ impl Conv {
     /// With `exact` sums are taken by definition, not by Winograd's maps.
     ///
     /// # Safety
-    /// Operands and result [fit](Self::fits) what the pointers point to, the result is apart from the operands and
+    /// The convolution is [sized](Self::sized), operands and result [fit](Self::fits) what the pointers point to, the result
+    /// is apart from the operands and
     /// nobody else uses it meanwhile; the room is as large as [`need`](Self::need) says.
     pub(crate) unsafe fn run_raw<T: Float + Element>(
         &self,

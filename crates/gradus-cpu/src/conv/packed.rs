@@ -1,4 +1,6 @@
 //! What the inner kernel reads: the input's planes with their zeros around them, and the kernel in panels.
+//!
+//! Invariant: the convolution is sized; a plane that is copied has room for its padded extents.
 
 use std::ops::Range;
 
@@ -30,7 +32,8 @@ impl Planes {
 
     /// Elements of a plane.
     pub fn size(&self) -> usize {
-        self.extent.iter().product()
+        // Of most padding only the size is asked for: it may be beyond a `usize`.
+        self.extent.iter().fold(1, |n, &extent| extent.saturating_mul(n))
     }
 
     /// Where a result and a tap meet, the result counted from the first.

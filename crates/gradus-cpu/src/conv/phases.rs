@@ -63,7 +63,7 @@ fn along(conv: &Conv, d: usize) -> Vec<Phase> {
                 tap_step,
                 taps,
                 low: -offset,
-                rhs_dilation: tap_step * rhs / spread,
+                rhs_dilation: rhs / gcd(rhs, spread),
             }
         })
         .collect()

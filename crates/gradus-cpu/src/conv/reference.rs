@@ -1,4 +1,7 @@
 //! The definition of a convolution, element by element: the oracle of the tests.
+//!
+//! Invariant: the convolution is sized, so that `place · stride + tap · dilation` is a number, and it fits its
+//! operands.
 
 use super::Conv;
 use crate::vmath::Float;
@@ -41,12 +44,12 @@ pub fn reference<T: Float>(conv: &Conv, x: &[T], kernel: &[T], out: &mut [T]) {
 fn source(conv: &Conv, at: [usize; 3], tap: [usize; 3]) -> Option<usize> {
     let mut place = 0;
     for d in 0..3 {
-        let i = (at[d] * conv.stride[d] + tap[d] * conv.rhs_dilation[d]) as isize - conv.low[d];
-        let spread = conv.lhs_dilation[d] as isize;
-        if i < 0 || i % spread != 0 || i / spread >= conv.input[d] as isize {
+        let i = (at[d] * conv.stride[d] + tap[d] * conv.rhs_dilation[d]).checked_add_signed(-conv.low[d])?;
+        let spread = conv.lhs_dilation[d];
+        if i % spread != 0 || i / spread >= conv.input[d] {
             return None;
         }
-        place = place * conv.input[d] + (i / spread) as usize;
+        place = place * conv.input[d] + i / spread;
     }
     Some(place)
 }
@@ -54,12 +57,27 @@ fn source(conv: &Conv, at: [usize; 3], tap: [usize; 3]) -> Option<usize> {
 /// Element `p` of plane (`n`, `o`) of the result, its terms added one by one, those with an exact zero left out.
 ///
 /// # Safety
-/// The operands are valid for what the convolution reads of them, from their first elements on.
+/// As for [`term`].
 pub(crate) unsafe fn strong_term<T: Float>(
     conv: &Conv,
     x: *const T,
     kernel: *const T,
+    place: [usize; 3],
+) -> T {
+    // SAFETY: the caller's promise.
+    unsafe { term(conv, x, kernel, place, |left, right| left != T::ZERO && right != T::ZERO) }
+}
+
+/// Element `p` of plane (`n`, `o`) of the result, those of its terms added one by one that `counts`.
+///
+/// # Safety
+/// The operands are valid for what the convolution reads of them, from their first elements on.
+pub(super) unsafe fn term<T: Float>(
+    conv: &Conv,
+    x: *const T,
+    kernel: *const T,
     [n, o, p]: [usize; 3],
+    counts: impl Fn(T, T) -> bool,
 ) -> T {
     let output = conv.output();
     let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
@@ -77,7 +95,7 @@ pub(crate) unsafe fn strong_term<T: Float>(
                 let left = *x.add(x0 + n * conv.x_strides[0] + c * conv.x_strides[1] + place);
                 (left, *kernel.wrapping_add(first).wrapping_offset(conv.tap(k)))
             };
-            if left != T::ZERO && right != T::ZERO {
+            if counts(left, right) {
                 sum = sum + left * right;
             }
         }

@@ -1,11 +1,15 @@
 //! Room for a convolution to work in: a part of the arena that the planner was asked for, handed out piece by piece.
+//!
+//! Invariant: no more is handed out than there is, which is asserted at each piece.
 
 use crate::memory::Line;
 use crate::reduce::Shared;
 
 /// Bytes that `len` elements take in a room.
 pub(super) const fn bytes_of<T>(len: usize) -> usize {
-    (len * size_of::<T>()).next_multiple_of(size_of::<Line>())
+    let most = isize::MAX as usize;
+    let bytes = len.saturating_mul(size_of::<T>());
+    if bytes > most { most } else { bytes.next_multiple_of(size_of::<Line>()) }
 }
 
 /// What a convolution needs beside its operands, in bytes.

@@ -1,4 +1,6 @@
 //! Booleans as bits: element `i` is bit `i % 8` of byte `i / 8`.
+//!
+//! Invariant: a buffer of bits has a byte for each eight elements begun.
 
 use super::versions::{Versioned, best};
 

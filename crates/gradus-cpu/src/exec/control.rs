@@ -1,4 +1,7 @@
 //! Loops and branches: programs run inside the workspace of a kernel, on pointers, without copying rows.
+//!
+//! Invariant: the workspace holds two sets of carried values, the condition and the largest arena of the programs, as
+//! `ControlLayout` lays them out; row `i` of a stacked value exists for every step.
 
 use std::sync::Arc;
 

@@ -2,6 +2,9 @@
 //!
 //! In derivative programs a factor that is exactly zero makes a term zero, whatever the other is: such convolutions are
 //! strong ones.
+//!
+//! Invariant: a [`Ready`] has passed `Conv::sized` and `Conv::fits` for the buffers that its places name, and its
+//! room is as large as `Conv::need` says or is made for the run.
 
 use gradus_core::DType;
 use gradus_core::memory::filled;
@@ -45,6 +48,7 @@ pub(super) fn shape(c: &Convolution) -> Conv {
         .and_then(|conv| conv.groups(op.feature_groups, op.batch_groups))
         .map(|conv| conv.strides(c.x_at.1, c.kernel_at.1, c.out_at))
         .and_then(|conv| conv.taps_at(c.kernel_at.0, &c.taps))
+        .and_then(Conv::sized)
         .expect("the planner has checked the convolution")
 }
 

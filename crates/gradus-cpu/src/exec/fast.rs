@@ -2,6 +2,9 @@
 //! random bits, products and quotients of integers.
 //!
 //! Each is made ready once, from its types; a form that the kernels do not take is left to the reference.
+//!
+//! Invariant: a form is made for exactly the types that it runs on; indices are compared with their axis before
+//! anything is read or written through them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -288,6 +291,9 @@ unsafe fn gather(
     let at = unsafe { walk.resolved("gather", inputs[1].0, inputs[1].1.dtype)? };
     let (from, to) = (Shared(inputs[0].0.cast_mut()), Shared(outputs[0].0));
     let slices = walk.batches * walk.rows * walk.count;
+    let whole = walk.batches * walk.rows * walk.extent;
+    let fits = inputs[0].1.bytes() >= whole * width && outputs[0].1.bytes() >= slices * width;
+    assert!(fits, "a gather is made for the types it runs on");
     pool.run_ranges(slices, (16_384 / width.max(1)).max(1), &|range| {
         for slice in range {
             let (row, i) = (slice / walk.count, slice % walk.count);
@@ -314,6 +320,10 @@ unsafe fn scatter_add<T: Float + Element>(
     let out = Shared(outputs[0].0);
     let narrow = inputs[1].1.dtype == DType::I32;
     let (w, block) = (walk.width, walk.extent * walk.width);
+    let rows = walk.batches * walk.rows;
+    let sizes = [&inputs[0].1, &outputs[0].1, &inputs[2].1].map(|ty| ty.shape.size());
+    let fits = sizes[..2].iter().all(|&n| n >= rows * block) && sizes[2] >= rows * walk.count * w;
+    assert!(fits, "a scatter is made for the types it runs on");
     // The first index out of range, if any.
     let wrong = AtomicUsize::new(usize::MAX);
     let index = |i: usize| {
@@ -325,7 +335,7 @@ unsafe fn scatter_add<T: Float + Element>(
                 *indices.get().cast::<i64>().add(i)
             }
         };
-        (index, if index < 0 { index.wrapping_add(walk.extent as i64) } else { index } as u64 as usize)
+        (index, if index < 0 { index.wrapping_add(walk.extent as i64) } else { index } as u64)
     };
     // A row belongs to one task, so that equal indices add up in order.
     pool.run_ranges(walk.batches * walk.rows, (8_192 / block.max(1)).max(1), &|range| {
@@ -338,11 +348,11 @@ unsafe fn scatter_add<T: Float + Element>(
                 let first = row / walk.rows * walk.count;
                 for i in 0..walk.count {
                     let (_, at) = index(first + i);
-                    if at >= walk.extent {
+                    if at >= walk.extent as u64 {
                         wrong.fetch_min(first + i, Ordering::Relaxed);
                         continue;
                     }
-                    let (place, from) = (to.add(at * w), from.add(i * w));
+                    let (place, from) = (to.add(at as usize * w), from.add(i * w));
                     for k in 0..w {
                         *place.add(k) = Element::add(*place.add(k), *from.add(k));
                     }

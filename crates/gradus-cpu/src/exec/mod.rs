@@ -17,6 +17,9 @@
 //! * `primitive`: every other primitive, by its reference evaluation.
 //!
 //! `profile` runs a plan with a clock beside it.
+//!
+//! Invariant: a plan is made by the planner alone, for a graph whose types have passed `Shape::checked`; arguments
+//! are compared with its types before a run; two places that are in use at a time do not overlap.
 
 mod bits;
 mod chain;
@@ -239,12 +242,15 @@ impl Executable {
     fn collect(&self, held: SmallVec<[Option<Held>; 8]>, argument: impl Fn(usize) -> Array) -> Vec<Array> {
         let plan = self.plan();
         let mut out: Vec<Array> = Vec::with_capacity(held.len());
+        let reshaped = |array: Array, ty: &gradus_core::Type| {
+            array.reshaped(ty.shape.clone()).expect("what is returned as another type has as many elements")
+        };
         for ((held, ty), how) in held.into_iter().zip(plan.output_types()).zip(plan.returns()) {
             out.push(match (how, held) {
                 // SAFETY: the run has written every element.
                 (_, Some(held)) => unsafe { held.finish(ty) },
-                (Return::Argument(i), None) => argument(*i).reshaped(ty.shape.clone()),
-                (Return::Same(i), None) => out[*i].reshaped(ty.shape.clone()),
+                (Return::Argument(i), None) => reshaped(argument(*i), ty),
+                (Return::Same(i), None) => reshaped(out[*i].clone(), ty),
                 (Return::Written, None) => unreachable!("a buffer was made for every written result"),
             });
         }

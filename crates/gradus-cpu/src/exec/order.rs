@@ -2,6 +2,9 @@
 //!
 //! An element and its place become one integer whose order is theirs: no two are equal, so it does not matter who sorts
 //! what, and the sort need not be stable to keep the order of equal elements.
+//!
+//! Invariant: `outer · extent · inner` elements are there; a place in a line is below its extent, and below 2³² where
+//! the packed form has 64 bits (`Fast::new` sees to it).
 
 use gradus_core::ops::{ArgReduce, Sort};
 use gradus_core::{DType, Shape};

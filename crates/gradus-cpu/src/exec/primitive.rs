@@ -1,4 +1,6 @@
 //! Primitives without a fast kernel: copied out of the arena, evaluated by their reference, copied back.
+//!
+//! Invariant: a place holds the bytes of its type; results are compared with their types before they are copied.
 
 use gradus_core::dtype::Bf16;
 use gradus_core::{Array, DType, Element, ErrorKind, Op, Type, with_elements};
@@ -47,8 +49,15 @@ pub(super) unsafe fn run(
     let arrays: SmallVec<[Array; 4]> = inputs.iter().map(|(p, ty)| unsafe { array(*p, ty) }).collect();
     let operands: SmallVec<[&Array; 4]> = arrays.iter().collect();
     let results = op.evaluate(&operands)?;
+    assert_eq!(results.len(), outputs.len(), "{}: as many results as the shape rule gives", op.name());
     for (result, (to, ty)) in results.iter().zip(outputs) {
-        debug_assert_eq!(result.bytes(), ty.bytes());
+        assert!(
+            result.dtype() == ty.dtype && result.shape() == &ty.shape,
+            "{}: its reference gives {}{}, its shape rule {ty}",
+            op.name(),
+            result.dtype(),
+            result.shape()
+        );
         // SAFETY: the result has the type that the primitive's shape rule gave, and there is room for it.
         with_elements!(result.buffer(), v => unsafe {
             std::ptr::copy_nonoverlapping(v.as_ptr().cast::<u8>(), *to, ty.bytes())

@@ -2,6 +2,9 @@
 //!
 //! In derivative programs a factor that is exactly zero makes a term zero, whatever the other factor is: such products are
 //! strong ones.
+//!
+//! Invariant: the planner takes layouts from views that stay inside their buffers, and gives the result elements of
+//! its own.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -52,6 +55,11 @@ type Matrix<T> = (*mut T, isize, isize);
 impl Ready {
     pub(super) fn new(product: &Product, plan: &Plan) -> Self {
         let matmul = matmul(product);
+        let size = |v| plan.graph().ty(v).shape.size();
+        let offsets =
+            [product.a.0, product.b.0, product.c.0].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        let sizes = [product.lhs, product.rhs, product.out].map(size);
+        assert!(matmul.lies_within(offsets, sizes), "a product reads and writes inside its operands");
         Ready { matmul, operation: Operation::new(product, plan) }
     }
 

@@ -1,4 +1,6 @@
 //! A plan's kernels made ready, and the loop that runs them.
+//!
+//! Invariant: kernels of a plan run in its order, each alone on what it writes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -140,6 +142,14 @@ impl Ready {
             Work::Convolution(c) => Ready::Convolution(convolution::Ready::new(c, kernel, plan)),
             Work::Slabs(s) => Ready::Slabs(slabs::Ready::new(s, plan, k)),
             Work::Assemble(a) => {
+                let size = |v| plan.graph().ty(v).shape.size();
+                for part in &a.parts {
+                    let inside = part.from.lies_within(size(part.value)) && part.to.lies_within(size(a.out));
+                    assert!(
+                        inside && part.from.size() == part.to.size(),
+                        "parts lie inside what they make up"
+                    );
+                }
                 let parts = a.parts.iter().map(|p| place(p.value)).collect();
                 Ready::Assemble(a.clone(), parts, place(a.out), plan.graph().ty(a.out).bytes())
             }

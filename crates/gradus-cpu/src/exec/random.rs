@@ -1,4 +1,6 @@
 //! Random bits: many counters at once.
+//!
+//! Invariant: draw `k` has the elements `k · n .. (k + 1) · n` of the result.
 
 use gradus_core::ops::RandomBits;
 

@@ -1,4 +1,6 @@
 //! Reductions inside regions, in an order that depends on lengths alone.
+//!
+//! Invariant: callers give as many elements as they say; nothing is read or written beyond.
 
 use gradus_core::ops::ReduceKind;
 

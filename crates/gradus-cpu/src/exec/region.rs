@@ -165,7 +165,14 @@ impl Compiled {
         // What each slot's tile holds; a slot without a tile points outside.
         let mut tile_of: Vec<Option<usize>> = vec![None; slots];
         let mut loads = Vec::new();
+        let size = |v: Var| plan.graph().ty(v).shape.size();
+        let points = |level: Level| match level {
+            Level::Full => region.domain.points(),
+            Level::Row => region.domain.rows().unwrap_or(0),
+        };
         for (slot, load) in region.loads.iter().enumerate() {
+            let all = load.view.is_scalar() || load.view.size() == points(load.level);
+            assert!(all && load.view.lies_within(size(load.value)), "a region reads inside its operands");
             let width = load.dtype.size();
             let mode = if plan.packed(load.value) {
                 Mode::Bits(load.view.offset as usize)
@@ -208,6 +215,8 @@ impl Compiled {
         for store in &region.stores {
             let slot = store.slot as usize;
             let (dtype, level) = region.slot(store.slot);
+            let fits = store.reduce.is_some() || size(store.value) >= points(level);
+            assert!(fits, "a region writes inside its results");
             let source = in_place.get(&store.value);
             let hazard = source.is_some_and(|read| slot < first || last_use[loaded[read]] > made[slot]);
             let bits = plan.packed(store.value);

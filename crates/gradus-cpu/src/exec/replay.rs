@@ -1,4 +1,7 @@
 //! Replays: the steps of the levels in the order of their schedule, on states that lie in the arena.
+//!
+//! Invariant: the workspace holds every buffer of the schedule, as `ReplayLayout` lays them out; a step writes to
+//! none of those it reads.
 
 use std::sync::Arc;
 

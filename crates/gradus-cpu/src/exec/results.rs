@@ -2,6 +2,9 @@
 //!
 //! A large result is written into memory that an earlier one has left, where there is some: the system hands memory out by
 //! the page, cleared, at the first touch, which can take longer than computing what is written there.
+//!
+//! Invariant: a buffer has room for the elements of its type; its length is set only when a run has written all of
+//! them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -225,7 +228,7 @@ impl Held {
         let n = ty.shape.size();
         each!(self, v => {
             let mut v = v;
-            debug_assert!(v.capacity() >= n);
+            assert!(v.capacity() >= n, "a result has room for its elements");
             // SAFETY: room for `n` elements was made, and the caller says that they are there.
             unsafe { v.set_len(n) };
             array(v, ty)

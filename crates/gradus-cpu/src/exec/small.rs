@@ -2,6 +2,9 @@
 //! copied out.
 //!
 //! For programs of tiny tensors this is where the time goes: nothing here depends on the number of steps but that loop.
+//!
+//! Invariant: a block begins inside the scratch memory, which holds all of them; a load has as many offsets as the
+//! region has points, each inside the buffer of its place.
 
 use gradus_core::DType;
 use gradus_core::ops::{Logic, ReduceKind};
@@ -119,7 +122,7 @@ impl Compiled {
             let width = load.width;
             let from: SmallVec<[isize; LANES]> =
                 from.iter().map(|i| load.offset + i * width as isize).collect();
-            debug_assert_eq!(from.len(), n);
+            assert_eq!(from.len(), n, "a load has as many elements as the region has points");
             let together = from.windows(2).all(|w| w[1] - w[0] == width as isize);
             loads.push(Load { place: load.place, width, from, together, block: at(load.slot as u16) });
         }

@@ -1,4 +1,6 @@
 //! Copying elements of any width through strides.
+//!
+//! Invariant: every point of a view lies inside its buffer; those of a target are distinct.
 
 use gradus_plan::View;
 use smallvec::SmallVec;

@@ -3,6 +3,9 @@
 //! Work is cut into tasks by the shape of the region; a task goes through its tiles in order. Reductions that cross
 //! tiles leave partial results, one a task, which are combined in a fixed order: the bits do not depend on who ran
 //! what.
+//!
+//! Invariant: a tile lies inside the region's domain, so its views stay inside their buffers; every slot has a
+//! pointer to as many elements as a tile holds, rounded up to a block; tasks write disjoint parts.
 
 use std::ops::Range;
 
@@ -314,7 +317,7 @@ impl<'a> Runner<'a> {
                 }
             }
             // There are hundreds of elements to a step, often: looking for its operands should take no longer than they do.
-            debug_assert_eq!(self.pointers.len(), region.slots);
+            assert_eq!(self.pointers.len(), region.slots, "a tile has a block for every slot");
             let pointers = self.pointers.as_ptr();
             let at = |slot: u16| *pointers.add(usize::from(slot));
             for step in &region.steps {

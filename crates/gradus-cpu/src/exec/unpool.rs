@@ -1,4 +1,7 @@
 //! Transposes of pooling: zeros everywhere but where maxima came from.
+//!
+//! Invariant: indices and updates are as many, `planes · results`; those recorded by a pooling lie inside their
+//! plane.
 
 use gradus_core::DType;
 use gradus_plan::kernel::Unpool;

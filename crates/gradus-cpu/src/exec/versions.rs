@@ -1,4 +1,6 @@
 //! One loop, compiled for every instruction set of the machine.
+//!
+//! Invariant: a version runs only where the machine has its instruction set.
 
 use crate::vmath::Level;
 

@@ -1,4 +1,6 @@
 //! Whole numbers: products over contracted axes, quotients and remainders.
+//!
+//! Invariant: offsets are those of elements of the operands' shapes.
 
 use gradus_core::ops::Dot;
 use gradus_core::{Binary, DType, Shape, Type};
@@ -28,7 +30,9 @@ fn offsets(shape: &Shape, axes: &[usize]) -> Vec<usize> {
 
 impl Product {
     pub(super) fn new(dot: &Dot, x: &Type, y: &Type) -> Option<Self> {
-        if !x.dtype.is_int() {
+        // The tables are made before any operand is: not for what may never be.
+        let listed = x.shape.size().max(y.shape.size());
+        if !x.dtype.is_int() || u32::try_from(listed).is_err() {
             return None;
         }
         Some(Product {

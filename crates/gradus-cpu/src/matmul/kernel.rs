@@ -1,4 +1,6 @@
 //! The serial product of one block: plain loops when it is tiny or the type has no kernels, else [panels](super::panel).
+//!
+//! Invariant: that of the callers: layouts stay inside their operands, C is apart and this call's own.
 
 use super::element::{Element, Operand};
 use super::panel::{self, Panels};
@@ -62,7 +64,7 @@ pub(super) fn oriented<T: Element>(
 /// Elements of scratch for a product of this size whose operands have such distances between rows and columns.
 pub(crate) fn room<T: Element>([m, n, k]: [usize; 3], [a, b, c]: [(isize, isize); 3]) -> usize {
     match T::kernels() {
-        Some(kernels) if m * n * k > 0 => {
+        Some(kernels) if ![m, n, k].contains(&0) => {
             if columns_wide(kernels.lanes, m, n, c.0, c.1) {
                 panel::room(kernels, [m, n, k], a)
             } else {

@@ -4,6 +4,8 @@
 //! are strides, never copies. The product is cut into blocks of C from the sizes alone ([`MatMul::blocks`]); each
 //! block is one serial kernel call on the pool, and the inner dimension is never divided among threads. So the
 //! bits of C do not depend on the number of threads.
+//!
+//! Invariant: a safe call has passed [`MatMul::check`], which computes the reach of every layout in 128 bits.
 
 mod absorbing;
 mod blocks;
@@ -142,7 +144,7 @@ impl MatMul {
 
     /// How many products the batch has.
     pub fn products(&self) -> usize {
-        self.batch.iter().product()
+        self.batch.iter().fold(1, |n, &size| size.saturating_mul(n))
     }
 
     /// Multiplications and additions, counted as two.
@@ -164,6 +166,14 @@ impl MatMul {
         self.b.check("B", self.k, self.n, &self.batch, b)?;
         self.c.check("C", self.m, self.n, &self.batch, c)?;
         self.c.check_distinct(self.m, self.n, &self.batch)
+    }
+
+    /// Whether the layouts, begun at these offsets, stay inside operands of these lengths.
+    pub(crate) fn lies_within(&self, offsets: [usize; 3], [a, b, c]: [usize; 3]) -> bool {
+        let [of_a, of_b, of_c] = [self.a.at(offsets[0]), self.b.at(offsets[1]), self.c.at(offsets[2])];
+        of_a.check("A", self.m, self.k, &self.batch, a).is_ok()
+            && of_b.check("B", self.k, self.n, &self.batch, b).is_ok()
+            && of_c.check("C", self.m, self.n, &self.batch, c).is_ok()
     }
 
     /// `C = alpha A·B + beta C`. With `beta` zero C is not read, so it may hold anything.

@@ -5,7 +5,7 @@ use super::{Element, MatMul, kernel};
 impl MatMul {
     /// Bytes that a thread keeps at most that runs blocks of this product.
     pub(crate) fn packed<T: Element>(&self) -> usize {
-        if self.products() * self.m * self.n * self.k == 0 {
+        if [self.products(), self.m, self.n, self.k].contains(&0) {
             return 0;
         }
         let blocks = self.blocks();

@@ -4,6 +4,8 @@
 //! packed once, so that it stays in the second-level cache, and all rows of A pass over it, read where they lie. Only a
 //! transposed A whose inner indices lie a page or more apart is copied closer together first: such places share sets of
 //! the caches, and each has an entry of its own in the tables of pages.
+//!
+//! Invariant: that of the callers; the scratch holds a panel and a copy of A's part, counted by [`room`].
 
 use std::ops::Range;
 

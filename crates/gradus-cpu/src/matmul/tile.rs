@@ -4,6 +4,8 @@
 //! loaded and each element of A, read where it lies, is multiplied with all of it. So A may have any strides, and B wants
 //! its rows close together: the first tile of a panel can write what it reads of B one row behind the other, for the
 //! tiles that follow.
+//!
+//! Invariant: a tile's rows of A and C and its registers of columns exist, or C is a tile beside it.
 
 use super::vector::{Plain, Vector};
 use crate::vmath::Level;

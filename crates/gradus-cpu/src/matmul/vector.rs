@@ -1,4 +1,6 @@
 //! Registers of floats, as far as the kernels of products and convolutions need them.
+//!
+//! Invariant: a register is read and written where all its lanes are.
 
 /// Lanes of one register.
 pub(crate) trait Vector: Copy {

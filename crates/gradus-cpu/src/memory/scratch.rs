@@ -61,7 +61,8 @@ thread_local! {
 pub(crate) fn with<T: Copy, R>(slot: Slot, len: usize, f: impl FnOnce(*mut T) -> R) -> R {
     const { assert!(align_of::<T>() <= 64) };
     let slot = slot as usize;
-    let bytes = len * size_of::<T>();
+    // Saturated, it is more than there is.
+    let bytes = len.saturating_mul(size_of::<T>());
     let run = |block: &mut Block| match block.cleared("scratch memory", bytes) {
         Ok(at) => f(at.cast()),
         Err(kind) => fail(kind),

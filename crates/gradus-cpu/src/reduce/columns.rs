@@ -1,4 +1,6 @@
 //! Reductions over rows of a block: each column joined on its own, a stripe of columns at a time.
+//!
+//! Invariant: the block has the rows and columns that are said, at the pitch that is said.
 
 use super::Reduction;
 use super::rows::{Join, Max, Min, Prod, Sum};

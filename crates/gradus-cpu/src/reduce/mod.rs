@@ -3,6 +3,9 @@
 //! Every reduction is a tree that the shape alone decides: lanes that accumulate side by side inside a piece, pieces
 //! joined in pairs. So results are the same on any number of threads, and the rounding error of a sum grows with
 //! the height of the tree, not with the number of terms.
+//!
+//! Invariant: slices have the lengths of the extents, whose products saturate and so equal no length if they
+//! overflow.
 
 mod columns;
 mod index;
@@ -75,7 +78,8 @@ pub(crate) fn expect_len(what: &'static str, got: usize, want: usize) -> Result<
 impl Extents {
     /// Elements of the array.
     pub fn len(&self) -> usize {
-        self.outer * self.axis * self.inner
+        // Saturated, it is the length of no slice: the checks of lengths are checks of sizes.
+        [self.outer, self.axis, self.inner].into_iter().fold(1, |n, extent| extent.saturating_mul(n))
     }
 
     /// Whether there are none.
@@ -85,7 +89,7 @@ impl Extents {
 
     /// Elements of the result.
     pub fn reduced(&self) -> usize {
-        self.outer * self.inner
+        self.outer.saturating_mul(self.inner)
     }
 }
 
@@ -147,7 +151,7 @@ impl Reduce {
 
     /// How many elements of scratch [`run_with`](Reduce::run_with) needs.
     pub fn workspace(&self) -> usize {
-        if self.pieces() == 1 { 0 } else { self.pieces() * self.extents.reduced() }
+        if self.pieces() == 1 { 0 } else { self.pieces().saturating_mul(self.extents.reduced()) }
     }
 
     /// Reduces `x` into `out`, with scratch of its own.
@@ -155,7 +159,13 @@ impl Reduce {
     /// # Errors
     /// When a slice does not have the shape's number of elements.
     pub fn run<T: Float>(&self, pool: &Pool, x: &[T], out: &mut [T]) -> Result<(), LengthError> {
+        self.check(x.len(), out.len())?;
         self.run_with(pool, x, out, &mut vec![T::ZERO; self.workspace()])
+    }
+
+    fn check(&self, x: usize, out: usize) -> Result<(), LengthError> {
+        expect_len("the input of a reduction", x, self.extents.len())?;
+        expect_len("the output of a reduction", out, self.extents.reduced())
     }
 
     /// Reduces `x` into `out`, with [`workspace`](Reduce::workspace) elements of scratch.
@@ -169,8 +179,7 @@ impl Reduce {
         out: &mut [T],
         scratch: &mut [T],
     ) -> Result<(), LengthError> {
-        expect_len("the input of a reduction", x.len(), self.extents.len())?;
-        expect_len("the output of a reduction", out.len(), self.extents.reduced())?;
+        self.check(x.len(), out.len())?;
         expect_len("the scratch of a reduction", scratch.len(), self.workspace())?;
         if self.extents.is_empty() {
             out.fill(self.op.identity());

@@ -1,4 +1,6 @@
 //! Reductions of contiguous rows: lanes side by side, joined in pairs at the end.
+//!
+//! Invariant: the rows follow one another, as long as is said.
 
 use super::Reduction;
 use crate::vmath::isa::dispatch;

@@ -1,4 +1,7 @@
 //! Running sums and products along an axis.
+//!
+//! Invariant: slices have the lengths of the extents, whose products saturate and so equal no length if they
+//! overflow.
 
 use super::{Extents, GRAIN, LengthError, Shared, expect_len};
 use crate::Pool;

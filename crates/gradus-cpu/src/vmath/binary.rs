@@ -1,4 +1,6 @@
 //! Element-wise functions of two arguments, comparisons and selection, on slices and scalars.
+//!
+//! Invariant: slices are compared with the length of the output before their pointers are taken.
 
 use gradus_num::Binary;
 

@@ -4,6 +4,8 @@
 //! is vectorised for that instruction set. [`Isa::FMA`] says whether a fused multiply-add is one instruction there:
 //! where it is not, `mul_add` would be a call into the C library for every element, so product and sum are rounded
 //! apart instead. Every element goes through the same arithmetic wherever it stands in a slice.
+//!
+//! Invariant: a kernel of an instruction set is called only where the machine has it.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;

@@ -3,6 +3,9 @@
 //! A block is computed into a local array, so the output may be the input, and the compiler vectorises without
 //! asking whether they overlap. The last block is filled up: its elements go through the same instructions as all
 //! others, so a result never depends on where an element stands.
+//!
+//! Invariant: whole blocks are read and written in place, the last one through a block beside it: no element beyond
+//! `n` is touched.
 
 /// Elements in a block: one or two vectors, several blocks being in flight at once.
 pub(crate) const WIDTH: usize = 16;

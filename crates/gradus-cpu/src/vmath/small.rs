@@ -4,6 +4,9 @@
 //! A step is the same arithmetic as the loops over slices; lanes beyond the program's elements hold copies of others,
 //! and take the same way through it. What limits a chain of steps is not arithmetic but the time until a result has gone
 //! through memory to the step that reads it: arithmetic steps come in pairs, functions with their derivatives.
+//!
+//! Invariant: operands and results of a step are blocks inside the memory of the program; unused operands name a
+//! block too.
 
 use gradus_num::{Binary, Unary};
 

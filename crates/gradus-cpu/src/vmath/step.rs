@@ -1,5 +1,7 @@
 //! Steps: loops over the operands of one function, or of two with nothing between them, each compiled on its own for
 //! every instruction set, so that whoever runs a program finds the loop once and then only calls it.
+//!
+//! Invariant: operands that move, and the output, hold `n` elements; others hold one.
 
 use std::marker::PhantomData;
 

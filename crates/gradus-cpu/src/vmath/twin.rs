@@ -1,5 +1,7 @@
 //! Steps with two results: functions of one argument that share most of their work, a function and its derivative most
 //! of all. Each result has the bits of the step of its own.
+//!
+//! Invariant: that of the steps: operands and both results hold `n` elements.
 
 use std::marker::PhantomData;
 

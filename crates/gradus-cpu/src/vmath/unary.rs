@@ -1,4 +1,6 @@
 //! Element-wise functions of one argument, on slices.
+//!
+//! Invariant: slices are compared with the length of the output before their pointers are taken.
 
 use gradus_num::Unary;
 

@@ -5,6 +5,10 @@
 //! one long vector: result `f` takes tap `t` from `offset(t) + f`. What lies in the padding is written out as a value
 //! that no window takes. Rows of results have a few more places than windows where a tap reaches beyond the last
 //! window's line; those are computed and thrown away.
+//!
+//! Invariant: windows have passed `Window::sizes`, so that `place · stride + tap · dilation` is a number; places
+//! counted in 32 bits are those of planes whose padded elements have 32 bits; a block is read only where so many
+//! elements follow.
 
 use super::{NOWHERE, Window};
 use crate::conv::{Line, MAX_SPATIAL};
@@ -16,6 +20,8 @@ const BAND: usize = 4096;
 pub(super) const BLOCK: usize = 16;
 /// More lines than this are not worth dealing out.
 const LINES: usize = 64;
+/// Elements dealt out for one row of results, at most: beyond that hardly anything of a window lies in its plane.
+const DEALT: usize = 1 << 26;
 
 /// One tap of the window.
 #[derive(Clone, Copy, Debug)]
@@ -93,10 +99,18 @@ impl Bands {
         if lines.len() * columns.len() > LINES {
             return None;
         }
+        // Places are counted in 32 bits, from before the padding to behind it.
+        let padded_plane = (0..MAX_SPATIAL).fold(1, |n, d| window.padded(d).saturating_mul(n));
+        if places && i32::try_from(padded_plane).is_err() {
+            return None;
+        }
         let below = (size[1] - 1) * dilation[1] / stride[1];
         let beside = (size[2] - 1) * dilation[2] / stride[2];
         let pitch = output[2] + beside;
         let lane = lines.len() * columns.len() * pitch;
+        if lane.saturating_mul(below + 1) > DEALT {
+            return None;
+        }
         let most = (BAND / lane).saturating_sub(below).max(1);
         // Planes whose rows are all taken, in whole steps, follow each other without a seam.
         let seamless = !padded && input[0] == 1 && input[1] == output[1] * stride[1];

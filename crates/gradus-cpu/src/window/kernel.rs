@@ -1,4 +1,6 @@
 //! The bands of some planes: the best, or the sum, of all taps, side by side.
+//!
+//! Invariant: that of the [bands](super::bands), whose scratch a task has to itself.
 
 use super::bands::{BLOCK, Band, Bands};
 use crate::vmath::isa::dispatch;

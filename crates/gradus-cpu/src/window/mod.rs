@@ -10,6 +10,8 @@ mod transposed;
 
 use thiserror::Error;
 
+use gradus_core::ops::WindowsAlong;
+
 use crate::conv::{MAX_SPATIAL, Spatial};
 use crate::reduce::LengthError;
 pub(crate) use kernel::{MaxKernel, Record, SumKernel};
@@ -42,6 +44,9 @@ pub enum WindowError {
         "a window of {0} elements is too large for recorded indices; take the maximum over whole axes instead"
     )]
     Taps(usize),
+    /// Sizes, padding or dilations beyond what memory can address.
+    #[error("the padded input of a pooling has more than {MOST} elements")]
+    TooLarge,
     /// A slice of the wrong length.
     #[error(transparent)]
     Length(#[from] LengthError),
@@ -68,6 +73,9 @@ pub struct Window {
     pub(crate) high: Spatial,
     pub(crate) dilation: Spatial,
 }
+
+/// Elements of anything, padding included. Where a padded axis is no longer than this, no step or dilation means more.
+const MOST: usize = isize::MAX as usize / 8;
 
 fn spread(values: &[usize], fill: usize) -> Result<Spatial, WindowError> {
     if values.is_empty() || values.len() > MAX_SPATIAL {
@@ -103,7 +111,7 @@ impl Window {
         if stride.contains(&0) {
             return Err(WindowError::Zero);
         }
-        self.stride = spread(stride, 1)?;
+        self.stride = spread(stride, 1)?.map(|step| step.min(MOST));
         Ok(self)
     }
 
@@ -124,19 +132,22 @@ impl Window {
         if dilation.contains(&0) {
             return Err(WindowError::Zero);
         }
-        self.dilation = spread(dilation, 1)?;
+        self.dilation = spread(dilation, 1)?.map(|step| step.min(MOST));
         Ok(self)
     }
 
     /// Extents of the result.
     ///
     /// # Errors
-    /// When a window does not fit into the padded input.
+    /// When a window does not fit into the padded input, or that is larger than memory can be.
     pub fn output(&self) -> Result<Spatial, WindowError> {
         let mut output = [1; MAX_SPATIAL];
         for axis in 0..MAX_SPATIAL {
-            let padded = self.input[axis] + self.low[axis] + self.high[axis];
-            let span = (self.size[axis] - 1) * self.dilation[axis] + 1;
+            let padded = self.padded(axis);
+            let span = (self.size[axis] - 1).saturating_mul(self.dilation[axis]).saturating_add(1);
+            if padded > MOST {
+                return Err(WindowError::TooLarge);
+            }
             if padded < span {
                 return Err(WindowError::Span { axis, span, padded });
             }
@@ -145,14 +156,32 @@ impl Window {
         Ok(output)
     }
 
+    /// Extent of the padded input.
+    fn padded(&self, axis: usize) -> usize {
+        self.input[axis].saturating_add(self.low[axis]).saturating_add(self.high[axis])
+    }
+
     fn taps(&self) -> usize {
         self.size.iter().product()
     }
 
+    /// Elements of the input and of the result of `planes` planes. The one test of sizes: the padded input is not too
+    /// large, so that every place a window can ask for is a number.
     fn sizes(&self, planes: usize) -> Result<(usize, usize), WindowError> {
-        let plane: usize = self.input.iter().product();
-        let results: usize = self.output()?.iter().product();
-        Ok((planes * plane, planes * results))
+        let output = self.output()?;
+        let padded: [usize; MAX_SPATIAL] = std::array::from_fn(|axis| self.padded(axis));
+        let all = padded.iter().fold(planes.max(1), |n, &extent| extent.max(1).saturating_mul(n));
+        if all > MOST {
+            return Err(WindowError::TooLarge);
+        }
+        Ok((planes * self.input.iter().product::<usize>(), planes * output.iter().product::<usize>()))
+    }
+
+    /// The windows along one axis.
+    fn along(&self, d: usize) -> WindowsAlong {
+        let [size, stride, low, dilation, extent] =
+            [self.size, self.stride, self.low, self.dilation, self.input].map(|parameter| parameter[d]);
+        WindowsAlong { size, stride, low, dilation, extent }
     }
 
     /// Which element along each axis a tap is.

@@ -1,4 +1,6 @@
 //! Pooling of all planes, on the threads of a pool.
+//!
+//! Invariant: operands and results have the lengths that `Window::sizes` states; a task writes the planes of its own.
 
 use std::ops::Range;
 
@@ -165,20 +167,23 @@ impl Window {
     /// Whether every window reaches into the plane.
     fn always_inside(&self) -> Result<bool, WindowError> {
         let output = self.output()?;
-        let reaches = |d: usize, p: usize| {
-            (0..self.size[d]).any(|k| {
-                let at = (p * self.stride[d] + k * self.dilation[d]).wrapping_sub(self.low[d]);
-                at < self.input[d]
-            })
-        };
-        Ok((0..MAX_SPATIAL).all(|d| (0..output[d]).all(|p| reaches(d, p))))
+        Ok((0..MAX_SPATIAL).all(|d| self.along(d).all_hold_elements(output[d])))
     }
 
     /// The taps of a window that lie inside the plane, and where.
     pub(super) fn elements(&self, result: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         let output = self.output().unwrap_or([1; MAX_SPATIAL]);
         let place = [result / output[2] / output[1], result / output[2] % output[1], result % output[2]];
-        (0..self.taps()).filter_map(move |tap| Some((tap, self.place_of(place, tap)?)))
+        let [depths, rows, columns] = std::array::from_fn(|d| self.along(d).taps(place[d]));
+        let at = move |k: [usize; MAX_SPATIAL]| {
+            let tap = (k[0] * self.size[1] + k[1]) * self.size[2] + k[2];
+            let inside = |d: usize| place[d] * self.stride[d] + k[d] * self.dilation[d] - self.low[d];
+            (tap, (0..MAX_SPATIAL).fold(0, |at, d| at * self.input[d] + inside(d)))
+        };
+        depths.flat_map(move |d| {
+            let columns = columns.clone();
+            rows.clone().flat_map(move |r| columns.clone().map(move |c| at([d, r, c])))
+        })
     }
 
     /// The maxima of windows too large for bands.

@@ -1,4 +1,7 @@
 //! The transpose of pooling by maxima, each element of the result written once: its window's cotangent, or zero.
+//!
+//! Invariant: windows have passed `Window::sizes`; recorded places lie inside their plane, which safe indexing checks
+//! again.
 
 use super::Window;
 use super::bands::BLOCK;

@@ -1,4 +1,6 @@
 //! The transposes of pooling: cotangents of windows go back to the elements.
+//!
+//! Invariant: a task writes the planes of its own; elements of windows are those inside the plane.
 
 use super::{Window, WindowError};
 use crate::Pool;

@@ -32,7 +32,7 @@ impl Attention {
     pub fn new(key: &Key, width: usize, heads: usize) -> Self {
         let (a, b) = key.split();
         Attention {
-            inputs: Linear::with(&a, width, 3 * width, Init::Glorot),
+            inputs: Linear::with(&a, width, width.saturating_mul(3), Init::Glorot),
             output: Linear::with(&b, width, width, Init::Glorot),
             heads,
             causal: false,
@@ -48,7 +48,7 @@ impl Attention {
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (n, t, width) = (x.shape()[0], x.shape()[1], x.shape()[2]);
-        let size = width / self.heads;
+        let size = width / self.heads.max(1);
         let qkv = self.inputs.forward(x).reshape([n, t, 3, self.heads, size]).permute([2, 0, 3, 1, 4]);
         let (q, k, v) = (qkv.index(0, 0), qkv.index(0, 1), qkv.index(0, 2));
         let mut scores = q.matmul(&k.t()) * (size as f64).sqrt().recip();

@@ -35,13 +35,11 @@ impl Conv2d {
     }
 
     fn grouped(key: &Key, inputs: usize, outputs: usize, size: usize, groups: usize) -> Self {
-        let fan_in = inputs / groups.max(1) * size * size;
-        let weight = Init::He.sample(
-            key,
-            [outputs, inputs / groups.max(1), size, size],
-            fan_in,
-            outputs / groups.max(1) * size * size,
-        );
+        // Where these saturate, the kernel is too large and says so.
+        let fan = |channels: usize| (channels / groups.max(1)).saturating_mul(size).saturating_mul(size);
+        let fan_in = fan(inputs);
+        let shape = [outputs, inputs / groups.max(1), size, size];
+        let weight = Init::He.sample(key, shape, fan_in, fan(outputs));
         let bias = Some(Init::Constant(0.0).sample(key, [outputs], fan_in, outputs));
         Conv2d { weight, bias, stride: 1, padding: 0, groups }
     }

@@ -22,12 +22,12 @@ pub struct Block {
 
 impl Block {
     fn new(key: &Key, width: usize, heads: usize) -> Self {
-        let keys = key.split_n(3);
+        let (keys, wide) = (key.split_n(3), width.saturating_mul(4));
         Block {
             norm_1: LayerNorm::new(width),
             attention: Attention::new(&keys[0], width, heads).causal(),
             norm_2: LayerNorm::new(width),
-            linear: [Linear::new(&keys[1], width, 4 * width), Linear::new(&keys[2], 4 * width, width)],
+            linear: [Linear::new(&keys[1], width, wide), Linear::new(&keys[2], wide, width)],
             activation: Activation::Gelu,
         }
     }
@@ -75,7 +75,7 @@ impl Gpt {
         context: usize,
         vocabulary: usize,
     ) -> Self {
-        let keys = key.split_n(layers + 3);
+        let keys = key.split_n(layers.saturating_add(3));
         Gpt {
             tokens: Embedding::new(&keys[layers], vocabulary, width),
             places: Init::Normal(0.02).sample(&keys[layers + 1], [context, width], context, width),

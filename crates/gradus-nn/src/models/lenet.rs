@@ -26,7 +26,7 @@ impl Lenet {
     pub fn new(key: &Key, side: usize, channels: [usize; 2], hidden: usize) -> Self {
         let keys = key.split_n(4);
         let conv = |i: usize, inputs, outputs| Conv2d::new(&keys[i], inputs, outputs, 5).padding(2);
-        let features = channels[1] * (side / 4) * (side / 4);
+        let features = channels[1].saturating_mul(side / 4).saturating_mul(side / 4);
         Lenet {
             convolutions: [conv(0, 1, channels[0]), conv(1, channels[0], channels[1])],
             linear: [Linear::new(&keys[2], features, hidden), Linear::new(&keys[3], hidden, 10)],

@@ -23,7 +23,7 @@ fn beta(c: usize, r: isize) -> usize {
     let mut product = 1u128;
     for i in 1..=fewer {
         // Exact: a product of i consecutive numbers is divisible by i!.
-        product = product * (total - fewer + i) / i;
+        product = product.saturating_mul(total - fewer + i) / i;
         if product > usize::MAX as u128 {
             return usize::MAX;
         }
@@ -33,15 +33,26 @@ fn beta(c: usize, r: isize) -> usize {
 
 /// The least `r` with `steps <= β(slots, r)`.
 fn passes(steps: usize, slots: usize) -> isize {
-    let mut r = 0;
-    while beta(slots, r) < steps {
-        r += 1;
+    // Found by halving: with few slots it is nearly the number of steps, which is more than there will ever be if it does
+    // not fit.
+    let steps = steps.min(isize::MAX as usize);
+    let (mut below, mut enough) = (-1, 0);
+    while beta(slots, enough) < steps {
+        (below, enough) = (enough, enough.saturating_mul(2).max(1));
     }
-    r
+    while enough - below > 1 {
+        let middle = below + (enough - below) / 2;
+        if beta(slots, middle) < steps {
+            below = middle;
+        } else {
+            enough = middle;
+        }
+    }
+    enough
 }
 
 /// The fewest steps that must be advanced without recording to reverse `steps` with `slots` stored states:
-/// `r l - β(c + 1, r - 1)` where `β(c, r - 1) < l <= β(c, r)`.
+/// `r l - β(c + 1, r - 1)` where `β(c, r - 1) < l <= β(c, r)`; `usize::MAX` if they are more than that.
 ///
 /// ```
 /// use gradus_num::checkpoint::least_advances;
@@ -52,7 +63,8 @@ fn passes(steps: usize, slots: usize) -> isize {
 pub fn least_advances(steps: usize, slots: usize) -> usize {
     let slots = slots.max(1);
     let r = passes(steps, slots);
-    (r as usize * steps).saturating_sub(beta(slots + 1, r - 1))
+    let all = (r as u128 * steps as u128).saturating_sub(beta(slots.saturating_add(1), r - 1) as u128);
+    usize::try_from(all).unwrap_or(usize::MAX)
 }
 
 /// How many of `steps` steps (at least 2) to advance before the next checkpoint, where `slots` (at least 2) states can

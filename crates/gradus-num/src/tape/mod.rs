@@ -54,6 +54,13 @@
 //! mixes variables of two tapes panics and says so; to differentiate through another recording, nest the
 //! types, `Tape<Var<'_, f64>>` (reverse over reverse) or `Tape<Dual<f64, N>>` (forward over reverse).
 
+//! # What the unsafe code relies on
+//!
+//! Entry 0 is always there. The vector of entries grows only, but for [`Tape::reset`], which needs the tape alone: so
+//! a node number that a variable carries is below the length as long as the variable lives. An entry is written after those
+//! it names, so both of its numbers are below its own; there are at most `u32::MAX` entries, so none is truncated. No
+//! reference into the vector is held while arithmetic on `T`, which may record, runs; a tape is not `Sync`.
+
 mod local;
 mod ops;
 mod sweep;
@@ -118,7 +125,8 @@ impl<T: Real> Tape<T> {
     /// A tape with room for `entries` entries before it grows: one for each input and for each operation
     /// that joins two nodes.
     pub fn with_capacity(entries: usize) -> Self {
-        let mut storage = Vec::with_capacity(entries.saturating_add(1));
+        // More entries than node numbers would never be written.
+        let mut storage = Vec::with_capacity(entries.min(u32::MAX as usize - 1) + 1);
         storage.push(sink());
         Tape {
             entries: UnsafeCell::new(storage),

@@ -279,7 +279,8 @@ impl Fuser<'_> {
 
     /// The most equations in a region of so many points: where all its values stay in cache, there may be many more.
     fn limit(&self, points: usize) -> usize {
-        self.options.region_limit * (256 / points.max(1)).clamp(1, 32)
+        // Slots are numbered in 16 bits, and an equation may take a few.
+        self.options.region_limit.saturating_mul((256 / points.max(1)).clamp(1, 32)).min(1 << 13)
     }
 
     /// The level at which an equation of `n` elements with these operands can join group `g`, if it can.
@@ -544,7 +545,7 @@ impl Fuser<'_> {
                     for axis in 0..extents.rank() {
                         let stride = whole.dims[axis].1;
                         to.offset += stride * pad.low[axis] as isize;
-                        to.dims[axis] = (extents[axis], stride * (pad.interior[axis] as isize + 1));
+                        to.dims[axis] = (extents[axis], pad.stride(axis, extents[axis], stride));
                     }
                 }
                 Op::Concat(concat) => {

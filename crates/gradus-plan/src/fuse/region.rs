@@ -189,11 +189,12 @@ impl<'a, 'b> Writer<'a, 'b> {
     fn finish(self, stores: Vec<(Draft, Var, Option<gradus_core::ops::ReduceKind>)>) -> Region {
         let (loads, constants) = (self.loads.len(), self.constants.len());
         let slot = |d: Draft| -> Slot {
-            (match d {
+            let number = match d {
                 Draft::Load(i) => i,
                 Draft::Constant(i) => loads + i,
                 Draft::Step(i) => loads + constants + i,
-            }) as Slot
+            };
+            Slot::try_from(number).expect("a region is cut before it has more slots than are numbered")
         };
         let steps = self
             .steps

@@ -46,7 +46,8 @@ impl Tensor {
     /// A tensor of `shape` from its elements in row-major order.
     ///
     /// # Errors
-    /// If the number of elements is not the product of the extents.
+    /// If the number of elements is not the product of the extents, or the shape is
+    /// [too large](ErrorKind::TooLarge) for any tensor.
     ///
     /// ```
     /// # use gradus::Tensor;
@@ -103,6 +104,7 @@ impl Tensor {
     /// If `n` is 0 or 1 while the ends differ.
     #[track_caller]
     pub fn linspace(start: f64, stop: f64, n: usize, dtype: DType) -> Self {
+        Shape::from([n]).checked("linspace").or_fail();
         if n < 2 && start != stop {
             let detail = format!("{n} points cannot reach from {start} to {stop}; ask for at least 2");
             crate::trace::fail(ErrorKind::Argument { op: "linspace", detail }.into());
@@ -115,6 +117,7 @@ impl Tensor {
     /// The identity matrix.
     #[track_caller]
     pub fn eye(n: usize, dtype: DType) -> Self {
+        Shape::from([n, n]).checked("eye").or_fail();
         let (rows, columns) = (Self::iota([n, n], 0, DType::I64), Self::iota([n, n], 1, DType::I64));
         rows.equal(&columns).cast(dtype)
     }

@@ -1,10 +1,13 @@
 //! Convolution and pooling over the last axes.
 
-use gradus_core::Binary;
 use gradus_core::ops::{Conv, MaxPool, SumPool, Window};
+use gradus_core::{Binary, Error, ErrorKind};
 
 use crate::Tensor;
-use crate::trace::{OrFail, emit, here};
+use crate::trace::{OrFail, emit, fail, here};
+
+/// Axes of extents above 1 in anything that memory can hold, with some to spare for those of 1.
+const MOST_AXES: usize = 128;
 
 /// How a convolution or pooling window moves.
 ///
@@ -25,7 +28,15 @@ pub struct Stencil {
 
 impl Stencil {
     /// Stride 1, no padding, no dilation, one group, over `dims` spatial axes.
+    ///
+    /// # Panics
+    /// If there are more axes than any tensor has.
+    #[track_caller]
     pub fn new(dims: usize) -> Self {
+        if dims > MOST_AXES {
+            let detail = format!("a window over {dims} axes; no tensor has so many");
+            fail(Error::new(ErrorKind::Argument { op: "stencil", detail }, here()));
+        }
         Stencil { stride: vec![1; dims], padding: vec![(0, 0); dims], dilation: vec![1; dims], groups: 1 }
     }
     /// The step between results, on every axis.
@@ -75,10 +86,12 @@ impl Tensor {
     /// `[N, O, spatial…]`.
     #[track_caller]
     pub fn conv(&self, kernel: &Tensor, stencil: &Stencil) -> Tensor {
+        // Padding that no `isize` holds is as much too large as the largest that one does.
+        let zeros = |n: usize| isize::try_from(n).unwrap_or(isize::MAX);
         let op = Conv {
             stride: stencil.stride.iter().copied().collect(),
-            low: stencil.padding.iter().map(|p| p.0 as isize).collect(),
-            high: stencil.padding.iter().map(|p| p.1 as isize).collect(),
+            low: stencil.padding.iter().map(|p| zeros(p.0)).collect(),
+            high: stencil.padding.iter().map(|p| zeros(p.1)).collect(),
             lhs_dilation: stencil.stride.iter().map(|_| 1).collect(),
             rhs_dilation: stencil.dilation.iter().copied().collect(),
             feature_groups: stencil.groups,

@@ -59,9 +59,12 @@ impl Tensor {
     /// integer out of range).
     #[track_caller]
     pub fn one_hot(&self, classes: usize, dtype: DType) -> Tensor {
-        let shape = self.shape().concat(&[classes]);
-        let axis = self.rank();
-        self.expand_dims(-1).equal(Tensor::iota(shape, axis, self.dtype())).cast(dtype)
+        self.shape().concat(&[classes]).checked("one_hot").or_fail();
+        // A narrow integer cannot be any of the classes that it does not count to, but has to be compared with them.
+        let narrow =
+            self.dtype().largest_integer().is_some_and(|most| classes.saturating_sub(1) as u64 > most);
+        let index = if narrow { self.cast(DType::I64) } else { self.clone() };
+        index.expand_dims(-1).equal(Tensor::arange(classes, index.dtype())).cast(dtype)
     }
 
     /// The index of the largest element along an axis, as `i64`; the first of equal ones, NaN counting as largest.
@@ -99,6 +102,11 @@ impl Tensor {
     /// The `k` largest elements along an axis, largest first, and their indices.
     #[track_caller]
     pub fn top_k(&self, k: usize, axis: isize) -> (Tensor, Tensor) {
+        let extent = self.shape()[self.axis("top_k", axis)];
+        if k > extent {
+            let detail = format!("the {k} largest of {extent} elements (axis {axis} of {})", self.shape());
+            fail(Error::new(ErrorKind::Argument { op: "top_k", detail }, here()));
+        }
         let (values, indices) = self.sorted("top_k", axis, true);
         (values.slice(axis, ..k as isize), indices.slice(axis, ..k as isize))
     }

@@ -77,7 +77,7 @@ impl Tensor {
     /// Stretched to `shape` by NumPy's rule.
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Tensor {
-        let shape = shape.into();
+        let shape = shape.into().checked("broadcast_to").or_fail();
         if self.shape().broadcast(&shape).as_ref() != Some(&shape) {
             let detail = "extents, aligned from the last axis, must be equal or 1 to be stretched".into();
             let shapes = vec![self.shape().clone(), shape];
@@ -131,11 +131,11 @@ impl Tensor {
         let from_end = |i: isize| if i < 0 { i + extent } else { i };
         let start = match range.start_bound() {
             Bound::Included(&i) => from_end(i),
-            Bound::Excluded(&i) => from_end(i) + 1,
+            Bound::Excluded(&i) => from_end(i).saturating_add(1),
             Bound::Unbounded => 0,
         };
         let stop = match range.end_bound() {
-            Bound::Included(&i) => from_end(i) + 1,
+            Bound::Included(&i) => from_end(i).saturating_add(1),
             Bound::Excluded(&i) => from_end(i),
             Bound::Unbounded => extent,
         };
@@ -145,13 +145,16 @@ impl Tensor {
                 format!("{start}..{stop} step {step} does not fit axis {axis} of {}", self.shape()),
             );
         }
-        let mut op = Slice::along(self.shape(), axis, start as usize, stop as usize);
+        let every = |x: &Tensor, start: isize, stop: isize, step: usize| {
+            let mut op = Slice::along(x.shape(), axis, start as usize, stop as usize);
+            op.step[axis] = step;
+            Tensor::apply(op, &[x])
+        };
         if step > 0 {
-            op.step[axis] = step as usize;
-            return Tensor::apply(op, &[self]);
+            return every(self, start, stop, step as usize);
         }
-        let backwards = Tensor::apply(op, &[self]).flip(axis);
-        if step == -1 { backwards } else { backwards.slice_step(axis as isize, .., -step) }
+        let backwards = every(self, start, stop, 1).flip(axis);
+        if step == -1 { backwards } else { every(&backwards, 0, stop - start, step.unsigned_abs()) }
     }
 
     /// The element of `axis` at `index`, without that axis; a negative index counts from the end.
@@ -219,7 +222,7 @@ impl Tensor {
     #[track_caller]
     pub fn split(&self, extents: &[usize], axis: isize) -> Vec<Tensor> {
         let axis = self.axis("split", axis);
-        if extents.iter().sum::<usize>() != self.shape()[axis] {
+        if extents.iter().try_fold(0usize, |sum, &n| sum.checked_add(n)) != Some(self.shape()[axis]) {
             let detail =
                 format!("parts of {extents:?} do not add up to {} on axis {axis}", self.shape()[axis]);
             argument("split", detail);
@@ -237,22 +240,23 @@ impl Tensor {
     #[track_caller]
     pub fn tile(&self, times: usize, axis: isize) -> Tensor {
         let axis = self.axis("tile", axis);
-        let repeated = self.reshape(self.shape().insert(axis, 1));
-        let shape = self.shape().insert(axis, times);
-        let mut flat = self.shape().clone();
-        flat[axis] *= times;
-        repeated.broadcast_to(shape).reshape(flat)
+        self.times("tile", axis, axis, times)
     }
 
     /// Each element repeated `times` along an axis.
     #[track_caller]
     pub fn repeat(&self, times: usize, axis: isize) -> Tensor {
         let axis = self.axis("repeat", axis);
-        let repeated = self.reshape(self.shape().insert(axis + 1, 1));
-        let shape = self.shape().insert(axis + 1, times);
+        self.times("repeat", axis, axis + 1, times)
+    }
+
+    /// `times` copies along a new axis at `at`, which then joins `axis`.
+    #[track_caller]
+    fn times(&self, op: &'static str, axis: usize, at: usize, times: usize) -> Tensor {
         let mut flat = self.shape().clone();
-        flat[axis] *= times;
-        repeated.broadcast_to(shape).reshape(flat)
+        flat[axis] = flat[axis].saturating_mul(times);
+        let flat = flat.checked(op).or_fail();
+        self.reshape(self.shape().insert(at, 1)).broadcast_to(self.shape().insert(at, times)).reshape(flat)
     }
 
     /// The elements on and below the `diagonal`-th diagonal of the last two axes, zeros above.
@@ -271,6 +275,8 @@ impl Tensor {
     fn triangle(&self, diagonal: isize, keep: fn(&Tensor, &Tensor) -> Tensor) -> Tensor {
         let (rows, columns) = (self.axis("triangle", -2), self.axis("triangle", -1));
         let plane = [self.shape()[rows], self.shape()[columns]];
+        // Beyond the corners all diagonals are the same.
+        let diagonal = diagonal.clamp(-(plane[0] as isize), plane[1] as isize);
         let (row, column) = (Tensor::iota(plane, 0, DType::I64), Tensor::iota(plane, 1, DType::I64));
         keep(&(row + diagonal as i64), &column).select(self, 0)
     }

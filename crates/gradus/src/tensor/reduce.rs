@@ -1,10 +1,10 @@
 //! Reductions over axes.
 
-use gradus_core::Shape;
 use gradus_core::ops::{Reduce, ReduceKind, Reshape};
 use gradus_core::shape::resolve_axis;
+use gradus_core::{Error, ErrorKind, Shape};
 
-use crate::trace::OrFail;
+use crate::trace::{OrFail, fail, here};
 use crate::{DType, Tensor};
 
 /// Which axes an operation goes over: `()` for all, `1`, `-1`, `[0, 2]`; [`Axes::keep`] leaves them in the result with
@@ -60,7 +60,7 @@ impl From<isize> for Axes {
 }
 impl From<usize> for Axes {
     fn from(axis: usize) -> Self {
-        Axes::from(axis as isize)
+        Axes::from([axis].as_slice())
     }
 }
 impl<const N: usize> From<[i32; N]> for Axes {
@@ -70,7 +70,9 @@ impl<const N: usize> From<[i32; N]> for Axes {
 }
 impl From<&[usize]> for Axes {
     fn from(axes: &[usize]) -> Self {
-        Axes { axes: Some(axes.iter().map(|&a| a as isize).collect()), keep: false }
+        // One that is too large for an `isize` is out of range, not counted from the end.
+        let axes = axes.iter().map(|&a| isize::try_from(a).unwrap_or(isize::MAX));
+        Axes { axes: Some(axes.collect()), keep: false }
     }
 }
 impl From<Vec<usize>> for Axes {
@@ -134,11 +136,19 @@ impl Tensor {
         self.sum(axes).with_constant(gradus_core::Binary::Mul, 1.0 / n)
     }
 
-    /// `Σ (x - x̄)² / (n - correction)`: correction 0 for the population, 1 for a sample.
+    /// `Σ (x - x̄)² / (n - correction)`: correction 0 for the population, 1 for a sample. A correction above `n` is an
+    /// error; one of `n` divides by zero.
     #[track_caller]
     pub fn var(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
         let axes = axes.into();
         let n = self.count(&axes) - correction as f64;
+        if n < 0.0 {
+            let detail = format!(
+                "a correction of {correction} is more than the {} elements that go into one result; use 0 or 1",
+                n + correction as f64
+            );
+            fail(Error::new(ErrorKind::Argument { op: "var", detail }, here()));
+        }
         let centred = self - self.mean(Axes::keep(axes.clone()));
         centred.square().sum(axes).with_constant(gradus_core::Binary::Mul, 1.0 / n)
     }

@@ -1,6 +1,6 @@
 //! How many states reverse mode through a loop may store.
 
-use gradus_core::ops::Sweep;
+use gradus_num::checkpoint::least_advances;
 
 /// How many states of a loop reverse mode may store; the others are recomputed, to the same bits, from those.
 ///
@@ -13,7 +13,8 @@ pub enum Checkpoints {
     /// step's derivative reads, as far as a memory budget allows.
     #[default]
     Auto,
-    /// So many, at least one: the initial state is one of them.
+    /// So many, at least one: the initial state is one of them. A `while_loop`, which cannot know how many it will use,
+    /// takes a million at most.
     Slots(usize),
 }
 
@@ -29,7 +30,7 @@ impl Checkpoints {
     /// ```
     pub fn evaluations(self, trips: usize) -> u64 {
         let slots = self.slots().unwrap_or(64);
-        2 * trips as u64 + Sweep::new(2, false, slots).count(trips)[0]
+        (trips as u64).saturating_mul(2).saturating_add(least_advances(trips, slots) as u64)
     }
 
     pub(crate) fn slots(self) -> Option<usize> {

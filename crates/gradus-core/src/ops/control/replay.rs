@@ -226,7 +226,7 @@ impl Primitive for Replay {
             if ty.shape.first() != Some(&self.length) {
                 return wrong(format!("operand {i} is {ty}, but needs {} rows", self.length));
             }
-            *ty = ty.with_shape(ty.shape.remove(0));
+            *ty = ty.with_shape("replay", ty.shape.remove(0))?;
         }
         let mut out = Types::new();
         for (k, (level, own)) in self.levels.iter().zip(states).enumerate() {
@@ -241,8 +241,8 @@ impl Primitive for Replay {
             {
                 return wrong(format!("level {k} must return the types it carries, found {results:?}"));
             }
-            out =
-                carried.iter().cloned().chain(rows.iter().map(|ty| stacked_type(ty, self.length))).collect();
+            let stacked = rows.iter().map(|ty| stacked_type(ty, self.length));
+            out = carried.iter().cloned().map(Ok).chain(stacked).collect::<Result<_, _>>()?;
         }
         let all = self.levels[self.levels.len() - 1].inputs().len();
         if types.len() != all {
@@ -280,7 +280,7 @@ impl Primitive for Replay {
                 let row = row.unwrap_or_else(|| Array::full(ty.shape.clone(), ty.dtype, 0.0));
                 row.reshaped(ty.shape.insert(0, 1))
             };
-            let rows: Vec<Array> = rows.into_iter().map(of_one).collect();
+            let rows = rows.into_iter().map(of_one).collect::<Result<Vec<Array>, _>>()?;
             out.push(stack(&rows, ty)?);
         }
         Ok(out.into())
@@ -399,7 +399,7 @@ impl Replay {
             if i == 1 + self.constants && own_trips {
                 trips = Some(f.input(Type::new(DType::I64, [size])));
             }
-            args.push((f.input(super::batched_type(ty, m, size)), m));
+            args.push((f.input(super::batched_type(ty, m, size)?), m));
         }
         if own_trips && trips.is_none() {
             trips = Some(f.input(Type::new(DType::I64, [size])));

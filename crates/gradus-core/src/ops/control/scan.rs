@@ -173,7 +173,8 @@ impl Scan {
             constants: [xc, &given(tc)].concat(),
             stacked: [xx, &given(tx)].concat(),
             length: self.length,
-            slots: self.checkpoints,
+            // No loop stores more states than it has steps.
+            slots: self.checkpoints.map(|slots| slots.min(self.length.max(1))),
             levels: vec![Level { backward: self.reverse, initial, step }],
         };
         let rows = self.body.outputs().len() - self.carry;
@@ -248,14 +249,14 @@ pub(super) fn stack(rows: &[Array], ty: &Type) -> Result<Array, ErrorKind> {
 }
 
 /// Adds the step axis at the front.
-pub(super) fn stacked_type(ty: &Type, length: usize) -> Type {
-    ty.with_shape(ty.shape.insert(0, length))
+pub(super) fn stacked_type(ty: &Type, length: usize) -> Result<Type, ErrorKind> {
+    ty.with_shape("scan", ty.shape.insert(0, length))
 }
 
 /// Row `i` of a stacked array.
 pub(super) fn row_of(x: &Array, i: usize) -> Result<Array, ErrorKind> {
     let row = Slice::along(x.shape(), 0, i, i + 1).eval(&[x])?.remove(0);
-    Ok(row.reshaped(x.shape().remove(0)))
+    row.reshaped(x.shape().remove(0))
 }
 
 /// Swaps the step axis and the batch axis, both in front.
@@ -285,7 +286,7 @@ impl Primitive for Scan {
         }
         for (i, (ty, want)) in inputs.iter().zip(&want).enumerate() {
             let want =
-                if i < self.constants + self.carry { want.clone() } else { stacked_type(want, self.length) };
+                if i < self.constants + self.carry { want.clone() } else { stacked_type(want, self.length)? };
             if *ty != want {
                 return wrong(format!(
                     "operand {i} is {ty}, but the body needs {want} ({} steps along the first axis of stacked operands)",
@@ -302,7 +303,7 @@ impl Primitive for Scan {
             ));
         }
         let stacked = results[self.carry..].iter().map(|ty| stacked_type(ty, self.length));
-        Ok(carry.iter().cloned().chain(stacked).collect())
+        carry.iter().cloned().map(Ok).chain(stacked).collect()
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let (constants, carry, stacked) = self.split_at(inputs);
@@ -317,7 +318,7 @@ impl Primitive for Scan {
             }
             let mut results = run(&self.body, &args)?;
             for (rows, y) in rows.iter_mut().zip(results.drain(self.carry..)) {
-                rows.push(y.reshaped(y.shape().insert(0, 1)));
+                rows.push(y.reshaped(y.shape().insert(0, 1))?);
             }
             carry = results;
         }

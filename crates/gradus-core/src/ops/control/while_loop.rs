@@ -33,6 +33,9 @@ pub struct While {
     pub checkpoints: Option<usize>,
 }
 
+/// The most states that a loop of unknown length may store: the places of all of them are listed before it runs.
+const MOST_CHECKPOINTS: usize = 1 << 20;
+
 impl Primitive for While {
     fn doc(&self) -> Doc {
         Doc {
@@ -45,6 +48,11 @@ impl Primitive for While {
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         if self.checkpoints == Some(0) {
             let detail = "there must be at least one checkpoint: the initial state".into();
+            return Err(ErrorKind::Argument { op: "while_loop", detail });
+        }
+        if let Some(slots) = self.checkpoints.filter(|&slots| slots > MOST_CHECKPOINTS) {
+            let detail =
+                format!("{slots} checkpoints, each with a place in memory; {MOST_CHECKPOINTS} are the most");
             return Err(ErrorKind::Argument { op: "while_loop", detail });
         }
         check_inputs("while_loop", &self.cond, inputs)?;
@@ -253,15 +261,16 @@ impl While {
     }
 
     /// The batched operands of a condition or body.
-    fn args(&self, f: &mut Builder, marks: &[bool], size: usize) -> Vec<Batched> {
+    fn args(&self, f: &mut Builder, marks: &[bool], size: usize) -> Result<Vec<Batched>> {
         let types = self.body.input_types();
-        types.iter().zip(marks).map(|(ty, &m)| (f.input(super::batched_type(ty, m, size)), m)).collect()
+        let batched = |(ty, &m): (&Type, &bool)| Ok((f.input(super::batched_type(ty, m, size)?), m));
+        types.iter().zip(marks).map(batched).collect()
     }
 
     /// Whether any example still runs.
     fn any_runs(&self, marks: &[bool], size: usize) -> Result<Graph> {
         let mut f = Builder::new();
-        let args = self.args(&mut f, marks, size);
+        let args = self.args(&mut f, marks, size)?;
         let (mask, _) = vmap_inline(&mut f, &self.cond, &args, size)?[0];
         let count = f.emit1(Cast(DType::I32), &[mask])?;
         let count = f.emit1(Reduce { kind: ReduceKind::Sum, axes: smallvec![0] }, &[count])?;
@@ -273,7 +282,7 @@ impl While {
     /// A step for the examples that still run; the others keep their state.
     fn step_running(&self, marks: &[bool], size: usize) -> Result<Graph> {
         let mut f = Builder::new();
-        let args = self.args(&mut f, marks, size);
+        let args = self.args(&mut f, marks, size)?;
         let (mask, _) = vmap_inline(&mut f, &self.cond, &args, size)?[0];
         let next = vmap_inline(&mut f, &self.body, &args, size)?;
         let mut results = Vec::new();

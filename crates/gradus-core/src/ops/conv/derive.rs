@@ -106,19 +106,19 @@ impl Conv {
             // Nothing can be a group: the result is empty.
             let own = |b: &Builder, (v, batched): Batched| {
                 let ty = b.ty(v);
-                if batched { ty.with_shape(ty.shape.remove(0)) } else { ty.clone() }
+                if batched { ty.with_shape("conv", ty.shape.remove(0)) } else { Ok(ty.clone()) }
             };
-            let ty = self.infer(&[own(b, inputs[0]), own(b, inputs[1])])?.swap_remove(0);
-            return Ok(b.full(&ty.with_shape(ty.shape.insert(0, 0)), 0.0));
+            let ty = self.infer(&[own(b, inputs[0])?, own(b, inputs[1])?])?.swap_remove(0);
+            return Ok(b.full(&ty.with_shape("conv", ty.shape.insert(0, 0))?, 0.0));
         }
         let mut op = self.clone();
         if in_x && in_kernel {
             // Every example is a group of its own.
             let x = if self.batch_groups > 1 {
-                op.batch_groups *= size;
+                op.batch_groups = op.batch_groups.saturating_mul(size);
                 join_axes(b, x, 0)?
             } else {
-                op.feature_groups *= size;
+                op.feature_groups = op.feature_groups.saturating_mul(size);
                 let x = move_axis(b, x, 0, 1)?;
                 join_axes(b, x, 1)?
             };

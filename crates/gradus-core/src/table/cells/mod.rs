@@ -1,6 +1,7 @@
 //! The cells of a row, each a check that gives the worst error it saw.
 
 mod derivatives;
+mod hostile;
 mod numbers;
 mod statements;
 mod values;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(super) use derivatives::{forward, kinks, reverse, second, transposed, vmap};
+pub(super) use hostile::hostile;
 pub(super) use numbers::{accuracy, dual};
 pub(super) use statements::{cost, doc, shape};
 pub(super) use values::{dtypes, edges, value};
@@ -24,6 +26,8 @@ pub enum CellKind {
     Doc,
     /// The shape rule: it foretells the results, and turns other operands away with an error instead of a panic.
     Shape,
+    /// Absurd sizes and parameters: refused with an error, or the types of what a memory holds; in transforms too.
+    Hostile,
     /// A finite cost that counts the results.
     Cost,
     /// The results against the formula, written a second time.
@@ -52,9 +56,10 @@ pub enum CellKind {
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [CellKind; 14] = [
+    pub const ALL: [CellKind; 15] = [
         CellKind::Doc,
         CellKind::Shape,
+        CellKind::Hostile,
         CellKind::Cost,
         CellKind::Value,
         CellKind::DTypes,
@@ -74,6 +79,7 @@ impl CellKind {
         match self {
             CellKind::Doc => "doc",
             CellKind::Shape => "shape",
+            CellKind::Hostile => "hostile",
             CellKind::Cost => "cost",
             CellKind::Value => "value",
             CellKind::DTypes => "dtypes",
@@ -92,7 +98,7 @@ impl CellKind {
     /// The largest error that passes: relative, but in multiples of the bound for [`CellKind::Accuracy`].
     pub const fn tolerance(self) -> f64 {
         match self {
-            CellKind::Doc | CellKind::Shape | CellKind::Cost | CellKind::Vmap => 0.0,
+            CellKind::Doc | CellKind::Shape | CellKind::Hostile | CellKind::Cost | CellKind::Vmap => 0.0,
             CellKind::Value | CellKind::Edges => 1e-11,
             CellKind::DTypes => 1e-5,
             CellKind::Accuracy => 1.0,

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Outcome, Worst};
 use crate::table::random::{Range, Rng};
 use crate::table::row::{Case, Row};
-use crate::{Array, DType, Op, Type};
+use crate::{Array, DType, Op, Shape, Type};
 
 pub(in crate::table) fn doc(row: &Row) -> Outcome {
     let d = row.doc;
@@ -19,14 +19,14 @@ fn mutations(case: &Case) -> Vec<Vec<Type>> {
     let mut all = vec![own.clone()];
     for i in 0..own.len() {
         let ty = &own[i];
-        let mut others: Vec<Type> = DType::ALL.iter().map(|&d| Type::new(d, ty.shape.clone())).collect();
-        others.push(ty.with_shape([]));
-        others.push(ty.with_shape(ty.shape.insert(0, 2)));
-        others.push(ty.with_shape(ty.shape.iter().map(|d| d + 1).collect::<crate::Shape>()));
+        let mut others: Vec<Type> = DType::ALL.iter().map(|&d| ty.with_dtype(d)).collect();
+        let mut shapes =
+            vec![Shape::scalar(), ty.shape.insert(0, 2), ty.shape.iter().map(|d| d + 1).collect::<Shape>()];
         if ty.shape.rank() > 0 {
-            others.push(ty.with_shape(ty.shape.remove(0)));
-            others.push(ty.with_shape(ty.shape.iter().map(|_| 0).collect::<crate::Shape>()));
+            shapes.push(ty.shape.remove(0));
+            shapes.push(ty.shape.iter().map(|_| 0).collect());
         }
+        others.extend(shapes.into_iter().map(|shape| Type::new(ty.dtype, shape)));
         for other in others {
             let mut types = own.clone();
             types[i] = other;

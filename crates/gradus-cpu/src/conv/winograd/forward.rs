@@ -3,12 +3,14 @@
 //! With many tiles a task transforms a block of them and multiplies it by the kernel, which has been transformed for
 //! all. With few tiles and many channels it is the kernel that is large: then all tiles are transformed first, and a
 //! task transforms the kernels of a few output channels, in cache, and multiplies them by all tiles.
+//!
+//! Invariant: that of the [module](super); tables of places have 32 bits, and say so if that is too few.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::transforms::{Collect, Input, Kernel, Output, PLACES, Stage, transform_raw};
-use super::{DEPTH, Grid, side, strips, tiles};
+use super::{DEPTH, Grid, offset, side, strips, tiles};
 use crate::conv::room::{Need, bytes_of};
 use crate::conv::{Conv, Job, micro};
 use crate::matmul::Element;
@@ -123,8 +125,8 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     // SAFETY: the room is there until the convolution is done.
     let (taps, row, inner) = unsafe {
         let taps = room.table(conv.taps(), |t| conv.tap(t));
-        let row = room.table(cut.outputs, |o| (o * conv.channels) as u32);
-        (taps, row, room.table(conv.channels.min(DEPTH), |c| c as u32))
+        let row = room.table(cut.outputs, |o| offset(o * conv.channels));
+        (taps, row, room.table(conv.channels.min(DEPTH), offset))
     };
     let work = Work { job, cut, taps, row, inner, doubt: AtomicBool::new(false) };
     let cut = &work.cut;

@@ -11,6 +11,9 @@
 //! 2e-6 with 256, some five times that of the definition. An infinity would reach its neighbours as NaN, and
 //! a large number could overflow: a result that is not finite sends the whole convolution back to the definition. Double
 //! precision always takes the definition.
+//!
+//! Invariant: the convolution is sized and fits its operands; what is transformed lies in the room that `need`
+//! counts.
 
 mod forward;
 mod maps;
@@ -30,6 +33,11 @@ const CHANNELS: usize = 32;
 
 /// Inner indices that the products take together.
 const DEPTH: usize = 384;
+
+/// A place in a table of the inner kernel.
+fn offset(place: usize) -> u32 {
+    u32::try_from(place).expect("places of the inner kernel have 32 bits")
+}
 
 /// Whether a convolution can be taken this way at all: two axes, step 1, no dilation, no groups.
 fn plain(conv: &Conv) -> bool {

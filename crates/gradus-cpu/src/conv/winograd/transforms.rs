@@ -1,6 +1,8 @@
 //! The maps over whole tiles, many of them, or many channels, side by side.
 //!
 //! Places of a tile are counted row by row; a transformed operand has a matrix for each of the [`PLACES`].
+//!
+//! Invariant: a stage has room for all tiles it names, in scratch of its own or in the room of the convolution.
 
 use std::array::from_fn;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,11 +3,13 @@
 //! With many tiles a slab of them is transformed at a time, and its products are added to sums that lie in the room. With
 //! few tiles and many channels it is the sums that are large: then a task finds those of a few channels, in cache, and
 //! maps them back at once.
+//!
+//! Invariant: that of the [module](super); tables of places have 32 bits, and say so if that is too few.
 
 use std::sync::atomic::AtomicBool;
 
 use super::transforms::{Cotangent, Gradient, Input, PLACES, Stage, transform_raw};
-use super::{DEPTH, Grid, side, strips, tiles};
+use super::{DEPTH, Grid, offset, side, strips, tiles};
 use crate::conv::room::{Need, bytes_of};
 use crate::conv::{Conv, Job, micro};
 use crate::matmul::{Element, transpose};
@@ -104,7 +106,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     let w: Shared<T> = room.take(PLACES * cotangents);
     let u: Shared<T> = room.take(if mapped { 0 } else { PLACES * sums });
     // SAFETY: the room is there until the gradient is done.
-    let (inner, row) = unsafe { (room.table(most, |t| t as u32), room.table(block, |r| (r * most) as u32)) };
+    let (inner, row) = unsafe { (room.table(most, offset), room.table(block, |r| offset(r * most))) };
     let pieces = channels.div_ceil(CHANNELS);
     let blocks = channels.div_ceil(block);
     let doubt = AtomicBool::new(false);

@@ -8,6 +8,9 @@
 //! Where the planner found that a mask leaves columns of no effect, a block computes only the columns in use, and one
 //! column more, in which zeros have to come out if the planner is right about the data as well. If they do not, or if
 //! something is infinite or NaN, everything is computed once more with all columns.
+//!
+//! Invariant: parts touch a local value inside the rows of the block only; each worker has scratch and room of its
+//! own, and blocks that write the same elements go one after another.
 
 mod product;
 mod room;

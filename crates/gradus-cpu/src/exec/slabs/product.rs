@@ -4,6 +4,10 @@
 //! a product the right operand belongs to the whole slab: it is packed when a worker comes to the slab, and all blocks
 //! use it. Over the inner extent the block's part of it is packed, and the left operand, whose rows lie across, is put
 //! in order a few rows at a time.
+//!
+//! Invariant: offsets of rows and of inner indices have 32 bits, which [`count`] and the choice of products see to;
+//! panels, sums and turned rows lie in the worker's own room, whose sizes [`Room`](super::Room) counts from the same
+//! extents.
 
 use std::ops::Range;
 
@@ -341,6 +345,8 @@ impl Fast {
 
 /// `0, step, 2 step, …`
 fn count(table: &mut [u32], step: isize) {
+    let last = (table.len() as isize).saturating_sub(1).saturating_mul(step);
+    assert!(u32::try_from(last).is_ok(), "rows of a block lie within 32 bits of each other");
     let step = step as u32;
     table.iter_mut().enumerate().for_each(|(i, at)| *at = i as u32 * step);
 }
