@@ -99,3 +99,30 @@ fn no_smoothing_leaves_impossible_classes_alone() {
     assert!(grad(|z: &Tensor| smooth_cross_entropy(z, &y, 0.0))(&z).is_finite().all(()).item::<bool>());
     assert_eq!(smooth_cross_entropy(&z, &y, 0.1).item::<f64>(), f64::INFINITY);
 }
+
+#[test]
+fn what_does_not_count_adds_nothing_to_value_and_gradient() {
+    use gradus_nn::loss::{Over, cross_entropy_over, mse_over, smooth_cross_entropy_over};
+    let z = Key::new(5).normal([4, 3], DType::F64);
+    let spoilt = Tensor::concat(&[&z, &Tensor::full([1, 3], DType::F64, f64::NAN)], 0);
+    let (known, padded) = (Tensor::from([0i64, 2, 1, 1]), Tensor::from([0i64, 2, 1, 1, -100]));
+    let over = Over::all().ignore(-100);
+    let close = |x: &Tensor, y: &Tensor| (x - y).abs().max(()).item::<f64>() < 1e-15;
+    for smoothing in [0.0, 0.1] {
+        let loss = |z: &Tensor| smooth_cross_entropy(z, &known, smoothing);
+        let part = |z: &Tensor| smooth_cross_entropy_over(z, &padded, smoothing, &over);
+        let ((value, slope), (same, more)) = (value_and_grad(loss)(&z), value_and_grad(part)(&spoilt));
+        assert!(close(&value, &same), "{value} and {same}");
+        assert!(close(&slope, &more.slice(0, ..4)), "{slope} and {more}");
+        assert_eq!(more.index(0, 4), Tensor::zeros([3], DType::F64));
+    }
+    let mask = Tensor::from([true, false]);
+    let (x, y) = (Tensor::from([1.0, f64::INFINITY]), Tensor::from([0.0, 0.0]));
+    let masked = |x: &Tensor| mse_over(x, &y, &Over::all().mask(&mask));
+    assert_eq!(grad(masked)(&x), Tensor::from([2.0, 0.0]));
+    let none = Over::all().mask(&Tensor::from([false, false]));
+    assert_eq!(mse_over(&x, &y, &none), Tensor::from(0.0));
+    let error = jit(|x: &Tensor| mse_over(x, &y, &Over::all().ignore(0))).try_call(&x).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Argument { op: "mse", .. }), "{error}");
+    assert!(jit(|z: &Tensor| cross_entropy_over(z, &padded, &Over::all())).try_call(&spoilt).is_err());
+}
