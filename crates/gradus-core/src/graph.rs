@@ -185,6 +185,13 @@ impl Graph {
         self.depth
     }
 
+    /// Whether two equal graphs come from the same lines, scopes and transpositions, too.
+    pub fn same_sites(&self, other: &Graph) -> bool {
+        let sub_graphs =
+            |a: &Eqn, b: &Eqn| a.op.graphs().iter().zip(b.op.graphs()).all(|(a, b)| a.same_sites(b));
+        self.eqns.iter().zip(&other.eqns).all(|(a, b)| a.site.same(&b.site) && sub_graphs(a, b))
+    }
+
     /// The number of equations, those of sub-graphs included.
     pub fn len(&self) -> usize {
         if self.depth == 0 {

@@ -3,11 +3,13 @@
 mod budget;
 mod check;
 mod checkpoints;
+pub(crate) mod checks;
 mod control;
 mod custom;
 mod forward;
 mod jacobian;
 mod jit;
+mod key;
 mod profile;
 mod reverse;
 mod scalar;
