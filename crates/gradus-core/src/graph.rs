@@ -47,6 +47,10 @@ impl Type {
     pub fn bytes(&self) -> usize {
         self.shape.size() * self.dtype.size()
     }
+    /// The type of tangents and cotangents inside of programs: see [`DType::tangent`].
+    pub fn tangent(&self) -> Self {
+        Type { dtype: self.dtype.tangent(), shape: self.shape.clone() }
+    }
     /// The same dtype with another shape.
     pub fn with_shape(&self, shape: impl Into<Shape>) -> Self {
         Type { dtype: self.dtype, shape: shape.into() }

@@ -18,7 +18,7 @@ pub(crate) use crate::guard::{catch, fail};
 use crate::known::Known;
 use crate::positions::Past;
 use crate::tensor::Repr;
-use crate::transform::checks::{detaches, names_reads};
+use crate::transform::checks::{detaches, finite, finite_everywhere, names_reads};
 use crate::{Device, Tensor};
 
 /// A recording in progress, or one that has ended.
@@ -261,6 +261,9 @@ pub(crate) fn apply(
     }
     let device = args.first().map_or_else(Device::cpu, |t| t.device());
     let ready = guarded("planning", None, || device.program(source, transform, make))?;
+    if finite_everywhere() {
+        finite(ready.program.graph(), &args)?;
+    }
     run(&ready.program, &device, &args)
 }
 

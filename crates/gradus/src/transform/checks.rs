@@ -1,8 +1,8 @@
 //! Checks that cost too much for every run: `GRADUS_CHECK`.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
-use gradus_core::{Array, Eqn, ErrorKind, Graph, Op, Site};
+use gradus_core::{Array, Eqn, ErrorKind, Graph, Op, Site, first_not_finite};
 
 use super::Recorded;
 use crate::structure::{Structure, differences};
@@ -13,6 +13,8 @@ use crate::{Error, Result, Tensor, Tree};
 pub(crate) struct Checks {
     /// Every call records anew; reads that detach are named.
     pub(crate) captures: bool,
+    /// Every call looks for the first operation whose value is not finite.
+    pub(crate) finite: bool,
 }
 
 impl Checks {
@@ -23,8 +25,9 @@ impl Checks {
         for name in text.to_string_lossy().split(',').map(str::trim).filter(|name| !name.is_empty()) {
             match name {
                 "captures" => checks.captures = true,
+                "nan" => checks.finite = true,
                 other => {
-                    let detail = format!("there is no check \"{other}\"; there is captures");
+                    let detail = format!("there is no check \"{other}\"; there are captures and nan");
                     return Err(ErrorKind::Argument { op: "GRADUS_CHECK", detail }.into());
                 }
             }
@@ -36,6 +39,38 @@ impl Checks {
 /// Whether lines that read values while differentiating are to be named.
 pub(crate) fn names_reads() -> bool {
     Checks::of_environment().is_ok_and(|checks| checks.captures)
+}
+
+/// Whether `GRADUS_CHECK` asks for finite results of all programs of this process.
+pub(crate) fn finite_everywhere() -> bool {
+    static ASKED: OnceLock<bool> = OnceLock::new();
+    *ASKED.get_or_init(|| Checks::of_environment().is_ok_and(|checks| checks.finite))
+}
+
+/// That the results of a program are finite.
+///
+/// # Errors
+/// The operation that made the first value which is not, at its line.
+pub(crate) fn finite(graph: &Graph, args: &[Tensor]) -> Result<()> {
+    let arrays: Vec<Array> = args.iter().filter_map(|t| t.array().cloned()).collect();
+    // A program that is being recorded has no values yet.
+    if arrays.len() != args.len() {
+        return Ok(());
+    }
+    let Some(found) = first_not_finite(graph, &arrays)? else { return Ok(()) };
+    let pass = if found.site.transposed % 2 == 1 {
+        "a cotangent, in the backward pass"
+    } else {
+        "in the forward pass"
+    };
+    let place =
+        if found.ty.shape.rank() == 0 { String::new() } else { format!(" at element {}", found.element) };
+    let (value, ty) = (found.value, &found.ty);
+    let detail = match &found.op {
+        Some(op) => format!("`{op}` gives {value}{place} of {ty}, {pass}; its operands are finite"),
+        None => format!("input {} has {value}{place} of {ty}", found.input),
+    };
+    Err(Error::new(ErrorKind::Argument { op: "check_finite", detail }, found.site))
 }
 
 /// Under the check of captures, names a line that reads a value which depends on what is differentiated: no derivative

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gradus_core::Type;
 use gradus_plan::{Options, Plan, Strategy};
 
-use super::checks::{Checks, unchanged};
+use super::checks::{Checks, finite, unchanged};
 use super::key::{Key, Programs};
 use super::{IntoBudget, Recorded, record};
 use crate::device::Program;
@@ -126,6 +126,25 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     pub fn check_captures(mut self) -> Self {
         if let Ok(checks) = &mut self.checks {
             checks.captures = true;
+        }
+        self
+    }
+
+    /// Looks at the values of every call: where a result is NaN or infinite the call fails, and the error names the
+    /// operation that made the first value on the way to it which is not finite, forward or backward, with its line. The
+    /// program is run once more for that, by the reference interpreter: slow. Infinities that the program is given, such
+    /// as a mask of -∞, are no fault. `GRADUS_CHECK=nan` in the environment checks all programs of a process.
+    ///
+    /// ```
+    /// use gradus::{Tensor, grad, jit};
+    /// let f = jit(grad(|x: &Tensor| (x.log() * x).sum(()))).check_finite();
+    /// assert!(f.try_call(&Tensor::from([1.0, 2.0])).is_ok());
+    /// let error = f.try_call(&Tensor::from([1.0, 0.0])).unwrap_err();
+    /// assert!(error.to_string().contains("`log` gives -inf at element 1"));
+    /// ```
+    pub fn check_finite(mut self) -> Self {
+        if let Ok(checks) = &mut self.checks {
+            checks.finite = true;
         }
         self
     }
@@ -267,6 +286,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         let compiled = self.compiled_for(x, &args)?;
         let device = args.first().map_or_else(Device::cpu, Tensor::device);
         args.extend(compiled.captures().iter().cloned());
+        self.check_values(&compiled, &args)?;
         let results = run(compiled.program(), &device, &args)?;
         Ok(compiled.result.with_tensors(results))
     }
@@ -277,6 +297,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         drop(x);
         let device = args.first().map_or_else(Device::cpu, Tensor::device);
         args.extend(compiled.captures().iter().cloned());
+        self.check_values(&compiled, &args)?;
         let results = run_owned(compiled.program(), &device, args)?;
         Ok(compiled.result.with_tensors(results))
     }
@@ -309,6 +330,13 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
             self.kept().insert(hash, Key::of(x, leaves), entry, |entry| entry.kept.is_there());
         }
         Ok(Compiled { ready, result })
+    }
+
+    fn check_values(&self, compiled: &Compiled<B>, args: &[Tensor]) -> Result<()> {
+        match &self.checks {
+            Ok(checks) if checks.finite => finite(compiled.program().graph(), args),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn record(&self, x: &A, leaves: &[Tensor]) -> Result<Recorded<B>> {
