@@ -1,6 +1,7 @@
 //! Activations and normalisations, composed of primitives.
 
 use gradus_core::Binary;
+use gradus_core::ops::Compare;
 
 use crate::Tensor;
 use crate::tensor::Axes;
@@ -97,11 +98,22 @@ impl Tensor {
         -(-self).softplus()
     }
 
-    /// `eˣ / Σ eˣ` along an axis, without overflow.
+    /// `eˣ / Σ eˣ` along an axis, without overflow. Where all of `x` is -∞, as in a row of scores that is masked
+    /// altogether, it is 0, with derivative 0.
+    ///
+    /// ```
+    /// use gradus::{Tensor, grad};
+    /// let masked = Tensor::from([f64::NEG_INFINITY; 2]);
+    /// assert_eq!(masked.softmax(0), Tensor::from([0.0, 0.0]));
+    /// assert_eq!(grad(|x: &Tensor| x.softmax(0).index(0, 0))(&masked), Tensor::from([0.0, 0.0]));
+    /// ```
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
-        let e = self.below_top(axis).exp();
-        &e / e.sum(Axes::keep(axis))
+        let top = self.max(Axes::keep(axis)).stop_gradient();
+        let top = top.with_constant(Compare::Eq, f64::NEG_INFINITY).select(0.0, top);
+        let e = (self - top).exp();
+        let sum = e.sum(Axes::keep(axis));
+        &e / sum.equal(0.0).select(1.0, &sum)
     }
 
     /// `ln softmax(x)`, accurate where the softmax underflows.
