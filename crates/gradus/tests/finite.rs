@@ -23,8 +23,8 @@ fn the_operation_is_named() {
     says(&["gives inf"], f.try_call(&x));
     assert!(jit(|x: &Tensor| x.sqrt().sum(())).check_finite().try_call(&x).is_ok());
     // A cotangent.
-    let f = jit(grad(|x: &Tensor| ((x * 1e200).square() * 1e-300).sum(()) * 1e200)).check_finite();
-    says(&["backward"], f.try_call(&Tensor::from([1e-100])));
+    let f = jit(grad(|x: &Tensor| (x * 1e200).sum(()) * 1e200)).check_finite();
+    says(&["gives inf", "backward"], f.try_call(&Tensor::from([1e-300])));
 }
 
 #[test]
