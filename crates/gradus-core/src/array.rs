@@ -309,6 +309,11 @@ impl Array {
         Array { shape: self.shape.clone(), buffer }
     }
 
+    /// Whether every element is zero.
+    pub fn is_zero(&self) -> bool {
+        with_elements!(self.buffer(), v => v.iter().all(|&x| !CastTo::<bool>::cast(x)))
+    }
+
     /// The elements as `f64`, for tests, printing and reading.
     pub fn to_f64(&self) -> Vec<f64> {
         with_elements!(&self.buffer, v => v.iter().map(|&x| x.cast()).collect())

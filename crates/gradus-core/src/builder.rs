@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::finite;
 use crate::graph::{Eqn, Graph, Type, Var, Vars};
 use crate::nest::{DEEPEST, level};
 use crate::ops::{self, Op};
@@ -114,9 +115,28 @@ impl Builder {
         self.full(&ty, 0.0)
     }
 
-    /// `tangent`, or zeros of `ty` where it is a symbolic zero.
+    /// `tangent`, or zeros where it is a symbolic zero: of the type of tangents of `ty`.
     pub fn instantiate(&mut self, tangent: Option<Var>, ty: &Type) -> Var {
-        tangent.unwrap_or_else(|| self.full(ty, 0.0))
+        tangent.unwrap_or_else(|| self.full(&ty.tangent(), 0.0))
+    }
+
+    /// Zeros of the type of tangents of `like`.
+    pub fn zero_tangent(&mut self, like: Var) -> Var {
+        let ty = self.ty(like).tangent();
+        self.full(&ty, 0.0)
+    }
+
+    /// A value in another dtype, itself where it has that.
+    pub fn cast(&mut self, var: Var, dtype: DType) -> Result<Var> {
+        if self.dtype(var) == dtype { Ok(var) } else { self.emit1(ops::Cast(dtype), &[var]) }
+    }
+
+    /// A tangent as callers of a program give and take it, in the dtype of its value: see [`DType::tangent`].
+    pub(crate) fn outside(&mut self, tangent: Option<Var>, ty: &Type) -> Result<Var> {
+        match tangent {
+            Some(t) => self.cast(t, ty.dtype),
+            None => Ok(self.full(ty, 0.0)),
+        }
     }
 
     /// The sum of two tangents, either of which may be a symbolic zero.
@@ -181,10 +201,14 @@ fn interpret_checked(graph: &Graph, args: &[Array]) -> Result<Vec<Array>> {
     for (v, a) in graph.inputs().iter().zip(args) {
         values[v.index()] = Some(a.clone());
     }
+    let watching = finite::watching();
     for (i, eqn) in graph.eqns().iter().enumerate() {
         let inputs: SmallVec<[&Array; 4]> =
             eqn.inputs.iter().map(|v| values[v.index()].as_ref().expect("operands come first")).collect();
         let outputs = eqn.op.evaluate(&inputs).map_err(|kind| Error::new(kind, eqn.site.clone()))?;
+        if watching {
+            finite::watch(eqn, &inputs, &outputs);
+        }
         drop(inputs);
         for v in &eqn.inputs {
             if last_use[v.index()] == i {

@@ -36,9 +36,23 @@ impl DType {
         }
     }
 
-    /// Whether values of this type have derivatives: `F32` and `F64`.
+    /// Whether functions are computed in this type as in the real numbers: `F32` and `F64`.
     pub const fn is_float(self) -> bool {
         matches!(self, DType::F32 | DType::F64)
+    }
+
+    /// Whether values of this type have derivatives: every float type, those for storage included.
+    pub const fn is_differentiable(self) -> bool {
+        matches!(self, DType::F32 | DType::F64 | DType::Bf16)
+    }
+
+    /// The type that tangents and cotangents of values of this type are computed in: a float type for storage has no
+    /// arithmetic, and rounding a derivative to it between operations would lose what the program does not lose.
+    pub const fn tangent(self) -> DType {
+        match self {
+            DType::Bf16 => DType::F32,
+            other => other,
+        }
     }
 
     /// Whether this is `I32`, `I64` or `U8`.

@@ -77,6 +77,10 @@ impl Type {
     pub fn bytes(&self) -> usize {
         self.shape.size() * self.dtype.size()
     }
+    /// The type of tangents and cotangents inside of programs: see [`DType::tangent`].
+    pub fn tangent(&self) -> Self {
+        Type { dtype: self.dtype.tangent(), shape: self.shape.clone() }
+    }
     /// The same dtype with another shape.
     ///
     /// # Errors
@@ -220,6 +224,13 @@ impl Graph {
     /// How many levels of programs lie inside, bodies of control flow and of calls: 0 if there are none.
     pub fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// Whether two equal graphs come from the same lines, scopes and transpositions, too.
+    pub fn same_sites(&self, other: &Graph) -> bool {
+        let sub_graphs =
+            |a: &Eqn, b: &Eqn| a.op.graphs().iter().zip(b.op.graphs()).all(|(a, b)| a.same_sites(b));
+        self.eqns.iter().zip(&other.eqns).all(|(a, b)| a.site.same(&b.site) && sub_graphs(a, b))
     }
 
     /// The number of equations, those of sub-graphs included.

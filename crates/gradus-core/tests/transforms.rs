@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gradus_core::ops::{Call, CallKind, Compare, Cond, Dot, Reduce, ReduceKind, Scan, Select, While};
+use gradus_core::ops::{Call, CallKind, Compare, Cond, Custom, Dot, Reduce, ReduceKind, Scan, Select, While};
 use gradus_core::transforms::{jvp, value_and_grad, vmap};
 use gradus_core::{Array, Binary, Builder, DType, Graph, Type, Unary, Var, interpret};
 
@@ -197,12 +197,12 @@ fn checkpoint_and_custom_rule() {
     let x = 0.4f64;
     assert!((grad(&g, &[arr(&[], &[x])])[0][0] - x.sin().exp() * x.cos()).abs() < 1e-15);
     // A rule that says the derivative is 7.
-    let rule = build(&[f64s(&[]), f64s(&[])], |b, a| {
+    let rule = build(&[f64s(&[]), f64s(&[]), f64s(&[])], |b, a| {
         let seven = b.full(&f64s(&[]), 7.0);
-        vec![b.emit1(Binary::Mul, &[a[1], seven]).unwrap()]
+        vec![b.emit1(Binary::Mul, &[a[2], seven]).unwrap()]
     });
     let g = build(&[f64s(&[])], |b, a| {
-        let kind = CallKind::Custom(Arc::new(rule));
+        let kind = CallKind::Custom(Custom { rule: Arc::new(rule), args: 1, results: 1 });
         vec![b.emit1(Call { kind, body: Arc::new(body) }, a).unwrap()]
     });
     assert_eq!(grad(&g, &[arr(&[], &[x])]), [[7.0]]);

@@ -7,8 +7,9 @@ use syn::{Data, DeriveInput, Fields, parse_macro_input};
 
 /// Makes a struct or enum a tree of its fields.
 ///
-/// Every field must be a tree itself: tensors are leaves; numbers, strings and booleans are static, part of the
-/// structure. A field of any other type is marked `#[tree(skip)]`: it is cloned and otherwise ignored.
+/// Every field must be a tree itself: tensors are leaves; numbers, strings, booleans and functions `fn(&A) -> B` are
+/// static, part of the structure by which compiled functions are found. A field of a type that is no tree is marked
+/// `#[tree(skip)]` and is static, too; its type has to be `Hash + Eq + Clone`, so that a compiled function sees it change.
 #[proc_macro_derive(Tree, attributes(tree))]
 pub fn derive_tree(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -71,12 +72,24 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
             Fields::Unnamed(_) => quote!(#path(#(#bindings),*)),
             Fields::Unit => quote!(#path),
         };
-        let each =
-            |f: &dyn Fn(&Field) -> Tokens| fields.iter().filter(|f| !f.skip).map(f).collect::<Vec<_>>();
-        let visits = each(
-            &|Field { binding, name, .. }| quote!(path.within(#name, |path| ::gradus::Tree::visit(#binding, path, f));),
-        );
-        let hashes = each(&|Field { binding, .. }| quote!(::gradus::Tree::structure(#binding, state);));
+        let visits = fields.iter().filter(|f| !f.skip).map(|Field { binding, name, .. }| {
+            quote!(path.within(#name, |path| ::gradus::Tree::visit(#binding, path, f));)
+        });
+        let parts = fields.iter().map(|Field { binding, name, skip, .. }| {
+            let tell = if *skip {
+                quote!((&&&&Field(#binding)).tell(structure))
+            } else {
+                quote!(::gradus::Tree::structure(#binding, structure))
+            };
+            quote!(structure.within(#name, |structure| #tell);)
+        });
+        let told = match &input.data {
+            Data::Enum(e) => {
+                let name = e.variants[index].ident.to_string();
+                quote!(structure.variant(#name);)
+            }
+            Data::Struct(_) | Data::Union(_) => quote!(),
+        };
         let built: Vec<_> = fields
             .iter()
             .map(|Field { binding, label, skip, .. }| {
@@ -95,8 +108,8 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         visit.push(quote!(#[allow(unused_variables)] #pattern => { #(#visits)* }));
         map.push(quote!(#[allow(unused_variables)] #pattern => #rebuilt,));
         structure.push(quote!(#[allow(unused_variables)] #pattern => {
-            ::core::hash::Hash::hash(&#index, &mut state);
-            #(#hashes)*
+            #told
+            #(#parts)*
         }));
     }
     let name = &input.ident;
@@ -118,7 +131,9 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
             fn map(&self, f: &mut dyn FnMut(&::gradus::Tensor) -> ::gradus::Tensor) -> Self {
                 match self { #(#map)* }
             }
-            fn structure(&self, mut state: &mut dyn ::core::hash::Hasher) {
+            fn structure(&self, structure: &mut ::gradus::Structure<'_>) {
+                #[allow(unused_imports)]
+                use ::gradus::skipped::{ByTree as _, ByType as _, ByValue as _, Field, Refused as _};
                 match self { #(#structure)* }
             }
         }

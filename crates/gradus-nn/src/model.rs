@@ -18,8 +18,8 @@ pub trait Model: Tree + Clone {
 /// ```
 #[track_caller]
 pub fn global_norm<T: Tree>(tree: &T) -> Tensor {
-    let floats = tree.tensors().into_iter().filter(|t| t.dtype().is_float());
-    let sums = floats.map(|t| t.square().sum(()));
+    let floats = tree.tensors().into_iter().filter(|t| t.dtype().is_differentiable());
+    let sums = floats.map(|t| t.cast(t.dtype().tangent()).square().sum(()));
     match sums.reduce(|total, sum| total + sum) {
         Some(total) => total.sqrt(),
         None => Tensor::zeros([], DType::F32),
@@ -28,7 +28,7 @@ pub fn global_norm<T: Tree>(tree: &T) -> Tensor {
 
 /// The number of elements of all float tensors of a tree.
 pub fn count_parameters<T: Tree>(tree: &T) -> usize {
-    tree.tensors().iter().filter(|t| t.dtype().is_float()).map(Tensor::size).sum()
+    tree.tensors().iter().filter(|t| t.dtype().is_differentiable()).map(Tensor::size).sum()
 }
 
 /// The share of examples whose largest prediction is that of their label; NaN of none.

@@ -19,7 +19,7 @@ pub struct State<P> {
 impl<P: Tree> State<P> {
     /// The state before the first step.
     pub fn new(optimizer: &impl Optimizer, parameters: &P) -> Self {
-        let zeros = || parameters.map(&mut |t| t.zeros_like());
+        let zeros = || parameters.map(&mut |t| Tensor::zeros(t.shape(), t.dtype().tangent()));
         State { steps: Tensor::from(0i64), moments: (0..optimizer.moments()).map(|_| zeros()).collect() }
     }
 }
@@ -40,7 +40,9 @@ pub trait Optimizer {
         rate: &Tensor,
     ) -> Tensor;
 
-    /// The update of a whole tree. Tensors that are not floats stay as they are.
+    /// The update of a whole tree. Tensors that are not floats stay as they are. Those of a 16-bit type are updated in
+    /// `f32`, with moments in `f32`, and rounded back; an update below half a unit in the last place is then lost, so that
+    /// training goes further with parameters in `f32` that the loss casts.
     #[track_caller]
     fn update<P: Tree>(
         &self,
@@ -58,9 +60,13 @@ pub trait Optimizer {
             for (i, p) in parameters.tensors().iter().enumerate() {
                 let g = gradients.next().expect("a gradient has the structure of its parameters");
                 let mut moments: Vec<Tensor> = olds.iter().map(|m| m[i].clone()).collect();
-                if p.dtype().is_float() {
-                    let count = steps.cast(p.dtype());
-                    next.push(self.step(p, &g, &mut moments, &count, &rate.cast(p.dtype())));
+                if p.dtype().is_differentiable() {
+                    let wide = p.dtype().tangent();
+                    let [p_wide, g, count, rate] = [p, &g, &steps, rate].map(|t| t.cast(wide));
+                    let kept: Vec<DType> = moments.iter().map(Tensor::dtype).collect();
+                    moments.iter_mut().for_each(|m| *m = m.cast(wide));
+                    next.push(self.step(&p_wide, &g, &mut moments, &count, &rate).cast(p.dtype()));
+                    moments.iter_mut().zip(kept).for_each(|(m, dtype)| *m = m.cast(dtype));
                 } else {
                     next.push(p.clone());
                 }
@@ -184,7 +190,11 @@ pub fn clip_by_norm<P: Tree>(gradients: &P, limit: f64) -> (P, Tensor) {
     // A norm that is no number stays one: a blow-up is not to be hidden.
     let factor = norm.greater(limit).select(norm.recip() * limit, 1.0);
     let scaled = gradients.map(&mut |t| {
-        if t.dtype().is_float() { t * factor.cast(t.dtype()) } else { t.clone() }
+        if !t.dtype().is_differentiable() {
+            return t.clone();
+        }
+        let wide = t.dtype().tangent();
+        (t.cast(wide) * factor.cast(wide)).cast(t.dtype())
     });
     (scaled, norm)
 }
@@ -198,5 +208,5 @@ pub fn clip_by_norm<P: Tree>(gradients: &P, limit: f64) -> (P, Tensor) {
 /// ```
 #[track_caller]
 pub fn cast_floats<P: Tree>(tree: &P, dtype: DType) -> P {
-    tree.map(&mut |t| if t.dtype().is_float() { t.cast(dtype) } else { t.clone() })
+    tree.map(&mut |t| if t.dtype().is_differentiable() { t.cast(dtype) } else { t.clone() })
 }

@@ -93,7 +93,8 @@ impl Device {
         self.0.planned.load(Ordering::Relaxed)
     }
 
-    /// The program that `transform` makes of `source`, planned at most once.
+    /// The program that `transform` makes of `source`, planned at most once for the lines that it comes from: errors,
+    /// and what is forward or backward, are those of the caller.
     pub(crate) fn program(
         &self,
         source: Graph,
@@ -105,7 +106,10 @@ impl Device {
         let key = hasher.finish();
         let lock = || self.0.programs.lock().unwrap_or_else(|e| e.into_inner());
         let same = |ready: &Arc<Ready>| {
-            ready.origin.as_ref().is_some_and(|(graph, name)| name == transform && *graph == source)
+            let same = |(graph, name): &(Graph, String)| {
+                name == transform && *graph == source && graph.same_sites(&source)
+            };
+            ready.origin.as_ref().is_some_and(same)
         };
         let found = lock().get(&key).and_then(|kept| kept.iter().filter_map(Kept::get).find(same));
         if let Some(ready) = found {
@@ -134,18 +138,18 @@ impl Device {
         if elements <= SMALL && op.graphs().is_empty() {
             return op.row().eval(inputs).map(|out| out.to_vec()).map_err(at);
         }
+        // Without a line of its own, so that all callers of an operation share its program.
         let mut b = Builder::new();
-        b.set_site(site.clone());
         let args: Vec<_> = types.into_iter().map(|ty| b.input(ty)).collect();
-        let outputs = b.emit(op.clone(), &args)?.to_vec();
-        let ready = self.program(b.finish(outputs), "", |g| Ok(g.clone()))?;
+        let outputs = b.emit(op.clone(), &args).map_err(|e| e.or_at(site))?.to_vec();
+        let ready = self.program(b.finish(outputs), "", |g| Ok(g.clone())).map_err(|e| e.or_at(site))?;
         let args: Vec<Array> = inputs.iter().map(|&a| a.clone()).collect();
         ready.program.run(&args).map_err(|e| {
             let kind = match e.kind().clone() {
                 ErrorKind::Memory { bytes, left, .. } => ErrorKind::Memory { op: op.name(), bytes, left },
                 kind => kind,
             };
-            Error::new(kind, site.clone())
+            Error::new(kind, e.site().clone()).or_at(site)
         })
     }
 }
@@ -193,6 +197,15 @@ pub(crate) fn at_once(op: &Op, operands: &[&Tensor]) -> Option<Tensor> {
     }?;
     Some(Tensor(Repr::Concrete(out, device.clone())))
 }
+
+impl PartialEq for Device {
+    /// Whether two handles are to the same place.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Device {}
 
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,7 @@ mod memory;
 mod positions;
 mod programs;
 mod random;
+mod structure;
 mod tensor;
 mod trace;
 pub mod transform;
@@ -42,6 +43,9 @@ pub use guard::raise;
 pub use literal::{Literal, Scalar};
 pub use memory::{Memory, memory, release_memory, set_kept_limit, set_memory_limit};
 pub use random::Key;
+pub use structure::Structure;
+#[doc(hidden)]
+pub use structure::skipped;
 pub use tensor::{Axes, Stencil, Tensor};
 pub use trace::scope;
 pub use transform::*;

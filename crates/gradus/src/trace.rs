@@ -18,6 +18,7 @@ pub(crate) use crate::guard::{catch, fail};
 use crate::known::Known;
 use crate::positions::Past;
 use crate::tensor::Repr;
+use crate::transform::checks::{detaches, finite, finite_everywhere, names_reads};
 use crate::{Device, Tensor};
 
 /// A recording in progress, or one that has ended.
@@ -162,14 +163,23 @@ impl Trace {
 
     /// Computes a recorded value from the known arguments. All that has been recorded since the last such call is
     /// computed with it, so that every equation runs once however many values are read.
+    #[track_caller]
     fn evaluate(&self, var: Var, op: &'static str) -> Result<Tensor> {
         let Some(point) = &self.0.point else {
             return Err(ErrorKind::ReadInTrace { op, transform: self.0.transform }.into());
         };
+        let site = here();
         let found = guarded("recording", None, || {
             let mut state = self.state();
             let State { builder, captures, known, .. } = &mut *state;
             let builder = builder.as_ref().ok_or_else(|| self.escaped(op))?;
+            if names_reads() {
+                let graph = builder.graph();
+                let wrt: Vec<bool> = (0..graph.inputs().len()).map(|i| i < point.len()).collect();
+                if graph.depends_on(&wrt)[var.index()] && graph.ty(var).dtype.is_float() {
+                    detaches(op, self.0.transform, &site);
+                }
+            }
             match known.value(var) {
                 Some(value) => Ok(Err(value)),
                 None => known.segment(builder.graph(), var, point, captures).map(Ok),
@@ -251,6 +261,9 @@ pub(crate) fn apply(
     }
     let device = args.first().map_or_else(Device::cpu, |t| t.device());
     let ready = guarded("planning", None, || device.program(source, transform, make))?;
+    if finite_everywhere() {
+        finite(ready.program.graph(), &args)?;
+    }
     run(&ready.program, &device, &args)
 }
 
@@ -284,6 +297,7 @@ pub(crate) fn run_owned(
 
 impl Tensor {
     /// The elements, computed if the tensor is recorded at a known point.
+    #[track_caller]
     pub(crate) fn read(&self, op: &'static str) -> Result<Array> {
         match &self.0 {
             Repr::Concrete(a, _) => Ok(a.clone()),

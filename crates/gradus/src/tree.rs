@@ -2,41 +2,66 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::marker::PhantomData;
 
-use crate::Tensor;
+use crate::structure::skipped::Static;
+use crate::structure::{Bits, Structure};
+use crate::{DType, Shape, Stencil, Tensor};
 
 /// Where a leaf sits in a tree: `layers.0.weight`.
 #[derive(Clone, Debug, Default)]
-pub struct TreePath(Vec<String>);
+pub struct TreePath {
+    steps: Vec<String>,
+    /// Nobody will ask for the steps: none is written down.
+    unnamed: bool,
+}
 
 impl TreePath {
     /// Runs `f` one step further in.
     pub fn within<R>(&mut self, step: impl ToString, f: impl FnOnce(&mut Self) -> R) -> R {
-        self.0.push(step.to_string());
+        if self.unnamed {
+            return f(self);
+        }
+        self.steps.push(step.to_string());
         let result = f(self);
-        self.0.pop();
+        self.steps.pop();
         result
     }
 
     /// The steps from the root.
     pub fn steps(&self) -> &[String] {
-        &self.0
+        &self.steps
     }
 }
 
 impl fmt::Display for TreePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
+        f.write_str(&self.steps.join("."))
     }
 }
 
 /// A value made of tensors and static parts: what transforms take and return.
 ///
 /// Implemented for [`Tensor`], tuples, arrays, `Vec`, `Option`, `Box`, maps and static values (numbers, strings, booleans,
-/// `()`), and by `#[derive(Tree)]` for structs and enums of those. Gradients and optimiser states of a tree have the
-/// same type as the tree.
+/// `()`, [`DType`], [`Shape`], [`Stencil`], functions `fn(&A) -> B`), and by `#[derive(Tree)]` for structs and enums of
+/// those. Gradients and optimiser states of a tree have the same type as the tree.
+///
+/// Static values are part of the key by which [`jit`](crate::jit) finds a program, floats by their bits: another value
+/// is another program. A field of a type that is no tree is marked `#[tree(skip)]`; it is then a static value, too, and
+/// its type has to be `Hash + Eq`. What cannot be compared is refused, since a compiled function would not see it change:
+///
+/// ```compile_fail
+/// # use gradus::{Tensor, Tree};
+/// #[derive(Tree)]
+/// struct Layer {
+///     weight: Tensor,
+///     #[tree(skip)] // error: a field of type `Arc<dyn Fn(&Tensor) -> Tensor>` cannot be marked `#[tree(skip)]`
+///     activation: std::sync::Arc<dyn Fn(&Tensor) -> Tensor>,
+/// }
+/// ```
+///
+/// A function without captured values, `fn(&Tensor) -> Tensor`, and an enum of activations can.
 ///
 /// ```
 /// use gradus::{Tensor, Tree};
@@ -48,13 +73,19 @@ impl fmt::Display for TreePath {
 /// let paths: Vec<String> = layer.leaves().into_iter().map(|(path, _)| path).collect();
 /// assert_eq!(paths, ["weight"]);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tree of tensors",
+    label = "not a `Tree`",
+    note = "derive `Tree` for `{Self}`: `#[derive(gradus::Tree)]`",
+    note = "a field that is no tensor and holds none is marked `#[tree(skip)]`; its type then derives `Clone, PartialEq, Eq, Hash`"
+)]
 pub trait Tree: Sized {
     /// Calls `f` for each tensor, in a fixed order.
     fn visit(&self, path: &mut TreePath, f: &mut dyn FnMut(&TreePath, &Tensor));
     /// The same tree with every tensor replaced, in the order of [`visit`](Tree::visit).
     fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self;
-    /// Feeds all that is not a tensor to a hasher: variants, lengths, keys, static values.
-    fn structure(&self, state: &mut dyn Hasher);
+    /// Tells all that is not a tensor: variants, lengths, keys, static values.
+    fn structure(&self, structure: &mut Structure<'_>);
 
     /// The tensors with their paths.
     fn leaves(&self) -> Vec<(String, Tensor)> {
@@ -66,7 +97,7 @@ pub trait Tree: Sized {
     /// The tensors.
     fn tensors(&self) -> Vec<Tensor> {
         let mut out = Vec::new();
-        self.visit(&mut TreePath::default(), &mut |_, t| out.push(t.clone()));
+        self.visit(&mut TreePath { unnamed: true, ..TreePath::default() }, &mut |_, t| out.push(t.clone()));
         out
     }
 
@@ -105,34 +136,62 @@ impl Tree for Tensor {
     fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         f(self)
     }
-    fn structure(&self, _: &mut dyn Hasher) {}
+    fn structure(&self, _: &mut Structure<'_>) {}
 }
 
 macro_rules! statics {
-    ($($t:ty => $hash:expr),+ $(,)?) => { $(
+    ($($t:ty => $part:expr),+ $(,)?) => { $(
         impl Tree for $t {
             fn visit(&self, _: &mut TreePath, _: &mut dyn FnMut(&TreePath, &Tensor)) {}
             fn map(&self, _: &mut dyn FnMut(&Tensor) -> Tensor) -> Self { self.clone() }
-            fn structure(&self, mut state: &mut dyn Hasher) {
-                let hash: fn(&$t) -> _ = $hash;
-                hash(self).hash(&mut state);
+            fn structure(&self, structure: &mut Structure<'_>) {
+                let tell: fn(&$t, &mut Structure<'_>) = $part;
+                tell(self, structure);
             }
         }
+        impl Static for $t {}
     )+ };
 }
-statics! {
-    () => |_| 0u8, bool => |x| *x, char => |x| *x, String => String::clone, &'static str => |x| *x,
-    u8 => |x| *x, u16 => |x| *x, u32 => |x| *x, u64 => |x| *x, usize => |x| *x,
-    i8 => |x| *x, i16 => |x| *x, i32 => |x| *x, i64 => |x| *x, isize => |x| *x,
-    f32 => |x| x.to_bits(), f64 => |x| x.to_bits(),
+macro_rules! by_value {
+    ($($t:ty),+ $(,)?) => { statics! { $($t => |x, structure| structure.part(x)),+ } };
 }
+by_value! {
+    (), bool, char, String, &'static str, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, DType, Shape,
+    Stencil,
+}
+statics! {
+    f32 => |x, structure| structure.shown(&Bits(*x), |x| format!("{:?}", x.0)),
+    f64 => |x, structure| structure.shown(&Bits(*x), |x| format!("{:?}", x.0)),
+}
+
+impl<A: 'static, B: 'static> Tree for fn(&A) -> B {
+    fn visit(&self, _: &mut TreePath, _: &mut dyn FnMut(&TreePath, &Tensor)) {}
+    fn map(&self, _: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
+        *self
+    }
+    fn structure(&self, structure: &mut Structure<'_>) {
+        structure.shown(self, |f| format!("the function at {:?}", *f as *const ()));
+    }
+}
+impl<A: 'static, B: 'static> Static for fn(&A) -> B {}
+impl<T> Static for PhantomData<T> {}
+impl<T: Static> Static for Option<T> {}
+impl<T: Static> Static for Box<T> {}
+impl<T: Static> Static for Vec<T> {}
+impl<T: Static, const N: usize> Static for [T; N] {}
+impl<K: MapKey, T: Static> Static for BTreeMap<K, T> {}
+impl<K: MapKey, T: Static> Static for HashMap<K, T> {}
+
+/// What a map of trees has for keys.
+pub trait MapKey: Ord + Clone + Hash + fmt::Display + fmt::Debug + Send + Sync + 'static {}
+impl<K: Ord + Clone + Hash + fmt::Display + fmt::Debug + Send + Sync + 'static> MapKey for K {}
 
 impl<T> Tree for PhantomData<T> {
     fn visit(&self, _: &mut TreePath, _: &mut dyn FnMut(&TreePath, &Tensor)) {}
     fn map(&self, _: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         PhantomData
     }
-    fn structure(&self, _: &mut dyn Hasher) {}
+    fn structure(&self, _: &mut Structure<'_>) {}
 }
 
 impl<T: Tree> Tree for Option<T> {
@@ -144,10 +203,10 @@ impl<T: Tree> Tree for Option<T> {
     fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         self.as_ref().map(|inner| inner.map(f))
     }
-    fn structure(&self, mut state: &mut dyn Hasher) {
-        self.is_some().hash(&mut state);
+    fn structure(&self, structure: &mut Structure<'_>) {
+        structure.variant(if self.is_some() { "Some" } else { "None" });
         if let Some(inner) = self {
-            inner.structure(state);
+            inner.structure(structure);
         }
     }
 }
@@ -159,14 +218,20 @@ impl<T: Tree> Tree for Box<T> {
     fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         Box::new((**self).map(f))
     }
-    fn structure(&self, state: &mut dyn Hasher) {
-        (**self).structure(state);
+    fn structure(&self, structure: &mut Structure<'_>) {
+        (**self).structure(structure);
     }
 }
 
 fn visit_all<T: Tree>(items: &[T], path: &mut TreePath, f: &mut dyn FnMut(&TreePath, &Tensor)) {
     for (i, item) in items.iter().enumerate() {
         path.within(i, |path| item.visit(path, f));
+    }
+}
+
+fn structure_all<T: Tree>(items: &[T], structure: &mut Structure<'_>) {
+    for (i, item) in items.iter().enumerate() {
+        structure.within(i, |structure| item.structure(structure));
     }
 }
 
@@ -177,9 +242,9 @@ impl<T: Tree> Tree for Vec<T> {
     fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         self.iter().map(|item| item.map(f)).collect()
     }
-    fn structure(&self, mut state: &mut dyn Hasher) {
-        self.len().hash(&mut state);
-        self.iter().for_each(|item| item.structure(state));
+    fn structure(&self, structure: &mut Structure<'_>) {
+        structure.shown(&self.len(), |n| format!("of {n} items"));
+        structure_all(self, structure);
     }
 }
 
@@ -190,12 +255,12 @@ impl<T: Tree, const N: usize> Tree for [T; N] {
     fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         self.each_ref().map(|item| item.map(f))
     }
-    fn structure(&self, state: &mut dyn Hasher) {
-        self.iter().for_each(|item| item.structure(state));
+    fn structure(&self, structure: &mut Structure<'_>) {
+        structure_all(self, structure);
     }
 }
 
-impl<K: Ord + Clone + Hash + fmt::Display, T: Tree> Tree for BTreeMap<K, T> {
+impl<K: MapKey, T: Tree> Tree for BTreeMap<K, T> {
     fn visit(&self, path: &mut TreePath, f: &mut dyn FnMut(&TreePath, &Tensor)) {
         for (key, item) in self {
             path.within(key, |path| item.visit(path, f));
@@ -204,15 +269,16 @@ impl<K: Ord + Clone + Hash + fmt::Display, T: Tree> Tree for BTreeMap<K, T> {
     fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         self.iter().map(|(key, item)| (key.clone(), item.map(f))).collect()
     }
-    fn structure(&self, mut state: &mut dyn Hasher) {
+    fn structure(&self, structure: &mut Structure<'_>) {
+        structure.shown(&self.len(), |n| format!("of {n} entries"));
         for (key, item) in self {
-            key.hash(&mut state);
-            item.structure(state);
+            structure.part(key);
+            structure.within(key, |structure| item.structure(structure));
         }
     }
 }
 
-impl<K: Ord + Clone + Hash + fmt::Display, T: Tree> Tree for HashMap<K, T> {
+impl<K: MapKey, T: Tree> Tree for HashMap<K, T> {
     /// In the order of the keys, so that the order is the same in every run.
     fn visit(&self, path: &mut TreePath, f: &mut dyn FnMut(&TreePath, &Tensor)) {
         for key in sorted(self) {
@@ -222,10 +288,11 @@ impl<K: Ord + Clone + Hash + fmt::Display, T: Tree> Tree for HashMap<K, T> {
     fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         sorted(self).into_iter().map(|key| (key.clone(), self[key].map(f))).collect()
     }
-    fn structure(&self, mut state: &mut dyn Hasher) {
+    fn structure(&self, structure: &mut Structure<'_>) {
+        structure.shown(&self.len(), |n| format!("of {n} entries"));
         for key in sorted(self) {
-            key.hash(&mut state);
-            self[key].structure(state);
+            structure.part(key);
+            structure.within(key, |structure| self[key].structure(structure));
         }
     }
 }
@@ -245,10 +312,11 @@ macro_rules! tuples {
             fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
                 ($( self.$i.map(f), )+)
             }
-            fn structure(&self, state: &mut dyn Hasher) {
-                $( self.$i.structure(state); )+
+            fn structure(&self, structure: &mut Structure<'_>) {
+                $( structure.within($i, |structure| self.$i.structure(structure)); )+
             }
         }
+        impl<$($name: Static),+> Static for ($($name,)+) {}
     )+ };
 }
 tuples! {

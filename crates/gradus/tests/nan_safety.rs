@@ -69,16 +69,27 @@ fn gradient_value(x: &Tensor) -> f64 {
 fn kinks_agree_between_spellings() {
     let at = |f: fn(&Tensor) -> Tensor| gradient(f, &Tensor::from(0.0))[0];
     for f in [
-        |x: &Tensor| x.relu(),
         |x: &Tensor| x.maximum(0.0),
         |x: &Tensor| Tensor::from(0.0).maximum(x),
-        |x: &Tensor| x.clamp(0.0, 9.0),
         |x: &Tensor| -((-x).minimum(0.0)),
         |x: &Tensor| (x + x.abs()) * 0.5,
         |x: &Tensor| Tensor::stack(&[x, &Tensor::from(0.0)], 0).max(()),
     ] {
         assert_eq!(at(f), 0.5);
     }
+    for f in [|x: &Tensor| x.relu(), |x: &Tensor| x.relu6(), |x: &Tensor| x.exp().log().leaky_relu(0.0)] {
+        assert_eq!(at(f), 0.0);
+    }
+    for f in [|x: &Tensor| x.clamp(0.0, 9.0), |x: &Tensor| x.clamp(-9.0, 0.0), |x: &Tensor| x.elu(1.0)] {
+        assert_eq!(at(f), 1.0);
+    }
+    assert_eq!((at(|x| x.leaky_relu(0.1)), at(|x| x.hard_swish())), (0.1, 0.5));
+    let corner = |f: fn(&Tensor) -> Tensor, x: f64| gradient(f, &Tensor::from(x))[0];
+    assert_eq!(
+        [corner(|x| x.relu6(), 6.0), corner(|x| x.hard_tanh(), 1.0), corner(|x| x.hard_tanh(), -1.0)],
+        [0.0; 3]
+    );
+    assert_eq!([corner(|x| x.hard_sigmoid(), -3.0), corner(|x| x.hard_sigmoid(), 3.0)], [0.0; 2]);
     assert_eq!(at(|x| x.abs()), 0.0);
     assert_eq!(at(|x| x.maximum(-x)), 0.0);
     let ties = Tensor::from([2.0, 1.0, 2.0]);
@@ -87,4 +98,40 @@ fn kinks_agree_between_spellings() {
         gradient(|x| x.reshape([1, 1, 3]).max_pool(&[3], &gradus::Stencil::new(1)).sum(()), &ties),
         [1.0, 0.0, 0.0]
     );
+}
+
+#[test]
+fn rectifiers_keep_nan_and_agree_with_recorded_ones() {
+    let x = Tensor::from([f64::NAN, -1.0, -0.0, 0.0, 3.0, 7.0]);
+    let all: [fn(&Tensor) -> Tensor; 8] = [
+        |x| x.relu(),
+        |x| x.leaky_relu(0.1),
+        |x| x.relu6(),
+        |x| x.elu(1.0),
+        |x| x.selu(),
+        |x| x.hard_tanh(),
+        |x| x.hard_sigmoid(),
+        |x| x.hard_swish(),
+    ];
+    for f in all {
+        let (now, recorded) = (f(&x).to_vec::<f64>(), gradus::jit(f).call(&x).to_vec::<f64>());
+        assert!(now[0].is_nan());
+        assert_eq!(
+            now.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+            recorded.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        );
+    }
+}
+
+/// Where an image is black and the bias zero, the unit is off: its bias gets no gradient from there.
+#[test]
+fn a_black_border_gives_no_gradient_to_the_bias() {
+    let inside = |i: usize| (9..19).contains(&i);
+    let pixels: Vec<f64> =
+        (0..28 * 28).map(|p| if inside(p / 28) && inside(p % 28) { 1.0 } else { 0.0 }).collect();
+    let image = Tensor::new([1, 1, 28, 28], pixels).unwrap();
+    let kernel = Tensor::ones([1, 1, 1, 1], gradus::DType::F64);
+    let loss = |b: &Tensor| (image.conv(&kernel, &gradus::Stencil::new(2)) + b).relu().sum(());
+    assert_eq!(gradus::grad(loss)(&Tensor::from(0.0)), Tensor::from(100.0));
+    assert_eq!(gradus::jit(gradus::grad(loss)).call(&Tensor::from(0.0)), Tensor::from(100.0));
 }

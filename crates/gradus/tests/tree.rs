@@ -10,7 +10,7 @@ struct Linear {
     bias: Option<Tensor>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct NotATree(u8);
 
 #[derive(Clone, Debug, Tree)]

@@ -19,9 +19,22 @@ use crate::{
 pub enum CallKind {
     /// Nothing computed inside is kept for the backward pass but the operands: it is computed again.
     Checkpoint,
-    /// The derivative is the given program `(x, dx) -> dy`, linear in `dx`, with a tangent for every float operand
-    /// and every float result.
-    Custom(Arc<Graph>),
+    /// The derivative is a rule of the user's own.
+    Custom(Custom),
+}
+
+/// A rule of the user's own: the derivative of the first results by the first operands. By the other operands, which
+/// are what the body and the rule capture, and of the other results, which are what the body gives the rule beside its
+/// value, the derivative is that of the body.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub struct Custom {
+    /// `(x, y, dx) -> dy`, linear in `dx`: all operands, all results, a tangent for each differentiable one of the first
+    /// operands; gives one for each differentiable one of the first results.
+    pub rule: Arc<Graph>,
+    /// How many operands the rule is for.
+    pub args: usize,
+    /// How many results the rule is for.
+    pub results: usize,
 }
 
 /// A call of a closed sub-program.
@@ -66,7 +79,7 @@ impl Call {
     pub(crate) fn graphs(&self) -> SmallVec<[&Arc<Graph>; 2]> {
         match &self.kind {
             CallKind::Checkpoint => smallvec![&self.body],
-            CallKind::Custom(rule) => smallvec![&self.body, rule],
+            CallKind::Custom(custom) => smallvec![&self.body, &custom.rule],
         }
     }
 
@@ -76,10 +89,18 @@ impl Call {
 
     /// Which results have a tangent when the marked operands have one.
     pub(crate) fn active(&self, marks: &[bool]) -> Vec<bool> {
-        match self.kind {
-            CallKind::Checkpoint => active(&self.body, marks).to_vec(),
-            CallKind::Custom(_) => self.body.output_types().iter().map(|ty| ty.dtype.is_float()).collect(),
-        }
+        let custom = match &self.kind {
+            CallKind::Checkpoint => return active(&self.body, marks).to_vec(),
+            CallKind::Custom(custom) => custom,
+        };
+        let by_rule = marks[..custom.args].contains(&true);
+        let captured: Vec<bool> = marks.iter().enumerate().map(|(i, &m)| m && i >= custom.args).collect();
+        let (captured, all) = (active(&self.body, &captured), active(&self.body, marks));
+        let of = |(i, ty): (usize, Type)| match i < custom.results {
+            true => by_rule && ty.dtype.is_differentiable() || captured[i],
+            false => all[i],
+        };
+        self.body.output_types().into_iter().enumerate().map(of).collect()
     }
 
     /// Emits a checkpoint that computes only the tangents of this one's results; linear in the tangents given.
@@ -100,6 +121,58 @@ impl Call {
         let mut results = b.emit(Call::checkpoint(graph), &operands)?.into_iter();
         Ok(dots.into_iter().map(|t| t.and_then(|_| results.next())).collect())
     }
+}
+
+impl Call {
+    /// The tangents of the results by a rule, and by the body where the rule does not say.
+    fn by_rule(
+        &self,
+        custom: &Custom,
+        b: &mut Builder,
+        mode: Mode,
+        inputs: &[Var],
+        outputs: &[Var],
+        t: &[Option<Var>],
+    ) -> Result<Tangents> {
+        let (args, results) = (custom.args, custom.results);
+        let mut dots: Tangents = smallvec![None; outputs.len()];
+        if t[..args].iter().any(Option::is_some) {
+            let mut operands = [inputs, outputs].concat();
+            for (&x, &t) in inputs[..args].iter().zip(t) {
+                if b.dtype(x).is_differentiable() {
+                    let ty = b.ty(x).clone();
+                    operands.push(b.outside(t, &ty)?);
+                }
+            }
+            let mut given = b.inline(&custom.rule, &operands)?.into_iter();
+            for (dot, &y) in dots.iter_mut().zip(&outputs[..results]) {
+                if b.dtype(y).is_differentiable() {
+                    *dot = given.next().map(|dy| b.cast(dy, b.dtype(dy).tangent())).transpose()?;
+                }
+            }
+        }
+        let captured: Vec<Option<Var>> =
+            t.iter().enumerate().map(|(i, &t)| t.filter(|_| i >= args)).collect();
+        for (part, tangents) in [(0..results, &captured[..]), (results..outputs.len(), t)] {
+            if part.is_empty() || tangents.iter().all(Option::is_none) {
+                continue;
+            }
+            let body = restricted(&self.body, part.clone())?;
+            let (_, own) = jvp_inline(b, &body, inputs, tangents, mode)?;
+            for (i, own) in part.zip(own) {
+                dots[i] = b.add_tangents(dots[i], own)?;
+            }
+        }
+        Ok(dots)
+    }
+}
+
+/// A program with some of its outputs.
+fn restricted(graph: &Graph, outputs: std::ops::Range<usize>) -> Result<Graph> {
+    let mut b = Builder::new();
+    let args = inputs_like(&mut b, graph.input_types());
+    let all = b.inline(graph, &args)?;
+    Ok(prune(&b.finish(all[outputs].to_vec())))
 }
 
 impl Primitive for Call {
@@ -137,18 +210,9 @@ impl Primitive for Call {
         let outputs = b.emit(self.clone(), inputs)?;
         match &self.kind {
             CallKind::Checkpoint => Ok((outputs, self.tangents(b, mode, inputs, t)?)),
-            CallKind::Custom(rule) => {
-                let mut args = inputs.to_vec();
-                for (&x, &t) in inputs.iter().zip(t) {
-                    if b.dtype(x).is_float() {
-                        args.push(t.unwrap_or_else(|| b.zeros_like(x)));
-                    }
-                }
-                let mut dots = b.inline(rule, &args)?.into_iter();
-                let tangents =
-                    outputs.iter().map(|&y| if b.dtype(y).is_float() { dots.next() } else { None });
-                let tangents = tangents.collect();
-                Ok((outputs, tangents))
+            CallKind::Custom(custom) => {
+                let dots = self.by_rule(custom, b, mode, inputs, &outputs, t)?;
+                Ok((outputs, dots))
             }
         }
     }
@@ -195,12 +259,16 @@ impl Primitive for Call {
         let marks: Vec<bool> = inputs.iter().map(|i| i.1).collect();
         let kind = match &self.kind {
             CallKind::Checkpoint => CallKind::Checkpoint,
-            CallKind::Custom(rule) => {
-                let floats = self.body.input_types();
-                let float_marks =
-                    marks.iter().zip(&floats).filter(|(_, ty)| ty.dtype.is_float()).map(|(m, _)| *m);
-                let marks: Vec<bool> = marks.iter().copied().chain(float_marks).collect();
-                CallKind::Custom(Arc::new(batch_graph(rule, &marks)?))
+            CallKind::Custom(custom) => {
+                let types = self.body.input_types();
+                let tangents = marks[..custom.args].iter().zip(&types);
+                let tangents = tangents.filter(|(_, ty)| ty.dtype.is_differentiable()).map(|(m, _)| *m);
+                let results = self.body.outputs().iter().map(|_| true);
+                let marks: Vec<bool> = marks.iter().copied().chain(results).chain(tangents).collect();
+                CallKind::Custom(Custom {
+                    rule: Arc::new(batch_graph(&custom.rule, &marks)?),
+                    ..custom.clone()
+                })
             }
         };
         let args: Vars = inputs.iter().map(|i| i.0).collect();

@@ -5,16 +5,15 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
 use crate::ops::elementwise::same_types;
-use crate::ops::{LinearMul, batch_all};
+use crate::ops::{Compare, Logic, Select, batch_all};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
-use crate::sym::with_syms;
 use crate::{
     Array, Batched, Binary, Buffer, Builder, Cost, Doc, ErrorKind, Mode, Operand, Primitive, Result, Type,
     Var,
 };
 
-/// `clamp(x, low, high) = min(max(x, low), high)`, with that function's derivative: on a bound `x` and the bound
-/// share it equally. Where `low > high` the result is `high`.
+/// `clamp(x, low, high) = min(max(x, low), high)`. The derivative is that of `x` on the closed interval, of the bound
+/// outside of it. Where `low > high` the result is `high`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Clamp;
 
@@ -24,7 +23,7 @@ impl Primitive for Clamp {
             name: "clamp",
             formula: "min(max(x, low), high)",
             derivative: "1 for the operand that is the result, else 0",
-            domain: "NaN if any is; ½, ½ on a bound",
+            domain: "NaN if any is; on a bound it is x",
         }
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
@@ -61,19 +60,21 @@ impl Primitive for Clamp {
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(Clamp, inputs)?;
-        // The chain rule over the two steps of the definition, so that every spelling has the same kinks.
-        let partials = with_syms(b, [inputs[0], inputs[1], inputs[2], out], |[x, low, high, out]| {
-            let raised = x.max(&low);
-            let (in_x, in_low) = Binary::Max.partials(&x, &low, &raised);
-            let (in_raised, in_high) = Binary::Min.partials(&raised, &high, &out);
-            [(in_raised * in_x).var, (in_raised * in_low).var, in_high.var]
-        });
-        let mut sum = None;
-        for (&partial, &t) in partials.iter().zip(t) {
-            let term = t.map(|t| b.emit1(LinearMul, &[partial, t])).transpose()?;
-            sum = b.add_tangents(sum, term)?;
-        }
-        Ok((smallvec![out], smallvec![sum]))
+        let ty = b.ty(out).clone();
+        let raised = b.emit1(Binary::Max, &inputs[..2])?;
+        let below = b.emit1(Compare::Lt, &inputs[..2])?;
+        let above = b.emit1(Compare::Gt, &[raised, inputs[2]])?;
+        // A selection of tangents, so that what is limited away takes no part; of one mask where bounds have none.
+        let tangent = if t[1].is_none() && t[2].is_none() {
+            let outside = b.emit1(Logic::Or, &[below, above])?;
+            let (zero, x) = (b.instantiate(None, &ty), b.instantiate(t[0], &ty));
+            b.emit1(Select, &[outside, zero, x])?
+        } else {
+            let [x, low, high] = [0, 1, 2].map(|i| b.instantiate(t[i], &ty));
+            let inner = b.emit1(Select, &[below, low, x])?;
+            b.emit1(Select, &[above, high, inner])?
+        };
+        Ok((smallvec![out], smallvec![Some(tangent)]))
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear("clamp"))

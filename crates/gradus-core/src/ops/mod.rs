@@ -24,7 +24,7 @@ use crate::{Array, Arrays, ErrorKind, Type};
 use smallvec::{SmallVec, smallvec};
 
 pub use arrange::{Concat, Pad, Reverse, Slice};
-pub use call::{Call, CallKind};
+pub use call::{Call, CallKind, Custom};
 pub use clamp::Clamp;
 pub use control::{Cond, Replay, Scan, Stepper, Sweep, While};
 pub(crate) use control::{batched_type, recomputed};
@@ -248,7 +248,7 @@ pub(crate) fn jvp_linear(
     let op = op.into();
     let outputs = b.emit(op.clone(), inputs)?;
     let args: Vars =
-        inputs.iter().zip(tangents).map(|(&v, &t)| t.unwrap_or_else(|| b.zeros_like(v))).collect();
+        inputs.iter().zip(tangents).map(|(&v, &t)| t.unwrap_or_else(|| b.zero_tangent(v))).collect();
     let tangents = b.emit(op, &args)?.into_iter().map(Some).collect();
     Ok((outputs, tangents))
 }

@@ -216,14 +216,14 @@ impl Primitive for Cast {
     ) -> Result<(Vars, Tangents)> {
         let out = b.emit1(*self, inputs)?;
         let tangent = match tangents[0] {
-            Some(t) if self.0.is_float() => Some(b.emit1(*self, &[t])?),
+            Some(t) if self.0.is_differentiable() => Some(b.cast(t, self.0.tangent())?),
             _ => None,
         };
         Ok((smallvec![out], smallvec![tangent]))
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
         let Operand::Linear(ty) = &inputs[0] else { return Ok(smallvec![None]) };
-        let ct = cotangents[0].map(|ct| b.emit1(Cast(ty.dtype), &[ct])).transpose()?;
+        let ct = cotangents[0].map(|ct| b.cast(ct, ty.dtype.tangent())).transpose()?;
         Ok(smallvec![ct])
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {

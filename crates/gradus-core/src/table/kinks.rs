@@ -64,10 +64,10 @@ fn reduce(kind: ReduceKind) -> Reduce {
 pub(super) fn conventions() -> Result<Vec<Convention>> {
     let inf = f64::INFINITY;
     let steps: &[f64] = &[0.0, 1.0, -2.0, 0.5];
-    let relu_as_select = |b: &mut Builder, x: &[Var]| {
+    let relu = |b: &mut Builder, x: &[Var]| {
         let zero = b.zeros_like(x[0]);
-        let positive = b.emit1(Compare::Gt, &[x[0], zero])?;
-        b.emit(Select, &[positive, x[0], zero])
+        let off = b.emit1(Compare::Le, &[x[0], zero])?;
+        b.emit(Select, &[off, zero, x[0]])
     };
     let clamp_as_composed = |b: &mut Builder, x: &[Var]| {
         let raised = b.emit1(Binary::Max, &[x[0], x[1]])?;
@@ -81,6 +81,7 @@ pub(super) fn conventions() -> Result<Vec<Convention>> {
     let running = Cumulative { kind: CumulativeKind::Prod, axis: 0, reverse: false };
     let pooled = MaxPool { window: Window::tiles(&[3]) };
     let bounds: &[&[f64]] = &[&[0.0, 1.0, 0.5, 2.0], &[0.0; 4], &[1.0; 4]];
+    let inside: &[&[f64]] = &[&[1.0, 1.0, 1.0, 0.0], &[0.0; 4], &[0.0, 0.0, 0.0, 1.0]];
     let shares: &[&[f64]] = &[&[0.5, 0.5, 1.0, 0.0], &[0.5, 0.0, 0.0, 0.0], &[0.0, 0.5, 0.0, 1.0]];
     Ok(vec![
         at(&["abs"], "abs(x) at 0", &[&[0.0, -0.0, 2.0]], &[&[0.0, 0.0, 1.0]], &single(Unary::Abs))?,
@@ -102,22 +103,10 @@ pub(super) fn conventions() -> Result<Vec<Convention>> {
             &[&[0.5, 0.0], &[0.5, 1.0]],
             &single(Binary::Min),
         )?,
-        at(
-            &["max"],
-            "relu as max(x, 0)",
-            &[&[0.0, 1.0, -1.0]],
-            &[&[0.5, 1.0, 0.0]],
-            &beside(Binary::Max, 0.0),
-        )?,
-        at(
-            &["select"],
-            "relu as select(x > 0, x, 0)",
-            &[&[0.0, 1.0, -1.0]],
-            &[&[0.0, 1.0, 0.0]],
-            &relu_as_select,
-        )?,
-        at(&["clamp"], "clamp(x, low, high) on a bound", bounds, shares, &single(Clamp))?,
-        at(&["clamp", "max", "min"], "min(max(x, low), high)", bounds, shares, &clamp_as_composed)?,
+        at(&["max"], "max(x, 0)", &[&[0.0, 1.0, -1.0]], &[&[0.5, 1.0, 0.0]], &beside(Binary::Max, 0.0))?,
+        at(&["select"], "relu(x) = select(x <= 0, 0, x)", &[&[0.0, 1.0, -1.0]], &[&[0.0, 1.0, 0.0]], &relu)?,
+        at(&["clamp"], "clamp(x, low, high) on a bound", bounds, inside, &single(Clamp))?,
+        at(&["max", "min"], "min(max(x, low), high)", bounds, shares, &clamp_as_composed)?,
         at(
             &["reduce_max"],
             "the largest of ties",

@@ -1,9 +1,10 @@
 //! Reverse mode: linearise, then transpose.
 
-use super::{linearize, prune, transpose_inline};
+use super::transpose::transpose_whole;
+use super::{linearize, prune};
 use crate::{Builder, ErrorKind, Graph, Result, Var};
 
-/// The program `(x, cotangents of the float outputs) -> (f(x), cotangents of the marked inputs)`.
+/// The program `(x, cotangents of the differentiable outputs) -> (f(x), cotangents of the marked inputs)`.
 pub fn vjp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     let lin = linearize(graph, wrt)?;
     let mut b = Builder::new();
@@ -11,7 +12,7 @@ pub fn vjp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     let forward = b.inline(&lin.forward, &args)?;
     let mut cts = Vec::new();
     for (ty, &active) in graph.output_types().into_iter().zip(&lin.active) {
-        if ty.dtype.is_float() {
+        if ty.dtype.is_differentiable() {
             let ct = b.input(ty);
             cts.extend(active.then_some(Some(ct)));
         }
@@ -26,7 +27,7 @@ pub fn vjp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
 /// If the first output is no float scalar, or a primitive on the way has no reverse mode.
 pub fn value_and_grad(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     match graph.output_types().first() {
-        Some(ty) if ty.shape.rank() == 0 && ty.dtype.is_float() => {}
+        Some(ty) if ty.shape.rank() == 0 && ty.dtype.is_differentiable() => {}
         other => {
             let found = other.map_or("nothing".to_string(), |ty| format!("{ty}"));
             return Err(ErrorKind::NonScalar { transform: "grad", found }.into());
@@ -52,10 +53,10 @@ fn finish(
 ) -> Result<Graph> {
     let mut residuals: Vec<Option<Var>> = forward.split_off(lin.outputs).into_iter().map(Some).collect();
     residuals.resize(lin.linear.inputs().len(), None);
-    let back = transpose_inline(&mut b, &lin.linear, &residuals, cts)?;
+    let back = transpose_whole(&mut b, &lin.linear, &residuals, cts)?;
     let types = graph.input_types().into_iter().zip(wrt).filter(|(_, m)| **m).map(|(ty, _)| ty);
     for (ct, ty) in back.into_iter().zip(types) {
-        forward.push(b.instantiate(ct, &ty));
+        forward.push(b.outside(ct, &ty)?);
     }
     Ok(prune(&b.finish(forward)))
 }

@@ -111,7 +111,7 @@ fn tangents(graph: &Graph, eqn: &Eqn, marks: &[bool]) -> Vec<bool> {
         | Op::Dot(_)
         | Op::Conv(_)
         | Op::MaxPool(_)
-        | Op::SumPool(_) => eqn.outputs.iter().map(|&v| graph.ty(v).dtype.is_float()).collect(),
+        | Op::SumPool(_) => eqn.outputs.iter().map(|&v| graph.ty(v).dtype.is_differentiable()).collect(),
     }
 }
 

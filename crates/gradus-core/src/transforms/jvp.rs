@@ -3,7 +3,7 @@
 use crate::graph::Vars;
 use crate::nest::inside;
 use crate::primitive::Tangents;
-use crate::{Builder, Graph, Mode, Result, Var};
+use crate::{Builder, Graph, Mode, Result, Type, Var};
 
 /// Emits `graph` and its tangents. `None` is a symbolic zero, which costs nothing to carry.
 pub fn jvp_inline(
@@ -43,21 +43,25 @@ pub fn jvp_inline(
 /// The forward-mode program `(x, dx) -> (f(x), f'(x) dx)`.
 ///
 /// Its inputs are those of `graph`, then a tangent for each input marked in `wrt`; its outputs are those of
-/// `graph`, then the tangent of every float output (zeros where it does not depend on a marked input).
+/// `graph`, then the tangent of every differentiable output (zeros where it does not depend on a marked input).
 pub fn jvp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     let mut b = Builder::new();
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
-    let tangents: Vec<Option<Var>> = marked_inputs(&mut b, graph, wrt);
+    let tangents: Vec<Option<Var>> = marked_inputs(&mut b, graph, wrt)?;
     let (mut outputs, tangents) = jvp_inline(&mut b, graph, &args, &tangents, Mode::Forward)?;
     for (t, ty) in tangents.into_iter().zip(graph.output_types()) {
-        if ty.dtype.is_float() {
-            outputs.push(b.instantiate(t, &ty));
+        if ty.dtype.is_differentiable() {
+            outputs.push(b.outside(t, &ty)?);
         }
     }
     Ok(b.finish(outputs))
 }
 
-/// A new input of the same type for every marked input of `graph`.
-pub(super) fn marked_inputs(b: &mut Builder, graph: &Graph, marked: &[bool]) -> Vec<Option<Var>> {
-    graph.input_types().into_iter().zip(marked).map(|(ty, &m)| m.then(|| b.input(ty))).collect()
+/// A new input of the same type for every marked input of `graph`, as the tangent of it.
+pub(super) fn marked_inputs(b: &mut Builder, graph: &Graph, marked: &[bool]) -> Result<Vec<Option<Var>>> {
+    let types = graph.input_types();
+    let inputs: Vec<Option<Var>> =
+        types.iter().zip(marked).map(|(ty, &m)| m.then(|| b.input(ty.clone()))).collect();
+    let tangent = |(v, ty): (Option<Var>, &Type)| v.map(|v| b.cast(v, ty.dtype.tangent())).transpose();
+    inputs.into_iter().zip(&types).map(tangent).collect()
 }

@@ -21,11 +21,15 @@ pub struct Linearized {
 pub fn linearize(graph: &Graph, wrt: &[bool]) -> Result<Linearized> {
     let mut b = Builder::new();
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
-    let tangents = marked_inputs(&mut b, graph, wrt);
+    let tangents = marked_inputs(&mut b, graph, wrt)?;
     let (mut outputs, dots) = jvp_inline(&mut b, graph, &args, &tangents, Mode::Split)?;
     let active: Vec<bool> = dots.iter().map(Option::is_some).collect();
     let n = outputs.len();
-    outputs.extend(dots.into_iter().flatten());
+    for (dot, ty) in dots.into_iter().zip(graph.output_types()) {
+        if let Some(dot) = dot {
+            outputs.push(b.cast(dot, ty.dtype)?);
+        }
+    }
     let (forward, linear, residuals) = split(&b.finish(outputs), args.len(), n, |_| false)?;
     debug_assert!(residuals.iter().all(|r| matches!(r, Residual::Computed)));
     Ok(Linearized { forward, linear, outputs: n, active })

@@ -6,6 +6,7 @@
 mod derive;
 pub(crate) mod flow;
 mod jvp;
+mod linear;
 mod linearize;
 mod loops;
 mod prune;
@@ -14,6 +15,7 @@ mod vmap;
 
 pub use derive::{value_and_grad, vjp};
 pub use jvp::{jvp, jvp_inline};
+pub use linear::{Linearity, check_linear};
 pub use linearize::{Linearized, linearize};
 pub(crate) use linearize::{Residual, split};
 pub use loops::checkpoint_loops;

@@ -6,7 +6,8 @@ use crate::primitive::Tangents;
 use crate::{Builder, Graph, Operand, Result, Var};
 
 /// Emits the transpose of `graph`, linear in the inputs for which `linear` is `None` and with the given residual
-/// values for the others; returns the cotangents of the linear inputs (`None`: zero) in order.
+/// values for the others; returns the cotangents of the linear inputs (`None`: zero) in order. Cotangents have the dtype
+/// that tangents are computed in ([`DType::tangent`](crate::DType::tangent)).
 pub fn transpose_inline(
     b: &mut Builder,
     graph: &Graph,
@@ -58,8 +59,20 @@ pub fn transpose(graph: &Graph, linear: &[bool]) -> Result<Graph> {
         graph.input_types().into_iter().zip(linear).map(|(ty, &l)| (!l).then(|| b.input(ty))).collect();
     let cts: Vars = graph.output_types().into_iter().map(|ty| b.input(ty)).collect();
     let cts: Vec<Option<Var>> = cts.into_iter().map(Some).collect();
-    let back = transpose_inline(&mut b, graph, &residuals, &cts)?;
+    let back = transpose_whole(&mut b, graph, &residuals, &cts)?;
     let types = graph.input_types().into_iter().zip(linear).filter(|(_, l)| **l).map(|(ty, _)| ty);
-    let outputs = back.into_iter().zip(types).map(|(c, ty)| b.instantiate(c, &ty)).collect();
+    let outputs = back.into_iter().zip(types).map(|(c, ty)| b.outside(c, &ty)).collect::<Result<_>>()?;
     Ok(b.finish(outputs))
+}
+
+/// [`transpose_inline`] from cotangents as callers give them, in the dtype of their values.
+pub(super) fn transpose_whole(
+    b: &mut Builder,
+    graph: &Graph,
+    residuals: &[Option<Var>],
+    cotangents: &[Option<Var>],
+) -> Result<Vec<Option<Var>>> {
+    let cast = |ct: &Option<Var>| ct.map(|ct| b.cast(ct, b.dtype(ct).tangent())).transpose();
+    let cotangents = cotangents.iter().map(cast).collect::<Result<Vec<_>>>()?;
+    transpose_inline(b, graph, residuals, &cotangents)
 }

@@ -1,8 +1,6 @@
 //! The networks of the named models as one type, and the designs they are made from.
 
-use std::hash::Hasher;
-
-use gradus::{Key, Tensor, Tree, TreePath};
+use gradus::{Key, Structure, Tensor, Tree, TreePath};
 
 use super::{Batch, Gpt, Lenet, ResNet, Separable, gpt, lenet, resnet, separable};
 use crate::layers::{Activation, Mlp};
@@ -211,15 +209,15 @@ impl Tree for Network {
         }
     }
 
-    fn structure(&self, state: &mut dyn Hasher) {
-        let (kind, inner): (u8, &dyn Fn(&mut dyn Hasher)) = match self {
-            Network::Mlp(model) => (0, &|s| model.structure(s)),
-            Network::Gpt(model) => (1, &|s| model.structure(s)),
-            Network::Lenet(model) => (2, &|s| model.structure(s)),
-            Network::ResNet(model) => (3, &|s| model.structure(s)),
-            Network::Separable(model) => (4, &|s| model.structure(s)),
+    fn structure(&self, structure: &mut Structure<'_>) {
+        let (kind, inner): (_, &dyn Fn(&mut Structure<'_>)) = match self {
+            Network::Mlp(model) => ("Mlp", &|s| model.structure(s)),
+            Network::Gpt(model) => ("Gpt", &|s| model.structure(s)),
+            Network::Lenet(model) => ("Lenet", &|s| model.structure(s)),
+            Network::ResNet(model) => ("ResNet", &|s| model.structure(s)),
+            Network::Separable(model) => ("Separable", &|s| model.structure(s)),
         };
-        state.write_u8(kind);
-        inner(state);
+        structure.variant(kind);
+        inner(structure);
     }
 }

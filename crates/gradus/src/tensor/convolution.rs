@@ -18,7 +18,7 @@ const MOST_AXES: usize = 128;
 /// assert_eq!(x.conv(&w, &Stencil::new(2).padding(1)).shape(), &[1, 4, 8, 8].into());
 /// assert_eq!(x.conv(&w, &Stencil::new(2).padding(1).stride(2)).shape(), &[1, 4, 4, 4].into());
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stencil {
     stride: Vec<usize>,
     padding: Vec<(usize, usize)>,

@@ -112,7 +112,7 @@ impl Tensor {
         self * self
     }
 
-    /// `x` limited to `[low, high]`. At a bound the derivative is ½, as for [`maximum`](Tensor::maximum).
+    /// `x` limited to `[low, high]`. The derivative is 1 on the whole interval, its bounds included.
     #[track_caller]
     pub fn clamp(&self, low: impl Literal, high: impl Literal) -> Tensor {
         let (low, high) = (low.beside(self), high.beside(self));

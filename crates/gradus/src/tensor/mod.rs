@@ -77,6 +77,13 @@ impl Tensor {
             Repr::Traced(_) => Device::cpu(),
         }
     }
+    /// Whether it lives there; what is recorded is nowhere else.
+    pub(crate) fn is_on(&self, device: &Device) -> bool {
+        match &self.0 {
+            Repr::Concrete(_, d) => d == device,
+            Repr::Traced(_) => *device == Device::cpu(),
+        }
+    }
     pub(crate) fn ty(&self) -> Type {
         Type::new(self.dtype(), self.shape().clone())
     }

@@ -10,15 +10,18 @@ use crate::{DType, Result, Tensor};
 impl Tensor {
     /// The elements as a host array.
     ///
-    /// While differentiating without [`jit`](crate::jit) the trace is evaluated up to this tensor.
+    /// While differentiating without [`jit`](crate::jit) the trace is evaluated up to this tensor, and what is read is
+    /// detached, as by [`item`](Tensor::item).
     ///
     /// # Errors
     /// Inside `jit` and `vmap`, where only shapes are known.
+    #[track_caller]
     pub fn to_array(&self) -> Result<Array> {
         self.read("to_array")
     }
 
     /// The elements in row-major order, converted to `T`: floats are rounded, but an integer that is read has to be one.
+    /// While differentiating they are detached, as by [`item`](Tensor::item).
     ///
     /// # Panics
     /// If an element is none of the integers of `T`, or inside `jit` and `vmap`, where only shapes are known.
@@ -39,6 +42,17 @@ impl Tensor {
     /// # use gradus::Tensor;
     /// assert_eq!(Tensor::from(2.0).item::<i64>(), 2);
     /// assert!(std::panic::catch_unwind(|| Tensor::from(1.5).item::<i64>()).is_err());
+    /// ```
+    ///
+    /// While differentiating without [`jit`](crate::jit) the trace is evaluated up to this tensor, and the number is
+    /// detached: it has the value, but no derivative flows through it. With `GRADUS_CHECK=captures` in the environment
+    /// each line that reads a value which depends on what is differentiated is named on standard error.
+    ///
+    /// ```
+    /// use gradus::{Tensor, grad};
+    /// let x = Tensor::from(3.0);
+    /// assert_eq!(grad(|x: &Tensor| x * x)(&x), Tensor::from(6.0));
+    /// assert_eq!(grad(|x: &Tensor| x * x.item::<f64>())(&x), Tensor::from(3.0));
     /// ```
     ///
     /// # Panics

@@ -32,7 +32,7 @@ fn jvp_at<A: Tree, B: Tree>(f: impl Fn(&A) -> B, x: &A, dx: &A, site: &Site) -> 
     let mut dots = results.split_off(outputs).into_iter();
     let y = result.with_tensors(results);
     let dy = y.map(&mut |t| {
-        if t.dtype().is_float() { dots.next().expect("a tangent a float") } else { t.zeros_like() }
+        if t.dtype().is_differentiable() { dots.next().expect("a tangent a float") } else { t.zeros_like() }
     });
     Ok((y, dy))
 }

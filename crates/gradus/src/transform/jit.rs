@@ -1,14 +1,13 @@
 //! Recording once and running many times.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gradus_core::Type;
 use gradus_plan::{Options, Plan, Strategy};
 
+use super::checks::{Checks, finite, unchanged};
+use super::key::{Key, Programs};
 use super::{IntoBudget, Recorded, record};
 use crate::device::Program;
 use crate::guard::{catch, guarded};
@@ -20,7 +19,9 @@ use crate::{Device, Result, Tensor, Tree};
 /// argument, and only run after that.
 ///
 /// The function must compute its result from its argument and from values that stay the same: values it captures are
-/// read at the first call. What it prints or reads happens while recording, not at later calls.
+/// read at the first call. What it prints or reads happens while recording, not at later calls. With
+/// `GRADUS_CHECK=captures` in the environment, or [`check_captures`](Jit::check_captures), every call records anew and
+/// fails where that gives something else, naming what differs.
 ///
 /// ```
 /// use gradus::{Tensor, grad, jit};
@@ -33,34 +34,29 @@ use crate::{Device, Result, Tensor, Tree};
 /// assert_eq!(step.programs(), 1);
 /// ```
 pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
-    Jit {
-        f,
-        options: Options::default(),
-        programs: Mutex::default(),
-        made: AtomicUsize::new(0),
-        argument: PhantomData,
-    }
+    let checks = Checks::of_environment();
+    Jit { f, options: Options::default(), checks, programs: Mutex::default(), argument: PhantomData }
 }
 
 /// A compiled function: see [`jit`].
 pub struct Jit<A, B, F> {
     f: F,
     options: Options,
-    programs: Mutex<HashMap<Key, Entry<B>>>,
-    made: AtomicUsize,
+    checks: Result<Checks>,
+    programs: Mutex<Programs<Entry<B>>>,
     argument: PhantomData<fn(&A)>,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    types: Vec<Type>,
-    structure: u64,
 }
 
 /// A program that may have been given up, and the tree of its results.
 struct Entry<B> {
     kept: Kept,
     result: Arc<B>,
+}
+
+impl<B> Entry<B> {
+    fn compiled(&self) -> Option<Compiled<B>> {
+        Some(Compiled { ready: self.kept.get()?, result: self.result.clone() })
+    }
 }
 
 pub(super) struct Compiled<B> {
@@ -110,6 +106,47 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     pub fn donate(mut self) -> Self {
         self.options.donate = true;
         self.forgotten()
+    }
+
+    /// Records the function anew at every call, and fails where that gives something else than the first recording: a
+    /// captured tensor or number that has changed, another static part of the result, other operations. The error names
+    /// what differs, and the line. Slow: for tests, and for finding out why results do not change.
+    ///
+    /// ```
+    /// use gradus::{Tensor, jit};
+    /// use std::cell::Cell;
+    /// let rate = Cell::new(0.5);
+    /// let f = jit(|x: &Tensor| x * rate.get()).check_captures();
+    /// let x = Tensor::from([1.0, 2.0]);
+    /// assert_eq!(f.call(&x), Tensor::from([0.5, 1.0]));
+    /// rate.set(1.5);
+    /// let error = f.try_call(&x).unwrap_err();
+    /// assert!(error.to_string().contains("was 0.5 when it was recorded, is 1.5"));
+    /// ```
+    pub fn check_captures(mut self) -> Self {
+        if let Ok(checks) = &mut self.checks {
+            checks.captures = true;
+        }
+        self
+    }
+
+    /// Looks at the values of every call: where a result is NaN or infinite the call fails, and the error names the
+    /// operation that made the first value on the way to it which is not finite, forward or backward, with its line. The
+    /// program is run once more for that, by the reference interpreter: slow. Infinities that the program is given, such
+    /// as a mask of -∞, are no fault. `GRADUS_CHECK=nan` in the environment checks all programs of a process.
+    ///
+    /// ```
+    /// use gradus::{Tensor, grad, jit};
+    /// let f = jit(grad(|x: &Tensor| (x.log() * x).sum(()))).check_finite();
+    /// assert!(f.try_call(&Tensor::from([1.0, 2.0])).is_ok());
+    /// let error = f.try_call(&Tensor::from([1.0, 0.0])).unwrap_err();
+    /// assert!(error.to_string().contains("`log` gives -inf at element 1"));
+    /// ```
+    pub fn check_finite(mut self) -> Self {
+        if let Ok(checks) = &mut self.checks {
+            checks.finite = true;
+        }
+        self
     }
 
     /// The bytes that one run for an argument like `x` needs: arguments, results and everything in between.
@@ -196,7 +233,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// How many programs have been compiled: one for each structure, shapes and dtypes met.
     /// [Clearing](Self::clear) does not change the count; a program that is compiled again counts again.
     pub fn programs(&self) -> usize {
-        self.made.load(Ordering::Relaxed)
+        self.kept().made()
     }
 
     /// Drops the compiled programs, and with them the captured tensors that they hold: the next call compiles again.
@@ -210,18 +247,32 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// assert_eq!(f.programs(), 2);
     /// ```
     pub fn clear(&self) {
-        let gone = std::mem::take(&mut *self.kept());
+        let gone = self.kept().take();
         drop(gone);
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Entry<B>>> {
+    fn kept(&self) -> MutexGuard<'_, Programs<Entry<B>>> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The function without programs, after its options were changed.
     fn forgotten(mut self) -> Self {
-        (self.programs, self.made) = Default::default();
+        self.programs = Mutex::default();
         self
+    }
+
+    /// Why programs after the first have been compiled, one line each: what is different from the program most like it.
+    ///
+    /// ```
+    /// use gradus::{Tensor, jit};
+    /// let f = jit(|(x, rate): &(Tensor, f64)| x * *rate);
+    /// for rate in [0.5, 1.5] {
+    ///     f.call(&(Tensor::from([1.0]), rate));
+    /// }
+    /// assert_eq!(f.why_recompiled(), "program 2: `.1` was 0.5, is 1.5");
+    /// ```
+    pub fn why_recompiled(&self) -> String {
+        self.kept().why()
     }
 
     /// The program recorded for an argument like `x`, as text that reads like the maths.
@@ -231,34 +282,43 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     }
 
     fn run(&self, x: &A) -> Result<B> {
-        let compiled = self.compiled(x)?;
         let mut args = x.tensors();
+        let compiled = self.compiled_for(x, &args)?;
         let device = args.first().map_or_else(Device::cpu, Tensor::device);
         args.extend(compiled.captures().iter().cloned());
+        self.check_values(&compiled, &args)?;
         let results = run(compiled.program(), &device, &args)?;
         Ok(compiled.result.with_tensors(results))
     }
 
     fn run_owned(&self, x: A) -> Result<B> {
-        let compiled = self.compiled(&x)?;
         let mut args = x.tensors();
+        let compiled = self.compiled_for(&x, &args)?;
         drop(x);
         let device = args.first().map_or_else(Device::cpu, Tensor::device);
         args.extend(compiled.captures().iter().cloned());
+        self.check_values(&compiled, &args)?;
         let results = run_owned(compiled.program(), &device, args)?;
         Ok(compiled.result.with_tensors(results))
     }
 
     pub(super) fn compiled(&self, x: &A) -> Result<Compiled<B>> {
-        let mut hasher = DefaultHasher::new();
-        x.structure(&mut hasher);
-        let key = Key { types: x.tensors().iter().map(Tensor::ty).collect(), structure: hasher.finish() };
-        if let Some(entry) = self.kept().get(&key)
-            && let Some(ready) = entry.kept.get()
-        {
-            return Ok(Compiled { ready, result: entry.result.clone() });
+        self.compiled_for(x, &x.tensors())
+    }
+
+    /// The program for an argument with these leaves.
+    fn compiled_for(&self, x: &A, leaves: &[Tensor]) -> Result<Compiled<B>> {
+        let checks = self.checks.as_ref().map_err(Clone::clone)?;
+        let hash = Key::hash(x, leaves);
+        let found = self.kept().find(hash, x, leaves).and_then(Entry::compiled);
+        if let Some(compiled) = found {
+            if checks.captures {
+                let again = self.record(x, leaves)?;
+                unchanged(compiled.program().graph(), compiled.captures(), &*compiled.result, &again)?;
+            }
+            return Ok(compiled);
         }
-        let Recorded { graph, captures, result } = record("jit", &key.types, None, x, &self.f)?;
+        let Recorded { graph, captures, result } = self.record(x, leaves)?;
         let kept = captures.iter().all(|t| !t.is_traced());
         let program = guarded("planning", None, || {
             Program::new(gradus_core::transforms::prune(&graph), &self.options)
@@ -266,12 +326,21 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         let (ready, result) = (Ready::new(program, captures, None), Arc::new(result));
         // A program that captures tensors of an outer transform belongs to this run of that transform alone.
         if kept {
-            self.made.fetch_add(1, Ordering::Relaxed);
             let entry = Entry { kept: Kept::new(ready.clone()), result: result.clone() };
-            let mut programs = self.kept();
-            programs.retain(|_, entry| entry.kept.is_there());
-            programs.insert(key, entry);
+            self.kept().insert(hash, Key::of(x, leaves), entry, |entry| entry.kept.is_there());
         }
         Ok(Compiled { ready, result })
+    }
+
+    fn check_values(&self, compiled: &Compiled<B>, args: &[Tensor]) -> Result<()> {
+        match &self.checks {
+            Ok(checks) if checks.finite => finite(compiled.program().graph(), args),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn record(&self, x: &A, leaves: &[Tensor]) -> Result<Recorded<B>> {
+        let types: Vec<Type> = leaves.iter().map(Tensor::ty).collect();
+        record("jit", &types, None, x, &self.f)
     }
 }

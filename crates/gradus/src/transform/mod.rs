@@ -3,11 +3,13 @@
 mod budget;
 mod check;
 mod checkpoints;
+pub(crate) mod checks;
 mod control;
 mod custom;
 mod forward;
 mod jacobian;
 mod jit;
+mod key;
 mod profile;
 mod reverse;
 mod scalar;
@@ -17,7 +19,9 @@ pub use budget::IntoBudget;
 pub use check::{CheckError, check_grads};
 pub use checkpoints::Checkpoints;
 pub use control::{cond, scan, scan_with, while_loop, while_loop_with};
-pub use custom::{checkpoint, custom_jvp, custom_jvp_checked};
+pub use custom::{
+    checkpoint, custom_jvp, custom_jvp_checked, custom_jvp_with_output, custom_jvp_with_residuals, custom_vjp,
+};
 pub use forward::{jvp, linearize};
 pub use jacobian::{hessian, hvp, jacfwd, jacobian, jacrev};
 pub use jit::{Jit, jit};
@@ -100,10 +104,10 @@ pub(crate) fn wrt_arguments(arguments: usize, recorded: &Graph) -> Vec<bool> {
     (0..recorded.inputs().len()).map(|i| i < arguments).collect()
 }
 
-/// All leaves must be floats.
+/// All leaves must be of float types.
 pub(crate) fn differentiable<A: Tree>(transform: &'static str, tree: &A, site: &Site) -> Result<()> {
     for (path, leaf) in tree.leaves() {
-        if !leaf.dtype().is_float() {
+        if !leaf.dtype().is_differentiable() {
             let path = if path.is_empty() { "the argument".to_string() } else { format!("argument {path}") };
             let kind = ErrorKind::NotDifferentiable { transform, dtype: leaf.dtype(), path };
             return Err(Error::new(kind, site.clone()));

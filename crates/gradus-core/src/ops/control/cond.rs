@@ -49,8 +49,12 @@ impl Cond {
     fn joint(graph: &Graph, marks: &[bool], active: &[bool], mode: Mode) -> Result<Graph> {
         let mut b = Builder::new();
         let args = inputs_like(&mut b, graph.input_types());
-        let dots: Vec<Option<Var>> =
-            graph.input_types().into_iter().zip(marks).map(|(ty, &m)| m.then(|| b.input(ty))).collect();
+        let dots: Vec<Option<Var>> = graph
+            .input_types()
+            .into_iter()
+            .zip(marks)
+            .map(|(ty, &m)| m.then(|| b.input(ty.tangent())))
+            .collect();
         let (mut outputs, dots) = jvp_inline(&mut b, graph, &args, &dots, mode)?;
         for ((t, ty), &a) in dots.into_iter().zip(graph.output_types()).zip(active) {
             if a {

@@ -181,7 +181,7 @@ impl Replay {
                     args[i] = Some(f.input(types[i].clone()));
                 }
                 for i in group.filter(|&i| marks[i]) {
-                    dots[i] = Some(f.input(types[i].clone()));
+                    dots[i] = Some(f.input(types[i].tangent()));
                 }
             }
             let args: Vec<Var> = args.into_iter().flatten().collect();
@@ -301,7 +301,7 @@ impl Primitive for Replay {
         let mut beside = |group: &Range<usize>| -> Vec<Var> {
             let mut all = inputs[group.clone()].to_vec();
             for i in group.clone().filter(|&i| marks[i]) {
-                all.push(t[i].unwrap_or_else(|| b.zeros_like(inputs[i])));
+                all.push(t[i].unwrap_or_else(|| b.zero_tangent(inputs[i])));
             }
             all
         };

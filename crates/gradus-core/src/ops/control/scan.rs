@@ -84,7 +84,7 @@ impl Scan {
         let args = inputs_like(&mut f, types.iter().cloned());
         let marks = [&act.constants[..], &act.carry, &act.stacked].concat();
         let dots: Vec<Option<Var>> =
-            types.iter().zip(&marks).map(|(ty, &m)| m.then(|| f.input(ty.clone()))).collect();
+            types.iter().zip(&marks).map(|(ty, &m)| m.then(|| f.input(ty.tangent()))).collect();
         let (mut results, dots) = jvp_inline(&mut f, &self.body, &args, &dots, mode)?;
         let marks = [&act.carry[..], &act.results].concat();
         for ((t, ty), &m) in dots.into_iter().zip(self.body.output_types()).zip(&marks) {
@@ -100,7 +100,7 @@ impl Scan {
         let (_, carry, _) = self.split_at(inputs);
         let (_, dots, _) = self.split_at(t);
         let active = carry.iter().zip(dots).zip(&act.carry).filter(|(_, m)| **m);
-        active.map(|((&v, &t), _)| t.unwrap_or_else(|| b.zeros_like(v))).collect()
+        active.map(|((&v, &t), _)| t.unwrap_or_else(|| b.zero_tangent(v))).collect()
     }
 
     /// One loop that carries values and tangents together: memory does not grow with its length.

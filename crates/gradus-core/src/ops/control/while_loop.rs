@@ -104,7 +104,7 @@ impl Primitive for While {
             let mut dots = Vec::new();
             for (range, marks) in [(0..n, consts), (n..types.len(), &carry[..])] {
                 args.extend(inputs_like(&mut f, types[range.clone()].iter().cloned()));
-                dots.extend(types[range].iter().zip(marks).map(|(ty, &m)| m.then(|| f.input(ty.clone()))));
+                dots.extend(types[range].iter().zip(marks).map(|(ty, &m)| m.then(|| f.input(ty.tangent()))));
             }
             if !with_tangents {
                 let results = f.inline(graph, &args)?;
@@ -124,7 +124,7 @@ impl Primitive for While {
         operands.extend(inputs[n..].iter().copied());
         for (i, &m) in carry.iter().enumerate() {
             if m {
-                operands.push(t[n + i].unwrap_or_else(|| b.zeros_like(inputs[n + i])));
+                operands.push(t[n + i].unwrap_or_else(|| b.zero_tangent(inputs[n + i])));
             }
         }
         let body = joint(&self.body, true)?;

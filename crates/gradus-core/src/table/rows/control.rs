@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ops::{Call, CallKind, Compare, Cond, Op, Replay, Scan, While};
+use crate::ops::{Call, CallKind, Compare, Cond, Custom, Op, Replay, Scan, While};
 use crate::table::random::{Range, Sampled};
 use crate::table::row::{Case, Row};
 use crate::{Array, Binary, Builder, DType, Graph, Type, Unary, Var};
@@ -214,13 +214,13 @@ fn call() -> Vec<Row> {
     let checkpoint = Call { kind: CallKind::Checkpoint, body: wave };
     let cube = body(1, |e, a| vec![e(Unary::Powi(3).into(), a)]);
     // dx · x² · 3, summed instead of scaled so that the rule needs no constant.
-    let rule = body(2, |e, a| {
+    let rule = body(3, |e, a| {
         let square = e(Unary::Powi(2).into(), &a[..1]);
-        let once = e(Binary::Mul.into(), &[square, a[1]]);
+        let once = e(Binary::Mul.into(), &[square, a[2]]);
         let twice = e(Binary::Add.into(), &[once, once]);
         vec![e(Binary::Add.into(), &[twice, once])]
     });
-    let custom = Call { kind: CallKind::Custom(rule), body: cube };
+    let custom = Call { kind: CallKind::Custom(Custom { rule, args: 1, results: 1 }), body: cube };
     vec![
         Row::of(vec![
             Case::new("", checkpoint, &x)
