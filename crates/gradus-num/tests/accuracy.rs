@@ -16,6 +16,8 @@ type D3 = Dual<D2, 1>;
 
 const UNARY: &str = include_str!("../../../bench/golden/unary.txt");
 const BINARY: &str = include_str!("../../../bench/golden/binary.txt");
+const UNARY_ENDS: &str = include_str!("../../../bench/golden/unary_ends.txt");
+const BINARY_ENDS: &str = include_str!("../../../bench/golden/binary_ends.txt");
 
 struct Exact {
     near: f64,
@@ -54,7 +56,17 @@ fn apply<R: Real>(name: &str, x: &R) -> R {
         "powi" => x.powi(argument.unwrap().parse().unwrap()),
         "polygamma" => x.polygamma(argument.unwrap().parse().unwrap()),
         "sinc" => x.sinc(),
+        "log10" => x.log10(),
+        "logit" => x.logit(),
         plain => x.unary(*Unary::ALL.iter().find(|op| op.name() == plain).unwrap()),
+    }
+}
+
+fn apply2<R: Real>(name: &str, x: &R, y: &R) -> R {
+    match name {
+        "log_add_exp" => x.log_add_exp(y),
+        "xlogy" => x.xlogy(y),
+        plain => x.binary(*Binary::ALL.iter().find(|op| op.name() == plain).unwrap(), y),
     }
 }
 
@@ -86,7 +98,9 @@ impl Worst {
 
 fn measure() -> BTreeMap<(String, &'static str), Worst> {
     let mut worst = BTreeMap::<_, Worst>::new();
-    for (table, arity) in [(UNARY, 1), (BINARY, 2)] {
+    for (table, arity, ends) in
+        [(UNARY, 1, false), (BINARY, 2, false), (UNARY_ENDS, 1, true), (BINARY_ENDS, 2, true)]
+    {
         for line in table.lines() {
             let fields: Vec<_> = line.split(' ').collect();
             let (name, direction) = (fields[0], fields[1].parse::<usize>().unwrap());
@@ -97,14 +111,17 @@ fn measure() -> BTreeMap<(String, &'static str), Worst> {
             let exact: Vec<_> = fields[2 + arity..6 + arity].iter().map(|g| Exact::parse(g)).collect();
             let place = fields.last().unwrap();
             let extent = args.iter().map(|a| a.abs().log10().abs()).fold(0.0, f64::max);
-            let asked = if arity == 1 { 3 } else { (300.0 / extent).clamp(1.0, 3.0) as usize };
+            let asked = match (arity, ends) {
+                (_, true) => 2,
+                (1, false) => 3,
+                _ => (300.0 / extent).clamp(1.0, 3.0) as usize,
+            };
             let (dual, series) = if arity == 1 {
                 (apply(name, &nested(args[0], true)), apply(name, &Taylor::<f64, 4>::variable(args[0])))
             } else {
-                let op = *Binary::ALL.iter().find(|op| op.name() == name).unwrap();
                 let d = |i: usize| nested(args[i], i == direction);
                 let t = |i: usize| Taylor::<f64, 4>::along(args[i], if i == direction { 1.0 } else { 0.0 });
-                (d(0).binary(op, &d(1)), t(0).binary(op, &t(1)))
+                (apply2(name, &d(0), &d(1)), apply2(name, &t(0), &t(1)))
             };
             let name = if arity == 1 { name.to_string() } else { format!("{name}/{direction}") };
             worst.entry((name.clone(), "dual")).or_default().note(orders(dual), &exact, asked, place);
