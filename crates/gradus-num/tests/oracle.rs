@@ -212,7 +212,6 @@ fn series_slope(f: &Function, x: &[f64], i: usize) -> f64 {
 }
 
 fn lanes(f: &Function, x: &[f64]) -> Numbers {
-    // The point beside one at which every function is smooth; only the path it takes may be another.
     type L = Lanes<2>;
     let slope = |i: usize| {
         let lift = |k: usize| Dual::<L, 1>::new(Lanes([x[k], x[k]]), [L::from_f64(unit(x.len(), i)(k))]);
@@ -364,4 +363,66 @@ fn every_composition_says_the_same() {
         failures.truncate(60);
     }
     assert!(failures.is_empty(), "{total} of {cells} differ, among them\n{}", failures.join("\n"));
+}
+
+/// Where there is no derivative, or a branch or a literal decides: gradient and Hessian as `docs/kinks.md` has them.
+#[test]
+fn conventions() {
+    use Function::*;
+    use gradus_num::{Binary, Unary};
+    let (inf, nan, ln2) = (f64::INFINITY, f64::NAN, core::f64::consts::LN_2);
+    let rows: &[(Function, &[f64], &[f64], &[f64])] = &[
+        (One(Unary::Abs), &[0.0], &[0.0], &[0.0]),
+        (One(Unary::Abs), &[-0.0], &[0.0], &[0.0]),
+        (One(Unary::Floor), &[2.0], &[0.0], &[0.0]),
+        (One(Unary::Powi(0)), &[0.0], &[0.0], &[0.0]),
+        (One(Unary::Sqrt), &[0.0], &[inf], &[-inf]),
+        (One(Unary::Sqrt), &[-0.0], &[-inf], &[inf]),
+        (One(Unary::Cbrt), &[0.0], &[inf], &[-inf]),
+        (One(Unary::Cbrt), &[-0.0], &[inf], &[inf]),
+        (One(Unary::Recip), &[0.0], &[-inf], &[inf]),
+        (One(Unary::Rsqrt), &[0.0], &[-inf], &[inf]),
+        (One(Unary::Log1p), &[-1.0], &[inf], &[-inf]),
+        (Two(Binary::Max), &[1.0, 1.0], &[0.5, 0.5], &[0.0; 4]),
+        (Two(Binary::Min), &[0.0, -0.0], &[0.5, 0.5], &[0.0; 4]),
+        (Two(Binary::Max), &[nan, 1.0], &[nan, nan], &[nan, nan, nan, nan]),
+        (Two(Binary::Max), &[2.0, 1.0], &[1.0, 0.0], &[0.0; 4]),
+        (Relu, &[0.0], &[0.0], &[0.0]),
+        (Relu, &[-0.0], &[0.0], &[0.0]),
+        (Relu, &[1.0], &[1.0], &[0.0]),
+        (Clip, &[0.0, 0.0, 1.0], &[1.0, 0.0, 0.0], &[0.0; 9]),
+        (Clip, &[1.0, 0.0, 1.0], &[1.0, 0.0, 0.0], &[0.0; 9]),
+        (Clip, &[2.0, 0.0, 1.0], &[0.0, 0.0, 1.0], &[0.0; 9]),
+        (Clip, &[-1.0, 0.0, 1.0], &[0.0, 1.0, 0.0], &[0.0; 9]),
+        (Two(Binary::Hypot), &[0.0, 0.0], &[0.0, 0.0], &[0.0; 4]),
+        (Two(Binary::Hypot), &[0.0, 2.0], &[0.0, 1.0], &[0.5, 0.0, 0.0, 0.0]),
+        (Two(Binary::Atan2), &[0.0, 0.0], &[nan, nan], &[nan; 4]),
+        (Two(Binary::Pow), &[2.0, 0.0], &[0.0, ln2], &[0.0, 0.5, 0.5, ln2 * ln2]),
+        (Two(Binary::Pow), &[0.0, 2.0], &[0.0, 0.0], &[2.0, 0.0, 0.0, 0.0]),
+        (Two(Binary::Pow), &[0.0, 2.5], &[0.0, 0.0], &[0.0; 4]),
+        (Two(Binary::Pow), &[0.0, 1.0], &[1.0, 0.0], &[0.0, -inf, -inf, 0.0]),
+        (Two(Binary::Pow), &[0.0, 0.5], &[inf, 0.0], &[-inf, -inf, -inf, 0.0]),
+        (Two(Binary::Pow), &[0.0, 0.0], &[0.0, -inf], &[0.0, inf, inf, inf]),
+        (Two(Binary::Pow), &[-2.0, 3.0], &[12.0, nan], &[-12.0, nan, nan, nan]),
+        (PowConstant(0.0), &[0.0], &[0.0], &[0.0]),
+        (Xlogy, &[0.0, 0.0], &[0.0, 0.0], &[0.0; 4]),
+        (LogAddExp, &[1.0, 1.0], &[0.5, 0.5], &[0.25, -0.25, -0.25, 0.25]),
+        (LeastSquares, &[1.0, 2.0], &[0.0, 0.0], &[20.0, 6.0, 6.0, 2.0]),
+        (Branch, &[0.0, 1.0], &[0.0, 2.0], &[0.0, 0.0, 0.0, 2.0]),
+        (MaxOfRoot, &[0.0, 1.0], &[0.0, 1.0], &[0.0; 4]),
+    ];
+    let mut failures = Vec::new();
+    for &(ref f, x, slope, curvature) in rows {
+        for (what, got, want) in [
+            ("tape", reverse::gradient(|v| f.call(v), x), slope),
+            ("gradient", gradient(f, x), slope),
+            ("reverse over reverse", reverse_reverse(f, x), curvature),
+            ("hessian", hessian(f, x), curvature),
+        ] {
+            if verdict(&got, want) != Verdict::Same {
+                failures.push(format!("{} at {x:?}, {what}: {got:?} instead of {want:?}", f.name()));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }

@@ -61,9 +61,24 @@ pub(crate) fn pow_exponent<S: Scalar>(x: &S, y: &S, out: &S) -> S {
 
 /// Of the angle of `(abscissa x, ordinate y)`: `(x/h²)` in the ordinate, which comes first, and `-y/h²` in the
 /// abscissa, scaled by `h` twice so that `h²` is never formed. At the origin there is no derivative: NaN.
+///
+/// The derivative of this is of the size of `1/h²` even where it is multiplied with something small. Where that may overflow (and the
+/// number is one that can be looked at) it is taken of a point near 1 instead, and the scale, a step function, comes last.
 #[inline]
 pub fn atan2<S: Scalar>(ordinate: &S, abscissa: &S, _out: &S) -> (S, S) {
     let h = ordinate.hypot(abscissa);
+    if S::decided(&h.lt(&h.lit(1e-120))) == Some(true) {
+        let exponent = h.log2().floor().max(&h.lit(-1000.0));
+        let scale = (-exponent).exp2();
+        let (y, x) = (ordinate.clone() * scale.clone(), abscissa.clone() * scale.clone());
+        let (in_ordinate, in_abscissa) = over_square(&y, &x, y.hypot(&x));
+        return (in_ordinate * scale.clone(), in_abscissa * scale);
+    }
+    over_square(ordinate, abscissa, h)
+}
+
+#[inline]
+fn over_square<S: Scalar>(ordinate: &S, abscissa: &S, h: S) -> (S, S) {
     let in_ordinate = abscissa.clone() / h.clone() / h.clone();
     let in_abscissa = -(ordinate.clone() / h.clone() / h);
     (in_ordinate, in_abscissa)

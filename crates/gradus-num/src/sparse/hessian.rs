@@ -255,7 +255,7 @@ impl HessianPasses {
         });
         if let Some(check) = check {
             let (direction, product) = (&check.direction, &mut check.product);
-            push2::hvp(f, (x, direction), &mut self.lanes, gradient, product);
+            push2::hvp(f, (x, &direction[..]), &mut self.lanes, gradient, product);
         }
         recover(&self.recovery, &mut self.compressed, &self.coloring, values);
         value

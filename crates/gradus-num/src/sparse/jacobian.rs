@@ -57,7 +57,7 @@ struct Pass {
 /// assert_eq!(jacobian.pattern().nonzeros(), 1);
 /// assert_eq!(jacobian.evaluate(&[3.0, 2.0]).values, [2.0, 3.0]); // found anew
 ///
-/// let one = Pattern::from_rows(2, [[0]]);
+/// let one = Pattern::from_rows(2, [[0u32]]);
 /// let mut given = SparseJacobian::with_pattern(vector_fn!(branching, 1), &[-1.0, 2.0], one);
 /// let error = given.try_evaluate(&[3.0, 2.0]).unwrap_err();
 /// assert_eq!((error.row, error.column), (0, 1));

@@ -79,7 +79,7 @@ impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
     }
     #[inline(always)]
     fn scaled(&self, weight: T) -> Self {
-        self.map(|lane| lane.mul_part(weight))
+        self.map(|lane| if T::TRACKED && lane.parts_zero() { lane } else { lane * weight })
     }
     #[inline(always)]
     fn plus(&self, other: &Self) -> Self {

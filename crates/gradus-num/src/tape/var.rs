@@ -106,8 +106,11 @@ impl<'t, T: Real> Var<'t, T> {
     fn blended(mask: &T::Mask, on_true: &Self, on_false: &Self) -> Self {
         let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
         let value = T::select(mask, &on_true.value, &on_false.value);
-        let (da, db) = (T::select(mask, &one, &zero), T::select(mask, &zero, &one));
-        let joined = on_true.scaled_sum(da, on_false, db, value);
+        let (first, second) = (
+            Var { weight: T::select(mask, &on_true.weight, &zero), ..*on_true },
+            Var { weight: T::select(mask, &zero, &on_false.weight), ..*on_false },
+        );
+        let joined = first.scaled_sum(one, &second, one, value);
         if let Some(tape) = joined.tape {
             tape.blended.set(true);
         }

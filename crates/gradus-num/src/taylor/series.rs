@@ -183,7 +183,11 @@ impl<T: Real, const K: usize> Taylor<T, K> {
                     sum += factor * x[j] * y.coefficients[k - j];
                 }
             }
-            y.coefficients[k] = quotient(sum, x[0].scale(q * k as f64));
+            let divisor = x[0].scale(q * k as f64);
+            y.coefficients[k] = match divisor.value().is_infinite() {
+                true => quotient(sum, x[0]).scale(1.0 / (q * k as f64)),
+                false => quotient(sum, divisor),
+            };
         }
         y
     }
