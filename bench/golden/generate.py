@@ -148,6 +148,8 @@ UNARY = {
     "lgamma": lgamma,
     "sinc": lambda x: over(waves(x, mp.sin(x[0]), mp.cos(x[0]), -1), x),
 }
+UNARY["log10"] = lambda x: [c / mp.log(10) for c in log(x)]
+UNARY["logit"] = lambda x: plus(log(x), [-c for c in log(one_plus(x, -1))])
 for n in (-2, 3, 5, 17):
     UNARY[f"powi({n})"] = lambda x, n=n: power(x, mpf(n))
 for n in range(4):
@@ -171,7 +173,17 @@ def powf(x, y):
     return exponential(times(y, log(x)))
 
 
+def log_add_exp(x, y):
+    """`ln(e^x + e^y)` as the larger and `ln(1 + e^-gap)`, the exponential of the gap only where it can be told from 0."""
+    if x[0] < y[0]:
+        x, y = y, x
+    gap = plus(y, [-c for c in x])
+    return plus(x, log(one_plus(exponential(gap))))
+
+
 BINARY = {
+    "log_add_exp": log_add_exp,
+    "xlogy": lambda x, y: times(x, log(y)),
     "div": over,
     "mul": times,
     "powf": powf,
@@ -184,6 +196,50 @@ BINARY = {
 TINY = [1e-300, 1e-200, 1e-100, 1e-30, 1e-17, 1e-9, 1e-6, 1e-4]
 LARGE = [60.0, 110.0, 340.0, 690.0, 1e3, 1e5, 1e9, 1e17, 1e30, 1e100, 1e150, 1e200, 1e300]
 NEAR = [2.0**-k for k in (53, 50, 40, 30, 20, 10, 5, 3)]
+
+
+# The ends of the exponent range, for every function that reaches there.
+ENDS = [1e-320, 3e-310, 2.3e-308, 1e-306, 1e-250, 1e-154, 1e154, 1e250, 1e306, 8.9e307, 1.79e308]
+FAR = [1e10, 1e42, 1e43, 1e44, 1e60, 1e77, 1e80, 1e103, 1e110, 1e154, 1e155, 1e164, 1e165, 1e200, 1e300, 1e306]
+
+
+def ends(name):
+    """Points beside those of `points`, the same in every run."""
+    if name in ("sqrt", "rsqrt", "log", "log2", "log10"):
+        return ENDS
+    if name in ("abs", "recip", "cbrt", "atan", "asinh") or name.startswith("powi"):
+        return signed(ENDS)
+    if name == "acosh":
+        return [x for x in ENDS if x > 1]
+    if name == "log1p":
+        return signed([x for x in ENDS if x < 1]) + [x for x in ENDS if x > 1]
+    if name in ("sin", "tan", "asin", "atanh", "sinh", "tanh", "expm1", "erf", "sigmoid", "softplus", "exp"):
+        return signed([x for x in ENDS if x < 1])
+    if name.startswith("polygamma") or name == "lgamma":
+        return FAR
+    return []
+
+
+def end_pairs(name):
+    """Pairs beside those of `pairs`, the same in every run."""
+    small, large = [1e-320, 3e-310, 1e-306, 1e-200, 1e-154], [1e154, 1e200, 1e306, 1.2e308]
+    out = []
+    if name == "hypot":
+        for side in (small, large):
+            out += [(a * s, b) for a in side for b in side for s in (1, -1)]
+        return out + [(1e-200, 1.0), (1.0, 1e-200), (1e200, 1.0), (3e-320, 4e-320)]
+    if name == "atan2":
+        sizes = [1e-200, 1e-160, 1e-100, 1.0, 1e100, 1e160, 1e200]
+        return [(a, b * s) for a in sizes for b in sizes for s in (1.25, -0.75)]
+    if name == "log_add_exp":
+        values = [-1e300, -1e9, -745.0, -40.0, -1.0, 0.0, 1e-300, 0.3, 1.0, 37.0, 710.0, 1e9, 1e300]
+        return [(a, b) for a in values for b in values] + [(x, x + 0.01) for x in (-1000.0, -3.0, 0.5, 1000.0)]
+    if name == "xlogy":
+        return [(a, b) for a in (1e-300, 1e-9, 0.3, 1.0, 7.0, 1e9, 1e300) for b in (1e-300, 1e-9, 0.5, 0.999, 1.001, 3.0, 1e300)]
+    if name == "powf":
+        edge = [(1.0 + 2.0**-52, 1e15), (1.0 - 2.0**-53, 1e15), (2.0, 1023.0), (2.0, -1060.0), (0.5, 1070.0)]
+        return edge + [(10.0, 308.0), (10.0, -320.0), (1e-308, 1.0), (1e-320, 0.25), (1e308, 0.999), (3.0, 1e-300)]
+    return []
 
 
 def spread(low, high, count, rng):
@@ -206,6 +262,10 @@ def points(name, rng):
         return signed(tiny) + middle + large + [-p for p in unit]
     if name in ("asin", "acos", "atanh"):
         return signed(unit)
+    if name == "log10":
+        return middle
+    if name == "logit":
+        return tiny + unit
     if name == "acosh":
         return [1 + p for p in NEAR[1:]] + [1 + p for p in middle] + large
     if name in ("erf", "erfc"):
@@ -306,22 +366,32 @@ def row(name, f, args, direction):
     return " ".join([name, str(direction), *[bits(a) for a in args], *groups, "#", shown])
 
 
-def main():
-    with open(HERE / "unary.txt", "w") as out:
-        for name, f in UNARY.items():
-            rng = random.Random(name)
-            for x in points(name, rng):
-                if x == 0.0 and name == "sinc":
-                    continue
-                out.write(row(name, f, [x], 0) + "\n")
-    with open(HERE / "binary.txt", "w") as out:
-        for name, f in BINARY.items():
-            rng = random.Random(name)
-            for args in pairs(name, rng):
-                for direction in (0, 1):
+# Composed functions, which the tables of the op table do not have: their rows are all in the tables of the ends.
+COMPOSED = ("log10", "logit", "log_add_exp", "xlogy")
+
+
+def write(path, functions, arguments):
+    with open(HERE / path, "w") as out:
+        for name, f in functions.items():
+            for args in arguments(name, random.Random(name)):
+                for direction in range(len(args)):
                     if direction == 1 and name == "powf" and args[0] < 0:
                         continue
                     out.write(row(name, f, list(args), direction) + "\n")
+
+
+def single(points):
+    return [(x,) for x in points]
+
+
+def main():
+    plain = lambda name: name not in COMPOSED
+    known = lambda name, rng: [x for x in points(name, rng) if not (x == 0.0 and name == "sinc")]
+    write("unary.txt", UNARY, lambda name, rng: single(known(name, rng)) if plain(name) else [])
+    write("binary.txt", BINARY, lambda name, rng: pairs(name, rng) if plain(name) else [])
+    extra = lambda name, rng: [] if plain(name) else known(name, rng)
+    write("unary_ends.txt", UNARY, lambda name, rng: single(extra(name, rng) + ends(name)))
+    write("binary_ends.txt", BINARY, lambda name, rng: end_pairs(name))
 
 
 if __name__ == "__main__":

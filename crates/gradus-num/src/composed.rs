@@ -7,6 +7,20 @@ pub(crate) fn log10<S: Scalar>(x: &S) -> S {
     x.log() * x.lit(core::f64::consts::LOG10_E)
 }
 
+/// `x` where positive, else 0. A selection, so that the branch not taken takes no part in derivatives, and written so
+/// that NaN is not taken for it.
+pub(crate) fn relu<S: Scalar>(x: &S) -> S {
+    let zero = x.lit(0.0);
+    S::select(&x.le(&zero), &zero, x)
+}
+
+/// `min(max(x, low), high)` by selection: on a bound `x` is taken.
+pub(crate) fn clip<S: Scalar>(x: &S, low: &S, high: &S) -> S {
+    // What is not in order is below the bound, or one of the two is NaN: then that one.
+    let raised = S::select(&low.le(x), x, &S::select(&x.eq(x), low, x));
+    S::select(&raised.le(high), &raised, &S::select(&raised.eq(&raised), high, &raised))
+}
+
 /// `ln(p/(1 - p))`: near ½ the quotient is close to 1, so the logarithm is taken of its distance from 1.
 pub(crate) fn logit<S: Scalar>(p: &S) -> S {
     let one = p.lit(1.0);
@@ -43,10 +57,12 @@ pub(crate) fn log_add_exp<S: Scalar>(x: &S, y: &S) -> S {
     S::select(&gap.eq(&gap), &smooth, &x.max(y))
 }
 
-/// `x ln y` with `0 ln y = 0`; the derivative in `x` there is still `ln y` where that is finite.
+/// `x ln y` with `0 ln y = 0` for any number `y`; the derivative in `x` there is still `ln y` where that is finite, else 0.
 pub(crate) fn xlogy<S: Scalar>(x: &S, y: &S) -> S {
     let zero = x.lit(0.0);
     let log = y.log();
-    let at_zero = S::select(&y.le(&zero), &zero, &log);
+    let outside = S::select(&y.eq(y), &zero, y);
+    let within = S::select(&y.lt(&x.lit(f64::INFINITY)), &log, &outside);
+    let at_zero = S::select(&y.le(&zero), &zero, &within);
     x.clone() * S::select(&x.eq(&zero), &at_zero, &log)
 }

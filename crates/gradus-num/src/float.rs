@@ -70,6 +70,10 @@ macro_rules! float {
                 self == rhs
             }
             #[inline]
+            fn decided(mask: &bool) -> Option<bool> {
+                Some(*mask)
+            }
+            #[inline]
             fn select(mask: &bool, on_true: &Self, on_false: &Self) -> Self {
                 if *mask { *on_true } else { *on_false }
             }

@@ -163,6 +163,11 @@ impl Unary {
         }
     }
 
+    /// Whether the function is a step function: what it gives depends on nothing, as far as derivatives are concerned.
+    pub const fn is_step(self) -> bool {
+        matches!(self, Self::Sign | Self::Floor | Self::Ceil | Self::Round | Self::Powi(0))
+    }
+
     /// Whether the function is linear, so that it is its own derivative.
     pub const fn is_linear(self) -> bool {
         matches!(self, Self::Neg)

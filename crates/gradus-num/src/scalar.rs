@@ -69,6 +69,13 @@ pub trait Scalar:
     fn le(&self, rhs: &Self) -> Self::Mask;
     /// `self == rhs`, on primal values.
     fn eq(&self, rhs: &Self) -> Self::Mask;
+    /// The truth of a mask, where it is one for the whole number: `None` for masks that are recorded, or whose lanes differ.
+    #[doc(hidden)]
+    #[inline]
+    fn decided(mask: &Self::Mask) -> Option<bool> {
+        let _ = mask;
+        None
+    }
     /// `on_true` where the mask holds, else `on_false`; tangents are selected with their primals.
     fn select(mask: &Self::Mask, on_true: &Self, on_false: &Self) -> Self;
 
@@ -132,10 +139,10 @@ pub trait Scalar:
     fn log10(&self) -> Self {
         composed::log10(self)
     }
-    /// `max(x, 0)`; derivative ½ at 0.
+    /// `x` where positive, else 0 (NaN at NaN); derivative 0 at 0.
     #[inline]
     fn relu(&self) -> Self {
-        self.max(&self.lit(0.0))
+        composed::relu(self)
     }
     /// `ln(p/(1 - p))`, the inverse of [`sigmoid`](Scalar::sigmoid).
     #[inline]
@@ -157,10 +164,11 @@ pub trait Scalar:
     fn xlogy(&self, y: &Self) -> Self {
         composed::xlogy(self, y)
     }
-    /// `x` limited to `[low, high]`; the derivative is 1 inside, 0 outside and ½ on a bound.
+    /// `x` limited to `[low, high]`, NaN if any of the three is; the derivative in `x` is 1 on the closed interval and 0
+    /// outside, where that of the bound is 1.
     #[inline]
     fn clip(&self, low: &Self, high: &Self) -> Self {
-        self.max(low).min(high)
+        composed::clip(self, low, high)
     }
     /// `sin x` and `cos x`.
     #[inline]
@@ -188,6 +196,11 @@ pub trait Scalar:
 ///
 /// Comparisons look at the primal value, so ordinary control flow works. (Write `a < b` rather than
 /// `a.lt(&b)`: [`PartialOrd`] and [`Scalar`] both have a method of that name.)
+///
+/// A branch has the derivative of the code it runs, and of nothing else. One on *equality* therefore runs, at a single
+/// point, code whose derivative need not be the function's: `if x == 0 { 0 } else { x * g(x) }` has the derivative
+/// 0 at 0 and not `g(0)`. Write such a branch so that both sides are the function near the point, as
+/// [`sinc`](Scalar::sinc) is a series on a whole interval.
 ///
 /// ```
 /// use gradus_num::Real;
@@ -225,6 +238,10 @@ pub trait Real:
     /// Whether dual numbers made of this type keep a zero tangent zero under an infinite local derivative. They do,
     /// but for numbers with which a driver makes a first attempt.
     const GUARDED: bool = true;
+
+    /// Whether the type tells a structural zero, on which nothing depends, from a number that is 0. Where it does,
+    /// [`parts_zero`](Real::parts_zero) is that fact; a plain number has no place for it and answers by its value.
+    const TRACKED: bool = false;
 
     /// The constant that has `value(lane)` in each lane.
     #[inline]
@@ -273,6 +290,11 @@ pub trait Real:
     fn mul_finite(self, rhs: Self) -> Self {
         self * rhs
     }
+    /// The tangent `self` times a finite local derivative; a structural zero stays one.
+    #[inline]
+    fn mul_part(self, slope: Self) -> Self {
+        if Self::TRACKED && self.parts_zero() { self } else { self.mul_finite(slope) }
+    }
     /// The tangent `self` times the local derivative `slope`: 0 where the tangent is exactly zero, whatever the slope.
     #[inline]
     fn mul_guarded(self, slope: Self) -> Self {
@@ -283,7 +305,8 @@ pub trait Real:
     fn parts_finite(&self) -> bool {
         self.value().is_finite()
     }
-    /// Whether the value and every derivative part it carries are zero.
+    /// Whether the value and every derivative part it carries are zero: structurally where the type tells
+    /// ([`TRACKED`](Real::TRACKED)), else by their values.
     #[inline]
     fn parts_zero(&self) -> bool {
         self.value() == 0.0

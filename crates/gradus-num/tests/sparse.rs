@@ -149,7 +149,7 @@ fn hessians_of_many_shapes() {
     let f = scalar_fn!(linear);
     let mut flat = SparseHessian::new(f, &[1.0, 2.0]);
     let mut gradient = [0.0; 2];
-    assert_eq!(flat.evaluate_into(&[1.0, 2.0], &mut gradient, &mut []), 3.0);
+    assert_eq!(flat.evaluate_into(&[1.0, 2.0], &mut gradient, &mut Vec::new()), 3.0);
     assert_eq!((flat.colors(), gradient), (0, [1.0, 1.0]));
 }
 
@@ -171,6 +171,95 @@ fn random_hessians() {
         let n = 5 + size;
         let f = Random((0..2 * n).map(|_| (next(n), next(n))).collect());
         check_hessian(&f, &point(n));
+    }
+}
+
+/// What each entry depends on changes with the branch: `x[i]` is coupled to the next one where it is positive, and to the one
+/// after that where it is not.
+struct Branching;
+
+impl VectorFn for Branching {
+    fn outputs(&self, inputs: usize) -> usize {
+        inputs
+    }
+    fn call<R: Real>(&self, x: &[R], y: &mut [R]) {
+        let n = x.len();
+        for i in 0..n {
+            let other = if x[i].value() > 0.0 { x[(i + 1) % n] } else { x[(i + 2) % n] };
+            y[i] = x[i] * other + other.sin();
+        }
+    }
+}
+
+impl ScalarFn for Branching {
+    fn call<R: Real>(&self, x: &[R]) -> R {
+        let mut y = vec![R::zero(); x.len()];
+        VectorFn::call(self, x, &mut y);
+        y.into_iter().sum()
+    }
+}
+
+#[test]
+fn stale_patterns_are_found_anew() {
+    for n in [6, 7, 12, 40] {
+        let (here, mut there) = (point(n), point(n));
+        let mut jacobian = SparseJacobian::new(&Branching, &here);
+        let mut hessian_of = SparseHessian::new(&Branching, &here);
+        for i in [2, 5, 3, 0] {
+            there[i] = -there[i];
+            let fresh = SparseJacobian::new(&Branching, &there).evaluate(&there);
+            agrees(&jacobian.evaluate(&there), &jacobian_by_columns(&there), n);
+            agrees(&fresh, &jacobian_by_columns(&there), n);
+            agrees(&hessian_of.evaluate(&there), &hessian(&Branching, &there), n);
+        }
+        // The branches of before still hold.
+        let nonzeros = jacobian.pattern().nonzeros();
+        agrees(&jacobian.evaluate(&here), &jacobian_by_columns(&here), n);
+        assert_eq!(jacobian.pattern().nonzeros(), nonzeros);
+    }
+}
+
+fn jacobian_by_columns(x: &[f64]) -> Vec<f64> {
+    jacobian(&Branching, x)
+}
+
+#[test]
+fn wrong_patterns_are_errors_unless_nobody_asks() {
+    let (n, x) = (12, point(12));
+    let mut there = x.clone();
+    there[4] = -1.0;
+    let pattern = jacobian_pattern(&Branching, &x);
+    let mut given = SparseJacobian::with_pattern(&Branching, &x, pattern.clone());
+    assert!(given.try_evaluate(&x).is_ok());
+    let error = given.try_evaluate(&there).unwrap_err();
+    assert_eq!((error.row, error.column), (4, 6));
+    assert!(error.to_string().contains("lacks entry (4, 6)"));
+    let mut unasked = SparseJacobian::with_pattern(&Branching, &x, pattern).verifying(false);
+    assert!(unasked.try_evaluate(&there).is_ok());
+    // More entries than there are do no harm.
+    let full = Pattern::from_rows(n as usize, (0..n).map(|_| (0..n as u32).collect::<Vec<_>>()));
+    let mut given = SparseJacobian::with_pattern(&Branching, &x, full);
+    agrees(&given.evaluate(&there), &jacobian_by_columns(&there), n as usize);
+    let pattern = hessian_pattern(&Branching, &x);
+    let mut given = SparseHessian::with_pattern(&Branching, &x, pattern);
+    assert!(given.try_evaluate(&x).is_ok());
+    assert_eq!(given.try_evaluate(&there).unwrap_err().row, 4);
+}
+
+/// Zeros, infinities and huge entries do not pass for another pattern.
+#[test]
+fn a_pattern_that_holds_is_kept() {
+    fn steep<R: Real>(x: &[R], y: &mut [R]) {
+        for i in 0..x.len() {
+            y[i] = x[i].sqrt() * x[(i + 1) % x.len()].powi(9);
+        }
+    }
+    let f = vector_fn!(steep, |n| n);
+    let mut jacobian = SparseJacobian::new(f, &point(9));
+    let before = jacobian.pattern().clone();
+    for x in [[0.0; 9], [1e-30; 9], [1e30; 9]] {
+        jacobian.evaluate(&x);
+        assert_eq!(*jacobian.pattern(), before);
     }
 }
 

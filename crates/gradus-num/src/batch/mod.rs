@@ -165,18 +165,33 @@ impl<const W: usize> Blocks<W> {
         self.size();
     }
 
-    /// Whether the points of the present block took one path, so that its results count; moves on if so.
+    /// Whether the points of the present block took one path, so that its results count.
     #[inline(always)]
-    fn agreed(&mut self) -> bool {
-        let agreed = !diverged() || self.next.count == 1;
-        if agreed {
+    fn one_path(&self) -> bool {
+        !diverged() || self.next.count == 1
+    }
+
+    /// Moves on, or repeats the points of the present block one at a time.
+    #[inline(always)]
+    fn proceed(&mut self, good: bool) {
+        if good {
             self.skip();
         } else {
             self.alone_until = self.next.first + self.next.count;
             self.size();
         }
-        agreed
     }
+}
+
+/// Whether a sweep has to be repeated point by point: where lanes selected differently, a weight of 0 stands for what a lane
+/// did not take, and 0 times infinity for nothing; if all adjoints are numbers there was no such product.
+#[inline(always)]
+fn spoilt<const W: usize>(
+    block: &Block,
+    tape: &Tape<Lanes<W>>,
+    mut adjoints: impl Iterator<Item = Lanes<W>>,
+) -> bool {
+    block.count > 1 && tape.is_blended() && adjoints.any(|a| a.is_nan())
 }
 
 impl<const W: usize> Batch<W> {
@@ -277,8 +292,14 @@ impl<const W: usize> Batch<W> {
     ) -> f64 {
         let sum = self.sum_gradient(f, x, gradient);
         let (value, slope) = crate::forward::value_and_derivative(g, sum);
-        for entry in gradient {
-            *entry = entry.mul_guarded(slope);
+        if slope.is_finite() {
+            for entry in gradient {
+                *entry *= slope;
+            }
+        } else {
+            // An input that no point uses has derivative 0 even so: only the tape knows which.
+            gradient.fill(0.0);
+            self.vjp(f, x, |_, _| slope, gradient);
         }
         value
     }

@@ -1,7 +1,7 @@
 //! The passes over all blocks. Each is one function without closures around it, so that all of it is compiled for
 //! the vector instructions that [`wide`](crate::lanes::wide) finds.
 
-use super::{Batch, Blocks, PointFn, ROWS, own_input};
+use super::{Batch, Blocks, PointFn, ROWS, own_input, spoilt};
 use crate::lanes::Wide;
 use crate::tape::Var;
 use crate::{Lanes, Real};
@@ -36,7 +36,9 @@ impl<F: PointFn, const W: usize> Wide for Values<'_, F, W> {
             }
             out.fill(zero);
             f.call(&block, shared, own, out);
-            if !blocks.agreed() {
+            let good = blocks.one_path();
+            blocks.proceed(good);
+            if !good {
                 continue;
             }
             if outputs == 1 && block.count == W {
@@ -84,11 +86,13 @@ impl<F: PointFn, const W: usize> Wide for Jacobian<'_, F, W> {
             vars.resize(own + shared.len() + outputs, Var::from_f64(0.0));
             let (inputs, out) = vars.split_at_mut(own + shared.len());
             f.call(&block, &inputs[own..], &inputs[..own], out);
-            let chunks = if blocks.agreed() { outputs } else { 0 };
+            let mut good = blocks.one_path();
+            let chunks = if good { outputs } else { 0 };
             for start in (0..chunks).step_by(ROWS) {
                 let width = ROWS.min(outputs - start);
                 let seeds = out[start..start + width].iter().copied().enumerate();
                 tape.pullback_seeded_lanes_into(seeds, rows);
+                good &= !spoilt(&block, tape, rows[1..=own].iter().flatten().copied());
                 for lane in 0..block.count {
                     let at = ((block.first + lane) * outputs + start) * own;
                     for row in 0..width {
@@ -99,6 +103,7 @@ impl<F: PointFn, const W: usize> Wide for Jacobian<'_, F, W> {
                     }
                 }
             }
+            blocks.proceed(good);
             tape.give_vars(vars);
         }
     }
@@ -151,26 +156,34 @@ impl<F: PointFn, C: Fn(usize, usize) -> f64, const W: usize> Wide for Pullback<'
             vars.resize(shared.len() + own + outputs, Var::from_f64(0.0));
             let (inputs, out) = vars.split_at_mut(shared.len() + own);
             f.call(&block, &inputs[..shared.len()], &inputs[shared.len()..], out);
-            if blocks.agreed() {
+            let mut good = blocks.one_path();
+            if good {
+                let mut values = zero;
                 let seeds = out.iter().enumerate().map(|(k, &result)| {
                     // Lanes beyond the last point count nothing.
                     let seed = Lanes::<W>::from_lanes(|lane| {
                         if lane < block.count { cotangent(block.first + lane, k) } else { 0.0 }
                     });
-                    sum += seed.mul_guarded(result.primal());
+                    values += seed.mul_guarded(result.primal());
                     (result, seed)
                 });
                 let adjoints = tape.pullback_with(seeds);
-                let (of_shared, of_own) = adjoints.leading(shared.len() + own).split_at(shared.len());
-                for (total, &part) in batch.total.iter_mut().zip(of_shared) {
-                    *total += part;
-                }
-                for (j, adjoint) in of_own.iter().enumerate() {
-                    for lane in 0..block.count {
-                        gradient[f.own_index(block.first + lane, j)] += adjoint.0[lane];
+                let of_inputs = adjoints.leading(shared.len() + own);
+                good = !spoilt(&block, tape, of_inputs.iter().copied());
+                if good {
+                    sum += values;
+                    let (of_shared, of_own) = of_inputs.split_at(shared.len());
+                    for (total, &part) in batch.total.iter_mut().zip(of_shared) {
+                        *total += part;
+                    }
+                    for (j, adjoint) in of_own.iter().enumerate() {
+                        for lane in 0..block.count {
+                            gradient[f.own_index(block.first + lane, j)] += adjoint.0[lane];
+                        }
                     }
                 }
             }
+            blocks.proceed(good);
             tape.give_vars(vars);
         }
         sum.sum()

@@ -88,7 +88,7 @@ impl ColouredHessian {
     ) -> Option<f64> {
         self.find(f, full)?;
         let (passes, values) = self.0.found.get_mut()?.as_mut()?;
-        let value = passes.evaluate_into(f, x, gradient, values);
+        let value = passes.evaluate_into(f, x, gradient, values, None);
         scatter(passes.pattern(), values, hessian);
         Some(value)
     }
@@ -141,7 +141,7 @@ impl ColouredJacobian {
             return false;
         }
         let Some(Some((passes, values))) = self.0.found.get_mut() else { return false };
-        passes.evaluate_into(f, x, values);
+        passes.evaluate_into(f, x, values, None);
         y.copy_from_slice(passes.outputs());
         scatter(passes.pattern(), values, jacobian);
         true

@@ -18,8 +18,9 @@ mod cost;
 mod count;
 mod function;
 pub(crate) mod plan;
-mod push;
-pub(crate) mod scalar;
+pub(crate) mod push;
+pub(crate) mod push2;
+mod scalar;
 pub(crate) mod vector;
 mod width;
 
@@ -33,4 +34,4 @@ pub use scalar::{
     value_and_gradient_array,
 };
 pub use vector::{VectorDriver, jacobian, jvp, vjp};
-pub(crate) use width::{Lanes, Slot, at_second_order_width, at_width};
+pub(crate) use width::{Buffers, Lanes, Slot, at_second_order_width, at_width};

@@ -1,19 +1,19 @@
 //! Forward passes of the drivers.
 //!
 //! Tangents go through unguarded at first (see [`Unguarded`]); where a derivative comes out NaN, all are computed again with
-//! guarded ones. Both give the same bits wherever the first gives a number.
+//! numbers that know which zeros are structural (see [`Tracked`]). Both give the same bits wherever the first gives a number.
 
 use std::vec::Vec;
 
 use super::vector::call;
 use super::{Lanes, ScalarFn, Slot, VectorFn};
-use crate::dual::Unguarded;
+use crate::dual::{Tracked, Unguarded};
 use crate::{Dual, Real};
 
 /// The chunk width of the second attempt: only one, so that it compiles the function once.
 const GUARDED_WIDTH: usize = 4;
 
-fn any_nan(numbers: &[f64]) -> bool {
+pub(crate) fn any_nan(numbers: &[f64]) -> bool {
     numbers.iter().fold(false, |any, x| any | x.is_nan())
 }
 
@@ -95,7 +95,7 @@ where
 #[cold]
 #[inline(never)]
 fn guarded_gradient<F: ScalarFn>(f: &F, x: &[f64], lanes: &mut Lanes, gradient: &mut [f64]) -> f64 {
-    gradient_of(f, x, &mut Slot::<GUARDED_WIDTH>::slot(lanes).first, gradient)
+    gradient_of(f, x, &mut Slot::<GUARDED_WIDTH>::slot(lanes).tracked, gradient)
 }
 
 /// The value with its tangents, and whether one of these is NaN. (Loops over plain arrays, which stay in registers.)
@@ -121,7 +121,7 @@ pub(super) fn array<F: ScalarFn, const N: usize>(f: &F, x: &[f64; N]) -> (f64, [
     #[cold]
     #[inline(never)]
     fn guarded<F: ScalarFn, const N: usize>(f: &F, x: &[f64; N]) -> (f64, [f64; N]) {
-        let (value, gradient, _) = array_in_one::<F, f64, N>(f, x);
+        let (value, gradient, _) = array_in_one::<F, Tracked, N>(f, x);
         (value, gradient)
     }
     let (value, gradient, nan) = array_in_one::<F, Unguarded, N>(f, x);
@@ -174,5 +174,62 @@ pub(super) fn jacobian<F: VectorFn, const W: usize>(
 #[cold]
 #[inline(never)]
 fn guarded_jacobian<F: VectorFn>(f: &F, x: &[f64], lanes: &mut Lanes, y: &mut [f64], jacobian: &mut [f64]) {
-    jacobian_in_chunks(f, x, &mut Slot::<GUARDED_WIDTH>::slot(lanes).first, y, jacobian);
+    jacobian_in_chunks(f, x, &mut Slot::<GUARDED_WIDTH>::slot(lanes).tracked, y, jacobian);
+}
+
+fn directional_of<F: ScalarFn, T: Real>(
+    f: &F,
+    x: &[f64],
+    v: &[f64],
+    work: &mut Vec<Dual<T, 1>>,
+) -> (f64, f64) {
+    aim(work, x, v, 0);
+    let y = f.call(work);
+    (y.value(), y.tangent[0].value())
+}
+
+/// Fills `work` with the point `x` moving along `v`, and room for `outputs` behind it.
+pub(super) fn aim<T: Real>(work: &mut Vec<Dual<T, 1>>, x: &[f64], v: &[f64], outputs: usize) {
+    work.clear();
+    work.extend(x.iter().zip(v).map(|(&x, &v)| Dual::new(T::from_f64(x), [T::from_f64(v)])));
+    work.resize(x.len() + outputs, Dual::constant(T::zero()));
+}
+
+/// `f(x)` and `∇f(x)·v`.
+pub(super) fn directional<F: ScalarFn>(f: &F, x: &[f64], v: &[f64], lanes: &mut Lanes) -> (f64, f64) {
+    let buffers = Slot::<1>::slot(lanes);
+    let result = directional_of(f, x, v, &mut buffers.aimed);
+    if result.1.is_nan() { directional_of(f, x, v, &mut buffers.tracked) } else { result }
+}
+
+fn jvp_of<F: VectorFn, T: Real>(
+    f: &F,
+    x: &[f64],
+    v: &[f64],
+    work: &mut Vec<Dual<T, 1>>,
+    y: &mut [f64],
+    product: &mut [f64],
+) {
+    aim(work, x, v, y.len());
+    let (inputs, outputs) = work.split_at_mut(x.len());
+    call(f, inputs, outputs);
+    for (i, out) in outputs.iter().enumerate() {
+        (y[i], product[i]) = (out.value(), out.tangent[0].value());
+    }
+}
+
+/// Writes `f(x)` into `y` and `J(x) v` into `product`.
+pub(crate) fn jvp<F: VectorFn>(
+    f: &F,
+    x: &[f64],
+    v: &[f64],
+    lanes: &mut Lanes,
+    y: &mut [f64],
+    product: &mut [f64],
+) {
+    let buffers = Slot::<1>::slot(lanes);
+    jvp_of(f, x, v, &mut buffers.aimed, y, product);
+    if any_nan(product) {
+        jvp_of(f, x, v, &mut buffers.tracked, y, product);
+    }
 }

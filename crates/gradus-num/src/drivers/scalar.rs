@@ -7,8 +7,8 @@ use std::vec::Vec;
 use super::coloured::ColouredHessian;
 use super::count::OpCounts;
 use super::plan::{Mode, Plan, Task};
-use super::{Lanes, OneOutput, ScalarFn, Slot, at_second_order_width, at_width, push};
-use crate::{Dual, Tape, Taylor, forward, reverse};
+use super::{Lanes, OneOutput, ScalarFn, Slot, at_second_order_width, at_width, push, push2};
+use crate::{Tape, Taylor, forward, reverse};
 
 /// The derivatives of one scalar function, with the choices made and the buffers kept.
 ///
@@ -105,11 +105,7 @@ impl<F: ScalarFn> ScalarDriver<F> {
     pub fn directional(&mut self, x: &[f64], v: &[f64]) -> (f64, f64) {
         self.check(x);
         self.check(v);
-        let work = &mut Slot::<1>::slot(&mut self.lanes).first;
-        work.clear();
-        work.extend(x.iter().zip(v).map(|(&x, &v)| Dual::new(x, [v])));
-        let y = self.f.call(work);
-        (y.primal, y.tangent[0])
+        push::directional(&self.f, x, v, &mut self.lanes)
     }
 
     /// Writes `∇²f(x) v` into `product` and `∇f(x)` into `gradient`, and returns `f(x)` and `∇f(x)·v`: one
@@ -125,14 +121,7 @@ impl<F: ScalarFn> ScalarDriver<F> {
         self.check(v);
         self.check(gradient);
         self.check(product);
-        let buffers = Slot::<1>::slot(&mut self.lanes);
-        buffers.first.clear();
-        buffers.first.extend(x.iter().zip(v).map(|(&x, &v)| Dual::new(x, [v])));
-        let y = second_order_sweep(&self.f, &mut buffers.tape, &buffers.first, |j, adjoint| {
-            gradient[j] = adjoint.primal;
-            product[j] = adjoint.tangent[0];
-        });
-        (y.primal, y.tangent[0])
+        push2::hvp(&self.f, (x, v), &mut self.lanes, gradient, product)
     }
 
     /// Writes `∇f(x)` and the Hessian, a full symmetric matrix by rows, and returns `f(x)`.
@@ -149,38 +138,23 @@ impl<F: ScalarFn> ScalarDriver<F> {
         }
         let width = self.hessian.chosen().width;
         match self.hessian.mode() {
-            Mode::Forward => at_second_order_width!(width, W, {
-                let work = &mut Slot::<W>::slot(&mut self.lanes).second;
-                forward::hessian_into(|v: &[forward::Dual2<f64, W>]| f.call(v), x, work, gradient, hessian)
-            }),
-            Mode::Reverse => at_second_order_width!(width, W, {
-                let buffers = Slot::<W>::slot(&mut self.lanes);
-                let mut value = 0.0;
-                for start in (0..n.max(1)).step_by(W) {
-                    let lanes = W.min(n - start);
-                    buffers.first.clear();
-                    buffers.first.extend(x.iter().map(|&x| Dual::constant(x)));
-                    for lane in 0..lanes {
-                        buffers.first[start + lane].tangent[lane] = 1.0;
-                    }
-                    let y = second_order_sweep(f, &mut buffers.tape, &buffers.first, |j, adjoint| {
-                        gradient[j] = adjoint.primal;
-                        hessian[j * n + start..j * n + start + lanes]
-                            .copy_from_slice(&adjoint.tangent[..lanes]);
-                    });
-                    value = y.primal;
-                }
-                value
-            }),
+            Mode::Forward => at_second_order_width!(
+                width,
+                W,
+                push2::hessian_forward::<F, W>(f, x, &mut self.lanes, gradient, hessian)
+            ),
+            Mode::Reverse => at_second_order_width!(
+                width,
+                W,
+                push2::hessian_reverse::<F, W>(f, x, &mut self.lanes, gradient, hessian)
+            ),
         }
     }
 
     /// `Σ ∂²f/∂xᵢ²`: one second-order pass for each input.
     pub fn laplacian(&mut self, x: &[f64]) -> f64 {
         self.check(x);
-        let f = &self.f;
-        let work = &mut Slot::<1>::slot(&mut self.lanes).second;
-        forward::laplacian_into(|v: &[forward::Dual2<f64, 1>]| f.call(v), x, work)
+        push2::laplacian(&self.f, x, &mut self.lanes)
     }
 
     /// Writes the value and the derivatives of orders `1..K` of `t ↦ f(x + t v)` at 0: one pass of truncated series,
@@ -241,26 +215,6 @@ pub fn value_and_gradient_array<const N: usize>(f: &impl ScalarFn, x: &[f64; N])
     push::array(f, x)
 }
 
-/// Records `f` on a tape of dual numbers, sweeps back once, and shows each input's adjoint.
-pub(crate) fn second_order_sweep<F: ScalarFn, const W: usize>(
-    f: &F,
-    tape: &mut Tape<Dual<f64, W>>,
-    x: &[Dual<f64, W>],
-    mut show: impl FnMut(usize, &Dual<f64, W>),
-) -> Dual<f64, W> {
-    tape.reset();
-    let mut inputs = tape.take_vars();
-    tape.vars_into(x, &mut inputs);
-    let output = f.call(&inputs);
-    let adjoints = tape.pullback(output);
-    for (j, adjoint) in adjoints.leading(x.len()).iter().enumerate() {
-        show(j, adjoint);
-    }
-    let value = output.primal();
-    tape.give_vars(inputs);
-    value
-}
-
 /// `f'(x)` of a function of one number.
 ///
 /// ```
@@ -271,7 +225,7 @@ pub(crate) fn second_order_sweep<F: ScalarFn, const W: usize>(
 /// assert_eq!(derivative(&scalar_fn!(f), 0.0), 1.0);
 /// ```
 pub fn derivative(f: &impl ScalarFn, x: f64) -> f64 {
-    f.call(&[Dual::new(x, [1.0])]).tangent[0]
+    push::array(f, &[x]).1[0]
 }
 
 /// `∇f(x)`, in the mode that costs least.
@@ -288,7 +242,8 @@ pub fn value_and_gradient(f: &impl ScalarFn, x: &[f64]) -> (f64, Vec<f64>) {
 
 /// `f(x)` and `∇f(x)·v` (JVP).
 pub fn directional(f: &impl ScalarFn, x: &[f64], v: &[f64]) -> (f64, f64) {
-    forward::directional(|x| f.call(x), x, v)
+    assert_eq!(x.len(), v.len(), "the direction has one entry for each input");
+    push::directional(f, x, v, &mut Lanes::default())
 }
 
 /// The Hessian, a full symmetric matrix by rows.

@@ -7,7 +7,7 @@ use super::count::OpCounts;
 use super::plan::{Forced, Mode, Plan, Task};
 use super::width::WIDTHS;
 use super::{Lanes, Slot, VectorFn, at_width, push};
-use crate::{Dual, Real, Tape, Var};
+use crate::{Real, Tape, Var};
 
 /// The derivatives of one vector function, with the choices made and the buffers kept.
 ///
@@ -115,15 +115,7 @@ impl<F: VectorFn> VectorDriver<F> {
     pub fn jvp_into(&mut self, x: &[f64], v: &[f64], y: &mut [f64], product: &mut [f64]) {
         self.check(x, y);
         self.check(v, product);
-        let work = &mut Slot::<1>::slot(&mut self.lanes).first;
-        work.clear();
-        work.extend(x.iter().zip(v).map(|(&x, &v)| Dual::new(x, [v])));
-        work.resize(self.n + self.m, Dual::constant(0.0));
-        let (inputs, outputs) = work.split_at_mut(self.n);
-        self.f.call(inputs, outputs);
-        for (i, out) in outputs.iter().enumerate() {
-            (y[i], product[i]) = (out.primal, out.tangent[0]);
-        }
+        push::jvp(&self.f, x, v, &mut self.lanes, y, product);
     }
 
     /// Writes `f(x)` into `y` and `wᵀ J(x)` into `product`: one recording and one sweep.

@@ -2,8 +2,7 @@
 
 use std::vec::Vec;
 
-use crate::dual::Unguarded;
-use crate::forward::Dual2;
+use crate::dual::{Tracked, Unguarded};
 use crate::{Dual, Tape};
 
 /// How many tangents one pass can carry.
@@ -63,17 +62,26 @@ macro_rules! at_second_order_width {
 }
 pub(crate) use at_second_order_width;
 
+/// A number of the second order.
+pub(crate) type Nested<T, const W: usize> = Dual<Dual<T, 1>, W>;
+
 /// What a driver keeps for one width.
 #[derive(Default)]
 pub(crate) struct Buffers<const W: usize> {
-    /// First order: inputs, and outputs behind them.
+    /// First order: inputs with unit tangents, and outputs behind them.
     pub unguarded: Vec<Dual<Unguarded, W>>,
-    /// First order where tangents are guarded.
-    pub first: Vec<Dual<f64, W>>,
+    /// First order: inputs with any tangents, and outputs behind them.
+    pub aimed: Vec<Dual<Unguarded, W>>,
+    /// First order where a tangent came out NaN.
+    pub tracked: Vec<Dual<Tracked, W>>,
     /// Second order, forward over forward.
-    pub second: Vec<Dual2<f64, W>>,
-    /// Second order, forward over reverse.
-    pub tape: Tape<Dual<f64, W>>,
+    pub second: Vec<Nested<Unguarded, W>>,
+    /// The same where a derivative came out NaN.
+    pub second_tracked: Vec<Nested<Tracked, W>>,
+    /// Second order, forward over reverse, with the first order's inputs.
+    pub tape: Tape<Dual<Unguarded, W>>,
+    /// The same where a derivative came out NaN.
+    pub tape_tracked: Tape<Dual<Tracked, W>>,
     /// Adjoints of several rows at once.
     pub adjoints: Vec<[f64; W]>,
 }

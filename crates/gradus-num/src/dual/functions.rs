@@ -19,7 +19,10 @@ macro_rules! chained_unary {
         $(
             #[inline]
             fn $name(&self) -> Self {
-                // A test of a constant: the compiler keeps one side.
+                // Tests of constants: the compiler keeps one side.
+                if Unary::$op.is_step() {
+                    return Self::constant(self.primal.$name());
+                }
                 if let Some((out, slope)) = rules::joint(Unary::$op, &self.primal) {
                     return self.chain(out, slope);
                 }
@@ -58,36 +61,70 @@ macro_rules! chained_binary {
 }
 
 impl<T: Real, const N: usize> Scalar for Dual<T, N> {
-    type Mask = bool;
+    type Mask = T::Mask;
 
     #[inline]
     fn lit(&self, value: f64) -> Self {
         Self::from_f64(value)
     }
     #[inline]
-    fn lt(&self, rhs: &Self) -> bool {
-        self.primal < rhs.primal
+    fn lt(&self, rhs: &Self) -> T::Mask {
+        Scalar::lt(&self.primal, &rhs.primal)
     }
     #[inline]
-    fn le(&self, rhs: &Self) -> bool {
-        self.primal <= rhs.primal
+    fn le(&self, rhs: &Self) -> T::Mask {
+        Scalar::le(&self.primal, &rhs.primal)
     }
     #[inline]
-    fn eq(&self, rhs: &Self) -> bool {
-        self.primal == rhs.primal
+    fn eq(&self, rhs: &Self) -> T::Mask {
+        Scalar::eq(&self.primal, &rhs.primal)
     }
     #[inline]
-    fn select(mask: &bool, on_true: &Self, on_false: &Self) -> Self {
-        if *mask { *on_true } else { *on_false }
+    fn decided(mask: &T::Mask) -> Option<bool> {
+        T::decided(mask)
+    }
+    #[inline]
+    fn select(mask: &T::Mask, on_true: &Self, on_false: &Self) -> Self {
+        match T::decided(mask) {
+            Some(true) => *on_true,
+            Some(false) => *on_false,
+            None => {
+                let mut out = *on_false;
+                out.primal = T::select(mask, &on_true.primal, &on_false.primal);
+                for i in 0..N {
+                    out.tangent[i] = T::select(mask, &on_true.tangent[i], &on_false.tangent[i]);
+                }
+                out
+            }
+        }
     }
 
     unary_table!(chained_unary);
     binary_table!(dispatch_binary);
-    chained_binary!(atan2 hypot max min);
+    chained_binary!(atan2 hypot);
 
+    #[inline]
+    fn max(&self, rhs: &Self) -> Self {
+        binary::chosen(self, rhs, &Scalar::gt(self, rhs), &Scalar::lt(self, rhs), |x, y| {
+            let out = x.primal.max(&y.primal);
+            let share = binary::tie(&x.primal, &y.primal);
+            x.chain2(y, out, share, share)
+        })
+    }
+    #[inline]
+    fn min(&self, rhs: &Self) -> Self {
+        binary::chosen(self, rhs, &Scalar::lt(self, rhs), &Scalar::gt(self, rhs), |x, y| {
+            let out = x.primal.min(&y.primal);
+            let share = binary::tie(&x.primal, &y.primal);
+            x.chain2(y, out, share, share)
+        })
+    }
     #[inline]
     fn powi(&self, n: i32) -> Self {
         let out = self.primal.powi(n);
+        if n == 0 {
+            return Self::constant(out);
+        }
         self.chain(out, powers::powi(&self.primal, &out, n))
     }
     #[inline]
@@ -104,7 +141,9 @@ impl<T: Real, const N: usize> Scalar for Dual<T, N> {
     fn powf(&self, rhs: &Self) -> Self {
         let (x, y) = (&self.primal, &rhs.primal);
         let out = x.powf(y);
-        if rhs.is_constant() {
+        if rhs.parts_zero() {
+            Self::constant(out)
+        } else if rhs.is_constant() {
             self.chain(out, binary::pow_base(x, y, &out))
         } else if self.is_constant() {
             rhs.chain(out, binary::pow_exponent(x, y, &out))
@@ -143,6 +182,7 @@ impl<T: Real, const N: usize> Scalar for Dual<T, N> {
 impl<T: Real, const N: usize> Real for Dual<T, N> {
     const LANES: usize = T::LANES;
     const GUARDED: bool = T::GUARDED;
+    const TRACKED: bool = T::TRACKED;
 
     #[inline]
     fn from_lanes(value: impl FnMut(usize) -> f64) -> Self {

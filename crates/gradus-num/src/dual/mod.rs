@@ -8,18 +8,24 @@ mod convert;
 mod functions;
 mod operators;
 #[cfg(feature = "std")]
+mod tracked;
+#[cfg(feature = "std")]
 mod unguarded;
 
 use core::hint::black_box;
 
 use crate::Real;
 #[cfg(feature = "std")]
+pub(crate) use tracked::Tracked;
+#[cfg(feature = "std")]
 pub(crate) use unguarded::Unguarded;
 
 /// A value and `N` tangents: `primal + Σ tangent[i] εᵢ` with `εᵢ εⱼ = 0`.
 ///
 /// Comparisons look at the primal alone. A tangent that is exactly zero stays zero whatever it is multiplied
-/// with, so a constant below `√0` does not turn into NaN.
+/// with, so a constant below `√0` does not turn into NaN. (Over `f64` a tangent cannot tell that nothing depends on a direction
+/// from a derivative that happens to be 0, and takes either for the first: `√(x²)` has the tangent 0 at 0. The drivers
+/// that take a [`ScalarFn`](crate::ScalarFn) or [`VectorFn`](crate::VectorFn) tell, and so does the tape: there it is NaN.)
 ///
 /// ```
 /// use gradus_num::{Dual, Scalar};
@@ -73,11 +79,16 @@ impl<T: Real, const N: usize> Dual<T, N> {
     #[inline]
     pub(crate) fn chain(&self, out: T, slope: T) -> Self {
         if T::GUARDED && !slope.parts_finite() {
-            return self.combine_guarded(self, out, slope, T::zero());
+            let guarded = black_box(guarded_chain(black_box(self.tangent), slope));
+            let mut tangent = self.tangent;
+            for (t, g) in tangent.iter_mut().zip(guarded) {
+                *t = g;
+            }
+            return Self { primal: out, tangent };
         }
         let mut tangent = self.tangent;
         for t in &mut tangent {
-            *t = t.mul_finite(slope);
+            *t = t.mul_part(slope);
         }
         Self { primal: out, tangent }
     }
@@ -95,7 +106,7 @@ impl<T: Real, const N: usize> Dual<T, N> {
     pub(super) fn combine(&self, rhs: &Self, out: T, px: T, py: T) -> Self {
         let mut tangent = self.tangent;
         for i in 0..N {
-            tangent[i] = tangent[i].mul_finite(px) + rhs.tangent[i].mul_finite(py);
+            tangent[i] = tangent[i].mul_part(px) + rhs.tangent[i].mul_part(py);
         }
         Self { primal: out, tangent }
     }
@@ -120,6 +131,12 @@ impl<T: Real, const N: usize> Dual<T, N> {
     pub fn is_constant(&self) -> bool {
         self.tangent.iter().all(Real::parts_zero)
     }
+}
+
+#[cold]
+#[inline(never)]
+fn guarded_chain<T: Real, const N: usize>(x: [T; N], slope: T) -> [T; N] {
+    x.map(|t| t.mul_guarded(slope))
 }
 
 #[cold]

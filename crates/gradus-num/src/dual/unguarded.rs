@@ -109,6 +109,10 @@ impl Scalar for Unguarded {
         self.0.partial_cmp(&rhs.0) == Some(Ordering::Equal)
     }
     #[inline(always)]
+    fn decided(mask: &bool) -> Option<bool> {
+        Some(*mask)
+    }
+    #[inline(always)]
     fn select(mask: &bool, on_true: &Self, on_false: &Self) -> Self {
         if *mask { *on_true } else { *on_false }
     }

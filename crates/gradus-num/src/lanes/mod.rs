@@ -171,6 +171,11 @@ impl<const W: usize> Scalar for Lanes<W> {
     }
 
     #[inline(always)]
+    fn decided(mask: &[bool; W]) -> Option<bool> {
+        mask[1..].iter().all(|lane| *lane == mask[0]).then_some(mask[0])
+    }
+
+    #[inline(always)]
     fn select(mask: &[bool; W], on_true: &Self, on_false: &Self) -> Self {
         let mut out = on_false.0;
         for lane in 0..W {

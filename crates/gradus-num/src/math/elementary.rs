@@ -33,7 +33,6 @@ platform! {
     sinh sinh sinh "`sinh x`.";
     cosh cosh cosh "`cosh x`.";
     tanh tanh tanh "`tanh x`.";
-    asinh asinh asinh "`arsinh x`.";
 }
 
 /// `sin x`: always `libm`'s, which is no slower than the platform's alone and a third faster in [`sin_cos`].
@@ -127,6 +126,12 @@ pub fn tanh_with_slope(x: f64) -> (f64, f64) {
 pub fn softplus(x: f64) -> f64 {
     let tail = log1p(exp(-x.abs()));
     if x > 0.0 { x + tail } else { tail }
+}
+
+/// `arsinh x`: always `libm`'s, since the standard library's doubles the argument and overflows there.
+#[inline]
+pub fn asinh(x: f64) -> f64 {
+    libm::asinh(x)
 }
 
 /// `arcosh x`.

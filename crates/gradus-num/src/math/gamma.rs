@@ -199,6 +199,9 @@ fn hurwitz(s: f64, x: f64) -> f64 {
 fn higher(n: u32, x: f64) -> f64 {
     let s = f64::from(n) + 1.0;
     let total = if x > 0.0 {
+        if powf(x, -s) < SMALL_POWER {
+            return alternating(n) * far(n, x);
+        }
         hurwitz(s, x)
     } else {
         let m = -round(x);
@@ -208,6 +211,25 @@ fn higher(n: u32, x: f64) -> f64 {
         above + alternating(n) * below
     };
     alternating(n) * factorial(n) * total
+}
+
+/// Smaller powers may lose digits, or be 0, long before the factorial and the sum have brought the result to where it is.
+const SMALL_POWER: f64 = 1e-280;
+
+/// `n! Σ (x + k)⁻⁽ⁿ⁺¹⁾` where the first power is out of range: the sum relative to it, and half of it on either side of
+/// everything else.
+fn far(n: u32, x: f64) -> f64 {
+    let s = f64::from(n) + 1.0;
+    let mut count = 0.0;
+    let mut sum = 0.0;
+    while x + count < ASYMPTOTIC_FROM + s {
+        sum += powf(1.0 + count / x, -s);
+        count += 1.0;
+    }
+    let start = x + count;
+    sum += powf(start / x, -s) * scaled_zeta_tail(s, start);
+    let half = powf(x, -0.5 * s);
+    half * factorial(n) * sum * half
 }
 
 fn alternating(n: u32) -> f64 {

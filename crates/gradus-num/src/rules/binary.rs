@@ -1,5 +1,6 @@
 //! Functions of two arguments: each rule gives `(∂out/∂x, ∂out/∂y)`.
 
+use super::pick;
 use crate::Scalar;
 
 /// `(1/y, -(x/y)/y)`: from the quotient, since `y²` leaves the exponent range long before the result does.
@@ -20,31 +21,64 @@ pub fn powf<S: Scalar>(x: &S, y: &S, out: &S) -> (S, S) {
     (pow_base(x, y, out), pow_exponent(x, y, out))
 }
 
-/// `∂xʸ/∂x = y xʸ⁻¹`, 0 for `y = 0` even at `x = 0`.
+/// Below this `y - 1` is exact for a whole `y` in single precision as well, so that the sign of a negative number's power is
+/// right.
+const WHOLE: f64 = 8_388_608.0; // 2²³
+
+/// `∂xʸ/∂x = y xʸ⁻¹`.
 ///
-/// For small `|y|` subtracting 1 rounds the exponent, so there it is `y xʸ/x`.
+/// For small and for huge `|y|` subtracting 1 rounds the exponent, so there it is `y xʸ/x`, in this order, as `1/x` may overflow. At `x = 0` the derivatives of this formula are
+/// to be the limits from the right, as those of [`pow_exponent`] are: its own in `y` is `xʸ⁻¹ (1 + y ln x)`, which is -∞
+/// for `0 < y <= 1` and not `∞ - ∞`, and ∞ for `y = 0`, where `√y` is a zero with that slope.
 #[inline]
 pub(crate) fn pow_base<S: Scalar>(x: &S, y: &S, out: &S) -> S {
-    let zero = x.lit(0.0);
-    let power = x.powf(&(y.clone() - y.lit(1.0)));
-    let quotient = out.clone() / x.clone();
-    let small = S::select(&x.eq(&zero), &power, &quotient);
-    let slope = y.clone() * S::select(&y.abs().lt(&y.lit(0.5)), &small, &power);
-    S::select(&y.eq(&zero), &zero, &slope)
+    let (zero, one) = (x.lit(0.0), x.lit(1.0));
+    let less = y.clone() - one.clone();
+    let power = || x.powf(&less);
+    let regular = || y.clone() * power();
+    let below_one = || pick(&y.eq(&zero), || y.sqrt(), || y.sign() * power());
+    let at_zero = || pick(&y.lt(&one), below_one, regular);
+    let quotient = || y.clone() * out.clone() / x.clone();
+    let small = || pick(&out.abs().lt(&x.lit(f64::INFINITY)), quotient, regular);
+    let large = || pick(&y.abs().lt(&x.lit(WHOLE)), regular, small);
+    let slope = || pick(&y.abs().lt(&x.lit(0.5)), small, large);
+    pick(&x.eq(&zero), at_zero, slope)
 }
 
 /// `∂xʸ/∂y = xʸ ln x`, 0 where the power is 0 (`0 ln 0` has that limit).
+///
+/// At `x = 0` its own derivative in `x` is -∞ for `0 < y <= 1`, that of `-√x`, and ∞ for `y = 0`, that of `ln x`.
 #[inline]
-pub(crate) fn pow_exponent<S: Scalar>(x: &S, _y: &S, out: &S) -> S {
+pub(crate) fn pow_exponent<S: Scalar>(x: &S, y: &S, out: &S) -> S {
     let zero = x.lit(0.0);
-    S::select(&out.eq(&zero), &zero, &(out.clone() * x.log()))
+    let product = || out.clone() * x.log();
+    let vanishing = || pick(&y.le(&x.lit(1.0)), || -x.sqrt(), || zero.clone());
+    let not_negative = || pick(&y.eq(&zero), || x.log() + y.sqrt(), vanishing);
+    let at_zero = || pick(&y.lt(&zero), product, not_negative);
+    let regular = || pick(&out.eq(&zero), || zero.clone(), product);
+    pick(&x.eq(&zero), at_zero, regular)
 }
 
 /// Of the angle of `(abscissa x, ordinate y)`: `(x/h²)` in the ordinate, which comes first, and `-y/h²` in the
 /// abscissa, scaled by `h` twice so that `h²` is never formed. At the origin there is no derivative: NaN.
+///
+/// The derivative of this is of the size of `1/h²` even where it is multiplied with something small. Where that may overflow (and the
+/// number is one that can be looked at) it is taken of a point near 1 instead, and the scale, a step function, comes last.
 #[inline]
 pub fn atan2<S: Scalar>(ordinate: &S, abscissa: &S, _out: &S) -> (S, S) {
     let h = ordinate.hypot(abscissa);
+    if S::decided(&h.lt(&h.lit(1e-120))) == Some(true) {
+        let exponent = h.log2().floor().max(&h.lit(-1000.0));
+        let scale = (-exponent).exp2();
+        let (y, x) = (ordinate.clone() * scale.clone(), abscissa.clone() * scale.clone());
+        let (in_ordinate, in_abscissa) = over_square(&y, &x, y.hypot(&x));
+        return (in_ordinate * scale.clone(), in_abscissa * scale);
+    }
+    over_square(ordinate, abscissa, h)
+}
+
+#[inline]
+fn over_square<S: Scalar>(ordinate: &S, abscissa: &S, h: S) -> (S, S) {
     let in_ordinate = abscissa.clone() / h.clone() / h.clone();
     let in_abscissa = -(ordinate.clone() / h.clone() / h);
     (in_ordinate, in_abscissa)
@@ -66,21 +100,46 @@ fn direction<S: Scalar>(x: &S, other: &S, h: &S) -> S {
     S::select(&h.eq(&zero), &zero, &cosine)
 }
 
-/// `(1, 0)` where `x` is larger, `(½, ½)` at a tie.
+/// `(1, 0)` where `x` is larger, `(½, ½)` at a tie, NaN where either is.
 #[inline]
 pub fn max<S: Scalar>(x: &S, y: &S, _out: &S) -> (S, S) {
-    (share(&y.lt(x), &x.eq(y), x), share(&x.lt(y), &x.eq(y), x))
+    shares(x, &y.lt(x), &x.lt(y), tie(x, y))
 }
 
-/// `(1, 0)` where `x` is smaller, `(½, ½)` at a tie.
+/// `(1, 0)` where `x` is smaller, `(½, ½)` at a tie, NaN where either is.
 #[inline]
 pub fn min<S: Scalar>(x: &S, y: &S, _out: &S) -> (S, S) {
-    (share(&x.lt(y), &x.eq(y), x), share(&y.lt(x), &x.eq(y), x))
+    shares(x, &x.lt(y), &y.lt(x), tie(x, y))
 }
 
-/// 1 where chosen, ½ where tied, else 0.
+/// The share of either where neither is chosen: ½ at a tie, NaN where either is NaN.
 #[inline]
-fn share<S: Scalar>(chosen: &S::Mask, tied: &S::Mask, like: &S) -> S {
-    let unchosen = S::select(tied, &like.lit(0.5), &like.lit(0.0));
-    S::select(chosen, &like.lit(1.0), &unchosen)
+pub(crate) fn tie<S: Scalar>(x: &S, y: &S) -> S {
+    S::select(&x.eq(y), &x.lit(0.5), &x.lit(f64::NAN))
+}
+
+#[inline]
+fn shares<S: Scalar>(like: &S, first: &S::Mask, second: &S::Mask, tie: S) -> (S, S) {
+    let (zero, one) = (like.lit(0.0), like.lit(1.0));
+    let share = |own: &S::Mask, other: &S::Mask| S::select(own, &one, &S::select(other, &zero, &tie));
+    (share(first, second), share(second, first))
+}
+
+/// The chosen one of two numbers, with its derivatives and no trace of the other's; `tied` where neither mask holds. (What
+/// [`max`] and [`min`] say, by selection instead of products with 0 and 1: 0 times infinity is no derivative.)
+#[inline(always)]
+pub(crate) fn chosen<S: Scalar>(
+    x: &S,
+    y: &S,
+    first: &S::Mask,
+    second: &S::Mask,
+    tied: impl FnOnce(&S, &S) -> S,
+) -> S {
+    if S::decided(first) == Some(true) {
+        return x.clone();
+    }
+    if S::decided(second) == Some(true) {
+        return y.clone();
+    }
+    S::select(first, x, &S::select(second, y, &tied(x, y)))
 }

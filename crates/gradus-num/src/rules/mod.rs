@@ -7,7 +7,9 @@
 //! nearly equal terms may appear when it is differentiated.
 //!
 //! Conventions at points without a derivative: `max`/`min` share a tie equally, `abs` has 0 at 0, steps have
-//! 0 everywhere, `hypot` has 0 at the origin. A vertical tangent is infinite (`sqrt` at 0).
+//! 0 everywhere, `hypot` has 0 at the origin, `x^y` at `x = 0` the limits from the right. A vertical tangent is infinite
+//! (`sqrt` at 0). They are formulas like the others, so that they hold to any order: what a rule says at such a point is
+//! differentiated like all it says, and both orders of differentiation have to agree there.
 
 pub mod binary;
 pub mod exponential;
@@ -45,6 +47,20 @@ macro_rules! dispatch {
     };
 }
 unary_table!(dispatch);
+
+/// `on_true` where the mask holds, else `on_false`; only that one is computed where the mask is decided.
+#[inline(always)]
+pub(crate) fn pick<S: Scalar>(
+    mask: &S::Mask,
+    on_true: impl FnOnce() -> S,
+    on_false: impl FnOnce() -> S,
+) -> S {
+    match S::decided(mask) {
+        Some(true) => on_true(),
+        Some(false) => on_false(),
+        None => S::select(mask, &on_true(), &on_false()),
+    }
+}
 
 /// The value and the derivative of an operation whose value and derivative share their work: sine and cosine, and what
 /// a plain number type says of its own.

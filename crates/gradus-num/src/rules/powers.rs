@@ -32,8 +32,8 @@ pub fn rsqrt<S: Scalar>(x: &S, y: &S) -> S {
     x.lit(-0.5) * y.clone() * y.square()
 }
 
-/// `(∛x)' = 1/(3y²)`, infinite at 0.
+/// `(∛x)' = (1/y)²/3`, infinite at 0, where the derivative of `1/y²` itself would be `0 ∞`.
 #[inline]
 pub fn cbrt<S: Scalar>(x: &S, y: &S) -> S {
-    x.lit(1.0) / (x.lit(3.0) * y.square())
+    y.recip().square() * x.lit(1.0 / 3.0)
 }

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::string::String;
 use std::vec::Vec;
 
+use super::check::{Check, WrongPattern, missing, union};
 use super::color::{Coloring, NONE, color_acyclic, color_star, neighbours};
 use super::{Csr, Pattern, hessian_pattern};
 use crate::drivers::plan::{plain_cost, second_order_cost};
-use crate::drivers::scalar::second_order_sweep;
-use crate::drivers::{Candidate, Lanes, OneOutput, OpCounts, Slot, at_second_order_width};
-use crate::{Dual, ScalarFn};
+use crate::drivers::push::any_nan;
+use crate::drivers::push2::{self, sweep};
+use crate::drivers::{Buffers, Candidate, Lanes, OneOutput, OpCounts, Slot, at_second_order_width};
+use crate::{Dual, Real, ScalarFn, Tape};
 
 /// How the entries follow from the compressed columns.
 enum Recovery {
@@ -43,9 +45,14 @@ struct Edge {
 /// let h = hessian.evaluate(&x);
 /// assert_eq!((h.get(5, 5), h.get(5, 6), h.get(6, 5), h.get(5, 7)), (2.0, 2.0, 2.0, 0.0));
 /// ```
+///
+/// Each evaluation checks that the pattern still holds, as described at [`SparseJacobian`](super::SparseJacobian): one more
+/// Hessian-vector product, in a lane that is free or in a sweep of its own.
 pub struct SparseHessian<F> {
     f: F,
     passes: HessianPasses,
+    given: bool,
+    check: Option<Check>,
 }
 
 /// All of a sparse Hessian but the function: a driver that has the function keeps these beside it.
@@ -62,10 +69,10 @@ pub(crate) struct HessianPasses {
 
 impl<F: ScalarFn> SparseHessian<F> {
     /// Detects the pattern at `x`, colours it and plans the passes. The pattern holds for the branches that `f`
-    /// takes at `x`.
+    /// takes at `x`; where others bring in more entries, an evaluation finds them.
     pub fn new(f: F, x: &[f64]) -> Self {
         let pattern = hessian_pattern(&f, x);
-        Self::with_pattern(f, x, pattern)
+        SparseHessian { given: false, ..Self::with_pattern(f, x, pattern) }
     }
 
     /// With a known symmetric pattern, which must contain every entry that can be nonzero.
@@ -79,17 +86,15 @@ impl<F: ScalarFn> SparseHessian<F> {
             "the pattern has the Hessian's shape"
         );
         assert!(pattern == pattern.transpose(), "the pattern of a Hessian is symmetric");
-        let counts = OpCounts::of(&OneOutput(&f), x);
-        let mut passes = HessianPasses::direct(pattern, counts);
-        let acyclic = color_acyclic(&passes.pattern);
-        let acyclic_cost = second_order_cost(&counts, x.len(), acyclic.count);
-        if acyclic_cost.ratio < passes.chosen.ratio {
-            passes.recovery = substitution(&passes.pattern, &acyclic);
-            passes.compressed = vec![0.0; x.len() * acyclic.count];
-            passes.coloring = acyclic;
-            passes.chosen = acyclic_cost;
-        }
-        SparseHessian { f, passes }
+        let passes = HessianPasses::cheapest(pattern, OpCounts::of(&OneOutput(&f), x));
+        SparseHessian { f, passes, given: true, check: Some(Check::new(x.len(), x.len())) }
+    }
+
+    /// Whether each evaluation checks the pattern (on by default).
+    pub fn verifying(mut self, verify: bool) -> Self {
+        let n = self.pattern().rows();
+        self.check = verify.then(|| Check::new(n, n));
+        self
     }
 
     /// The pattern that [`evaluate_into`](Self::evaluate_into) fills, row by row.
@@ -108,23 +113,83 @@ impl<F: ScalarFn> SparseHessian<F> {
     }
 
     /// The Hessian at `x`.
-    pub fn evaluate(&mut self, x: &[f64]) -> Csr {
-        let (mut gradient, mut values) = (vec![0.0; x.len()], vec![0.0; self.pattern().nonzeros()]);
-        self.evaluate_into(x, &mut gradient, &mut values);
-        Csr { pattern: self.pattern().clone(), values }
-    }
-
-    /// Writes the gradient and the Hessian's values at `x`, these in the pattern's order, and returns `f(x)`;
-    /// allocates nothing after the first call.
     ///
     /// # Panics
-    /// If a length does not fit.
-    pub fn evaluate_into(&mut self, x: &[f64], gradient: &mut [f64], values: &mut [f64]) -> f64 {
-        self.passes.evaluate_into(&self.f, x, gradient, values)
+    /// If `x` has the wrong length, or a pattern that was given lacks an entry.
+    pub fn evaluate(&mut self, x: &[f64]) -> Csr {
+        self.try_evaluate(x).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The Hessian at `x`.
+    ///
+    /// # Errors
+    /// If a pattern that was given lacks an entry.
+    pub fn try_evaluate(&mut self, x: &[f64]) -> Result<Csr, WrongPattern> {
+        let (mut gradient, mut values) = (vec![0.0; x.len()], Vec::new());
+        self.try_evaluate_into(x, &mut gradient, &mut values)?;
+        Ok(Csr { pattern: self.pattern().clone(), values })
+    }
+
+    /// Writes the gradient and the Hessian's values at `x`, these in the order of the [`pattern`](Self::pattern), to whose
+    /// size `values` is set, and returns `f(x)`; allocates nothing after the first call unless the pattern grows.
+    ///
+    /// # Panics
+    /// If a length does not fit, or a pattern that was given lacks an entry.
+    pub fn evaluate_into(&mut self, x: &[f64], gradient: &mut [f64], values: &mut Vec<f64>) -> f64 {
+        self.try_evaluate_into(x, gradient, values).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`evaluate_into`](Self::evaluate_into) with the error instead of a panic.
+    ///
+    /// # Errors
+    /// If a pattern that was given lacks an entry.
+    pub fn try_evaluate_into(
+        &mut self,
+        x: &[f64],
+        gradient: &mut [f64],
+        values: &mut Vec<f64>,
+    ) -> Result<f64, WrongPattern> {
+        values.resize(self.pattern().nonzeros(), 0.0);
+        let value = self.passes.evaluate_into(&self.f, x, gradient, values, self.check.as_mut());
+        match &self.check {
+            Some(check) if !check.holds(&self.passes.pattern, values) => self.renew(x, gradient, values),
+            _ => Ok(value),
+        }
+    }
+
+    /// What an evaluation does whose check has failed.
+    #[cold]
+    fn renew(&mut self, x: &[f64], gradient: &mut [f64], values: &mut Vec<f64>) -> Result<f64, WrongPattern> {
+        let present = hessian_pattern(&self.f, x);
+        match missing(self.pattern(), &present) {
+            None => {}
+            Some(error) if self.given => return Err(error),
+            Some(_) => {
+                let pattern = union(self.pattern(), &present);
+                self.passes = HessianPasses::cheapest(pattern, OpCounts::of(&OneOutput(&self.f), x));
+                values.resize(self.pattern().nonzeros(), 0.0);
+            }
+        }
+        Ok(self.passes.evaluate_into(&self.f, x, gradient, values, None))
     }
 }
 
 impl HessianPasses {
+    /// The cheaper of direct recovery and substitution.
+    fn cheapest(pattern: Pattern, counts: OpCounts) -> Self {
+        let mut passes = HessianPasses::direct(pattern, counts);
+        let n = passes.pattern.rows();
+        let acyclic = color_acyclic(&passes.pattern);
+        let acyclic_cost = second_order_cost(&counts, n, acyclic.count);
+        if acyclic_cost.ratio < passes.chosen.ratio {
+            passes.recovery = substitution(&passes.pattern, &acyclic);
+            passes.compressed = vec![0.0; n * acyclic.count];
+            passes.coloring = acyclic;
+            passes.chosen = acyclic_cost;
+        }
+        passes
+    }
+
     /// Passes that read each entry directly, from a star colouring: no entry is a difference of others.
     pub(crate) fn direct(pattern: Pattern, counts: OpCounts) -> Self {
         let coloring = color_star(&pattern);
@@ -169,36 +234,77 @@ impl HessianPasses {
         x: &[f64],
         gradient: &mut [f64],
         values: &mut [f64],
+        mut check: Option<&mut Check>,
     ) -> f64 {
-        let (n, colors) = (self.pattern.rows(), self.coloring.count);
+        let n = self.pattern.rows();
         assert_eq!(x.len(), n, "one number for each input");
         assert_eq!(gradient.len(), n, "one derivative for each input");
         assert_eq!(values.len(), self.pattern.nonzeros(), "one value for each entry of the pattern");
-        let mut value = f64::NAN;
-        at_second_order_width!(self.chosen.width, W, {
-            let buffers = Slot::<W>::slot(&mut self.lanes);
-            // One pass at least, for the gradient of a function without curvature.
-            for start in (0..colors.max(1)).step_by(W) {
-                let lanes = W.min(colors - start);
-                buffers.first.clear();
-                buffers.first.extend(x.iter().zip(&self.coloring.colors).map(|(&x, &color)| {
-                    let mut v = Dual::constant(x);
-                    if color != NONE && (start..start + lanes).contains(&(color as usize)) {
-                        v.tangent[color as usize - start] = 1.0;
-                    }
-                    v
-                }));
-                let y = second_order_sweep(f, &mut buffers.tape, &buffers.first, |i, adjoint| {
-                    gradient[i] = adjoint.primal;
-                    let row = &mut self.compressed[i * colors..(i + 1) * colors];
-                    row[start..start + lanes].copy_from_slice(&adjoint.tangent[..lanes]);
-                });
-                value = y.primal;
+        let value = at_second_order_width!(self.chosen.width, W, {
+            let Buffers { aimed, tape, tracked, tape_tracked, .. } = Slot::<W>::slot(&mut self.lanes);
+            // The check goes along in the last pass if that has a lane free.
+            let free = !self.coloring.count.is_multiple_of(W) || self.coloring.count == 0;
+            let along = if free { check.take() } else { None };
+            let mut out = (&mut *gradient, &mut self.compressed[..], along);
+            let value = compress(f, x, &self.coloring, aimed, tape, &mut out);
+            if any_nan(out.0) || any_nan(out.1) {
+                compress(f, x, &self.coloring, tracked, tape_tracked, &mut out)
+            } else {
+                value
             }
         });
+        if let Some(check) = check {
+            let (direction, product) = (&check.direction, &mut check.product);
+            push2::hvp(f, (x, &direction[..]), &mut self.lanes, gradient, product);
+        }
         recover(&self.recovery, &mut self.compressed, &self.coloring, values);
         value
     }
+}
+
+/// Writes the gradient and the compressed Hessian, a column for each colour, and returns `f(x)`.
+fn compress<F: ScalarFn, T: Real, const W: usize>(
+    f: &F,
+    x: &[f64],
+    coloring: &Coloring,
+    inputs: &mut Vec<Dual<T, W>>,
+    tape: &mut Tape<Dual<T, W>>,
+    (gradient, compressed, check): &mut (&mut [f64], &mut [f64], Option<&mut Check>),
+) -> f64 {
+    let (colors, mut value) = (coloring.count, f64::NAN);
+    // One pass at least, for the gradient of a function without curvature.
+    for start in (0..colors.max(1)).step_by(W) {
+        let lanes = W.min(colors - start);
+        inputs.clear();
+        inputs.extend(x.iter().zip(&coloring.colors).map(|(&x, &color)| {
+            let mut v = Dual::<T, W>::from_f64(x);
+            if color != NONE && (start..start + lanes).contains(&(color as usize)) {
+                v.tangent[color as usize - start] = T::one();
+            }
+            v
+        }));
+        let last = start + W >= colors;
+        if let Some(check) = check
+            && last
+        {
+            for (input, &v) in inputs.iter_mut().zip(&check.direction) {
+                input.tangent[lanes] = T::from_f64(v);
+            }
+        }
+        let y = sweep(f, tape, inputs, |i, adjoint| {
+            gradient[i] = adjoint.value();
+            for lane in 0..lanes {
+                compressed[i * colors + start + lane] = adjoint.tangent[lane].value();
+            }
+            if let Some(check) = check
+                && last
+            {
+                check.product[i] = adjoint.tangent[lanes].value();
+            }
+        });
+        value = y.value();
+    }
+    value
 }
 
 fn recover(recovery: &Recovery, compressed: &mut [f64], coloring: &Coloring, values: &mut [f64]) {

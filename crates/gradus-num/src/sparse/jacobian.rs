@@ -3,12 +3,14 @@
 use std::string::String;
 use std::vec::Vec;
 
+use super::check::{Check, WrongPattern, missing, union};
 use super::color::{Coloring, NONE, color_columns};
 use super::{Csr, Pattern, jacobian_pattern};
 use crate::drivers::plan::{forward_cost, plain_cost, reverse_cost};
+use crate::drivers::push::{any_nan, jvp};
 use crate::drivers::vector::record;
 use crate::drivers::{Candidate, Lanes, Mode, OpCounts, Slot, at_width};
-use crate::{Dual, Tape, VectorFn};
+use crate::{Dual, Real, Tape, VectorFn};
 
 /// One compressed pass: which inputs (or outputs) are seeded in which lane, and which values are read where.
 #[derive(Default)]
@@ -37,9 +39,34 @@ struct Pass {
 /// let j = jacobian.evaluate(&x);
 /// assert_eq!((j.get(7, 6), j.get(7, 7), j.get(7, 9)), (1.0, -14.0, 0.0));
 /// ```
+///
+/// # A pattern that no longer holds
+///
+/// A branch of the function may bring in an input that the pattern does not have. So each evaluation also pushes a random
+/// direction through, in a lane that is free anyway or in a pass of its own, and compares it with the matrix's product. Where
+/// they differ the pattern is detected again at that point: one that was detected is extended and the evaluation repeated,
+/// one that was given is an error. [`verifying`](Self::verifying) switches the check off.
+///
+/// ```
+/// use gradus_num::{Real, sparse::{Pattern, SparseJacobian}, vector_fn};
+///
+/// fn branching<R: Real>(x: &[R], y: &mut [R]) {
+///     y[0] = if x[0] > R::from_f64(0.0) { x[0] * x[1] } else { x[0] };
+/// }
+/// let mut jacobian = SparseJacobian::new(vector_fn!(branching, 1), &[-1.0, 2.0]);
+/// assert_eq!(jacobian.pattern().nonzeros(), 1);
+/// assert_eq!(jacobian.evaluate(&[3.0, 2.0]).values, [2.0, 3.0]); // found anew
+///
+/// let one = Pattern::from_rows(2, [[0u32]]);
+/// let mut given = SparseJacobian::with_pattern(vector_fn!(branching, 1), &[-1.0, 2.0], one);
+/// let error = given.try_evaluate(&[3.0, 2.0]).unwrap_err();
+/// assert_eq!((error.row, error.column), (0, 1));
+/// ```
 pub struct SparseJacobian<F> {
     f: F,
     passes: JacobianPasses,
+    given: bool,
+    check: Option<Check>,
 }
 
 /// All of a sparse Jacobian but the function: a driver that has the function keeps these beside it.
@@ -81,10 +108,10 @@ const SPLITS: usize = 6;
 
 impl<F: VectorFn> SparseJacobian<F> {
     /// Detects the pattern at `x`, colours it and plans the passes. The pattern holds for the branches that `f`
-    /// takes at `x`.
+    /// takes at `x`; where others bring in more entries, an evaluation finds them.
     pub fn new(f: F, x: &[f64]) -> Self {
         let pattern = jacobian_pattern(&f, x);
-        Self::with_pattern(f, x, pattern)
+        SparseJacobian { given: false, ..Self::with_pattern(f, x, pattern) }
     }
 
     /// With a known pattern, which must contain every entry that can be nonzero.
@@ -95,7 +122,16 @@ impl<F: VectorFn> SparseJacobian<F> {
         let shape = (f.outputs(x.len()), x.len());
         assert_eq!((pattern.rows(), pattern.cols()), shape, "the pattern has the Jacobian's shape");
         let passes = JacobianPasses::new(pattern, OpCounts::of(&f, x));
-        SparseJacobian { f, passes }
+        let check = Some(Check::new(shape.1, shape.0));
+        SparseJacobian { f, passes, given: true, check }
+    }
+
+    /// Whether each evaluation checks the pattern (on by default).
+    pub fn verifying(mut self, verify: bool) -> Self {
+        let (rows, cols) = (self.pattern().rows(), self.pattern().cols());
+        self.check = verify.then(|| Check::new(cols, rows));
+        self.passes.lanes = Lanes::default();
+        self
     }
 
     /// The pattern that [`evaluate_into`](Self::evaluate_into) fills, row by row.
@@ -114,18 +150,61 @@ impl<F: VectorFn> SparseJacobian<F> {
     }
 
     /// The Jacobian at `x`.
-    pub fn evaluate(&mut self, x: &[f64]) -> Csr {
-        let mut values = vec![0.0; self.pattern().nonzeros()];
-        self.evaluate_into(x, &mut values);
-        Csr { pattern: self.pattern().clone(), values }
-    }
-
-    /// Writes the Jacobian's values at `x` in the pattern's order; allocates nothing after the first call.
     ///
     /// # Panics
-    /// If a length does not fit.
-    pub fn evaluate_into(&mut self, x: &[f64], values: &mut [f64]) {
-        self.passes.evaluate_into(&self.f, x, values);
+    /// If `x` has the wrong length, or a pattern that was given lacks an entry.
+    pub fn evaluate(&mut self, x: &[f64]) -> Csr {
+        self.try_evaluate(x).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The Jacobian at `x`.
+    ///
+    /// # Errors
+    /// If a pattern that was given lacks an entry.
+    pub fn try_evaluate(&mut self, x: &[f64]) -> Result<Csr, WrongPattern> {
+        let mut values = Vec::new();
+        self.try_evaluate_into(x, &mut values)?;
+        Ok(Csr { pattern: self.pattern().clone(), values })
+    }
+
+    /// Writes the Jacobian's values at `x` in the order of the [`pattern`](Self::pattern), to whose size `values` is set;
+    /// allocates nothing after the first call unless the pattern grows.
+    ///
+    /// # Panics
+    /// If `x` has the wrong length, or a pattern that was given lacks an entry.
+    pub fn evaluate_into(&mut self, x: &[f64], values: &mut Vec<f64>) {
+        self.try_evaluate_into(x, values).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// [`evaluate_into`](Self::evaluate_into) with the error instead of a panic.
+    ///
+    /// # Errors
+    /// If a pattern that was given lacks an entry.
+    pub fn try_evaluate_into(&mut self, x: &[f64], values: &mut Vec<f64>) -> Result<(), WrongPattern> {
+        values.resize(self.pattern().nonzeros(), 0.0);
+        self.passes.evaluate_into(&self.f, x, values, self.check.as_mut());
+        match &self.check {
+            Some(check) if !check.holds(&self.passes.pattern, values) => self.renew(x, values),
+            _ => Ok(()),
+        }
+    }
+
+    /// What an evaluation does whose check has failed.
+    #[cold]
+    fn renew(&mut self, x: &[f64], values: &mut Vec<f64>) -> Result<(), WrongPattern> {
+        let present = jacobian_pattern(&self.f, x);
+        match missing(self.pattern(), &present) {
+            None => Ok(()),
+            Some(error) if self.given => Err(error),
+            Some(_) => {
+                let pattern = union(self.pattern(), &present);
+                self.passes = JacobianPasses::new(pattern, OpCounts::of(&self.f, x));
+                values.resize(self.pattern().nonzeros(), 0.0);
+                self.passes.evaluate_into(&self.f, x, values, None);
+                self.passes.lanes = Lanes::default();
+                Ok(())
+            }
+        }
     }
 
     /// The modes in use.
@@ -209,8 +288,14 @@ impl JacobianPasses {
         )
     }
 
-    /// Writes the Jacobian's values at `x` in the pattern's order, and keeps the function's.
-    pub(crate) fn evaluate_into<F: VectorFn>(&mut self, f: &F, x: &[f64], values: &mut [f64]) {
+    /// Writes the Jacobian's values at `x` in the pattern's order, and keeps the function's; fills the check, if there is one.
+    pub(crate) fn evaluate_into<F: VectorFn>(
+        &mut self,
+        f: &F,
+        x: &[f64],
+        values: &mut [f64],
+        mut check: Option<&mut Check>,
+    ) {
         assert_eq!(x.len(), self.pattern.cols(), "one number for each input");
         assert_eq!(values.len(), self.pattern.nonzeros(), "one value for each entry of the pattern");
         if self.forward.is_empty() && self.reverse.is_empty() {
@@ -219,9 +304,21 @@ impl JacobianPasses {
         }
         if !self.forward.is_empty() {
             at_width!(self.forward_width, W, {
-                let work = &mut Slot::<W>::slot(&mut self.lanes).first;
-                push_forward(f, &self.forward, x, work, &mut self.outputs, values);
+                let used = self.forward_colors - (self.forward.len() - 1) * W;
+                // The check goes along in the last pass if that has a lane free.
+                let along = if used < W { check.take() } else { None };
+                let mut along = along.map(|check| (used, check));
+                let (passes, outputs) = (&self.forward, &mut self.outputs);
+                let work = &mut Slot::<W>::slot(&mut self.lanes).unguarded;
+                push_forward(f, passes, x, work, outputs, values, &mut along);
+                if any_nan(values) {
+                    let work = &mut Slot::<W>::slot(&mut self.lanes).tracked;
+                    push_forward(f, passes, x, work, outputs, values, &mut along);
+                }
             });
+        }
+        if let Some(check) = check {
+            jvp(f, x, &check.direction, &mut self.lanes, &mut self.outputs, &mut check.product);
         }
         if !self.reverse.is_empty() {
             at_width!(self.reverse_width, W, {
@@ -266,49 +363,63 @@ impl JacobianPasses {
     }
 }
 
-fn push_forward<F: VectorFn, const W: usize>(
+fn push_forward<F: VectorFn, T: Real, const W: usize>(
     f: &F,
     passes: &[Pass],
     x: &[f64],
-    work: &mut Vec<Dual<f64, W>>,
+    work: &mut Vec<Dual<T, W>>,
     outputs: &mut [f64],
     values: &mut [f64],
+    check: &mut Option<(usize, &mut Check)>,
 ) {
     let (n, m) = (x.len(), outputs.len());
     // A single pass has the same seeds in every call: only the primals change.
     let seeded = passes.len() == 1 && work.len() == n + m;
     if seeded {
         for (v, &x) in work.iter_mut().zip(x) {
-            v.primal = x;
+            v.primal = T::from_f64(x);
         }
     } else {
         work.clear();
-        work.extend(x.iter().map(|&x| Dual::constant(x)));
-        work.resize(n + m, Dual::constant(0.0));
+        work.extend(x.iter().map(|&x| Dual::constant(T::from_f64(x))));
+        work.resize(n + m, Dual::constant(T::zero()));
     }
     let (inputs, results) = work.split_at_mut(n);
-    for pass in passes {
-        let mut seed = |value: f64| {
-            for &(j, lane) in &pass.seeds {
-                inputs[j as usize].tangent[lane as usize] = value;
+    for (at, pass) in passes.iter().enumerate() {
+        let last = at + 1 == passes.len();
+        if let Some((lane, check)) = check
+            && last
+            && !seeded
+        {
+            for (input, &v) in inputs.iter_mut().zip(&check.direction) {
+                input.tangent[*lane] = T::from_f64(v);
             }
-        };
-        if !seeded {
-            seed(1.0);
         }
-        results.fill(Dual::constant(0.0));
+        if !seeded {
+            for &(j, lane) in &pass.seeds {
+                inputs[j as usize].tangent[lane as usize] = T::one();
+            }
+        }
+        results.fill(Dual::constant(T::zero()));
         f.call(inputs, results);
         for &(i, lane, place) in &pass.reads {
-            values[place as usize] = results[i as usize].tangent[lane as usize];
+            values[place as usize] = results[i as usize].tangent[lane as usize].value();
+        }
+        if let Some((lane, check)) = check
+            && last
+        {
+            for (entry, result) in check.product.iter_mut().zip(results.iter()) {
+                *entry = result.tangent[*lane].value();
+            }
         }
         if passes.len() > 1 {
             for &(j, lane) in &pass.seeds {
-                inputs[j as usize].tangent[lane as usize] = 0.0;
+                inputs[j as usize].tangent[lane as usize] = T::zero();
             }
         }
     }
     for (output, result) in outputs.iter_mut().zip(results) {
-        *output = result.primal;
+        *output = result.value();
     }
 }
 

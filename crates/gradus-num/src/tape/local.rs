@@ -84,13 +84,14 @@ impl<T: Real> Tape<T> {
                 if !output.is_constant() {
                     let adjoints = sub.pullback(output);
                     let local = adjoints.leading(inputs.len());
-                    partials.extend(
-                        inputs
-                            .iter()
-                            .zip(local)
-                            .filter(|(_, d)| !d.parts_zero())
-                            .map(|(&input, &d)| (input, d)),
-                    );
+                    // A derivative that is 0 is kept; what is left out is an input that the output was not computed from.
+                    let zeros = local.iter().any(Real::parts_zero);
+                    let reached = if zeros { sub.reaches(output, inputs.len()) } else { Vec::new() };
+                    for (i, (&input, &d)) in inputs.iter().zip(local).enumerate() {
+                        if !zeros || reached[i] {
+                            partials.push((input, d));
+                        }
+                    }
                 }
                 self.custom(output.primal(), &partials)
             })

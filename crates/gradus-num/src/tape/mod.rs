@@ -102,6 +102,10 @@ struct Entry<T> {
 /// ```
 pub struct Tape<T = f64> {
     entries: UnsafeCell<Vec<Entry<T>>>,
+    /// Whether some weight is infinite or NaN: then a sweep has to know which adjoints were never touched.
+    singular: Cell<bool>,
+    /// Whether some entry selects lane by lane, so that weights of 0 stand for what a lane did not take.
+    blended: Cell<bool>,
     /// Adjoint buffers between sweeps, kept so that repeated sweeps do not allocate.
     spare_adjoints: Cell<Vec<T>>,
     /// The buffer of a driver's input variables between calls; always empty, only its memory is kept.
@@ -130,6 +134,8 @@ impl<T: Real> Tape<T> {
         storage.push(sink());
         Tape {
             entries: UnsafeCell::new(storage),
+            singular: Cell::new(false),
+            blended: Cell::new(false),
             spare_adjoints: Cell::new(Vec::new()),
             spare_vars: Cell::new(Vec::new()),
             sub_tape: Cell::new(None),
@@ -160,6 +166,8 @@ impl<T: Real> Tape<T> {
     /// Forgets every entry and keeps the memory. The exclusive borrow proves that no variable is left.
     pub fn reset(&mut self) {
         self.entries.get_mut().truncate(1);
+        self.singular.set(false);
+        self.blended.set(false);
     }
 
     /// The number of entries: one for each input and for each operation that joined two nodes.
@@ -234,6 +242,25 @@ impl<T: Real> Tape<T> {
             entries.set_len(node + 1);
         }
         node as u32
+    }
+
+    /// [`push`](Tape::push) of an entry with weights, which are looked at.
+    #[inline(always)]
+    fn join(&self, entry: Entry<T>) -> u32 {
+        if !(entry.da.parts_finite() & entry.db.parts_finite()) {
+            self.note_singular();
+        }
+        self.push(entry)
+    }
+
+    #[cold]
+    fn note_singular(&self) {
+        self.singular.set(true);
+    }
+
+    /// Whether an entry selects lane by lane.
+    pub(crate) fn is_blended(&self) -> bool {
+        self.blended.get()
     }
 
     fn node_count(&self) -> usize {

@@ -3,18 +3,40 @@
 use core::ops::Index;
 use std::vec::Vec;
 
-use crate::Real;
+use crate::{Real, Scalar};
 
 use super::{CONSTANT, Entry, Tape, Var};
 
 /// What a cotangent is while the sweep carries it: one number, or several of them side by side.
 trait Cotangent<T>: Copy {
     fn zero() -> Self;
-    /// `self * weight`, where a zero cotangent gives zero whatever the weight.
+    /// `self * weight`.
     fn scaled(&self, weight: T) -> Self;
     fn plus(&self, other: &Self) -> Self;
-    /// Whether it is known that nothing would be passed on. (Lanes are not asked: each guards itself.)
+    /// Whether nothing would be passed on through finite weights. (Lanes are not asked.)
     fn is_zero(&self) -> bool;
+    /// 1 where a seed is no zero: it is touched there.
+    fn touched(&self) -> Self;
+    /// [`scaled`](Self::scaled) where `touched` is 1, else 0 whatever the weight.
+    fn scaled_where(&self, touched: &Self, weight: T) -> Self;
+    /// 1 where either is.
+    fn either(&self, other: &Self) -> Self;
+}
+
+/// 1 where a seed is no zero.
+#[inline]
+fn touched<T: Real>(seed: &T) -> T {
+    let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
+    match T::LANES {
+        1 if seed.parts_zero() => zero,
+        1 => one,
+        _ => T::select(&Scalar::eq(seed, &zero), &zero, &one),
+    }
+}
+
+#[inline]
+fn is_one<T: Real>(flag: &T) -> T::Mask {
+    Scalar::eq(flag, &T::from_f64(1.0))
 }
 
 /// One cotangent.
@@ -29,8 +51,7 @@ impl<T: Real> Cotangent<T> for One<T> {
     }
     #[inline(always)]
     fn scaled(&self, weight: T) -> Self {
-        // A zero cotangent never gets here, the sweep skips it; but one lane of several may be zero.
-        One(if T::LANES > 1 { self.0.mul_guarded(weight) } else { self.0 * weight })
+        One(self.0 * weight)
     }
     #[inline(always)]
     fn plus(&self, other: &Self) -> Self {
@@ -39,6 +60,15 @@ impl<T: Real> Cotangent<T> for One<T> {
     #[inline(always)]
     fn is_zero(&self) -> bool {
         T::LANES == 1 && self.0.parts_zero()
+    }
+    fn touched(&self) -> Self {
+        One(touched(&self.0))
+    }
+    fn scaled_where(&self, touched: &Self, weight: T) -> Self {
+        One(T::select(&is_one(&touched.0), &(self.0 * weight), &T::from_f64(0.0)))
+    }
+    fn either(&self, other: &Self) -> Self {
+        One(T::select(&is_one(&self.0), &self.0, &other.0))
     }
 }
 
@@ -49,13 +79,7 @@ impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
     }
     #[inline(always)]
     fn scaled(&self, weight: T) -> Self {
-        if T::LANES > 1 {
-            self.map(|lane| lane.mul_guarded(weight))
-        } else if weight.parts_finite() {
-            self.map(|lane| lane * weight)
-        } else {
-            scaled_where_nonzero(*self, weight)
-        }
+        self.map(|lane| if T::TRACKED && lane.parts_zero() { lane } else { lane * weight })
     }
     #[inline(always)]
     fn plus(&self, other: &Self) -> Self {
@@ -69,11 +93,37 @@ impl<T: Real, const W: usize> Cotangent<T> for [T; W] {
     fn is_zero(&self) -> bool {
         T::LANES == 1 && self.iter().all(T::parts_zero)
     }
+    fn touched(&self) -> Self {
+        self.map(|lane| touched(&lane))
+    }
+    fn scaled_where(&self, touched: &Self, weight: T) -> Self {
+        core::array::from_fn(|i| One(self[i]).scaled_where(&One(touched[i]), weight).0)
+    }
+    fn either(&self, other: &Self) -> Self {
+        core::array::from_fn(|i| One(self[i]).either(&One(other[i])).0)
+    }
 }
 
+/// The sweep on a tape some of whose weights are infinite or NaN. Beside each adjoint it knows in which lanes anything has
+/// reached it: what was never touched passes nothing on whatever the weight, and a number that is 0 gives NaN there.
 #[cold]
-fn scaled_where_nonzero<T: Real, const W: usize>(cotangent: [T; W], weight: T) -> [T; W] {
-    cotangent.map(|lane| lane.mul_guarded(weight))
+#[inline(never)]
+fn sweep_touched<T: Real, C: Cotangent<T>>(tape: &Tape<T>, adjoints: &mut [C], seeds: &[(u32, C)]) {
+    let mut touched = vec![C::zero(); adjoints.len()];
+    for (node, seed) in seeds {
+        touched[*node as usize] = touched[*node as usize].either(&seed.touched());
+    }
+    for node in (1..adjoints.len()).rev() {
+        let (cotangent, here) = (adjoints[node], touched[node]);
+        // SAFETY: there is an adjoint for each entry.
+        let entry = unsafe { tape.entry_unchecked(node) };
+        let weights = [(entry.a, entry.da), (entry.b, entry.db)];
+        for (to, weight) in weights.into_iter().filter(|(to, _)| *to != CONSTANT) {
+            let to = to as usize;
+            adjoints[to] = adjoints[to].plus(&cotangent.scaled_where(&here, weight));
+            touched[to] = touched[to].either(&here);
+        }
+    }
 }
 
 /// `adjoints[a] += adjoints[node] da`, `adjoints[b] += adjoints[node] db`, from the last node to the first.
@@ -81,16 +131,24 @@ fn scaled_where_nonzero<T: Real, const W: usize>(cotangent: [T; W], weight: T) -
 /// What goes to the very next node is carried in a register: programs are full of chains, and through memory each link
 /// would wait for the store before it.
 #[inline(always)]
-fn sweep<T: Real, C: Cotangent<T>>(tape: &Tape<T>, adjoints: &mut [C]) {
+fn sweep<T: Real, C: Cotangent<T>>(tape: &Tape<T>, adjoints: &mut [C], seeds: &[(u32, C)]) {
     assert!(adjoints.len() <= tape.node_count(), "one adjoint for each entry");
+    if tape.singular.get() {
+        return sweep_touched(tape, adjoints, seeds);
+    }
     let mut carried = C::zero();
     for node in (1..adjoints.len()).rev() {
         // SAFETY: `node` is below both lengths (a tape only grows while it is shared); `a` and `b` are below
         // `node`, because an entry can only name nodes that were written before it.
         unsafe {
-            let cotangent = adjoints.get_unchecked(node).plus(&carried);
+            let stored = *adjoints.get_unchecked(node);
+            let cotangent = stored.plus(&carried);
             carried = C::zero();
             if cotangent.is_zero() {
+                // The two parts may have cancelled.
+                if !stored.is_zero() {
+                    *adjoints.get_unchecked_mut(node) = cotangent;
+                }
                 continue;
             }
             let entry = tape.entry_unchecked(node);
@@ -149,13 +207,18 @@ impl<T: Real> Tape<T> {
         let mut values = self.spare_adjoints.take();
         values.clear();
         values.resize(self.node_count(), T::from_f64(0.0));
+        // On a tape with infinite weights the sweep has to know which nodes were seeded, not only with what.
+        let (singular, mut seeded) = (self.singular.get(), Vec::new());
         for (output, cotangent) in seeds {
             let (node, weight, tape) = output.parts();
             if node != CONSTANT && self.owns(tape) && !cotangent.parts_zero() {
-                values[node as usize] += cotangent * weight;
+                values[node as usize] += cotangent.mul_guarded(weight);
+                if singular {
+                    seeded.push((node, One(cotangent)));
+                }
             }
         }
-        sweep(self, as_ones(&mut values));
+        sweep(self, as_ones(&mut values), &seeded);
         Adjoints { tape: self, values }
     }
 
@@ -188,13 +251,34 @@ impl<T: Real> Tape<T> {
     ) {
         values.clear();
         values.resize(self.node_count(), [T::from_f64(0.0); W]);
+        let (singular, mut seeded) = (self.singular.get(), Vec::new());
         for (lane, output) in seeds {
             let (node, weight, tape) = output.parts();
             if node != CONSTANT && self.owns(tape) {
                 values[node as usize][lane] += weight;
+                if singular {
+                    let mut seed = [T::from_f64(0.0); W];
+                    seed[lane] = T::from_f64(1.0);
+                    seeded.push((node, seed));
+                }
             }
         }
-        sweep(self, values);
+        sweep(self, values, &seeded);
+    }
+
+    /// For each of the first `count` inputs, whether `output` was computed from it.
+    pub(super) fn reaches(&self, output: Var<'_, T>, count: usize) -> Vec<bool> {
+        let mut reached = vec![false; self.node_count()];
+        reached[output.parts().0 as usize] = true;
+        for node in (1..reached.len()).rev() {
+            if reached[node] {
+                // SAFETY: there is a flag for each entry.
+                let entry = unsafe { self.entry_unchecked(node) };
+                reached[entry.a as usize] = true;
+                reached[entry.b as usize] = true;
+            }
+        }
+        reached[1..=count].to_vec()
     }
 
     /// A copy of entry `node`: no reference into the vector survives, so arithmetic on `T` may record.
@@ -309,6 +393,9 @@ impl<T: Real> Tape<T> {
         }
         let _ = self.owns(tape);
         // Like a leaf, a watched node remembers its value in the weight of the sink.
+        if !weight.parts_finite() {
+            self.note_singular();
+        }
         let watched = self.push(Entry { a: node, b: CONSTANT, da: weight, db: var.primal() });
         Var::node(self, watched, var.primal())
     }

@@ -98,26 +98,31 @@ impl<'t, T: Real> Var<'t, T> {
         if self.node == rhs.node {
             return Var { value, weight: da + db, node: self.node, tape: self.tape };
         }
-        Var::node(tape, tape.push(Entry { a: self.node, b: rhs.node, da, db }), value)
+        Var::node(tape, tape.join(Entry { a: self.node, b: rhs.node, da, db }), value)
+    }
+
+    /// A selection lane by lane, which joins the two: each lane of the other's weight is 0.
+    #[cold]
+    fn blended(mask: &T::Mask, on_true: &Self, on_false: &Self) -> Self {
+        let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
+        let value = T::select(mask, &on_true.value, &on_false.value);
+        let (first, second) = (
+            Var { weight: T::select(mask, &on_true.weight, &zero), ..*on_true },
+            Var { weight: T::select(mask, &zero, &on_false.weight), ..*on_false },
+        );
+        let joined = first.scaled_sum(one, &second, one, value);
+        if let Some(tape) = joined.tape {
+            tape.blended.set(true);
+        }
+        joined
     }
 }
 
-/// `weight * derivative`, where a zero on either side wins over an infinity: what a zero cotangent, coming
-/// back through the same two factors, would have given.
+/// `weight * derivative`: two numbers, of which a zero does not win over an infinity. (What is zero because nothing
+/// depends on it is a constant, and has no weight.)
 #[inline(always)]
 pub(super) fn chain<T: Real>(weight: T, derivative: T) -> T {
-    if T::LANES > 1 {
-        // Each lane on its own, without a branch.
-        let (zero, product) = (T::from_f64(0.0), weight.mul_guarded(derivative));
-        return T::select(&Scalar::eq(&derivative, &zero), &zero, &product);
-    }
-    let product = weight * derivative;
-    if product.is_nan() { chain_at_singularity(weight, derivative, product) } else { product }
-}
-
-#[cold]
-fn chain_at_singularity<T: Real>(weight: T, derivative: T, product: T) -> T {
-    if weight.parts_zero() || derivative.parts_zero() { T::from_f64(0.0) } else { product }
+    weight * derivative
 }
 
 #[cold]
@@ -147,7 +152,10 @@ macro_rules! chained_unary {
         $(
             #[inline]
             fn $name(&self) -> Self {
-                // A test of a constant: the compiler keeps one side.
+                // Tests of constants: the compiler keeps one side.
+                if Unary::$op.is_step() {
+                    return Var::constant(self.value.$name());
+                }
                 match rules::joint(Unary::$op, &self.value) {
                     Some((value, slope)) => self.chained(value, |_, _| slope),
                     None => self.chained(self.value.$name(), rules::$family::$name),
@@ -183,7 +191,7 @@ macro_rules! joined_binary {
 }
 
 impl<'t, T: Real> Scalar for Var<'t, T> {
-    type Mask = bool;
+    type Mask = T::Mask;
 
     #[inline(always)]
     fn lit(&self, value: f64) -> Self {
@@ -192,10 +200,27 @@ impl<'t, T: Real> Scalar for Var<'t, T> {
 
     unary_table!(chained_unary);
     binary_table!(dispatch_binary);
-    joined_binary!(atan2 hypot max min);
+    joined_binary!(atan2 hypot);
+
+    #[inline]
+    fn max(&self, rhs: &Self) -> Self {
+        binary::chosen(self, rhs, &Scalar::gt(self, rhs), &Scalar::lt(self, rhs), |x, y| {
+            x.joined(y, x.value.max(&y.value), binary::max)
+        })
+    }
+
+    #[inline]
+    fn min(&self, rhs: &Self) -> Self {
+        binary::chosen(self, rhs, &Scalar::lt(self, rhs), &Scalar::gt(self, rhs), |x, y| {
+            x.joined(y, x.value.min(&y.value), binary::min)
+        })
+    }
 
     #[inline]
     fn powi(&self, n: i32) -> Self {
+        if n == 0 {
+            return Var::constant(self.value.powi(n));
+        }
         self.chained(self.value.powi(n), |x, y| powers::powi(x, y, n))
     }
 
@@ -213,6 +238,9 @@ impl<'t, T: Real> Scalar for Var<'t, T> {
     fn powf(&self, rhs: &Self) -> Self {
         let value = self.value.powf(&rhs.value);
         // A constant base or exponent is the usual case; the other partial costs as much as the power.
+        if rhs.parts_zero() {
+            return Var::constant(value);
+        }
         if rhs.is_constant() {
             return self.chained(value, |x, y| binary::pow_base(x, &rhs.value, y));
         }
@@ -230,28 +258,38 @@ impl<'t, T: Real> Scalar for Var<'t, T> {
     }
 
     #[inline(always)]
-    fn lt(&self, rhs: &Self) -> bool {
-        self.value < rhs.value
+    fn lt(&self, rhs: &Self) -> T::Mask {
+        Scalar::lt(&self.value, &rhs.value)
     }
 
     #[inline(always)]
-    fn le(&self, rhs: &Self) -> bool {
-        self.value <= rhs.value
+    fn le(&self, rhs: &Self) -> T::Mask {
+        Scalar::le(&self.value, &rhs.value)
     }
 
     #[inline(always)]
-    fn eq(&self, rhs: &Self) -> bool {
-        self.value == rhs.value
+    fn eq(&self, rhs: &Self) -> T::Mask {
+        Scalar::eq(&self.value, &rhs.value)
     }
 
     #[inline(always)]
-    fn select(mask: &bool, on_true: &Self, on_false: &Self) -> Self {
-        if *mask { *on_true } else { *on_false }
+    fn decided(mask: &T::Mask) -> Option<bool> {
+        T::decided(mask)
+    }
+
+    #[inline(always)]
+    fn select(mask: &T::Mask, on_true: &Self, on_false: &Self) -> Self {
+        match T::decided(mask) {
+            Some(true) => *on_true,
+            Some(false) => *on_false,
+            None => Self::blended(mask, on_true, on_false),
+        }
     }
 }
 
 impl<'t, T: Real> Real for Var<'t, T> {
     const LANES: usize = T::LANES;
+    const TRACKED: bool = true;
 
     #[inline(always)]
     fn from_lanes(value: impl FnMut(usize) -> f64) -> Self {
@@ -266,5 +304,16 @@ impl<'t, T: Real> Real for Var<'t, T> {
     #[inline(always)]
     fn value(&self) -> f64 {
         self.value.value()
+    }
+
+    #[inline(always)]
+    fn parts_finite(&self) -> bool {
+        self.value.parts_finite() && self.weight.parts_finite()
+    }
+
+    /// Only a constant is zero: a variable whose value is 0 still has a derivative.
+    #[inline(always)]
+    fn parts_zero(&self) -> bool {
+        self.node == CONSTANT && self.value.parts_zero()
     }
 }

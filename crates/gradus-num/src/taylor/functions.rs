@@ -44,40 +44,62 @@ macro_rules! by_rule {
 }
 
 impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
-    type Mask = bool;
+    type Mask = T::Mask;
 
     #[inline]
     fn lit(&self, value: f64) -> Self {
         Self::from_f64(value)
     }
     #[inline]
-    fn lt(&self, rhs: &Self) -> bool {
-        self.primal() < rhs.primal()
+    fn lt(&self, rhs: &Self) -> T::Mask {
+        Scalar::lt(&self.primal(), &rhs.primal())
     }
     #[inline]
-    fn le(&self, rhs: &Self) -> bool {
-        self.primal() <= rhs.primal()
+    fn le(&self, rhs: &Self) -> T::Mask {
+        Scalar::le(&self.primal(), &rhs.primal())
     }
     #[inline]
-    fn eq(&self, rhs: &Self) -> bool {
-        self.primal() == rhs.primal()
+    fn eq(&self, rhs: &Self) -> T::Mask {
+        Scalar::eq(&self.primal(), &rhs.primal())
     }
     #[inline]
-    fn select(mask: &bool, on_true: &Self, on_false: &Self) -> Self {
-        if *mask { *on_true } else { *on_false }
+    fn decided(mask: &T::Mask) -> Option<bool> {
+        T::decided(mask)
+    }
+    #[inline]
+    fn select(mask: &T::Mask, on_true: &Self, on_false: &Self) -> Self {
+        match T::decided(mask) {
+            Some(true) => *on_true,
+            Some(false) => *on_false,
+            None => Self::new(core::array::from_fn(|k| {
+                T::select(mask, &on_true.coefficients[k], &on_false.coefficients[k])
+            })),
+        }
     }
 
     unary_table!(dispatch_unary);
     binary_table!(dispatch_binary);
 
     by_rule! {
-        kinks: abs sign floor ceil round;
+        kinks: abs;
         exponential: expm1 log log2 log1p;
         trig: asin acos atan;
         hyperbolic: asinh acosh atanh sigmoid softplus;
         special: erf erfc;
     }
 
+    fn sign(&self) -> Self {
+        Self::constant(self.primal().sign())
+    }
+    fn floor(&self) -> Self {
+        Self::constant(self.primal().floor())
+    }
+    fn ceil(&self) -> Self {
+        Self::constant(self.primal().ceil())
+    }
+    fn round(&self) -> Self {
+        Self::constant(self.primal().round())
+    }
     fn recip(&self) -> Self {
         Self::constant(T::one()) / *self
     }
@@ -88,7 +110,7 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         self.power_series(self.primal().rsqrt(), T::from_f64(-1.0), 2.0)
     }
     fn cbrt(&self) -> Self {
-        self.power_series(self.primal().cbrt(), T::one(), 3.0)
+        self.cbrt_series(self.primal().cbrt())
     }
     fn exp(&self) -> Self {
         self.exp_series(self.primal().exp())
@@ -129,45 +151,49 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         self.compose(|j| x.polygamma(n.saturating_add(j as u32)))
     }
 
-    /// By multiplication where the value is 0, where a power's own equation says nothing.
     fn powi(&self, n: i32) -> Self {
         let x = self.primal();
+        match n {
+            0 => return Self::constant(x.powi(0)),
+            1 => return *self,
+            _ => {}
+        }
         let out = x.powi(n);
-        if out.value().is_normal() {
+        if out.value().is_normal() && n != 2 {
             return self.power_series(out, T::from_i32(n), 1.0);
         }
-        if x.value() != 0.0 {
-            return self.power_terms(T::from_i32(n));
-        }
-        let (mut power, mut base, mut left) = (Self::constant(T::one()), *self, n.unsigned_abs());
-        while left > 0 {
-            if left % 2 == 1 {
-                power *= base;
-            }
-            left /= 2;
-            if left > 0 {
-                base *= base;
-            }
-        }
-        if n < 0 {
-            power = power.recip();
-        }
-        power.coefficients[0] = out;
-        power
+        let mut terms = if n == 2 { *self * *self } else { self.power_terms(T::from_i32(n)) };
+        terms.coefficients[0] = out;
+        terms
     }
 
-    /// A constant exponent has the power's own equation. At base 0 the exponent counts as constant, since the
-    /// derivative in it is 0 there.
+    /// A constant exponent has the power's own equation. At base 0 the derivatives in the exponent are 0, up to the order at which
+    /// those in the base are no more: there the limits are infinite.
     fn powf(&self, rhs: &Self) -> Self {
         let (x, p) = (self.primal(), rhs.primal());
         let out = x.powf(&p);
-        if x.value() == 0.0 || (rhs.is_constant() && !out.value().is_normal()) {
-            return self.power_terms(p);
+        if rhs.parts_zero() {
+            return Self::constant(out);
         }
         if rhs.is_constant() {
-            return self.power_series(out, p, 1.0);
+            return if out.value().is_normal() {
+                self.power_series(out, p, 1.0)
+            } else {
+                self.power_terms(p)
+            };
         }
-        (*rhs * self.log()).exp_series(out)
+        if x.value() == 0.0 {
+            return self.power_at_zero(rhs, out);
+        }
+        if x.value() < 0.0 && out.value() == 0.0 {
+            return Self::constant(out);
+        }
+        // The slope by its rule: on the way through the logarithm `1/x` may overflow.
+        let mut power = (*rhs * self.log()).exp_series(out);
+        if K > 1 {
+            power.coefficients[1] = self.power_slope(rhs, out);
+        }
+        power
     }
     /// `h = |larger| √(1 + ratio²)`, in steps of the order of the larger, so that its high coefficients do not underflow on
     /// the way.
@@ -179,7 +205,7 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         let swap = self.primal().abs() < rhs.primal().abs();
         let (large, small) = if swap { (rhs, self) } else { (self, rhs) };
         let large = if large.primal() < T::zero() { -*large } else { *large };
-        let exponent = math::floor(math::log2(out.value())).clamp(-1000.0 / K as f64, 1000.0 / K as f64);
+        let exponent = math::floor(math::log2(out.value())).clamp(-1022.0, 1000.0 / K as f64);
         let step = math::exp2(math::floor(exponent));
         let (large, small) = (large.stretched(step), small.stretched(step));
         let mut h = (large * (small / large).square().shift(1.0).sqrt()).stretched(1.0 / step);
@@ -196,14 +222,16 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         self.integrate2(rhs, out, &px, &py)
     }
     fn max(&self, rhs: &Self) -> Self {
-        let out = self.primal().max(&rhs.primal());
-        let (px, py) = binary::max(&self.primal(), &rhs.primal(), &out);
-        self.combine(rhs, out, px, py)
+        binary::chosen(self, rhs, &Scalar::gt(self, rhs), &Scalar::lt(self, rhs), |x, y| {
+            let share = binary::tie(&x.primal(), &y.primal());
+            x.combine(y, x.primal().max(&y.primal()), share, share)
+        })
     }
     fn min(&self, rhs: &Self) -> Self {
-        let out = self.primal().min(&rhs.primal());
-        let (px, py) = binary::min(&self.primal(), &rhs.primal(), &out);
-        self.combine(rhs, out, px, py)
+        binary::chosen(self, rhs, &Scalar::lt(self, rhs), &Scalar::gt(self, rhs), |x, y| {
+            let share = binary::tie(&x.primal(), &y.primal());
+            x.combine(y, x.primal().min(&y.primal()), share, share)
+        })
     }
     fn rem(&self, rhs: &Self) -> Self {
         *self % *rhs
@@ -226,6 +254,13 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
 }
 
 impl<T: Real, const K: usize> Real for Taylor<T, K> {
+    const LANES: usize = T::LANES;
+    const TRACKED: bool = T::TRACKED;
+
+    #[inline]
+    fn from_lanes(value: impl FnMut(usize) -> f64) -> Self {
+        Self::constant(T::from_lanes(value))
+    }
     #[inline]
     fn from_f64(value: f64) -> Self {
         Self::constant(T::from_f64(value))

@@ -35,13 +35,7 @@ impl<T: Real, const K: usize> Mul for Taylor<T, K> {
     /// `zₖ = Σ xⱼ yₖ₋ⱼ`.
     #[inline]
     fn mul(self, rhs: Self) -> Self {
-        let mut out = self;
-        for k in 0..K {
-            out.coefficients[k] = convolve(&self.coefficients, &rhs.coefficients, 0, k, k);
-        }
-        // The value itself is an ordinary product: 0 times infinity is NaN there.
-        out.coefficients[0] = self.primal() * rhs.primal();
-        out
+        Self::new(core::array::from_fn(|k| convolve(&self.coefficients, &rhs.coefficients, 0, k, k)))
     }
 }
 
@@ -103,9 +97,7 @@ impl<T: Real, const K: usize> Taylor<T, K> {
         let mut result = Self::constant(out);
         for k in 1..K {
             let (a, b) = (self.coefficients[k], rhs.coefficients[k]);
-            let a = if a.parts_zero() || px.parts_zero() { T::zero() } else { a * px };
-            let b = if b.parts_zero() || py.parts_zero() { T::zero() } else { b * py };
-            result.coefficients[k] = a + b;
+            result.coefficients[k] = a.mul_guarded(px) + b.mul_guarded(py);
         }
         result
     }

@@ -2,11 +2,15 @@
 
 use super::Taylor;
 use crate::Real;
+use crate::rules::binary;
 
-/// `Σ aⱼ bₖ₋ⱼ` for `j = from..=to`. Should it not be finite, terms with a zero factor are left out: a coefficient that is
-/// exactly zero stays zero whatever it multiplies.
+/// `Σ aⱼ bₖ₋ⱼ` for `j = from..=to`. Should it not be finite, terms are left out in which a coefficient of positive order is
+/// zero: it stays zero whatever it multiplies. The values of the two series are numbers: 0 times infinity is NaN for them.
 #[inline]
 pub(super) fn convolve<T: Real>(a: &[T], b: &[T], from: usize, to: usize, k: usize) -> T {
+    if T::TRACKED {
+        return convolve_guarded(a, b, from, to, k);
+    }
     let mut sum = T::zero();
     for j in from..=to {
         sum += a[j] * b[k - j];
@@ -14,12 +18,12 @@ pub(super) fn convolve<T: Real>(a: &[T], b: &[T], from: usize, to: usize, k: usi
     if sum.parts_finite() { sum } else { convolve_guarded(a, b, from, to, k) }
 }
 
-#[cold]
 #[inline(never)]
 fn convolve_guarded<T: Real>(a: &[T], b: &[T], from: usize, to: usize, k: usize) -> T {
     let mut sum = T::zero();
     for j in from..=to {
-        if !a[j].parts_zero() && !b[k - j].parts_zero() {
+        let dead = j > 0 && a[j].parts_zero() || k > j && b[k - j].parts_zero();
+        if !dead {
             sum += a[j] * b[k - j];
         }
     }
@@ -123,6 +127,48 @@ impl<T: Real, const K: usize> Taylor<T, K> {
         y
     }
 
+    /// `y³ = x`, with `w = y²`.
+    #[inline]
+    pub(super) fn cbrt_series(&self, out: T) -> Self {
+        let (mut y, mut w) = (Self::constant(out), Self::constant(out * out));
+        let slope = out.recip().square().scale(1.0 / 3.0);
+        for k in 1..K {
+            let (mut square, mut cube) = (T::zero(), self.coefficients[k]);
+            if k > 1 {
+                square = convolve(&y.coefficients, &y.coefficients, 1, k - 1, k);
+                cube =
+                    cube - square.mul_guarded(out) - convolve(&y.coefficients, &w.coefficients, 1, k - 1, k);
+            }
+            y.coefficients[k] = cube.mul_guarded(slope);
+            w.coefficients[k] = square + y.coefficients[k].mul_guarded(out + out);
+        }
+        y
+    }
+
+    /// `x^y` at `x = 0` for a moving exponent: [`power_terms`](Self::power_terms), until a derivative in `y` of one that is no
+    /// longer 0 in `x` takes part, the limit of which is infinite.
+    pub(super) fn power_at_zero(&self, exponent: &Self, out: T) -> Self {
+        let p = exponent.primal();
+        let mut terms = self.power_terms(p);
+        if K > 1 {
+            terms.coefficients[1] = self.power_slope(exponent, out);
+        }
+        for k in 2..K {
+            if p.value() <= (k - 1) as f64
+                && !(k == 2 && self.coefficients[1].parts_zero() && p.value() > 0.0)
+            {
+                terms.coefficients[k] = T::from_f64(f64::NAN);
+            }
+        }
+        terms
+    }
+
+    /// The first coefficient of `x^y`, by its rule.
+    pub(super) fn power_slope(&self, exponent: &Self, out: T) -> T {
+        let (px, py) = binary::powf(&self.primal(), &exponent.primal(), &out);
+        self.coefficients[1].mul_guarded(px) + exponent.coefficients[1].mul_guarded(py)
+    }
+
     /// `y = x^(p/q)` from `q x y' = p y x'`: `yₖ = Σⱼ (j p - (k - j) q) xⱼ yₖ₋ⱼ / (k q x₀)`.
     ///
     /// A rational exponent is given as two whole numbers so that the factors which should vanish do.
@@ -137,19 +183,22 @@ impl<T: Real, const K: usize> Taylor<T, K> {
                     sum += factor * x[j] * y.coefficients[k - j];
                 }
             }
-            y.coefficients[k] = quotient(sum, x[0].scale(q * k as f64));
+            let divisor = x[0].scale(q * k as f64);
+            y.coefficients[k] = match divisor.value().is_infinite() {
+                true => quotient(sum, x[0]).scale(1.0 / (q * k as f64)),
+                false => quotient(sum, divisor),
+            };
         }
         y
     }
 
-    /// The series in `t/step`: coefficient `k` times `stepᵏ`.
+    /// The series in `t/step`: coefficient `k` times `stepᵏ`, which itself may be no number.
     pub(super) fn stretched(&self, step: f64) -> Self {
-        let (mut out, mut factor) = (*self, 1.0);
-        for c in &mut out.coefficients {
-            if !c.parts_zero() {
-                *c = c.scale(factor);
+        let mut out = *self;
+        for (k, c) in out.coefficients.iter_mut().enumerate() {
+            for _ in 0..k {
+                *c = c.scale(step);
             }
-            factor *= step;
         }
         out
     }
@@ -158,12 +207,17 @@ impl<T: Real, const K: usize> Taylor<T, K> {
     /// recurrence, which starts from it, says nothing.
     pub(super) fn power_terms(&self, p: T) -> Self {
         let x = self.primal();
-        let mut falling = T::one();
         self.compose(|j| {
-            if j > 0 {
-                falling *= p.shift(1.0 - j as f64);
+            // The power first: the product of the factors alone may overflow.
+            let mut term = x.powf(&p.shift(-(j as f64)));
+            for i in 0..j {
+                let factor = p.shift(-(i as f64));
+                if factor.parts_zero() {
+                    return T::zero();
+                }
+                term *= factor;
             }
-            if falling.parts_zero() { T::zero() } else { falling * x.powf(&p.shift(-(j as f64))) }
+            term
         })
     }
 
