@@ -39,7 +39,8 @@ pub fn checkpoint<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> impl Fn(&A) -> B {
 /// of the result and must be linear in `dx`; reverse mode is its transpose.
 ///
 /// The rule is checked when it is first met at each shape: that it gives the types of the result, and that it can be
-/// transposed, which fails where it is not linear in `dx`. [`check_grads`](crate::check_grads) compares it with finite
+/// transposed, which fails where it is not linear in `dx`, and where it is the [`jvp`](crate::jvp) of a loop or a branch:
+/// forward mode carries values and tangents in one loop. Write such a rule with [`linearize`](crate::linearize). [`check_grads`](crate::check_grads) compares it with finite
 /// differences.
 ///
 /// ```
