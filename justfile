@@ -23,6 +23,19 @@ miri:
 asan *args:
     tools/asan {{args}}
 
+# Random programs, run in every way; those that fail are printed as Rust.
+programs count="100000" seed="0":
+    cargo run --release -p gradus-cli -- check --programs {{count}} --seed {{seed}}
+
+# Two thousand of them under AddressSanitizer, whose runtime comes with the stable toolchain.
+programs-asan seed="0":
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_leaks=0 CARGO_TARGET_DIR=target/asan \
+        cargo run --target x86_64-unknown-linux-gnu -p gradus-cli -- check --programs 2000 --seed {{seed}}
+
+# How many random programs it takes to find each of the faults of tools/faults.
+planted:
+    tools/planted
+
 # Times of the CPU kernels.
 bench:
     cargo run --release -p gradus-cpu --example kernels

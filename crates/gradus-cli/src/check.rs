@@ -1,4 +1,4 @@
-//! `gradus check`: the op table, printed.
+//! `gradus check`: the op table, printed; or random programs, run in every way.
 
 use std::process::ExitCode;
 
@@ -6,17 +6,28 @@ use clap::Args;
 use gradus_core::table::{Cell, CellKind, Options, Status, check_each};
 use serde_json::{Value, json};
 
+use crate::programs::{Coverage, Verdict, check_program};
 use crate::{Error, Output};
 
 /// Options of `gradus check`.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Only operations whose name contains this
+    #[arg(conflicts_with = "programs")]
     filter: Option<String>,
-    /// Print JSON lines, one a cell
+    /// Check so many random programs instead of the table
+    #[arg(long, value_name = "N")]
+    programs: Option<u64>,
+    /// The seed of the first program; the others have the seeds after it
+    #[arg(long, value_name = "S", default_value_t = 0, requires = "programs")]
+    seed: u64,
+    /// Stop at the first program that fails
+    #[arg(long, requires = "programs")]
+    first: bool,
+    /// Print JSON lines, one a cell or a failing program
     #[arg(long)]
     json: bool,
-    /// Print only cells that fail or are empty
+    /// Print only what fails or is empty
     #[arg(long)]
     quiet: bool,
 }
@@ -24,8 +35,48 @@ pub struct Arguments {
 /// Width of one column of the table.
 const COLUMN: usize = 10;
 
-pub fn table(arguments: &Arguments) -> Result<ExitCode, Error> {
+/// Checks what the options ask for.
+pub fn check(arguments: &Arguments) -> Result<ExitCode, Error> {
     let output = Output::of(arguments.json, arguments.quiet);
+    match arguments.programs {
+        Some(count) => programs(output, count, arguments),
+        None => table(output, arguments),
+    }
+}
+
+/// Runs random programs, and tells how often each primitive and kernel path was met.
+fn programs(output: Output, most: u64, arguments: &Arguments) -> Result<ExitCode, Error> {
+    let mut coverage = Coverage::default();
+    let (mut count, mut failed, mut rejected) = (0u64, 0u64, 0u64);
+    let seed = arguments.seed;
+    output.text(|| format!("{most} programs from seed {seed}"))?;
+    for seed in (0..most).map(|i| seed.wrapping_add(i)) {
+        count += 1;
+        match check_program(seed, &mut coverage) {
+            Verdict::Passed => {}
+            Verdict::Rejected(_) => rejected += 1,
+            Verdict::Failed { what, detail, source } => {
+                failed += 1;
+                output.result(|| format!("seed {seed}: {what}: {detail}\n{source}"))?;
+                output.json(|| json!({"event": "failure", "seed": seed, "what": what, "detail": detail, "source": source}))?;
+            }
+        }
+        if failed > 0 && arguments.first {
+            break;
+        }
+    }
+    let hits = coverage.hits();
+    for (name, n) in hits {
+        output.text(|| format!("{name:<40}{n:>10}"))?;
+    }
+    output.result(|| format!("{count} programs, {failed} failed, {rejected} rejected"))?;
+    output.json(
+        || json!({"event": "done", "programs": count, "failed": failed, "rejected": rejected, "hits": hits}),
+    )?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn table(output: Output, arguments: &Arguments) -> Result<ExitCode, Error> {
     let options = Options { filter: arguments.filter.clone(), kinds: Vec::new() };
     let (mut cells, mut failed, mut empty) = (0, 0, 0);
     let mut row: Vec<Cell> = Vec::new();

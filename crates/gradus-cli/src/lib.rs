@@ -11,6 +11,7 @@ mod explain;
 mod memory;
 mod modes;
 mod output;
+pub mod programs;
 mod stop;
 mod train;
 
@@ -35,9 +36,11 @@ enum Task {
     /// Train a model on a data set that comes with the program
     #[command(subcommand)]
     Train(Data),
-    /// Check every cell of the op table: values, derivatives in every mode, batching, edges
+    /// Check every cell of the op table: values, derivatives in every mode, batching, edges; or random programs
     ///
-    /// Prints a line for each operation with the worst error of each check. Exit code 1 if a cell fails or is empty.
+    /// Prints a line for each operation with the worst error of each check. With `--programs` random programs are run at
+    /// once, compiled and interpreted, under compositions of transforms, with one thread and two, by every strategy and
+    /// within budgets; one that fails is made small and printed as Rust. Exit code 1 if something fails or is empty.
     Check(check::Arguments),
     /// Time training steps, kernels and small programs on this machine
     #[command(subcommand)]
@@ -82,7 +85,7 @@ pub fn run(command: Command) -> Result<ExitCode, Error> {
     gradus_cpu::vmath::Level::from_env().map_err(|e| environment(&e))?;
     match command.task {
         Task::Train(Data::Digits(arguments)) => train::digits(&arguments),
-        Task::Check(arguments) => check::table(&arguments),
+        Task::Check(arguments) => check::check(&arguments),
         Task::Bench(what) => bench::run(&what),
         Task::Modes(arguments) => modes::modes(&arguments),
         Task::Compare(arguments) => compare::compare(&arguments),

@@ -65,7 +65,7 @@ impl Builder {
         Var(self.graph.types.len() as u32 - 1)
     }
 
-    /// Appends an equation and returns its outputs.
+    /// Appends an equation and returns its outputs; one without outputs is only checked.
     ///
     /// # Errors
     /// If the operands do not fit the primitive's shape rule.
@@ -81,6 +81,10 @@ impl Builder {
         let types = op.row().infer(&types).map_err(at)?;
         self.graph.depth = self.graph.depth.max(inside);
         let outputs: Vars = types.into_iter().map(|ty| self.fresh(ty)).collect();
+        // A loop or a branch without results, which nobody can read: every equation has a first output.
+        if outputs.is_empty() {
+            return Ok(outputs);
+        }
         self.graph.eqns.push(Eqn {
             op,
             inputs: inputs.into(),

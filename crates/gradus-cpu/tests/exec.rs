@@ -10,7 +10,7 @@ use gradus_core::{Array, Binary, Builder, DType, Graph, Shape, Type, Unary, Var,
 use gradus_cpu::Pool;
 use gradus_cpu::exec::Executable;
 use gradus_plan::{Options, plan};
-use programs::{Rng, arguments, random};
+use programs::{Rng, arguments};
 
 fn ready(graph: &Graph) -> Executable {
     Executable::new(plan(graph, &Options::default()).unwrap())
@@ -64,47 +64,6 @@ fn axes<const N: usize>(a: [usize; N]) -> Axes {
     a.into_iter().collect()
 }
 
-#[test]
-fn random_programs_equal_the_interpreter() {
-    for seed in 0..300 {
-        let (graph, args) = random(seed);
-        check(&graph, &args, 1e-9);
-    }
-}
-
-#[test]
-fn derivatives_of_random_programs_equal_the_interpreter() {
-    for seed in 0..80 {
-        let (graph, args) = random(seed);
-        let scalar = build(&graph.input_types(), |b, a| {
-            let out = b.inline(&graph, a).unwrap();
-            let mut total = None;
-            for v in out {
-                if b.dtype(v).is_float() {
-                    let all = (0..b.shape(v).rank()).collect();
-                    let s = b.emit1(Reduce { kind: ReduceKind::Sum, axes: all }, &[v]).unwrap();
-                    total = b.add_tangents(total, Some(s)).unwrap();
-                }
-            }
-            vec![total.unwrap_or_else(|| b.full(&Type::new(DType::F64, []), 0.0))]
-        });
-        let wrt: Vec<bool> = args.iter().map(|a| a.dtype().is_float()).collect();
-        let grad = value_and_grad(&scalar, &wrt).unwrap();
-        check(&grad, &args, 1e-7);
-        let mut rng = Rng::new(seed + 1000);
-        let forward = jvp(&graph, &wrt).unwrap();
-        let mut all = args.clone();
-        for (ty, _) in graph.input_types().iter().zip(&wrt).filter(|(_, w)| **w) {
-            all.push(rng.array(ty));
-        }
-        check(&forward, &all, 1e-7);
-        let batched = vmap(&graph, &vec![true; args.len()], 3).unwrap();
-        let args = arguments(&batched, seed);
-        check(&batched, &args, 1e-9);
-    }
-}
-
-/// Steps that are run as one have the bits they have apart: a part that is a result, too, is a step of its own.
 #[test]
 fn chains_have_the_bits_of_their_steps() {
     type Chain = fn(&mut Builder, &[Var]) -> Vec<Var>;

@@ -9,14 +9,12 @@ mod cells;
 mod golden;
 mod kinks;
 pub mod probe;
-mod programs;
 mod random;
 mod reference;
 mod row;
 mod rows;
 
 pub use cells::CellKind;
-pub use programs::{Program, Recipe, random_program};
 pub use random::{Range, Rng, Sampled};
 pub use row::{Case, Definition, Row};
 pub use rows::rows;

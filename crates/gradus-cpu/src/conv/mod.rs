@@ -518,6 +518,23 @@ impl Conv {
         }
     }
 
+    /// The name of the code that runs for it.
+    pub(crate) fn path<T: Float + Element>(&self) -> &'static str {
+        if self.results() == 0 || self.channels == 0 || self.input.contains(&0) {
+            return "of nothing";
+        }
+        if phases::apply(self) {
+            return "by phases";
+        }
+        match self.way(Target::plain(&self.output())) {
+            job::Way::Pointwise => "of one tap",
+            job::Way::Depthwise => "depthwise",
+            job::Way::Correlate => "correlation",
+            job::Way::Winograd if winograd::applies::<T>(self) => "winograd",
+            job::Way::Winograd | job::Way::Indirect => "indirect",
+        }
+    }
+
     /// What running it needs beside the operands, whatever the instruction set: the most of all.
     pub(crate) fn need<T: Float + Element>(&self) -> Need {
         T::widths().map(|width| self.need_at::<T>(width)).into_iter().fold(Need::default(), Need::either)

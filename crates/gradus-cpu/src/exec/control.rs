@@ -44,6 +44,16 @@ impl Control {
         Control { op: op.clone(), programs, layout, replayed, workspace }
     }
 
+    /// Its name for checks.
+    pub(super) fn path(&self) -> &'static str {
+        self.op.name()
+    }
+
+    /// Adds the paths of the kernels inside.
+    pub(super) fn paths(&self, to: &mut Vec<String>) {
+        self.programs.iter().for_each(|p| p.paths(to));
+    }
+
     /// # Safety
     /// As for [`Program::run`].
     pub(super) unsafe fn run(&self, operands: &Operands, memory: &Memory<'_>, pool: &Pool) -> Result<()> {

@@ -78,6 +78,11 @@ impl Ready {
         }
     }
 
+    /// Its name for checks.
+    pub(super) fn path(&self) -> &'static str {
+        if self.double { self.conv.path::<f64>() } else { self.conv.path::<f32>() }
+    }
+
     /// # Safety
     /// `memory` holds the plan's values, and nobody else uses the result.
     pub(super) unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) {

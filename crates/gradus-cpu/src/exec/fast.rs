@@ -157,6 +157,22 @@ impl Fast {
         }
     }
 
+    /// Its name for checks.
+    pub(super) fn path(&self) -> &'static str {
+        match self {
+            Fast::Gather(_) => "gather",
+            Fast::ScatterAdd(_) => "scatter_add",
+            Fast::MaxPool { .. } => "max_pool",
+            Fast::SumPool { .. } => "sum_pool",
+            Fast::Running { .. } => "running",
+            Fast::Sort(..) => "sort",
+            Fast::ArgReduce(..) => "arg_reduce",
+            Fast::RandomBits(_) => "random_bits",
+            Fast::Product(_) => "integer product",
+            Fast::Divide(_) => "integer division",
+        }
+    }
+
     /// Bytes that it allocates while it runs, at most.
     pub(super) fn allocates(&self, inputs: &[&Type]) -> (usize, usize) {
         match self {

@@ -127,6 +127,13 @@ impl Executable {
         &self.inner.program.plan
     }
 
+    /// Which code runs for each kernel, those of loops and branches included: what checks count.
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.inner.program.paths(&mut paths);
+        paths
+    }
+
     /// Runs the program.
     ///
     /// # Errors

@@ -63,6 +63,16 @@ impl Ready {
         Ready { matmul, operation: Operation::new(product, plan) }
     }
 
+    /// Its name for checks.
+    pub(super) fn path(&self) -> &'static str {
+        match (self.operation.strong, self.matmul.blocks().tasks() > 1) {
+            (false, false) => "product",
+            (false, true) => "product, shared",
+            (true, false) => "strong product",
+            (true, true) => "strong product, shared",
+        }
+    }
+
     /// # Safety
     /// `memory` holds the plan's values, and nobody else uses the result.
     pub(super) unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) {

@@ -63,6 +63,28 @@ impl Program {
         Program { kernels, passed, plan }
     }
 
+    /// Adds the path of each kernel.
+    pub(super) fn paths(&self, to: &mut Vec<String>) {
+        for kernel in &self.kernels {
+            let path = match kernel {
+                Ready::Region(region) => region.path().into(),
+                Ready::Small(_) => "small".into(),
+                Ready::Product(product) => product.path().into(),
+                Ready::Convolution(convolution) => format!("convolution {}", convolution.path()),
+                Ready::Slabs(slabs) => slabs.path().into(),
+                Ready::Assemble(..) => "assemble".into(),
+                Ready::Unpool(_) => "unpool".into(),
+                Ready::Primitive(_, Some(fast), ..) => fast.path().into(),
+                Ready::Primitive(op, None, ..) => format!("reference {}", op.variant()),
+                Ready::Control(control, ..) => {
+                    control.paths(to);
+                    control.path().into()
+                }
+            };
+            to.push(path);
+        }
+    }
+
     /// Runs the kernels in order.
     ///
     /// # Safety

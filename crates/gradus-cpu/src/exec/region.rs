@@ -112,6 +112,20 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
+    /// Its name for checks.
+    pub(super) fn path(&self) -> &'static str {
+        match (self.domain, super::tile::is_shared(self)) {
+            (Domain::Flat { .. }, false) => "region",
+            (Domain::Flat { .. }, true) => "region, shared",
+            (Domain::Rows { .. }, false) => "rows",
+            (Domain::Rows { .. }, true) => "rows, shared",
+            (Domain::LongRows { .. }, false) => "long rows",
+            (Domain::LongRows { .. }, true) => "long rows, shared",
+            (Domain::Columns { .. }, false) => "columns",
+            (Domain::Columns { .. }, true) => "columns, shared",
+        }
+    }
+
     /// Whether it reduces something at its end.
     pub(super) fn reduces(&self) -> bool {
         self.stores.iter().any(|s| s.reduce.is_some())

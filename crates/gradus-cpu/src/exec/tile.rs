@@ -60,6 +60,11 @@ impl Tile {
     }
 }
 
+/// Whether threads share a region.
+pub(super) fn is_shared(region: &Compiled) -> bool {
+    region.nanos >= WORTH_SHARING && tasks(region).0 > 1
+}
+
 /// Runs a region.
 ///
 /// # Safety

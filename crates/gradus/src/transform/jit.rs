@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gradus_core::Type;
+use gradus_core::{Graph, Type};
 use gradus_plan::{Options, Plan, Strategy};
 
 use super::checks::{Checks, finite, unchanged};
@@ -187,6 +187,27 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     #[track_caller]
     pub fn try_plan(&self, x: &A) -> Result<Plan> {
         catch(|| Ok(self.compiled(x)?.program().plan().clone()))
+    }
+
+    /// The program that the function is for an argument like `x`, before it is planned, and the values that it captures:
+    /// the program takes them after the argument's own tensors. Nothing is kept of it.
+    ///
+    /// # Errors
+    /// Shape and dtype errors of its operations.
+    ///
+    /// ```
+    /// use gradus::{Tensor, jit};
+    /// let w = Tensor::from([1.0, 2.0]);
+    /// let (graph, captures) = jit(|x: &Tensor| x * &w).try_record(&Tensor::from([3.0, 4.0]))?;
+    /// assert_eq!((graph.inputs().len(), captures.len()), (2, 1));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn try_record(&self, x: &A) -> Result<(Graph, Vec<Tensor>)> {
+        catch(|| {
+            let types: Vec<Type> = x.tensors().iter().map(Tensor::ty).collect();
+            let Recorded { graph, captures, .. } = record("jit", &types, None, x, &self.f)?;
+            Ok((gradus_core::transforms::prune(&graph), captures))
+        })
     }
 
     /// Runs the function.

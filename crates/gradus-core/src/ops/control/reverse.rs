@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::tower::{Inputs, Level, Tower, restrict};
 use super::{Replay, depending};
-use crate::primitive::Tangents;
+use crate::primitive::{Tangents, not_linear};
 use crate::transforms::transpose_inline;
 use crate::{Builder, Graph, Operand, Result, Type, Var};
 
@@ -154,6 +154,10 @@ impl Parts<'_> {
         let rows = &inputs.rows[..self.of(&self.ranges.1, false).len()];
         let mut args = vec![inputs.t];
         args.extend(inputs.constants.iter().chain(rows).chain(inputs.states.iter().flatten()));
+        // A value that depends on a linear one is mixed with it, as in the tangents that forward mode carries along.
+        if level.inputs().len() != args.len() {
+            return Err(not_linear("replay"));
+        }
         let results = f.inline(&level, &args)?;
         Ok(f.finish(results))
     }

@@ -89,6 +89,11 @@ fn form<T>(conv: &Conv) -> Option<Form> {
     if forward { Some(Form::Forward) } else { weights.then_some(Form::Weights) }
 }
 
+/// Whether there is a form for the convolution.
+pub(super) fn applies<T>(conv: &Conv) -> bool {
+    form::<T>(conv).is_some()
+}
+
 /// What it needs.
 pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
     match form::<T>(conv) {

@@ -128,6 +128,11 @@ enum Way {
 }
 
 impl Ready {
+    /// Its name for checks.
+    pub(super) fn path(&self) -> &'static str {
+        if self.unseen.is_some() { "blockwise, masked" } else { "blockwise" }
+    }
+
     pub(super) fn new(slabs: &Slabs, plan: &Plan, k: usize) -> Self {
         let room = Room::of(slabs);
         let all = slabs.count * slabs.rows;

@@ -1,0 +1,220 @@
+//! Whether results agree: to the bit, or within what rounding makes of them.
+//!
+//! What rounding may do is measured, not guessed: the recorded program is interpreted again and again with every
+//! intermediate value disturbed by a few units in the last place. An element may differ by a multiple of the spread of
+//! these samples; where a sample takes another branch or another order, that shows in the spread.
+
+use gradus::{Array, DType, Result};
+use gradus_core::table::Rng;
+use gradus_core::{Eqn, Error, Graph, Op};
+
+/// The first element whose bits differ.
+fn first_difference(a: &Array, b: &Array) -> Option<usize> {
+    if a.shape() != b.shape() || a.dtype() != b.dtype() {
+        return Some(0);
+    }
+    if a.dtype() == DType::I64 {
+        return a.to_i64().iter().zip(b.to_i64()).position(|(a, b)| *a != b);
+    }
+    let differs = |(a, b): (&f64, f64)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan());
+    a.to_f64().iter().zip(b.to_f64()).position(differs)
+}
+
+/// What differs to the bit, for people.
+pub(crate) fn bits(a: &[Array], b: &[Array]) -> Option<String> {
+    if a.len() != b.len() {
+        return Some(format!("{} results and {}", a.len(), b.len()));
+    }
+    a.iter().zip(b).enumerate().find_map(|(k, (a, b))| {
+        let i = first_difference(a, b)?;
+        Some(describe(k, i, a, b))
+    })
+}
+
+fn describe(k: usize, i: usize, a: &Array, b: &Array) -> String {
+    if a.shape() != b.shape() || a.dtype() != b.dtype() {
+        return format!("result {k}: {}{} and {}{}", a.dtype(), a.shape(), b.dtype(), b.shape());
+    }
+    format!("result {k}, element {i}: {:?} and {:?}", a.to_f64()[i], b.to_f64()[i])
+}
+
+/// Units in the last place that are no difference.
+const NEAR: f64 = 4.0;
+/// How often the spread of the samples two results may be apart.
+const SPREADS: f64 = 24.0;
+/// Numbers of samples: more are taken only where results differ.
+pub(crate) const SAMPLES: [usize; 3] = [3, 12, 64];
+
+/// The unit in the last place of 1.
+fn epsilon(dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 => f64::from(f32::EPSILON),
+        DType::F64 => f64::EPSILON,
+        DType::Bf16 => 1.0 / 128.0,
+        _ => 0.0,
+    }
+}
+
+/// A recorded program with samples of what rounding does to its results.
+pub(crate) struct Rounding<'a> {
+    graph: &'a Graph,
+    args: &'a [Array],
+    rng: Rng,
+    samples: Vec<Vec<Array>>,
+    /// The most samples.
+    most: usize,
+}
+
+impl<'a> Rounding<'a> {
+    pub(crate) fn new(graph: &'a Graph, args: &'a [Array], most: usize) -> Self {
+        Rounding { graph, args, rng: Rng::new(7), samples: Vec::new(), most }
+    }
+
+    /// What two lists of results disagree about, if they do.
+    pub(crate) fn disagree(&mut self, a: &[Array], b: &[Array]) -> Result<Option<String>> {
+        self.apart(a, b, |samples, k, _| (&samples[k], &samples[k]))
+    }
+
+    /// What the halves of the results of a law disagree about.
+    pub(crate) fn broken(&mut self, results: &[Array]) -> Result<Option<String>> {
+        let (a, b) = results.split_at(results.len() / 2);
+        self.apart(a, b, |samples, k, n| (&samples[k], &samples[n + k]))
+    }
+
+    fn apart(
+        &mut self,
+        a: &[Array],
+        b: &[Array],
+        of: impl for<'s> Fn(&'s [Array], usize, usize) -> (&'s Array, &'s Array),
+    ) -> Result<Option<String>> {
+        if a.len() != b.len() {
+            return Ok(Some(format!("{} results and {}", a.len(), b.len())));
+        }
+        for (k, (x, y)) in a.iter().zip(b).enumerate() {
+            if x.shape() != y.shape() || x.dtype() != y.dtype() {
+                return Ok(Some(describe(k, 0, x, y)));
+            }
+            let near = NEAR * epsilon(x.dtype());
+            let (u, v) = (x.to_f64(), y.to_f64());
+            let mut open: Vec<usize> = (0..u.len()).filter(|&i| !close(u[i], v[i], near)).collect();
+            let most = self.most;
+            for count in SAMPLES.into_iter().filter(|&n| n <= most) {
+                if open.is_empty() {
+                    break;
+                }
+                self.sample(count)?;
+                let columns: Vec<[Vec<f64>; 2]> = self
+                    .samples
+                    .iter()
+                    .map(|s| {
+                        let (p, q) = of(s, k, a.len());
+                        [p.to_f64(), q.to_f64()]
+                    })
+                    .collect();
+                open.retain(|&i| {
+                    let spread = |side: usize, value: f64| {
+                        columns.iter().map(|c| (c[side][i] - value).abs()).fold(0.0, nan_max)
+                    };
+                    let allowed = SPREADS * nan_max(spread(0, u[i]), spread(1, u[i]).min(spread(1, v[i])));
+                    let apart = (u[i] - v[i]).abs();
+                    // Not a number in a sample, or in both, tells nothing.
+                    !(allowed.is_nan() || allowed.is_infinite() || apart <= allowed)
+                });
+            }
+            if let Some(&i) = open.first() {
+                return Ok(Some(format!(
+                    "{} ({} of {} elements)",
+                    describe(k, i, x, y),
+                    open.len(),
+                    u.len()
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    fn sample(&mut self, count: usize) -> Result<()> {
+        while self.samples.len() < count {
+            self.samples.push(disturbed(self.graph, self.args, &mut self.rng)?);
+        }
+        Ok(())
+    }
+}
+
+fn nan_max(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+fn close(a: f64, b: f64, near: f64) -> bool {
+    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= near * a.abs().max(b.abs())
+}
+
+/// Interprets a program, disturbing every operand and result.
+fn disturbed(graph: &Graph, args: &[Array], rng: &mut Rng) -> Result<Vec<Array>> {
+    let mut values: Vec<Option<Array>> = vec![None; graph.types().len()];
+    for (v, a) in graph.inputs().iter().zip(args) {
+        values[v.index()] = Some(a.clone());
+    }
+    for eqn in graph.eqns() {
+        let ulps = 2.0 + work(graph, eqn).sqrt();
+        let exact = is_exact(&eqn.op);
+        let inputs: Vec<Array> = eqn
+            .inputs
+            .iter()
+            .map(|v| {
+                let value = values[v.index()].as_ref().expect("operands come first");
+                if exact { value.clone() } else { nudged(value, ulps, rng) }
+            })
+            .collect();
+        let inputs: Vec<&Array> = inputs.iter().collect();
+        let results = eqn.op.row().eval(&inputs).map_err(|kind| Error::new(kind, eqn.site.clone()))?;
+        for (v, out) in eqn.outputs.iter().zip(results) {
+            let out = if exact || !matches!(eqn.op, Op::Cast(_)) && out.dtype() == DType::Bf16 {
+                out
+            } else {
+                nudged(&out, ulps, rng)
+            };
+            values[v.index()] = Some(out);
+        }
+    }
+    Ok(graph.outputs().iter().map(|v| values[v.index()].clone().expect("results are defined")).collect())
+}
+
+/// Operations a result: sums of many terms round often.
+fn work(graph: &Graph, eqn: &Eqn) -> f64 {
+    let types = |vars: &[gradus_core::Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<_>>();
+    let (inputs, outputs) = (types(&eqn.inputs), types(&eqn.outputs));
+    let results: usize = outputs.iter().map(|t| t.shape.size()).sum();
+    let flops = eqn.op.row().cost(&inputs, &outputs).flops / results.max(1) as f64;
+    if flops.is_finite() { flops.clamp(1.0, 1e6) } else { 1e3 }
+}
+
+/// Whether it only moves elements.
+fn is_exact(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Full(_)
+            | Op::Iota(_)
+            | Op::RandomBits(_)
+            | Op::FoldIn(_)
+            | Op::Select(_)
+            | Op::StopGradient(_)
+            | Op::Reshape(_)
+            | Op::Permute(_)
+            | Op::Broadcast(_)
+            | Op::Slice(_)
+            | Op::Pad(_)
+            | Op::Concat(_)
+            | Op::Reverse(_)
+            | Op::Gather(_)
+    )
+}
+
+fn nudged(x: &Array, ulps: f64, rng: &mut Rng) -> Array {
+    let e = epsilon(x.dtype()) * if x.dtype() == DType::Bf16 { 1.0 } else { ulps };
+    if e == 0.0 {
+        return x.clone();
+    }
+    let v: Vec<f64> = x.to_f64().iter().map(|x| x * (1.0 + e * rng.signed())).collect();
+    Array::new(x.shape().clone(), v).expect("as many elements").cast(x.dtype())
+}
