@@ -49,7 +49,11 @@ pub(crate) fn scatter<T: Copy>(dst: &mut [T], src: &[T], shape: &Shape, start: i
     for_each(shape, start, strides, |linear, offset| dst[offset as usize] = src[linear]);
 }
 
-/// Splits a shape around one axis: the product of the extents before it, its own, and the product after.
+/// Splits a shape around one axis: the product of the extents before it, its own, and the product after. The first is 0
+/// for a shape without elements, however large its other extents are, so that no loop runs over nothing.
 pub(crate) fn around(shape: &[usize], axis: usize) -> (usize, usize, usize) {
+    if shape.contains(&0) {
+        return (0, shape[axis], shape[axis + 1..].iter().product());
+    }
     (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
 }
