@@ -120,6 +120,9 @@ impl<'a> Stored<'a> {
     pub(crate) fn of(name: String, entry: &Value, data: &'a [u8]) -> Result<(Self, [usize; 2])> {
         let (dtype, shape, [start, end]) = parts(entry)
             .ok_or_else(|| Error::Format(format!("tensor \"{name}\" has no sound entry: {entry}")))?;
+        Shape::from(shape.as_slice())
+            .checked("read")
+            .map_err(|e| Error::Format(format!("tensor \"{name}\": {e}")))?;
         let width = DTYPES.iter().find(|d| d.1 == dtype).map(|d| d.0.size());
         let width = width.or_else(|| OTHERS.iter().find(|d| d.0 == dtype).map(|d| d.1));
         let too_large = |e| Error::Format(format!("tensor \"{name}\": {e}"));

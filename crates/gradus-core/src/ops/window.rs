@@ -89,6 +89,9 @@ impl Window {
 
     /// Calls `f(row, window, flat spatial index)` for every element of every window, windows in order.
     fn visit(&self, x: &Shape, out: &Shape, mut f: impl FnMut(usize, usize, usize)) {
+        if x.size() == 0 || out.size() == 0 {
+            return;
+        }
         let (lead, spatial) = self.parts(x);
         let (_, places) = self.parts(out);
         let rows: usize = lead.iter().product();

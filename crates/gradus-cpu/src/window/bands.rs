@@ -71,6 +71,13 @@ impl Window {
     }
 }
 
+fn gcd(mut a: usize, mut b: usize) -> usize {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
 /// A band: planes, depth and rows of results.
 #[derive(Clone, Copy)]
 pub(super) struct Band {
@@ -88,17 +95,20 @@ impl Bands {
         let span = |d: usize| (size[d] - 1) * dilation[d] + 1;
         let reach = |d: usize| (output[d] - 1) * stride[d] + span(d);
         let padded = (0..MAX_SPATIAL).any(|d| low[d] > 0 || reach(d) > low[d] + input[d]);
+        // Remainders of taps by the stride repeat after so many: told apart from sizes that no table could hold.
+        let period = |d: usize| stride[d] / gcd(stride[d], dilation[d]);
+        let distinct = |d: usize| size[d].min(period(d));
+        if size[0].saturating_mul(distinct(1)).saturating_mul(distinct(2)) > LINES {
+            return None;
+        }
         let remainders = |d: usize| {
-            let mut all: Vec<usize> = (0..size[d]).map(|k| k * dilation[d] % stride[d]).collect();
+            let mut all: Vec<usize> =
+                (0..distinct(d)).map(|k| k * (dilation[d] % stride[d]) % stride[d]).collect();
             all.sort_unstable();
-            all.dedup();
             all
         };
         let (rows, columns) = (remainders(1), remainders(2));
         let lines: Vec<[usize; 2]> = (0..size[0]).flat_map(|k| rows.iter().map(move |&r| [k, r])).collect();
-        if lines.len() * columns.len() > LINES {
-            return None;
-        }
         // Places are counted in 32 bits, from before the padding to behind it.
         let padded_plane = (0..MAX_SPATIAL).fold(1, |n, d| window.padded(d).saturating_mul(n));
         if places && i32::try_from(padded_plane).is_err() {
