@@ -79,7 +79,7 @@ impl Type {
     }
     /// The type of tangents and cotangents inside of programs: see [`DType::tangent`].
     pub fn tangent(&self) -> Self {
-        Type { dtype: self.dtype.tangent(), shape: self.shape.clone() }
+        Type(Fields { dtype: self.dtype.tangent(), shape: self.shape.clone() })
     }
     /// The same dtype with another shape.
     ///

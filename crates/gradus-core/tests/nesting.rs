@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use gradus_core::nest::{DEEPEST, emitted};
-use gradus_core::ops::{Call, CallKind, Cond, Full, Reshape, Scan, While};
+use gradus_core::ops::{Call, CallKind, Cond, Custom, Full, Reshape, Scan, While};
 use gradus_core::transforms::{jvp, linearize, transpose, value_and_grad, vjp, vmap};
 use gradus_core::{
     Array, Binary, Builder, DType, Error, ErrorKind, Graph, Result, Shape, Type, Unary, Var, interpret,
@@ -70,11 +70,14 @@ fn around(kind: &str, b: &mut Builder, y: Var, body: &Arc<Graph>) -> Result<Var>
         "checkpoint" => b.emit1(Call { kind: CallKind::Checkpoint, body: body.clone() }, &[y]),
         _ => {
             let mut f = Builder::new();
-            let (x, dx) = (f.input(scalar()), f.input(scalar()));
+            let (x, _, dx) = (f.input(scalar()), f.input(scalar()), f.input(scalar()));
             let slope = f.inline(body, &[x])?[0];
             let dy = f.emit1(Binary::Mul, &[slope, dx])?;
             let rule = Arc::new(f.finish(vec![dy]));
-            b.emit1(Call { kind: CallKind::Custom(rule), body: body.clone() }, &[y])
+            b.emit1(
+                Call { kind: CallKind::Custom(Custom { rule, args: 1, results: 1 }), body: body.clone() },
+                &[y],
+            )
         }
     }
 }

@@ -5,7 +5,7 @@ mod programs;
 use std::sync::Arc;
 
 use gradus_core::ops::*;
-use gradus_core::transforms::{jvp, value_and_grad, vmap};
+use gradus_core::transforms::{value_and_grad, vmap};
 use gradus_core::{Array, Binary, Builder, DType, Graph, Shape, Type, Unary, Var, interpret};
 use gradus_cpu::Pool;
 use gradus_cpu::exec::Executable;

@@ -91,13 +91,6 @@ pub struct Residual {
     pub why: &'static str,
 }
 
-impl Drop for Plan {
-    fn drop(&mut self) {
-        // Plans lie inside each other.
-        nest::level(|| self.kernels.clear());
-    }
-}
-
 impl Plan {
     /// Plans a graph.
     pub(crate) fn new(graph: &Graph, options: &Options) -> Result<Plan> {

@@ -116,7 +116,7 @@ impl Scalar {
                 refuse(dtype, format!("the number {x} is no integer; cast the tensor to f32 or f64 first"))
             }
             (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if !holds(dtype, x) => {
-                refuse(format!("{x} does not fit into {dtype}"))
+                refuse(dtype, format!("{x} does not fit into {dtype}"))
             }
             (Scalar::Float(_) | Scalar::Int(_), DType::Bool) => {
                 refuse(dtype, "a boolean tensor has no arithmetic with numbers; cast it first".into())

@@ -532,6 +532,7 @@ impl Conv {
             job::Way::Correlate => "correlation",
             job::Way::Winograd if winograd::applies::<T>(self) => "winograd",
             job::Way::Winograd | job::Way::Indirect => "indirect",
+            job::Way::Apart => "by definition",
         }
     }
 

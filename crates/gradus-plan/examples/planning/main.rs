@@ -10,15 +10,10 @@ mod gpt;
 #[allow(dead_code)]
 #[path = "../../../gradus-cpu/examples/steps/models.rs"]
 mod models;
-#[allow(dead_code)]
-#[path = "../../../gradus-cpu/tests/programs/mod.rs"]
-mod programs;
 
 use std::time::Instant;
 
-use gradus_core::ops::{Axes, Reduce, ReduceKind};
-use gradus_core::transforms::value_and_grad;
-use gradus_core::{Builder, Graph};
+use gradus_core::Graph;
 use gradus_plan::kernel::Work;
 use gradus_plan::{Budget, Options, Plan, plan};
 
@@ -37,30 +32,7 @@ fn main() {
         let layers = (size / 350).max(1);
         let size_of = gpt::Size { layers, width: 256, heads: 4, context: 128, batch: 16, vocabulary: 65 };
         report("GPT step", &gpt::step(size_of));
-        report("random programs", &random(size));
     }
-}
-
-/// Gradients of random programs, one after another, until there are about `size` equations.
-fn random(size: usize) -> Graph {
-    let mut b = Builder::new();
-    let mut totals = Vec::new();
-    let mut seed = 0;
-    while b.graph().eqns().len() * 3 < size {
-        let (graph, _) = programs::random(seed);
-        seed += 1;
-        let inputs: Vec<_> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
-        for v in b.inline(&graph, &inputs).expect("the same types") {
-            let axes: Axes = (0..b.shape(v).rank()).collect();
-            totals.push(b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[v]).expect("axes"));
-        }
-    }
-    let mut total = None;
-    for v in totals {
-        total = b.add_tangents(total, Some(v)).expect("scalars");
-    }
-    let graph = b.finish(total.into_iter().collect());
-    value_and_grad(&graph, &vec![true; graph.inputs().len()]).expect("gradients")
 }
 
 fn report(name: &str, graph: &Graph) {
