@@ -1,4 +1,4 @@
-//! What this process needs of memory: as its allocator counts, and as the system does.
+//! What this process needs of memory, as its allocator counts and as the system does, and of processors.
 
 use peak_alloc::PeakAlloc;
 
@@ -34,6 +34,12 @@ pub fn resident(what: &str) -> Option<usize> {
 /// Bytes that the system has given another process.
 pub fn resident_of(process: u32) -> Option<usize> {
     field(&format!("/proc/{process}/status"), "VmRSS")
+}
+
+/// Seconds that this thread has been on a processor; `None` where the system does not say.
+pub fn busy_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(text.split_whitespace().next()?.parse::<f64>().ok()? * 1e-9)
 }
 
 /// Bytes that the system has given this process now, once what dropped results have left is given back.

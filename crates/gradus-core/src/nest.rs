@@ -5,11 +5,13 @@
 
 use stacker::maybe_grow;
 
+use crate::Op;
+
 /// The most programs inside each other: bodies of `cond`, `scan`, `while_loop`, `checkpoint` and custom rules.
 pub const DEEPEST: usize = 256;
 
 /// One level may take as much of the stack as the first, in bytes; the second is what is added where less is left.
-const STACK: (usize, usize) = (128 << 10, 1 << 20);
+const STACK: (usize, usize) = (128 << 10, 4 << 20);
 
 /// Runs `f`, on more stack where little is left.
 ///
@@ -22,6 +24,15 @@ const STACK: (usize, usize) = (128 << 10, 1 << 20);
 #[inline]
 pub fn level<R>(f: impl FnOnce() -> R) -> R {
     maybe_grow(STACK.0, STACK.1, f)
+}
+
+/// Runs `f`, which may walk the programs inside `op`, as [`level`] does if there are any.
+#[inline]
+pub(crate) fn inside<R>(op: &Op, f: impl FnOnce() -> R) -> R {
+    if matches!(op, Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Replay(_) | Op::Call(_)) {
+        return level(f);
+    }
+    f()
 }
 
 #[cfg(feature = "table")]

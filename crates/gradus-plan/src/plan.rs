@@ -1,6 +1,6 @@
 //! The plan: kernels in order, a place for every value, and the peak in bytes.
 
-use gradus_core::{Graph, Op, Result, Site, Type, Var};
+use gradus_core::{Graph, Op, Result, Site, Type, Var, nest};
 
 use crate::arena::{self, Block, Kind};
 use crate::fuse::{self, Source};
@@ -48,6 +48,13 @@ pub struct Plan {
     pub(crate) input_types: Vec<Type>,
     pub(crate) output_types: Vec<Type>,
     pub(crate) decision: Decision,
+}
+
+impl Drop for Plan {
+    /// The kernels of control flow hold plans in turn.
+    fn drop(&mut self) {
+        nest::level(|| self.kernels.clear());
+    }
 }
 
 /// What was chosen for a plan, and what else was looked at.

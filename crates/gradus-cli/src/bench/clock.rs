@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::memory;
+
 /// How long and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -71,6 +73,31 @@ pub fn time(plan: Plan, steps: Option<usize>, mut f: impl FnMut()) -> Times {
         .collect();
     times.sort_by(f64::total_cmp);
     Times { median: times[blocks / 2], best: times[0], calls: blocks * calls }
+}
+
+/// A clock of the time that this thread has been on a processor, so that other work of the machine does not count. The
+/// system counts it in steps of some milliseconds: short times are those of an ordinary clock.
+pub struct Busy {
+    began: Instant,
+    busy: Option<f64>,
+}
+
+/// Seconds below which the ordinary clock is taken.
+const SHORT: f64 = 0.02;
+
+impl Busy {
+    pub fn now() -> Self {
+        Busy { busy: memory::busy_seconds(), began: Instant::now() }
+    }
+
+    /// Seconds since then.
+    pub fn seconds(&self) -> f64 {
+        let passed = self.began.elapsed().as_secs_f64();
+        match (self.busy, memory::busy_seconds()) {
+            (Some(before), Some(after)) if passed > SHORT => passed.min(after - before),
+            _ => passed,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Forward mode: a program that carries a tangent beside each value.
 
 use crate::graph::Vars;
-use crate::nest::level;
+use crate::nest::inside;
 use crate::primitive::Tangents;
 use crate::{Builder, Graph, Mode, Result, Var};
 
@@ -28,7 +28,7 @@ pub fn jvp_inline(
             eqn.inputs.iter().map(|v| primal[v.index()].expect("operands come first")).collect();
         let dots: Tangents = eqn.inputs.iter().map(|v| tangent[v.index()]).collect();
         let outer = b.set_site(eqn.site.clone());
-        let emitted = level(|| eqn.op.row().jvp(b, mode, &inputs, &dots));
+        let emitted = inside(&eqn.op, || eqn.op.row().jvp(b, mode, &inputs, &dots));
         b.set_site(outer);
         let (outputs, dots) = emitted?;
         for ((v, out), t) in eqn.outputs.iter().zip(outputs).zip(dots) {

@@ -1,7 +1,7 @@
 //! Transposition: a linear program run backwards, from cotangents of its outputs to cotangents of its inputs.
 
 use crate::graph::Vars;
-use crate::nest::level;
+use crate::nest::inside;
 use crate::primitive::Tangents;
 use crate::{Builder, Graph, Operand, Result, Var};
 
@@ -37,7 +37,7 @@ pub fn transpose_inline(
                 None => Operand::Linear(graph.ty(*v).clone()),
             };
             let operands: Vec<Operand> = eqn.inputs.iter().map(operand).collect();
-            let back = level(|| eqn.op.row().transpose(b, &operands, &cts));
+            let back = inside(&eqn.op, || eqn.op.row().transpose(b, &operands, &cts));
             let back = back.map_err(|e| e.or_at(&eqn.site))?;
             for (v, c) in eqn.inputs.iter().zip(back) {
                 if linear[v.index()] {

@@ -1,6 +1,6 @@
 //! Vectorisation: a program for one example turned into one for a whole batch, with the batch as axis 0.
 
-use crate::nest::level;
+use crate::nest::inside;
 use crate::ops::materialize_batch;
 use crate::{Batched, Builder, Graph, Result, Type, Var};
 
@@ -15,7 +15,7 @@ pub fn vmap_inline(b: &mut Builder, graph: &Graph, args: &[Batched], size: usize
             eqn.inputs.iter().map(|v| value[v.index()].expect("operands come first")).collect();
         let outer = b.set_site(eqn.site.clone());
         let outputs = if inputs.iter().any(|i| i.1) {
-            level(|| eqn.op.row().batch(b, &inputs, size)).map(|o| o.to_vec())
+            inside(&eqn.op, || eqn.op.row().batch(b, &inputs, size)).map(|o| o.to_vec())
         } else {
             let args: Vec<Var> = inputs.iter().map(|i| i.0).collect();
             b.emit(eqn.op.clone(), &args).map(|o| o.into_iter().map(|v| (v, false)).collect())

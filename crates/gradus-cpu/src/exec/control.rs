@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use gradus_core::Result;
 use gradus_core::ops::Op;
+use gradus_core::{Result, nest};
 use gradus_plan::{ControlLayout, Plan};
 use smallvec::SmallVec;
 
@@ -24,10 +24,16 @@ pub(super) struct Control {
 pub(super) type Sources = SmallVec<[*const u8; 8]>;
 pub(super) type Targets = SmallVec<[*mut u8; 8]>;
 
+impl Drop for Control {
+    fn drop(&mut self) {
+        nest::level(|| self.programs.clear());
+    }
+}
+
 impl Control {
     pub(super) fn new(op: &Op, plans: &[Arc<Plan>], workspace: usize) -> Self {
         let layout = ControlLayout::new(op, plans);
-        let programs = plans.iter().map(|p| Program::new(p.clone())).collect();
+        let programs = nest::level(|| plans.iter().map(|p| Program::new(p.clone())).collect());
         let replayed = match op {
             Op::Replay(replay) => Some(Replayed::new(replay, plans)),
             _ => None,
@@ -38,6 +44,13 @@ impl Control {
     /// # Safety
     /// As for [`Program::run`].
     pub(super) unsafe fn run(&self, operands: &Operands, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
+        // SAFETY: the caller's promise.
+        nest::level(|| unsafe { self.run_level(operands, memory, pool) })
+    }
+
+    /// # Safety
+    /// As for [`Program::run`].
+    unsafe fn run_level(&self, operands: &Operands, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
         let inputs: Sources = operands.inputs.iter().map(|(p, _)| memory.at(*p)).collect();
         let outputs: Targets = operands.outputs.iter().map(|(p, _)| memory.at_mut(*p)).collect();
         if let Some(replayed) = &self.replayed {

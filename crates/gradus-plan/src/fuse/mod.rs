@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use gradus_core::graph::Eqn;
 use gradus_core::ops::{Op, ReduceKind};
-use gradus_core::{DType, Graph, Result, Shape, Var};
+use gradus_core::{DType, Graph, Result, Shape, Var, nest};
 use smallvec::{SmallVec, smallvec};
 
 use crate::kernel::{Assemble, Domain, Kernel, LONG_ROW, Level, MANY_ROWS, Part, SHORT_ROW, Work};
@@ -439,7 +439,7 @@ impl Fuser<'_> {
         let mut plans = Vec::new();
         let inner = Options { memory_budget: None, ..self.options.clone() };
         for graph in eqn.op.graphs() {
-            plans.push(std::sync::Arc::new(Plan::new(graph, &inner)?));
+            plans.push(std::sync::Arc::new(nest::level(|| Plan::new(graph, &inner))?));
         }
         self.barrier(i, Work::Control(eqn.op.clone(), plans));
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! Each cell, a family of programs ([`cases`]) at one size under one transform, runs in a process of its own
 //! ([`worker`]) on a thread with a small stack, so that a cell that takes too long, too much memory or too much stack
-//! is reported and the next goes on. Larger sizes of a row that failed are left out.
+//! is reported and the next goes on. Larger sizes of a row that failed are left out. Seconds are those that the thread
+//! was on a processor, where the system tells.
 
 mod cases;
 pub mod worker;

@@ -1,7 +1,6 @@
 //! One program recorded, differentiated, planned and dropped in a process of its own.
 
 use std::cell::Cell;
-use std::time::Instant;
 
 use clap::Args;
 use gradus::{Tensor, grad, hvp, jit, vjp};
@@ -9,6 +8,7 @@ use serde_json::json;
 
 use super::cases::{CASES, Case, total};
 use super::{BUDGET, Transform};
+use crate::bench::clock::Busy;
 use crate::output::print;
 use crate::{Error, memory};
 
@@ -46,14 +46,14 @@ fn measure(case: &Case, order: &Order) -> Result<serde_json::Value, Error> {
     // Seconds in the user's function, and in the transform around it.
     let (recorded, transformed) = (Cell::new(0.0), Cell::new(0.0));
     let function = |x: &Vec<Tensor>| {
-        let began = Instant::now();
+        let began = Busy::now();
         let y = (case.function)(x, n);
-        recorded.set(recorded.get() + began.elapsed().as_secs_f64());
+        recorded.set(recorded.get() + began.seconds());
         y
     };
     let scalar = |x: &Vec<Tensor>| total(function(x).into_iter()).sum(());
     let whole = jit(|x: &Vec<Tensor>| {
-        let began = Instant::now();
+        let began = Busy::now();
         let y = match order.transform {
             Transform::Value => function(x),
             Transform::Grad => grad(scalar)(x),
@@ -63,21 +63,21 @@ fn measure(case: &Case, order: &Order) -> Result<serde_json::Value, Error> {
             }
             Transform::Hvp => hvp(scalar, x, x),
         };
-        transformed.set(began.elapsed().as_secs_f64());
+        transformed.set(began.seconds());
         y
     });
     let whole = if order.budget { whole.memory_budget(BUDGET) } else { whole };
-    let began = Instant::now();
+    let began = Busy::now();
     let plan = whole.try_plan(&arguments);
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = began.seconds();
     let bytes = memory::most_allocated().saturating_sub(before);
     let (kernels, peak, refused) = match &plan {
         Ok(plan) => (Some(plan.kernels().len()), Some(plan.planned_peak_bytes()), None),
         Err(error) => (None, None, Some(error.to_string())),
     };
-    let began = Instant::now();
+    let began = Busy::now();
     drop((plan, whole));
-    let dropped = began.elapsed().as_secs_f64();
+    let dropped = began.seconds();
     Ok(json!({
         "seconds": seconds + dropped,
         "recorded_s": recorded.get(),
