@@ -192,3 +192,38 @@ fn literals_are_inputs_not_constants() {
     assert!(!text.contains("0.37"), "{text}");
     close(&f.call(&Tensor::from([1.0])), &Tensor::from([1.37]));
 }
+
+/// Choices and loops around each other; each level reads what the one outside computes.
+fn levels(depth: usize, x: &Tensor) -> Tensor {
+    let y = (x * 0.01).sin() * 100.0;
+    match depth {
+        0 => y,
+        d if d % 2 == 0 => cond(&y.less(2.0), &y, |y| levels(d - 1, y), |y| y.clone()),
+        d => scan(&y, &y.reshape([1]), |c, row| (levels(d - 1, &((c + row) * 0.5)), ())).0,
+    }
+}
+
+fn on_small_stack<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    std::thread::Builder::new().stack_size(256 << 10).spawn(f).unwrap().join().unwrap()
+}
+
+#[test]
+fn the_deepest_bodies_on_a_small_stack() {
+    let (deep, expected) = on_small_stack(|| {
+        let f = jit(grad(|x: &Tensor| levels(256, x)));
+        let (x, step) = (s(0.7), 1e-4);
+        let g = f.call(&x).item::<f64>();
+        assert!(!f.program(&x).is_empty() && !f.explain(&x).is_empty());
+        // The same by Rust's own control flow.
+        let plain = |x: f64| (0..=256).fold(x, |x, _| (x * 0.01).sin() * 100.0);
+        (g, (plain(0.7 + step) - plain(0.7 - step)) / (2.0 * step))
+    });
+    assert!((deep - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "{deep} {expected}");
+}
+
+#[test]
+fn deeper_bodies_are_an_error() {
+    let error = on_small_stack(|| jit(grad(|x: &Tensor| levels(257, x))).try_call(&s(0.7)).unwrap_err());
+    assert!(matches!(error.kind(), gradus::ErrorKind::Nesting { .. }), "{error}");
+    assert!(error.site().location.is_some_and(|l| l.file().ends_with("nesting.rs")), "{error:?}");
+}
