@@ -3,7 +3,7 @@
 use super::isa::{Isa, Num};
 use super::small::{FewKernel, SmallKernel};
 use super::step::Steps;
-use super::{erf, exp, hyperbolic, inverse, log, power, trig};
+use super::{erf, exp, far, hyperbolic, inverse, log, power, trig};
 use crate::conv::{CorrelateKernel, DepthwiseKernel, FlatKernel, Micro, WinogradKernel};
 use crate::reduce::{ColumnsKernel, RowsKernel};
 use crate::window::{MaxKernel, SpreadKernel, SumKernel};
@@ -78,9 +78,9 @@ macro_rules! lanes {
             #[inline(always)] fn rem(self, rhs: f64) -> f64 { self % rhs }
             #[inline(always)] fn is_nan(self) -> bool { self.is_nan() }
             #[inline(always)] fn far(self) -> bool { self.abs() > trig::LIMIT }
-            fn far_sin(self) -> f64 { libm::sin(self) }
-            fn far_cos(self) -> f64 { libm::cos(self) }
-            fn far_tan(self) -> f64 { libm::tan(self) }
+            fn far_sin(self) -> f64 { far::sin(self) }
+            fn far_cos(self) -> f64 { far::cos(self) }
+            fn far_tan(self) -> f64 { far::tan(self) }
             fn lgamma(self) -> f64 { gradus_num::math::lgamma(self) }
             #[inline(always)] fn power<I: Isa>(self, n: i32) -> f64 { power::pow::<I>(self, n as f64) }
             #[inline(always)] fn sigmoid_sech2<I: Isa>(self) -> (f64, f64) { exp::sigmoid_sech2::<I>(self) }
@@ -97,9 +97,9 @@ macro_rules! lanes {
             #[inline(always)] fn rem(self, rhs: f32) -> f32 { self % rhs }
             #[inline(always)] fn is_nan(self) -> bool { self.is_nan() }
             #[inline(always)] fn far(self) -> bool { self.abs() > trig::LIMIT as f32 }
-            fn far_sin(self) -> f32 { libm::sin(self as f64) as f32 }
-            fn far_cos(self) -> f32 { libm::cos(self as f64) as f32 }
-            fn far_tan(self) -> f32 { libm::tan(self as f64) as f32 }
+            fn far_sin(self) -> f32 { far::sin(self as f64) as f32 }
+            fn far_cos(self) -> f32 { far::cos(self as f64) as f32 }
+            fn far_tan(self) -> f32 { far::tan(self as f64) as f32 }
             fn lgamma(self) -> f32 { gradus_num::math::lgamma(self as f64) as f32 }
             #[inline(always)] fn power<I: Isa>(self, n: i32) -> f32 { power::powi_single::<I>(self, n) }
             #[inline(always)] fn sigmoid_sech2<I: Isa>(self) -> (f32, f32) { exp::sigmoid_sech2f::<I>(self) }

@@ -15,6 +15,7 @@ mod binary;
 mod coefficients;
 mod erf;
 mod exp;
+mod far;
 mod float;
 mod hyperbolic;
 mod inverse;

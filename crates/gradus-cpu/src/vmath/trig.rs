@@ -1,8 +1,8 @@
 //! Sine, cosine and tangent: `x = n π/2 + r` with `|r| <= π/4`, where π/2 is taken in parts so short that their
 //! products with `n` are exact.
 //!
-//! Beyond [`LIMIT`] the products are no longer exact; the loops of this module's callers send those few elements to
-//! a scalar routine that carries enough digits of π.
+//! Beyond [`LIMIT`] the products are no longer exact; the loops of this module's callers send those elements to
+//! [scalar routines](super::far) that carry enough digits of π.
 
 use super::coefficients::*;
 use super::exp::MAGIC;
@@ -38,7 +38,7 @@ fn reduce<I: Isa>(x: f64) -> (u64, f64, f64) {
 
 /// `sin(r + e)` and `cos(r + e)` for `|r| <= π/4`.
 #[inline(always)]
-fn both<I: Isa>(r: f64, e: f64) -> (f64, f64) {
+pub(super) fn both<I: Isa>(r: f64, e: f64) -> (f64, f64) {
     let z = r * r;
     let sine = r + fma::<I, _>(z * r, horner::<I, _, 6>(z, &SIN_F64), fma::<I, _>(-0.5 * z, e, e));
     let half = 0.5 * z;
@@ -63,7 +63,7 @@ fn short<I: Isa>(x: f64) -> (u64, f64, f64) {
 
 /// `sin(n π/2 + r)` of the sine and cosine of `r`.
 #[inline(always)]
-fn turn(n: u64, sine: f64, cosine: f64) -> f64 {
+pub(super) fn turn(n: u64, sine: f64, cosine: f64) -> f64 {
     let y = if n & 1 == 0 { sine } else { cosine };
     f64::from_bits(y.to_bits() ^ ((n & 2) << 62))
 }
