@@ -40,5 +40,6 @@ pub fn count_parameters<T: Tree>(tree: &T) -> usize {
 /// ```
 #[track_caller]
 pub fn accuracy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    crate::loss::labelled("accuracy", logits, labels);
     logits.argmax(-1).equal(labels).cast(DType::F32).mean(())
 }

@@ -1,7 +1,8 @@
 //! The cross entropy in a compiled program: picking, placing, and labels that are none.
 
-use gradus::{DType, Key, Tensor, grad, jit, value_and_grad};
-use gradus_nn::loss::cross_entropy;
+use gradus::{DType, ErrorKind, Key, Tensor, grad, jit, value_and_grad};
+use gradus_nn::accuracy;
+use gradus_nn::loss::{self, cross_entropy, smooth_cross_entropy};
 
 type Labelled = (Tensor, Tensor, Tensor);
 
@@ -18,8 +19,8 @@ fn labelled(labels: Vec<i64>, classes: usize) -> Labelled {
 
 #[test]
 fn the_gradient_is_the_softmax_less_the_labels() {
-    for labels in [vec![0, 4, 2, 2, 1, 3, 4], vec![0, -1, 2, -3, 1, 3, -1]] {
-        let x = labelled(labels, 5);
+    {
+        let x = labelled(vec![0, 4, 2, 2, 1, 3, 4], 5);
         let (loss, (dz, db)) = jit(both).call(&x);
         let logits = &x.0 + &x.1;
         let hot = Tensor::from([0i64, 4, 2, 2, 1, 3, 4]).one_hot(5, DType::F64);
@@ -52,10 +53,76 @@ fn infinite_logits_stay_where_they_are() {
 
 #[test]
 fn a_label_that_is_no_class_is_an_error() {
-    for wrong in [5, -6, i64::MAX, i64::MIN] {
+    for wrong in [5, -1, -5, -6, i64::MAX, i64::MIN] {
         let x = labelled(vec![0, wrong], 5);
         assert!(jit(both).try_call(&x).is_err(), "{wrong}");
         let alone = jit(|(z, b, y): &Labelled| grad(|z: &Tensor| cross_entropy(&(z + b), y))(z));
         assert!(alone.try_call(&x).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn nothing_is_stretched_to_a_common_shape() {
+    let row = Tensor::from([1.0, 2.0, 3.0]);
+    let pairs: [(&str, fn(&Tensor, &Tensor) -> Tensor); 6] = [
+        ("mse", loss::mse),
+        ("mae", loss::mae),
+        ("huber", |x, y| loss::huber(x, y, 1.0)),
+        ("binary_cross_entropy", loss::binary_cross_entropy),
+        ("cross_entropy", cross_entropy),
+        ("accuracy", accuracy),
+    ];
+    for (name, f) in pairs {
+        let call = jit(|(x, y): &(Tensor, Tensor)| f(x, y));
+        for other in [row.expand_dims(-1), row.expand_dims(0), Tensor::from(1.0), Tensor::from([1.0])] {
+            let other =
+                if name == "cross_entropy" || name == "accuracy" { other.cast(DType::I64) } else { other };
+            // A scalar is a label of a vector of logits.
+            if other.rank() == 0 && other.dtype() == DType::I64 {
+                continue;
+            }
+            let error = call.try_call(&(row.clone(), other)).expect_err(name);
+            assert!(matches!(error.kind(), ErrorKind::Shape { op, .. } if *op == name), "{error}");
+        }
+    }
+    assert_eq!(
+        cross_entropy(&row, &Tensor::from(2i64)),
+        cross_entropy(&row.expand_dims(0), &Tensor::from([2i64]))
+    );
+}
+
+#[test]
+fn no_smoothing_leaves_impossible_classes_alone() {
+    let z = Tensor::from([[0.0, f64::NEG_INFINITY, 1.0]]);
+    let y = Tensor::from([2i64]);
+    assert_eq!(smooth_cross_entropy(&z, &y, 0.0), cross_entropy(&z, &y));
+    assert!(grad(|z: &Tensor| smooth_cross_entropy(z, &y, 0.0))(&z).is_finite().all(()).item::<bool>());
+    assert_eq!(smooth_cross_entropy(&z, &y, 0.1).item::<f64>(), f64::INFINITY);
+}
+
+#[test]
+fn what_does_not_count_adds_nothing_to_value_and_gradient() {
+    use gradus_nn::loss::{Over, cross_entropy_over, mse_over, smooth_cross_entropy_over};
+    let z = Key::new(5).normal([4, 3], DType::F64);
+    let spoilt = Tensor::concat(&[&z, &Tensor::full([1, 3], DType::F64, f64::NAN)], 0);
+    let (known, padded) = (Tensor::from([0i64, 2, 1, 1]), Tensor::from([0i64, 2, 1, 1, -100]));
+    let over = Over::all().ignore(-100);
+    let close = |x: &Tensor, y: &Tensor| (x - y).abs().max(()).item::<f64>() < 1e-15;
+    for smoothing in [0.0, 0.1] {
+        let loss = |z: &Tensor| smooth_cross_entropy(z, &known, smoothing);
+        let part = |z: &Tensor| smooth_cross_entropy_over(z, &padded, smoothing, &over);
+        let ((value, slope), (same, more)) = (value_and_grad(loss)(&z), value_and_grad(part)(&spoilt));
+        assert!(close(&value, &same), "{value} and {same}");
+        assert!(close(&slope, &more.slice(0, ..4)), "{slope} and {more}");
+        assert_eq!(more.index(0, 4), Tensor::zeros([3], DType::F64));
+    }
+    let mask = Tensor::from([true, false]);
+    let (x, y) = (Tensor::from([1.0, f64::INFINITY]), Tensor::from([0.0, 0.0]));
+    let masked = |x: &Tensor| mse_over(x, &y, &Over::all().mask(&mask));
+    assert_eq!(grad(masked)(&x), Tensor::from([2.0, 0.0]));
+    let none = Over::all().mask(&Tensor::from([false, false]));
+    assert_eq!(mse_over(&x, &y, &none), Tensor::from(0.0));
+    let error = jit(|x: &Tensor| mse_over(x, &y, &Over::all().ignore(0))).try_call(&x).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Argument { op: "mse", .. }), "{error}");
+    assert!(jit(|z: &Tensor| cross_entropy_over(z, &padded, &Over::all())).try_call(&spoilt).is_err());
 }

@@ -11,6 +11,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
 use gradus_core::{Error, ErrorKind, Result, Site};
 
+use crate::trace::here;
+
 thread_local! {
     /// The line that called the innermost `try_` form on the stack: errors then unwind silently, with their type.
     static CALLED: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
@@ -44,6 +46,28 @@ pub(crate) fn fail(error: Error) -> ! {
         resume_unwind(Box::new(error));
     }
     panic!("{error}")
+}
+
+/// Ends a function of tensors that cannot go on, as the functions of this crate do: the error becomes the `Err` of
+/// [`Jit::try_call`](crate::Jit::try_call), or else a panic with its message, and names the line that called the function
+/// if that has `#[track_caller]`.
+///
+/// ```
+/// use gradus::{ErrorKind, Tensor, jit, raise};
+/// #[track_caller]
+/// fn halves(x: &Tensor) -> Tensor {
+///     if x.size() % 2 == 1 {
+///         let detail = "an odd number of elements has no halves".into();
+///         raise(ErrorKind::Argument { op: "halves", detail });
+///     }
+///     x.reshape([2, x.size() / 2])
+/// }
+/// let error = jit(halves).try_call(&Tensor::from([1.0, 2.0, 3.0])).unwrap_err();
+/// assert!(error.to_string().contains("no halves"));
+/// ```
+#[track_caller]
+pub fn raise(kind: ErrorKind) -> ! {
+    fail(Error::new(kind, here()))
 }
 
 /// Runs a piece of the library in which no function of the user is called: inside of a `try_` form a panic becomes an

@@ -38,6 +38,7 @@ pub use gradus_derive::Tree;
 /// Scalar automatic differentiation: dual numbers, Taylor series, tapes, drivers.
 pub use gradus_num as num;
 pub use gradus_plan::{Budget, Phase, Plan, Strategy};
+pub use guard::raise;
 pub use literal::{Literal, Scalar};
 pub use memory::{Memory, memory, release_memory, set_kept_limit, set_memory_limit};
 pub use random::Key;

@@ -3,8 +3,9 @@
 use gradus_core::{Array, DType, ErrorKind, Type};
 
 use crate::Tensor;
+use crate::guard::raise;
 use crate::tensor::Repr;
-use crate::trace::{constant_in_trace_of, fail, here};
+use crate::trace::constant_in_trace_of;
 
 /// A Rust number used as an operand. It takes the dtype of the tensor beside it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,27 +87,27 @@ impl Scalar {
     /// The number as a scalar array of `dtype`.
     #[track_caller]
     fn array(self, dtype: DType) -> Array {
-        let refuse = |detail: String| -> ! {
-            fail(gradus_core::Error::new(
-                ErrorKind::DType { op: "literal", dtypes: vec![dtype], detail },
-                here(),
-            ))
-        };
         match (self, dtype) {
             (Scalar::Int(x), DType::I64) => Array::scalar(x),
             (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if x.fract() != 0.0 || !x.is_finite() => {
-                refuse(format!("the number {x} is no integer; cast the tensor to f32 or f64 first"))
+                refuse(dtype, format!("the number {x} is no integer; cast the tensor to f32 or f64 first"))
             }
             (Scalar::Float(_) | Scalar::Int(_), DType::Bool) => {
-                refuse("a boolean tensor has no arithmetic with numbers; cast it first".into())
+                refuse(dtype, "a boolean tensor has no arithmetic with numbers; cast it first".into())
             }
             (Scalar::Int(x), DType::I32) if i32::try_from(x).is_err() => {
-                refuse(format!("{x} does not fit into i32"))
+                refuse(dtype, format!("{x} does not fit into i32"))
             }
             (Scalar::Int(x), DType::U8) if u8::try_from(x).is_err() => {
-                refuse(format!("{x} does not fit into u8"))
+                refuse(dtype, format!("{x} does not fit into u8"))
             }
             _ => Array::full([], dtype, self.to_f64()),
         }
     }
+}
+
+/// Ends an operation with a number that the tensor beside it cannot hold. No closure: a closure has no caller's line.
+#[track_caller]
+fn refuse(dtype: DType, detail: String) -> ! {
+    raise(ErrorKind::DType { op: "literal", dtypes: vec![dtype], detail })
 }

@@ -222,7 +222,7 @@ pub(crate) fn meeting(tensors: &[&Tensor], op: &'static str) -> Result<Vec<Tenso
 
 /// Applies a primitive: at once to concrete tensors, recorded otherwise.
 pub(crate) fn emit(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {
-    guarded("recording", Some(site), || emit_unguarded(op, inputs, site))
+    guarded("recording", Some(site), || emit_unguarded(op, inputs, site)).map_err(|e| e.or_at(site))
 }
 
 fn emit_unguarded(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {

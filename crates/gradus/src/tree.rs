@@ -74,9 +74,14 @@ pub trait Tree: Sized {
     ///
     /// # Panics
     /// If the trees have different numbers of tensors.
+    #[track_caller]
     fn zip_map(&self, other: &Self, f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Self {
-        let others = other.tensors();
-        assert_eq!(self.tensors().len(), others.len(), "zip_map: the trees have different structures");
+        let (own, others) = (self.tensors().len(), other.tensors());
+        if own != others.len() {
+            let detail =
+                format!("the trees have {own} and {} tensors; both need the same structure", others.len());
+            crate::raise(gradus_core::ErrorKind::Argument { op: "zip_map", detail });
+        }
         let mut others = others.iter();
         self.map(&mut |t| f(t, others.next().expect("counted above")))
     }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 use gradus::{
-    Checkpoints, DType, ErrorKind, Tensor, custom_jvp, grad, jit, jvp, scan, vmap, while_loop,
+    Checkpoints, DType, ErrorKind, Tensor, Tree, custom_jvp, grad, jit, jvp, scan, vmap, while_loop,
     while_loop_with,
 };
 
@@ -103,8 +103,9 @@ fn escaped_tracers() {
     })(&x);
     let escaped = kept.into_inner().unwrap().unwrap();
     assert!(escaped.to_string().contains("traced f64[2] in grad"));
-    says(&["add", "`grad` that has ended", "return it"], || &escaped + &x);
-    says(&["to_vec", "ended"], || escaped.to_vec::<f64>());
+    says(&["add", "`grad` that has ended", "return it", "errors.rs:"], || &escaped + &x);
+    says(&["sin", "`grad` that has ended", "errors.rs:"], || escaped.sin());
+    says(&["to_vec", "ended", "errors.rs:"], || escaped.to_vec::<f64>());
     says(&["ended"], || grad(|x: &Tensor| (x * &escaped).sum(()))(&x));
 }
 
@@ -154,4 +155,63 @@ fn scalar_functions_that_branch() {
     says(&["reading", "R::select"], || gradus::tensor_fn(scalar_fn!(reading))(&x));
     assert_eq!(gradus::tensor_fn(scalar_fn!(selecting))(&x), Tensor::from([2.0, 4.0]));
     says(&["last axis"], || gradus::tensor_fn(scalar_fn!(selecting))(&Tensor::from(1.0)));
+}
+
+#[test]
+fn an_axis_given_twice() {
+    let x = Tensor::zeros([2, 3], DType::F64);
+    says(&["flip", "axis 0 is given twice", "errors.rs:"], || x.flip([0, 0]));
+    says(&["flip", "axis 1 is given twice"], || x.flip([1, -1]));
+    says(&["sum", "axis 0 is given twice"], || x.sum([0, -2]));
+    says(&["mean", "axis 1 is given twice"], || x.mean([1, 1]));
+    says(&["squeeze", "axis 0 is given twice"], || x.squeeze([0, 0]));
+    says(&["permute", "axes"], || x.permute([0, 0]));
+    says(&["dot", "axis 1 is given twice"], || {
+        x.tensordot(&Tensor::zeros([3, 3], DType::F64), &[1, 1], &[0, 1])
+    });
+}
+
+#[test]
+fn integers_are_read_as_they_are() {
+    says(&["item", "1.5 cannot be read as i64", "errors.rs:"], || Tensor::from(1.5).item::<i64>());
+    says(&["item", "NaN"], || Tensor::from(f64::NAN).item::<i32>());
+    says(&["item", "300"], || Tensor::from(300i64).item::<u8>());
+    says(&["item", "9223372036854775807"], || Tensor::from(i64::MAX).item::<i32>());
+    says(&["item", "922337203685477"], || Tensor::from(9_223_372_036_854_775_808.0).item::<i64>());
+    says(&["to_vec", "-1"], || Tensor::from([3.0, -1.0]).to_vec::<u8>());
+    assert_eq!(Tensor::from([3.0f32, -1.0]).to_vec::<i64>(), [3, -1]);
+    assert_eq!(Tensor::from(-9_223_372_036_854_775_808.0).item::<i64>(), i64::MIN);
+    assert_eq!(Tensor::from([true, false]).to_vec::<i32>(), [1, 0]);
+    assert_eq!(Tensor::from(7i64).item::<f32>(), 7.0);
+}
+
+#[test]
+fn the_largest_elements_begin_with_the_largest() {
+    let x = Tensor::from([[1.0, f64::NAN, 3.0, 3.0], [2.0, 2.0, f64::INFINITY, f64::NAN]]);
+    let x = Tensor::concat(&[&x, &Tensor::from([[0.0, -1.0, 0.0, -0.0]])], 0);
+    let (values, indices) = x.top_k(2, -1);
+    assert_eq!(indices.slice(1, ..1).squeeze(-1), x.argmax(-1));
+    assert_eq!(indices, Tensor::from([[1i64, 2], [3, 2], [0, 2]]));
+    assert!(values.index(0, 0).index(0, 0).item::<f64>().is_nan());
+    assert_eq!(x.argsort(-1).index(1, -1).to_vec::<i64>()[..2], [1, 3]);
+}
+
+#[test]
+fn errors_name_the_line_of_the_program_and_the_truth() {
+    let whole = Tensor::from([1i64, 2]);
+    says(&["mean", "i64", "cast", "errors.rs:"], || whole.mean(()));
+    says(&["var", "i64", "cast", "errors.rs:"], || whole.var((), 0));
+    says(&["einsum", "2 terms for 1 tensors", "errors.rs:"], || Tensor::einsum("i,i", &[&whole]));
+    says(&["einsum", "'k' of the result", "errors.rs:"], || Tensor::einsum("i->k", &[&whole]));
+    says(&["einsum", "errors.rs:"], || Tensor::einsum("", &[]));
+    says(&["literal", "0.5 is no integer", "errors.rs:"], || &whole * 0.5);
+    says(&["literal", "300 does not fit into u8", "errors.rs:"], || Tensor::from([1u8]) + 300);
+    says(&["zip_map", "2 and 1 tensors", "errors.rs:"], || {
+        vec![whole.clone(), whole.clone()].zip_map(&vec![whole.clone()], |x, y| x + y)
+    });
+    let f = jit(|x: &Vec<Tensor>| x.zip_map(&vec![x[0].clone()], |x, y| x + y));
+    assert!(matches!(
+        f.try_call(&vec![whole.clone(), whole]).unwrap_err().kind(),
+        ErrorKind::Argument { .. }
+    ));
 }

@@ -4,7 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
 use crate::ops::movement::moved;
-use crate::ops::{Axes, batch_all, jvp_linear, shifted};
+use crate::ops::{Axes, batch_all, distinct, jvp_linear, shifted};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::strided::{gather, scatter};
 use crate::{
@@ -275,6 +275,7 @@ impl Primitive for Reverse {
         if let Some(&axis) = self.axes.iter().find(|&&a| a >= rank) {
             return Err(ErrorKind::Axis { op: "reverse", axis: axis as isize, rank });
         }
+        distinct("reverse", &self.axes)?;
         Ok(smallvec![inputs[0].clone()])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {

@@ -5,7 +5,7 @@ use std::fmt;
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
-use crate::ops::{Axes, Permute, shifted};
+use crate::ops::{Axes, Permute, distinct, shifted};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::gather;
 use crate::{
@@ -158,6 +158,12 @@ impl Primitive for Dot {
         if matches!(x.dtype, DType::Bool | DType::Bf16) {
             let detail = "it takes floats or integers; cast first".into();
             return Err(ErrorKind::DType { op: "dot", dtypes: vec![x.dtype], detail });
+        }
+        for (batch, contract) in
+            [(&self.lhs_batch, &self.lhs_contract), (&self.rhs_batch, &self.rhs_contract)]
+        {
+            let all: Axes = batch.iter().chain(contract).copied().collect();
+            distinct("dot", &all)?;
         }
         let pairs = |a: &Axes, b: &Axes| {
             a.len() == b.len()

@@ -281,6 +281,17 @@ pub(crate) fn batch_all(
     Ok(b.emit(op, &args)?.into_iter().map(|v| (v, true)).collect())
 }
 
+/// Whether each axis is there once: what is meant by one that is there twice nobody knows.
+pub(crate) fn distinct(op: &'static str, axes: &[usize]) -> Result<(), crate::ErrorKind> {
+    match axes.iter().enumerate().find(|&(i, axis)| axes[..i].contains(axis)) {
+        None => Ok(()),
+        Some((_, axis)) => {
+            let detail = format!("axis {axis} is given twice, in {axes:?}; give each axis once");
+            Err(crate::ErrorKind::Argument { op, detail })
+        }
+    }
+}
+
 /// Axes moved one to the right, past a batch axis.
 pub(crate) fn shifted(axes: &[usize]) -> Axes {
     axes.iter().map(|a| a + 1).collect()

@@ -17,7 +17,7 @@ use crate::{
 
 /// Elements sorted along an axis, and where each came from: `(values, indices)`, the indices `i64`.
 ///
-/// Equal elements keep their order, in descending order too; NaN comes last in either.
+/// Equal elements keep their order, in descending order too; NaN counts as largest, as it does in [`ArgReduce`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sort {
     /// The axis.
@@ -72,9 +72,8 @@ macro_rules! ordered {
 
 impl Sort {
     fn order<T: PartialOrd>(&self, x: &T, y: &T) -> Ordering {
-        let ascending = x.partial_cmp(y);
-        let ordered = if self.descending { ascending.map(Ordering::reverse) } else { ascending };
-        ordered.unwrap_or_else(|| is_nan(x).cmp(&is_nan(y)))
+        let ascending = x.partial_cmp(y).unwrap_or_else(|| is_nan(x).cmp(&is_nan(y)));
+        if self.descending { ascending.reverse() } else { ascending }
     }
 
     fn sorted<T: Element + PartialOrd>(&self, x: &Array, v: &[T]) -> Arrays {
@@ -104,7 +103,7 @@ impl Primitive for Sort {
             name: "sort",
             formula: "x in order along an axis, and its permutation",
             derivative: "dx in the same permutation",
-            domain: "all x; stable at ties, NaN last",
+            domain: "all x; stable at ties, NaN counts as largest",
         }
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {

@@ -38,7 +38,7 @@ const TASK: usize = 16_384;
 /// Elements that are sorted at once in a long line; longer lines are merged from such pieces.
 const PIECE: usize = 1 << 16;
 
-/// An element as an unsigned integer with the same order: NaN last, both zeros equal.
+/// An element as an unsigned integer with the same order: NaN largest, both zeros equal.
 trait Key: Copy + Send + Sync + PartialOrd + PartialEq + 'static {
     /// Key and place together.
     type Packed: Copy + Ord + Send + Sync + Default;
@@ -61,8 +61,8 @@ macro_rules! keys {
             fn packed(self, place: usize, descending: bool) -> $packed {
                 let $x = self;
                 let key: $unsigned = $key;
-                let key = if descending { !key } else { key };
                 let key = if self.is_nan() { <$unsigned>::MAX } else { key };
+                let key = if descending { !key } else { key };
                 <$packed>::from(key) << (<$packed>::BITS / 2) | place as $packed
             }
             #[inline(always)]

@@ -13,20 +13,37 @@ use super::trig::{both, turn};
 /// The bits of 2/π, behind 64 that are zero: windows may begin before the point.
 const TWO_OVER_PI: [u64; 20] = [
     0,
-    0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,
-    0xb7246e3a424dd2e0, 0x06492eea09d1921c, 0xfe1deb1cb129a73e, 0xe88235f52ebb4484,
-    0xe99c7026b45f7e41, 0x3991d639835339f4, 0x9c845f8bbdf9283b, 0x1ff897ffde05980f,
-    0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7, 0x4f463f669e5fea2d, 0x7527bac7ebe5f17b,
-    0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab,
+    0xa2f9836e4e441529,
+    0xfc2757d1f534ddc0,
+    0xdb6295993c439041,
+    0xfe5163abdebbc561,
+    0xb7246e3a424dd2e0,
+    0x06492eea09d1921c,
+    0xfe1deb1cb129a73e,
+    0xe88235f52ebb4484,
+    0xe99c7026b45f7e41,
+    0x3991d639835339f4,
+    0x9c845f8bbdf9283b,
+    0x1ff897ffde05980f,
+    0xef2f118b5a0a6d1f,
+    0x6d367ecf27cb09b7,
+    0x4f463f669e5fea2d,
+    0x7527bac7ebe5f17b,
+    0x3d0739f78a5292ea,
+    0x6bfb5fb11f8d5d08,
+    0x56033046fc7b6bab,
 ];
 
 /// What π/2 has more than its double.
 const PI_2_LOW: f64 = 6.123_233_995_736_766e-17;
 
+/// 2²⁷ + 1: times a double, less the rest, its upper half.
+const SPLIT: f64 = 134_217_729.0;
+
 /// `(n, r, e)` with `|x| = n π/2 + r + e`, up to whole turns, for finite `x` from 2²⁰ on.
 fn reduce(x: f64) -> (u64, f64, f64) {
     let bits = x.to_bits();
-    let (m, e) = (bits & ((1 << 52) - 1) | 1 << 52, (bits >> 52 & 0x7ff) as usize - 1075 + 64);
+    let (m, e) = (bits & ((1 << 52) - 1) | 1 << 52, (bits >> 52 & 0x7ff) as usize + 64 - 1075);
     // The window begins where a bit of 2/π times the last bit of m is two quarter turns.
     let (word, shift) = ((e - 2) / 64, (e - 2) % 64);
     let [high, middle, low] = [0, 1, 2].map(|i| {
@@ -47,8 +64,14 @@ fn reduce(x: f64) -> (u64, f64, f64) {
     let unit = f64::from_bits((1023 - 126) << 52);
     let (first, rest) = (first * unit, rest * unit);
     let r = first * FRAC_PI_2;
-    let e = first.mul_add(FRAC_PI_2, -r) + (first * PI_2_LOW + rest * FRAC_PI_2);
-    (n, r, e)
+    // What the product is rounded by, from halves of the factors: a fused product is a call on some machines (Dekker 1971).
+    let halves = |x: f64| {
+        let high = x * SPLIT - (x * SPLIT - x);
+        (high, x - high)
+    };
+    let ((a, b), (c, d)) = (halves(first), halves(FRAC_PI_2));
+    let lost = ((a * c - r) + a * d + b * c) + b * d;
+    (n, r, lost + (first * PI_2_LOW + rest * FRAC_PI_2))
 }
 
 /// `sin x` for `|x|` from 2²⁰ on.

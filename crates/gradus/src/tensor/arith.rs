@@ -46,7 +46,7 @@ pub(crate) fn broadcasting(op: impl Into<Op>, operands: &[&Tensor], site: &Site)
         return Tensor::apply_at(op, operands, site);
     }
     let shape = common_shape(op.name(), operands, site)?;
-    let operands = meeting(operands, op.name())?;
+    let operands = meeting(operands, op.name()).map_err(|e| e.or_at(site))?;
     let operands = operands.iter().map(|x| broadcast_at(x, &shape, site)).collect::<Result<Vec<_>>>()?;
     Tensor::apply_at(op, &operands.iter().collect::<Vec<_>>(), site)
 }

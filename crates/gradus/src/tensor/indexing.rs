@@ -96,7 +96,8 @@ impl Tensor {
         self.sorted("argsort", axis, false).1
     }
 
-    /// The `k` largest elements along an axis, largest first, and their indices.
+    /// The `k` largest elements along an axis, largest first, and their indices; the first of equal ones first, NaN counting as
+    /// largest, so that the first index is that of [`argmax`](Tensor::argmax).
     #[track_caller]
     pub fn top_k(&self, k: usize, axis: isize) -> (Tensor, Tensor) {
         let (values, indices) = self.sorted("top_k", axis, true);

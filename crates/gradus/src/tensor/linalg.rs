@@ -104,11 +104,11 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn einsum(spec: &str, operands: &[&Tensor]) -> Tensor {
+        // A closure has no caller's line.
+        let site = here();
         let wrong = |detail: String| -> ! {
-            fail(Error::new(
-                ErrorKind::Argument { op: "einsum", detail: format!("\"{spec}\": {detail}") },
-                here(),
-            ))
+            let detail = format!("\"{spec}\": {detail}");
+            fail(Error::new(ErrorKind::Argument { op: "einsum", detail }, site.clone()))
         };
         let clean: String = spec.chars().filter(|c| !c.is_whitespace()).collect();
         let (inputs, output) = match clean.split_once("->") {

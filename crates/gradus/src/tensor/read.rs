@@ -3,7 +3,8 @@
 use gradus_core::memory::probe;
 use gradus_core::{Array, CastTo, Element, ErrorKind, with_elements};
 
-use crate::trace::{OrFail, fail};
+use crate::guard::raise;
+use crate::trace::{OrFail, fail, here};
 use crate::{DType, Result, Tensor};
 
 impl Tensor {
@@ -17,25 +18,32 @@ impl Tensor {
         self.read("to_array")
     }
 
-    /// The elements in row-major order, converted to `T`.
+    /// The elements in row-major order, converted to `T`: floats are rounded, but an integer that is read has to be one.
     ///
     /// # Panics
-    /// Inside `jit` and `vmap`, where only shapes are known.
+    /// If an element is none of the integers of `T`, or inside `jit` and `vmap`, where only shapes are known.
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Vec<T>
     where
         f64: CastTo<T>,
         i64: CastTo<T>,
     {
-        let array = self.read("to_vec").or_fail();
+        let array = self.read_here("to_vec");
         probe("to_vec", array.size().saturating_mul(2 * size_of::<f64>())).or_fail();
-        elements(&array)
+        elements("to_vec", &array).or_fail()
     }
 
-    /// The one element of a tensor of size 1, converted to `T`.
+    /// The one element of a tensor of size 1, converted to `T`: a float is rounded, but an integer that is read has to be one.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// assert_eq!(Tensor::from(2.0).item::<i64>(), 2);
+    /// assert!(std::panic::catch_unwind(|| Tensor::from(1.5).item::<i64>()).is_err());
+    /// ```
     ///
     /// # Panics
-    /// If there is not exactly one element, or inside `jit` and `vmap`, where only shapes are known.
+    /// If there is not exactly one element, it is none of the integers of `T`, or inside `jit` and `vmap`, where only shapes are
+    /// known.
     #[track_caller]
     pub fn item<T: Element>(&self) -> T
     where
@@ -47,24 +55,56 @@ impl Tensor {
                 "it reads one element, but the shape is {}; use `to_vec`, or reduce first",
                 self.shape()
             );
-            fail(ErrorKind::Argument { op: "item", detail }.into());
+            raise(ErrorKind::Argument { op: "item", detail });
         }
-        elements(&self.read("item").or_fail())[0]
+        elements("item", &self.read_here("item")).or_fail()[0]
+    }
+
+    /// The elements; errors name the caller's line.
+    #[track_caller]
+    fn read_here(&self, op: &'static str) -> Array {
+        match self.read(op) {
+            Ok(array) => array,
+            Err(error) => fail(error.or_at(&here())),
+        }
     }
 }
 
-fn elements<T: Element>(array: &Array) -> Vec<T>
+fn elements<T: Element>(op: &'static str, array: &Array) -> Result<Vec<T>, ErrorKind>
 where
     f64: CastTo<T>,
     i64: CastTo<T>,
 {
     if let Some(v) = array.elements::<T>() {
-        return v.to_vec();
+        return Ok(v.to_vec());
     }
-    match array.dtype() {
+    let out: Vec<T> = match array.dtype() {
         DType::I64 | DType::I32 => array.to_i64().into_iter().map(CastTo::cast).collect(),
         _ => with_elements!(array.buffer(), v => v.iter().map(|&x| CastTo::<f64>::cast(x).cast()).collect()),
+    };
+    if T::DTYPE.is_int() {
+        let back = Array::new(array.shape().clone(), out.clone())?;
+        let lost = if array.dtype().is_int() {
+            let (found, read) = (array.to_i64(), back.to_i64());
+            found.iter().zip(read).find(|(found, read)| *found != read).map(|(found, _)| found.to_string())
+        } else {
+            // The largest integers become the float above them, which is none of them.
+            let whole = |found: f64, read: f64| found == read && found < i64::MAX as f64;
+            let (found, read) = (array.to_f64(), back.to_f64());
+            found
+                .iter()
+                .zip(read)
+                .find(|&(&found, read)| !whole(found, read))
+                .map(|(found, _)| found.to_string())
+        };
+        if let Some(lost) = lost {
+            let dtype = T::DTYPE;
+            let detail =
+                format!("{lost} cannot be read as {dtype}; round or `cast` it first, or read it as a float");
+            return Err(ErrorKind::Argument { op, detail });
+        }
     }
+    Ok(out)
 }
 
 impl PartialEq for Tensor {
@@ -76,6 +116,6 @@ impl PartialEq for Tensor {
     fn eq(&self, other: &Self) -> bool {
         self.dtype() == other.dtype()
             && self.shape() == other.shape()
-            && self.read("==").or_fail() == other.read("==").or_fail()
+            && self.read_here("==") == other.read_here("==")
     }
 }

@@ -1,8 +1,8 @@
 //! Reductions over axes.
 
-use gradus_core::Shape;
 use gradus_core::ops::{Reduce, ReduceKind, Reshape};
 use gradus_core::shape::resolve_axis;
+use gradus_core::{ErrorKind, Shape};
 
 use crate::trace::OrFail;
 use crate::{DType, Tensor};
@@ -39,6 +39,10 @@ impl Axes {
             out.push(resolve_axis(op, axis, rank).or_fail());
         }
         out.sort_unstable();
+        if let Some(twice) = out.windows(2).find(|pair| pair[0] == pair[1]) {
+            let detail = format!("axis {} is given twice, in {axes:?}; give each axis once", twice[0]);
+            Err(ErrorKind::Argument { op, detail }).or_fail()
+        }
         out
     }
 }
@@ -120,17 +124,21 @@ impl Tensor {
         self.reduce("min", ReduceKind::Min, axes.into())
     }
 
-    /// Number of elements that go into one result.
+    /// Number of elements that go into one result of an operation that divides by it.
     #[track_caller]
-    fn count(&self, axes: &Axes) -> f64 {
-        axes.resolve("mean", self.rank()).iter().map(|&a| self.shape()[a]).product::<usize>() as f64
+    fn count(&self, op: &'static str, axes: &Axes) -> f64 {
+        if !self.dtype().is_float() {
+            let detail = "it divides, and integers have no fractions; cast to f32 or f64 first".into();
+            Err(ErrorKind::DType { op, dtypes: vec![self.dtype()], detail }).or_fail()
+        }
+        axes.resolve(op, self.rank()).iter().map(|&a| self.shape()[a]).product::<usize>() as f64
     }
 
     /// `Σ x / n`; NaN of nothing.
     #[track_caller]
     pub fn mean(&self, axes: impl Into<Axes>) -> Tensor {
         let axes = axes.into();
-        let n = self.count(&axes);
+        let n = self.count("mean", &axes);
         self.sum(axes).with_constant(gradus_core::Binary::Mul, 1.0 / n)
     }
 
@@ -138,7 +146,7 @@ impl Tensor {
     #[track_caller]
     pub fn var(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
         let axes = axes.into();
-        let n = self.count(&axes) - correction as f64;
+        let n = self.count("var", &axes) - correction as f64;
         let centred = self - self.mean(Axes::keep(axes.clone()));
         centred.square().sum(axes).with_constant(gradus_core::Binary::Mul, 1.0 / n)
     }

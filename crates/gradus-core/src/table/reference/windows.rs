@@ -41,9 +41,10 @@ pub(super) fn sort(axis: usize, descending: bool, x: &Grid) -> Vec<Grid> {
             let mut at = i.clone();
             at[axis] = *k;
             let other = x.at(&at);
-            let less = if descending { other > own } else { other < own };
+            let below = |x: f64, y: f64| x < y || (!x.is_nan() && y.is_nan());
+            let less = if descending { below(own, other) } else { below(other, own) };
             let equal = other == own || (other.is_nan() && own.is_nan());
-            less || (own.is_nan() && !other.is_nan()) || (equal && *k < i[axis])
+            less || (equal && *k < i[axis])
         };
         let mut to = i.clone();
         to[axis] = (0..x.shape[axis]).filter(before).count();
