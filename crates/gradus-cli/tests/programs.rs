@@ -58,8 +58,10 @@ fn sums(count: u64) -> impl Iterator<Item = (u64, Graph, Vec<Array>)> {
     (0..count).filter_map(|seed| {
         let (graph, args) = recorded(seed)?;
         let double = graph.types().iter().all(|ty| !matches!(ty.dtype, DType::F32 | DType::Bf16));
+        // Its derivative is 0 by definition, whatever the slope is.
+        let stopped = graph.eqns().iter().any(|e| matches!(e.op, Op::StopGradient(_)));
         let sum = total(&graph);
-        (double && sum.outputs().len() == 1).then_some((seed, sum, args))
+        (double && !stopped && sum.outputs().len() == 1).then_some((seed, sum, args))
     })
 }
 
@@ -158,7 +160,7 @@ fn budgets_are_kept() {
                         text.split("needs ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
                     assert!(smallest > budget, "{text}");
                     let p = within(smallest).unwrap();
-                    assert_eq!(p.planned_peak_bytes(), smallest);
+                    assert_eq!(p.planned_peak_bytes(), smallest, "seed {seed}: {text}\n{graph}");
                     assert_eq!(bits(&run(p, &args)), first);
                     break;
                 }

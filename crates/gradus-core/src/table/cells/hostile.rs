@@ -22,6 +22,7 @@ pub(in crate::table) fn hostile(row: &Row) -> Outcome {
     let mut worst = Worst::new();
     for case in &row.cases {
         let own: Vec<Type> = case.operands.iter().map(|s| s.ty.clone()).collect();
+        worst.see(refused(&case.op, &own), || format!("{}: {own:?}", case.label));
         for types in sizes(&own) {
             worst.see(refused(&case.op, &types), || format!("{}: {types:?}", case.label));
         }
