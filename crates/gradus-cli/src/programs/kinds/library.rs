@@ -33,11 +33,11 @@ fn losses(g: &mut Grower<'_>) -> Option<usize> {
     let labels = shape[..shape.rank() - 1].to_vec();
     Some(match g.rng.below(6) {
         0 => {
-            let y = super::index::indices(g, classes, &labels);
+            let y = super::index::labels(g, classes, &labels);
             g.push(step!(|x, y| loss::cross_entropy(x, y)), &[x, y])
         }
         1 => {
-            let y = super::index::indices(g, classes, &labels);
+            let y = super::index::labels(g, classes, &labels);
             g.push(step!(|x, y| loss::smooth_cross_entropy(x, y, 0.125)), &[x, y])
         }
         k => {
@@ -219,7 +219,7 @@ fn classifier(g: &mut Grower<'_>) -> Option<usize> {
     let dtype = g.float;
     let x = g.fresh(dtype, [examples, width]);
     let (w, v) = (g.fresh(dtype, [width, 32]), g.fresh(dtype, [32, classes]));
-    let labels = super::index::indices(g, classes, &[examples]);
+    let labels = super::index::labels(g, classes, &[examples]);
     Some(g.push(
         step!(|x, w, v, labels| {
             let hidden = (x.matmul(w) * 0.2).gelu();
