@@ -29,7 +29,8 @@ macro_rules! unary {
 }
 const UNARY: &[Unary] = unary! {
     All: abs, sign, floor, ceil, round, exp, exp2, expm1, sin, cos, atan, sinh, cosh, tanh, asinh, sech2, sigmoid, softplus,
-        erf, erfc, relu, gelu, gelu_tanh, silu, mish, log_sigmoid, square, stop_gradient;
+        erf, erfc, relu, relu6, selu, hard_tanh, hard_sigmoid, hard_swish, gelu, gelu_tanh, silu, mish, log_sigmoid, square,
+        stop_gradient;
     NonZero: recip, cbrt, tan;
     Positive: sqrt, rsqrt, log, log2, lgamma;
     AboveMinusOne: log1p;

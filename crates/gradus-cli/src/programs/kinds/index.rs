@@ -28,6 +28,14 @@ fn places(g: &mut Grower<'_>, extent: usize, below: usize, shape: &[usize]) -> u
     if g.one_in(3) { g.constant(value) } else { g.input(value) }
 }
 
+/// Classes, which are not counted from the end.
+pub(super) fn labels(g: &mut Grower<'_>, classes: usize, shape: &[usize]) -> usize {
+    let n: usize = shape.iter().product();
+    let v: Vec<f64> = (0..n).map(|_| g.rng.below(classes) as f64).collect();
+    let value = Tensor::new(shape, v).expect("as many labels as the shape has").cast(DType::I64);
+    if g.one_in(3) { g.constant(value) } else { g.input(value) }
+}
+
 fn indexed(g: &mut Grower<'_>) -> Option<(usize, usize)> {
     let x = if g.one_in(8) { g.pick(|t| t.rank() > 0 && t.dtype() != DType::Bf16)? } else { g.float_of(1)? };
     let axis = g.axis(x)?;
