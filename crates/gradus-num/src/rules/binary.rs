@@ -40,7 +40,8 @@ pub(crate) fn pow_base<S: Scalar>(x: &S, y: &S, out: &S) -> S {
     let at_zero = || pick(&y.lt(&one), below_one, regular);
     let quotient = || y.clone() * out.clone() / x.clone();
     let small = || pick(&out.abs().lt(&x.lit(f64::INFINITY)), quotient, regular);
-    let large = || pick(&y.abs().lt(&x.lit(WHOLE)), regular, small);
+    let huge = || pick(&x.lt(&zero), small, regular);
+    let large = || pick(&y.abs().lt(&x.lit(WHOLE)), regular, huge);
     let slope = || pick(&y.abs().lt(&x.lit(0.5)), small, large);
     pick(&x.eq(&zero), at_zero, slope)
 }
@@ -87,6 +88,13 @@ fn over_square<S: Scalar>(ordinate: &S, abscissa: &S, h: S) -> (S, S) {
 /// `(x/h, y/h)`, 0 at the origin.
 #[inline]
 pub fn hypot<S: Scalar>(x: &S, y: &S, out: &S) -> (S, S) {
+    // A subnormal length has few digits; that of the point scaled up, which lies in the same direction, has all.
+    if S::decided(&out.lt(&out.lit(1e-290))) == Some(true) {
+        let scale = out.lit(4.149515568880993e180); // 2⁶⁰⁰
+        let (x, y) = (x.clone() * scale.clone(), y.clone() * scale);
+        let out = x.hypot(&y);
+        return (direction(&x, &y, &out), direction(&y, &x, &out));
+    }
     (direction(x, y, out), direction(y, x, out))
 }
 

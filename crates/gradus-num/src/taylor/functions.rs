@@ -205,10 +205,11 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         let swap = self.primal().abs() < rhs.primal().abs();
         let (large, small) = if swap { (rhs, self) } else { (self, rhs) };
         let large = if large.primal() < T::zero() { -*large } else { *large };
-        let exponent = math::floor(math::log2(out.value())).clamp(-1022.0, 1000.0 / K as f64);
-        let step = math::exp2(math::floor(exponent));
+        let exponent = math::log2(out.value()).clamp(-1022.0, 1022.0);
+        let step = math::exp2(math::floor(exponent.min(large.widest_step()).min(small.widest_step())));
         let (large, small) = (large.stretched(step), small.stretched(step));
-        let mut h = (large * (small / large).square().shift(1.0).sqrt()).stretched(1.0 / step);
+        let unit = large.scale(1.0 / step) * (small / large).square().shift(1.0).sqrt();
+        let mut h = unit.unstretched(step);
         // Far from the exponent's middle the square underflows before the slope does.
         let (px, py) = binary::hypot(&self.primal(), &rhs.primal(), &out);
         let linear = self.combine(rhs, out, px, py);

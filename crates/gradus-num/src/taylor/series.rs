@@ -1,8 +1,8 @@
 //! The recurrences that functions of a series are built from.
 
 use super::Taylor;
-use crate::Real;
 use crate::rules::binary;
+use crate::{Real, math};
 
 /// `Σ aⱼ bₖ₋ⱼ` for `j = from..=to`. Should it not be finite, terms are left out in which a coefficient of positive order is
 /// zero: it stays zero whatever it multiplies. The values of the two series are numbers: 0 times infinity is NaN for them.
@@ -192,12 +192,33 @@ impl<T: Real, const K: usize> Taylor<T, K> {
         y
     }
 
+    /// The exponent of the largest step in which every coefficient stays in range.
+    pub(super) fn widest_step(&self) -> f64 {
+        let limit = |(k, c): (usize, &T)| match c.value().abs() {
+            size if k > 0 && size > 0.0 => (1000.0 - math::log2(size)) / k as f64,
+            _ => f64::INFINITY,
+        };
+        self.coefficients.iter().enumerate().map(limit).fold(f64::INFINITY, f64::min)
+    }
+
     /// The series in `t/step`: coefficient `k` times `stepᵏ`, which itself may be no number.
     pub(super) fn stretched(&self, step: f64) -> Self {
         let mut out = *self;
         for (k, c) in out.coefficients.iter_mut().enumerate() {
             for _ in 0..k {
                 *c = c.scale(step);
+            }
+        }
+        out
+    }
+
+    /// `step` times the series in `step t`: what undoes [`stretched`](Self::stretched) for a series divided by the step.
+    pub(super) fn unstretched(&self, step: f64) -> Self {
+        let mut out = *self;
+        for (k, c) in out.coefficients.iter_mut().enumerate() {
+            match k {
+                0 => *c = c.scale(step),
+                _ => (1..k).for_each(|_| *c = c.scale(1.0 / step)),
             }
         }
         out
