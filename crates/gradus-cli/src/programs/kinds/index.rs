@@ -11,19 +11,9 @@ pub(super) const KINDS: &[(usize, Draw)] =
 
 /// Indices of an axis of so many elements, as an argument or a captured value.
 pub(super) fn indices(g: &mut Grower<'_>, extent: usize, shape: &[usize]) -> usize {
-    places(g, extent, extent, shape)
-}
-
-/// Labels of so many classes, which are not counted from the end.
-pub(super) fn labels(g: &mut Grower<'_>, classes: usize, shape: &[usize]) -> usize {
-    places(g, classes, 0, shape)
-}
-
-/// Integers from `-below` up to `extent`.
-fn places(g: &mut Grower<'_>, extent: usize, below: usize, shape: &[usize]) -> usize {
     let dtype = g.choose(&[DType::I64, DType::I64, DType::I32]);
     let n: usize = shape.iter().product();
-    let v: Vec<f64> = (0..n).map(|_| g.rng.below(extent + below) as f64 - below as f64).collect();
+    let v: Vec<f64> = (0..n).map(|_| g.rng.below(2 * extent) as f64 - extent as f64).collect();
     let value = Tensor::new(shape, v).expect("as many indices as the shape has").cast(dtype);
     if g.one_in(3) { g.constant(value) } else { g.input(value) }
 }
