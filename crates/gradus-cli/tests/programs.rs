@@ -59,7 +59,7 @@ fn sums(count: u64) -> impl Iterator<Item = (u64, Graph, Vec<Array>)> {
         let (graph, args) = recorded(seed)?;
         let double = graph.types().iter().all(|ty| !matches!(ty.dtype, DType::F32 | DType::Bf16));
         // Its derivative is 0 by definition, whatever the slope is.
-        let stopped = graph.eqns().iter().any(|e| matches!(e.op, Op::StopGradient(_)));
+        let stopped = graph.to_string().contains("stop_gradient");
         let sum = total(&graph);
         (double && !stopped && sum.outputs().len() == 1).then_some((seed, sum, args))
     })
@@ -100,8 +100,10 @@ fn forward_mode_is_the_derivative() {
         let slope = |h: f64| (at(h) - at(-h)) / (2.0 * h);
         programs += 1;
         let steps = [4e-5, 2e-5, 1e-5].map(slope);
+        let sides = [1e-5, -1e-5].map(|h| (at(h) - at(0.0)) / h);
         let near = |a: f64, b: f64, t: f64| (a - b).abs() <= t * (1.0 + a.abs());
-        if near(steps[0], steps[1], 1e-6) && near(steps[1], steps[2], 1e-6) {
+        let smooth = near(steps[0], steps[1], 1e-6) && near(steps[1], steps[2], 1e-6);
+        if smooth && near(sides[0], sides[1], 1e-3) {
             compared += 1;
             assert!(near(steps[2], tangent, 1e-4), "seed {seed}: {steps:?}, tangent {tangent}\n{graph}");
         }
@@ -160,7 +162,8 @@ fn budgets_are_kept() {
                         text.split("needs ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
                     assert!(smallest > budget, "{text}");
                     let p = within(smallest).unwrap();
-                    assert_eq!(p.planned_peak_bytes(), smallest, "seed {seed}: {text}\n{graph}");
+                    // It is the smallest that was found: a search within it may find a smaller one.
+                    assert!(p.planned_peak_bytes() <= smallest, "seed {seed}: {text}\n{graph}");
                     assert_eq!(bits(&run(p, &args)), first);
                     break;
                 }

@@ -48,7 +48,8 @@ const TRANSFORMED: usize = 32 << 20;
 pub fn unknown(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
     let touched: usize = reads.iter().chain(writes).map(Type::bytes).sum();
     let convolution = |x: &Type, kernel: &Type, groups: usize| {
-        let columns = (kernel.shape[0] / groups.max(1)).max(1);
+        // What is read may have the shape of the value that a view is of.
+        let columns = (kernel.shape.first().unwrap_or(&1) / groups.max(1)).max(1);
         let packed = kernel.bytes() / columns * (columns.next_multiple_of(PANEL) - columns);
         2 * touched + (2 * x.bytes()).min(TRANSFORMED) + packed
     };
@@ -56,7 +57,8 @@ pub fn unknown(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         Work::Primitive(Op::Conv(c)) => convolution(&reads[0], &reads[1], c.feature_groups * c.batch_groups),
         Work::Convolution(c) => {
             let groups = c.op.feature_groups * c.op.batch_groups;
-            convolution(&reads[0], reads.get(1).unwrap_or(&reads[0]), groups)
+            // Operands of one value are not read, and one read twice is there once.
+            reads.first().map_or(0, |x| convolution(x, reads.get(1).unwrap_or(x), groups))
         }
         Work::Primitive(_) => 2 * touched,
         Work::Product(_) => (4 * touched).min(PACKED),

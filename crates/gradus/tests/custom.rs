@@ -158,7 +158,8 @@ fn casts_between_floats_have_derivatives() {
     let narrow = |x: &Tensor| {
         let n = x.cast(DType::Bf16);
         let y = Tensor::concat(&[&n, &n.flip(0), &n.slice(0, 1..)], 0);
-        let y = y.cast(DType::F32).greater(0.0).select(&y, Tensor::zeros([8], DType::Bf16)).reshape([2, 4]).t();
+        let y =
+            y.cast(DType::F32).greater(0.0).select(&y, Tensor::zeros([8], DType::Bf16)).reshape([2, 4]).t();
         y.cast(DType::F32).square().sum(())
     };
     let plain = |x: &Tensor| {
