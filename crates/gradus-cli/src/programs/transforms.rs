@@ -256,7 +256,7 @@ impl Stage {
                 let shape = self.args[i].shape().concat(self.args[i].shape());
                 (
                     closure!(f; depth; |x| {
-                        vec![hessian(|d: &Tensor| total(&f(&put(x, &[i], &[d.clone()]))))(&x[i])]
+                        vec![hessian(|d: &Tensor| total(&f(&put(x, &[i], std::slice::from_ref(d)))))(&x[i])]
                     }; i),
                     vec![Kind { dtype: self.args[i].dtype(), shape }],
                 )
@@ -265,7 +265,7 @@ impl Stage {
                 let i = narrow?;
                 (
                     closure!(f; depth; |x| {
-                        vec![jacfwd(|d: &Tensor| few(&f(&put(x, &[i], &[d.clone()])), count))(&x[i])]
+                        vec![jacfwd(|d: &Tensor| few(&f(&put(x, &[i], std::slice::from_ref(d))), count))(&x[i])]
                     }; i, count),
                     vec![jacobian_of(i)],
                 )
@@ -275,7 +275,7 @@ impl Stage {
                 let kind = Kind { dtype: self.args[i].dtype(), ..jacobian_of(i) };
                 (
                     closure!(f; depth; |x| {
-                        vec![jacrev(|d: &Tensor| few(&f(&put(x, &[i], &[d.clone()])), count))(&x[i])]
+                        vec![jacrev(|d: &Tensor| few(&f(&put(x, &[i], std::slice::from_ref(d))), count))(&x[i])]
                     }; i, count),
                     vec![kind],
                 )
@@ -288,7 +288,7 @@ impl Stage {
                 }
                 (
                     closure!(f; depth; |x| {
-                        vec![jacobian(|d: &Tensor| few(&f(&put(x, &[i], &[d.clone()])), count))(&x[i])]
+                        vec![jacobian(|d: &Tensor| few(&f(&put(x, &[i], std::slice::from_ref(d))), count))(&x[i])]
                     }; i, count),
                     vec![jacobian_of(i)],
                 )
@@ -342,7 +342,7 @@ impl Stage {
                 let i = narrow?;
                 (
                     closure!(f; depth; |x| {
-                        let inside = |d: &Tensor| few(&f(&put(x, &[i], &[d.clone()])), count);
+                        let inside = |d: &Tensor| few(&f(&put(x, &[i], std::slice::from_ref(d))), count);
                         vec![jacfwd(inside)(&x[i]).cast(DType::F64), jacrev(inside)(&x[i]).cast(DType::F64)]
                     }; i, count),
                     vec![Kind { dtype: DType::F64, ..jacobian_of(i) }; 2],
