@@ -1,8 +1,8 @@
 //! Random programs: well-typed programs over the public surface, under compositions of transforms, run in every way.
 //!
-//! A program is a [value](step): [`grow`] draws it from the [kinds] of steps, [`transforms`] compose over it, [`check`] runs
+//! A program is a value (`step`): `grow` draws it from the `kinds` of steps, `transforms` compose over it, `check` runs
 //! it at once, compiled and interpreted, with one thread and two, by every strategy, within budgets, on arguments given
-//! away, and [`compare`] tells what agrees. [`shrink`] makes a failing program small and prints it as Rust.
+//! away, and `compare` tells what agrees. `shrink` makes a failing program small and prints it as Rust.
 
 mod check;
 mod compare;
