@@ -44,6 +44,7 @@ use job::Job;
 pub(crate) use job::Target;
 pub use micro::Micro;
 pub(crate) use micro::Task;
+pub(crate) use phases::gcd;
 pub use reference::reference;
 pub(crate) use room::{Need, Room};
 pub(crate) use segments::Line;

@@ -11,7 +11,7 @@
 //! elements follow.
 
 use super::{NOWHERE, Window};
-use crate::conv::{Line, MAX_SPATIAL};
+use crate::conv::{Line, MAX_SPATIAL, gcd};
 use crate::vmath::Float;
 
 /// Elements that a band should keep in the nearest cache.
@@ -69,13 +69,6 @@ impl Window {
         // Tables that grow lie twice while they do.
         (4 * plan, width * (dealt + results) + size_of::<i32>() * results)
     }
-}
-
-fn gcd(mut a: usize, mut b: usize) -> usize {
-    while b > 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 /// A band: planes, depth and rows of results.
