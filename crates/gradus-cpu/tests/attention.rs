@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use attention::{Mask, Sizes, attention, gradient};
 use gradus_core::ops::*;
-use gradus_core::{Array, Binary, Builder, DType, Graph, interpret};
+use gradus_core::transforms::value_and_grad;
+use gradus_core::{Array, Binary, Builder, DType, Graph, Type, Unary, interpret};
 use gradus_cpu::Pool;
 use gradus_cpu::exec::Executable;
 use gradus_plan::kernel::Work;
@@ -203,6 +204,106 @@ fn gradients_are_those_of_finite_differences() {
     let slope = (moved(step) - moved(-step)) / (2.0 * step);
     let said: f64 = grad.iter().zip(&direction).map(|(g, d)| g * d).sum();
     assert!((slope - said).abs() < 1e-6 * said.abs().max(1.0), "{slope} {said}");
+}
+
+/// A program that also gives back everything that it computes, so that nothing is worth a group.
+fn telling(graph: &Graph) -> Graph {
+    let mut b = Builder::new();
+    let mut new = vec![None; graph.types().len()];
+    for &v in graph.inputs() {
+        new[v.index()] = Some(b.input(graph.ty(v).clone()));
+    }
+    for eqn in graph.eqns() {
+        let args: Vec<_> = eqn.inputs.iter().map(|v| new[v.index()].unwrap()).collect();
+        let made = b.emit(eqn.op.clone(), &args).unwrap();
+        eqn.outputs.iter().zip(made).for_each(|(v, made)| new[v.index()] = Some(made));
+    }
+    let own = graph.outputs().iter().map(|v| new[v.index()].unwrap());
+    let all = graph.eqns().iter().flat_map(|eqn| &eqn.outputs).map(|v| new[v.index()].unwrap());
+    b.finish(own.chain(all).collect())
+}
+
+/// The sum of the logarithms of normalizers of rows times weights, `[rows, inner]` times `[inner, width]`: one slab.
+fn normalizers(rows: usize, inner: usize, width: usize) -> Graph {
+    let mut b = Builder::new();
+    let x = b.input(Type::new(DType::F32, [rows, inner]));
+    let weights = b.input(Type::new(DType::F32, [inner, width]));
+    let scores = b.emit1(Dot::matmul(0), &[x, weights]).unwrap();
+    let exp = b.emit1(Unary::Exp, &[scores]).unwrap();
+    let sum = |axes: &[usize]| Reduce { kind: ReduceKind::Sum, axes: axes.iter().copied().collect() };
+    let sums = b.emit1(sum(&[1]), &[exp]).unwrap();
+    let logs = b.emit1(Unary::Log, &[sums]).unwrap();
+    let total = b.emit1(sum(&[0]), &[logs]).unwrap();
+    let value = b.finish(vec![total]);
+    value_and_grad(&value, &[true, true]).unwrap()
+}
+
+/// Few and many slabs, one stretch of rows and several, rows that cut evenly and some that do not.
+fn grouped() -> Vec<(String, Graph)> {
+    let sizes = |[examples, heads, places, features]: [usize; 4]| Sizes { examples, heads, places, features };
+    let attentions = [
+        (sizes([2, 3, 40, 8]), DType::F32),
+        (sizes([40, 1, 17, 3]), DType::F32),
+        (sizes([400, 1, 4, 2]), DType::F64),
+        (sizes([1, 2, 200, 20]), DType::F64),
+        (sizes([1, 3, 333, 4]), DType::F32),
+        (sizes([1, 4, 384, 7]), DType::F32),
+        (sizes([1, 3, 401, 33]), DType::F32),
+        (sizes([1, 5, 520, 6]), DType::F32),
+        (sizes([2, 1, 900, 16]), DType::F32),
+    ];
+    let masks = [Mask::All, Mask::Causal, Mask::Given, Mask::Added];
+    let attentions = attentions.into_iter().flat_map(|(s, dtype)| {
+        masks.map(|mask| (format!("{s:?} {mask:?}"), gradient(&attention(s, mask, dtype))))
+    });
+    let normalizers = [[300, 5, 700], [900, 7, 501], [2000, 3, 80]]
+        .map(|[rows, inner, width]| (format!("{rows} {inner} {width}"), normalizers(rows, inner, width)));
+    attentions.chain(normalizers).collect()
+}
+
+#[test]
+fn groups_do_not_change_bits() {
+    let (mut in_turn, mut summed, mut met) = (0, 0, 0);
+    for (name, graph) in grouped() {
+        let args = arguments(&graph, 23);
+        // With something that is not finite, sums are taken once more.
+        let mut odd = args.clone();
+        let mut values = odd[0].to_f64();
+        values.iter_mut().step_by(997).for_each(|x| *x = f64::INFINITY);
+        odd[0] = Array::new(odd[0].shape().clone(), values).unwrap().cast(odd[0].dtype());
+        for strategy in [Strategy::Auto, Strategy::Recompute] {
+            let plan = |graph, strategy| plan(graph, &Options { strategy, ..Options::default() }).unwrap();
+            let with = plan(&graph, strategy);
+            let plans = [plan(&telling(with.graph()), Strategy::Plain), with];
+            let [alone, grouped] = plans.map(|plan| {
+                [1, 3].map(|threads| Executable::with_pool(plan.clone(), Arc::new(Pool::new(threads))))
+            });
+            assert!(groups(&alone[0]).is_empty(), "{name}");
+            let found = groups(&grouped[0]);
+            met += usize::from(!found.is_empty());
+            let sums = |k: &&gradus_plan::Kernel| matches!(&k.work, Work::Slabs(s) if s.adds_up() && s.block < s.rows);
+            if let Some(kernel) = grouped[0].plan().kernels().iter().find(sums) {
+                let few = matches!(&kernel.work, Work::Slabs(s) if s.count < 4 && s.rows <= 384);
+                *(if few { &mut in_turn } else { &mut summed }) += 1;
+            }
+            let both = [(&args, true), (&odd, false)];
+            for (args, finite) in both.into_iter().take(if strategy == Strategy::Auto { 2 } else { 1 }) {
+                let want = alone[0].run(args).unwrap();
+                for (executable, threads) in grouped.iter().zip([1, 3]) {
+                    for (i, (g, w)) in executable.run(args).unwrap().iter().zip(&want).enumerate() {
+                        let same =
+                            |(g, w): (f64, f64)| g.to_bits() == w.to_bits() || g.is_nan() && w.is_nan();
+                        let all = g.to_f64().into_iter().zip(w.to_f64()).all(same);
+                        assert!(
+                            all,
+                            "{name} {strategy:?}: result {i} on {threads} threads, finite: {finite}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(met >= 60 && in_turn >= 4 && summed >= 20, "{met} {in_turn} {summed}");
 }
 
 #[test]

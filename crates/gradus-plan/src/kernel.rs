@@ -349,7 +349,7 @@ pub struct Slabs {
     pub count: usize,
     /// Rows of a slab.
     pub rows: usize,
-    /// Rows gone through at once; the last block of a slab may be shorter.
+    /// Rows gone through at once, at most.
     pub block: usize,
     /// What is done to each block, in order.
     pub parts: Vec<SlabPart>,
@@ -361,9 +361,6 @@ pub struct Slabs {
     pub seconds: f64,
     /// Bytes of the local values of a block, in the scratch memory of a thread.
     pub scratch: usize,
-    /// Into how many shares the blocks of a slab are dealt where parts add up over them: each may have sums of its own,
-    /// added in order at the end.
-    pub shares: usize,
     /// What a mask leaves out.
     pub unseen: Option<Unseen>,
 }
@@ -407,7 +404,7 @@ impl Slabs {
         let touched = region.loads.iter().map(|l| l.value).chain(region.stores.iter().map(|s| s.value));
         self.unseen.as_ref().is_some_and(|u| touched.into_iter().any(|v| u.locals.contains(&v)))
     }
-    /// Whether a part adds up over the blocks of a slab, which then go one after another in each share.
+    /// Whether a part adds up over the blocks of a slab, which do so in their order.
     pub fn adds_up(&self) -> bool {
         self.parts.iter().any(|p| p.along == Along::Inner)
     }

@@ -14,7 +14,7 @@
 use super::packed::{Panels, Planes};
 use super::room::{Need, bytes_of};
 use super::{Conv, Job, Spatial, Target, micro};
-use crate::matmul::{Element, transpose};
+use crate::matmul::{Element, Sum, transpose};
 use crate::memory::scratch::{self, Slot};
 use crate::reduce::{Reduction, Shared, columns_raw};
 use crate::vmath::Float;
@@ -352,7 +352,7 @@ impl<T: Float + Element> Work<'_, T> {
                     half: conv.group_outputs() - panel * width <= width / 2,
                     to: sums.wrapping_add(p * width),
                     stride: cut.panels * width,
-                    add: add || piece > 0,
+                    sum: Sum::added(add || piece > 0),
                 };
                 // SAFETY: offsets of rows and of inner indices add up to places in the planes, the panel holds the
                 // inner indices, and the results have their rows.

@@ -7,7 +7,7 @@
 //!
 //! Invariant: every `row + inner` is the place of an element; B has whole panels.
 
-use crate::matmul::{Plain, Vector};
+use crate::matmul::{Plain, Sum, Vector};
 use crate::vmath::Level;
 
 /// What one call of the kernel works on.
@@ -27,19 +27,18 @@ pub struct Task<'a, T> {
     /// Rows of results, `stride` apart.
     pub(super) to: *mut T,
     pub(super) stride: usize,
-    /// Whether results are added to what is there.
-    pub(super) add: bool,
+    pub(super) sum: Sum,
 }
 
 impl<'a, T> Task<'a, T> {
-    /// `x` read at `rows` and `inner` times the panel `b` (of which only the first half may be wanted), written to rows
-    /// `stride` apart from `to` on, or added to what is there.
+    /// `x` read at `rows` and `inner` times the panel `b` (of which only the first half may be wanted), in rows `stride`
+    /// apart from `to` on.
     pub(crate) fn new(
         (x, rows, inner): (*const T, &'a [u32], &'a [u32]),
         (b, half): (*const T, bool),
-        (to, stride, add): (*mut T, usize, bool),
+        (to, stride, sum): (*mut T, usize, Sum),
     ) -> Self {
-        Task { x, rows, inner, b, half, to, stride, add }
+        Task { x, rows, inner, b, half, to, stride, sum }
     }
 }
 
@@ -54,7 +53,15 @@ unsafe fn tile<V: Vector, const R: usize, const C: usize>(task: &Task<'_, V::Ele
     unsafe {
         let rows: [*const V::Element; R] =
             std::array::from_fn(|r| task.x.add(*task.rows.get_unchecked(row + r) as usize));
+        let to = |r: usize, c: usize| task.to.add((row + r) * task.stride + c * V::LANES);
         let mut sums = [[V::zero(); C]; R];
+        if task.sum == Sum::Continued {
+            for r in 0..R {
+                for c in 0..C {
+                    sums[r][c] = V::load(to(r, c));
+                }
+            }
+        }
         let mut b = task.b;
         for &at in task.inner {
             let right: [V; C] = std::array::from_fn(|c| V::load(b.add(c * V::LANES)));
@@ -68,9 +75,9 @@ unsafe fn tile<V: Vector, const R: usize, const C: usize>(task: &Task<'_, V::Ele
         }
         for r in 0..R {
             for c in 0..C {
-                let to = task.to.add((row + r) * task.stride + c * V::LANES);
-                let sum = if task.add { V::load(to).add(sums[r][c]) } else { sums[r][c] };
-                sum.store(to);
+                let added = task.sum == Sum::Added;
+                let sum = if added { V::load(to(r, c)).add(sums[r][c]) } else { sums[r][c] };
+                sum.store(to(r, c));
             }
         }
     }

@@ -50,10 +50,10 @@ fn bare(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
         Work::Product(p) => packing(packed(p)),
         Work::Slabs(slabs) => {
             // Products that have to look at zero factors are computed by other means.
-            let one = slabs.parts.iter().map(|part| packed_part(part, slabs.rows, slabs.block)).max();
+            let sizes = slabs::block_sizes(slabs);
+            let one = slabs.parts.iter().map(|part| packed_part(part, &sizes)).max();
             let mut needs = packing(one.unwrap_or(0));
             let room = slabs::Room::of(slabs);
-            needs.workspace = room.sums();
             needs.scratch[SLABS] = slabs.scratch.next_multiple_of(ALIGN) + room.of_thread();
             needs.scratch[TILES] = slabs.regions().map(tiles).max().unwrap_or(0);
             needs
@@ -92,11 +92,10 @@ fn packed(p: &Product) -> usize {
 }
 
 /// What it keeps for its part of a product, of which it takes a block of rows at a time.
-fn packed_part(part: &SlabPart, rows: usize, block: usize) -> usize {
+fn packed_part(part: &SlabPart, blocks: &[usize]) -> usize {
     let Work::Product(p) = &part.work else { return 0 };
     let strides = [p.a, p.b, p.c].map(|(_, row, col)| (row, col));
-    // Whole blocks, and the last one.
-    let sizes = [block.min(rows), rows % block].map(|here| {
+    let sizes = blocks.iter().map(|&here| {
         let mut size = p.size;
         let axis = match part.along {
             Along::Rows => 0,
@@ -113,7 +112,7 @@ fn packed_part(part: &SlabPart, rows: usize, block: usize) -> usize {
             size_of::<f32>() * serial_room::<f32>(size, strides)
         }
     };
-    sizes.map(room).into_iter().max().unwrap_or(0)
+    sizes.map(room).max().unwrap_or(0)
 }
 
 fn packing(packed: usize) -> Needs {

@@ -15,7 +15,7 @@ use gradus_plan::{Place, Plan};
 
 use super::places::Memory;
 use crate::Pool;
-use crate::matmul::{Element, Layout, MatMul, absorbing, has_nan, serial, strong};
+use crate::matmul::{Element, Layout, MatMul, Sum, absorbing, serial, strong};
 use crate::vmath::Float;
 
 /// A product ready to run.
@@ -50,7 +50,7 @@ pub(super) fn matmul(product: &Product) -> MatMul {
 }
 
 /// A matrix in memory: its first element, row stride, column stride.
-type Matrix<T> = (*mut T, isize, isize);
+pub(super) type Matrix<T> = (*mut T, isize, isize);
 
 impl Ready {
     pub(super) fn new(product: &Product, plan: &Plan) -> Self {
@@ -131,9 +131,8 @@ impl Operation {
         [0, 1, 2].map(|i| (at[i], self.strides[i].1, self.strides[i].2))
     }
 
-    /// Product `p` of the batch, or the part of it that belongs to some of the rows that run `along` it; on the calling
-    /// thread. Over the inner extent it adds to what the rows before have left. Where NaN is not expected to come out, a
-    /// zero factor may be found too late to absorb one in such a sum: then it says so.
+    /// The part of product `p` of the batch that belongs to some of the rows, which run `along` the rows or the columns of
+    /// its result; on the calling thread. Where NaN is not `expected` to come out, it is looked for.
     ///
     /// # Safety
     /// `memory` holds the values; nobody else uses this part of the result.
@@ -144,13 +143,13 @@ impl Operation {
         along: Along,
         rows: Range<usize>,
         expected: bool,
-    ) -> bool {
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
             if self.double {
-                self.typed_part::<f64>(memory, p, along, rows, expected)
+                self.typed_part::<f64>(memory, p, along, rows, expected);
             } else {
-                self.typed_part::<f32>(memory, p, along, rows, expected)
+                self.typed_part::<f32>(memory, p, along, rows, expected);
             }
         }
     }
@@ -164,41 +163,49 @@ impl Operation {
         along: Along,
         rows: Range<usize>,
         expected: bool,
-    ) -> bool {
+    ) {
         let [mut a, mut b, mut c] = self.matrices::<T>(memory, p);
         let mut size = self.size;
         let from = rows.start as isize;
-        let mut moved = |axis: usize| size[axis] = rows.len();
-        match along {
-            Along::Rows => {
-                moved(0);
-                a.0 = a.0.wrapping_offset(from * a.1);
-                c.0 = c.0.wrapping_offset(from * c.1);
-            }
-            Along::Columns => {
-                moved(1);
-                b.0 = b.0.wrapping_offset(from * b.2);
-                c.0 = c.0.wrapping_offset(from * c.2);
-            }
-            Along::Inner => {
-                moved(2);
-                a.0 = a.0.wrapping_offset(from * a.2);
-                b.0 = b.0.wrapping_offset(from * b.1);
-            }
+        if along == Along::Rows {
+            size[0] = rows.len();
+            a.0 = a.0.wrapping_offset(from * a.1);
+            c.0 = c.0.wrapping_offset(from * c.1);
+        } else {
+            size[1] = rows.len();
+            b.0 = b.0.wrapping_offset(from * b.2);
+            c.0 = c.0.wrapping_offset(from * c.2);
         }
-        let first = along != Along::Inner || rows.start == 0;
         // SAFETY: the part lies inside the product; see `run`.
         unsafe {
             match (self.strong, expected) {
-                (true, true) => absorbing(size, a, b, c, !first),
-                (true, false) if along != Along::Inner => strong(size, a, b, c, &AtomicBool::new(false)),
+                (true, true) => absorbing(size, a, b, c, Sum::New),
+                (true, false) => strong(size, a, b, c, &AtomicBool::new(false)),
                 _ => {
-                    let beta = if first { <T as Element>::ZERO } else { <T as Element>::ONE };
-                    serial(size[0], size[1], size[2], <T as Element>::ONE, a, b, beta, c);
-                    return self.strong && has_nan([size[0], size[1]], c);
+                    let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);
+                    serial(size[0], size[1], size[2], one, a, b, zero, c);
                 }
             }
         }
-        false
+    }
+
+    /// The sums of product `p` of the batch over some inner indices, NaN among its operands: `to` is the whole result.
+    ///
+    /// # Safety
+    /// `memory` holds the operands, and `to` belongs to the caller.
+    pub(super) unsafe fn over<T: Float + Element>(
+        &self,
+        memory: &Memory<'_>,
+        p: usize,
+        inner: Range<usize>,
+        to: Matrix<T>,
+        sum: Sum,
+    ) {
+        let [mut a, mut b, _] = self.matrices::<T>(memory, p);
+        let from = inner.start as isize;
+        a.0 = a.0.wrapping_offset(from * a.2);
+        b.0 = b.0.wrapping_offset(from * b.1);
+        // SAFETY: the caller's promise; see `run`.
+        unsafe { absorbing([self.size[0], self.size[1], inner.len()], a, b, to, sum) };
     }
 }

@@ -9,12 +9,12 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::element::{Element, Operand};
+use super::element::{Element, Operand, Sum};
 use super::kernel::{self, oriented, tiny};
-use super::panel::{DEPTH, parts, transpose};
+use super::panel::{DEPTH, Panels, parts, transpose};
 use crate::exec::{Versioned, best};
 use crate::memory::scratch::{self, Slot};
-use crate::vmath::Float;
+use crate::vmath::{Baseline, Float, Isa, Level};
 
 /// Rows and columns of a part of the result.
 const ROWS: usize = 192;
@@ -75,11 +75,11 @@ pub(crate) unsafe fn product<T: Float + Element>(
             }
             seen.store(true, Ordering::Relaxed);
         }
-        absorbing(size, a, b, c, false);
+        absorbing(size, a, b, c, Sum::New);
     }
 }
 
-/// [`product`] where NaN is expected; or `C += A·B`, if it is to `add`.
+/// [`product`] where NaN is expected, or a part of one over the inner dimension.
 ///
 /// # Safety
 /// As for [`product`].
@@ -88,11 +88,11 @@ pub(crate) unsafe fn absorbing<T: Float + Element>(
     a: Operand<T>,
     b: Operand<T>,
     c: Operand<T>,
-    add: bool,
+    sum: Sum,
 ) {
     if tiny(m, n, k) {
         // SAFETY: the caller's promise.
-        return unsafe { plain([m, n, k], a, b, c, add) };
+        return unsafe { plain([m, n, k], a, b, c, sum) };
     }
     let pad = |lanes: usize| lanes.next_multiple_of(LANES);
     let (rows, columns, depth) = (pad(m.min(ROWS)), pad(n.min(COLUMNS)), k.min(DEPTH));
@@ -122,7 +122,8 @@ pub(crate) unsafe fn absorbing<T: Float + Element>(
                             start.wrapping_offset(i.start as isize * row + j.start as isize * col)
                         };
                         let c = (at(c), c.1, c.2);
-                        let adds = add || inner.start > 0;
+                        let sum = if inner.start > 0 { Sum::Added } else { sum };
+                        let adds = sum != Sum::New;
                         let size = [i.len(), j.len(), inner.len()];
                         let (of_left, of_right) =
                             (of(facts, i.len()), of(facts.add(FACTS * words * rows), j.len()));
@@ -137,7 +138,7 @@ pub(crate) unsafe fn absorbing<T: Float + Element>(
                             }
                         }
                         // The copies have lost what is not finite by now.
-                        multiply(size, left, right, c, adds);
+                        multiply(size, left, right, c, sum);
                         if odd_left || odd_right {
                             let known = |bits, lanes| Facts { bits, lanes: pad(lanes), words };
                             let (left, right) = (known(&*of_left, i.len()), known(&*of_right, j.len()));
@@ -181,7 +182,7 @@ unsafe fn copy<T: Float + Element>(
     }
 }
 
-/// `C = A·B` or `C += A·B` of copies.
+/// A product of copies.
 ///
 /// # Safety
 /// The copies have the sizes, and C is valid and apart.
@@ -190,14 +191,17 @@ unsafe fn multiply<T: Float + Element>(
     left: *mut T,
     right: *mut T,
     c: Operand<T>,
-    add: bool,
+    sum: Sum,
 ) {
-    let beta = if add { <T as Element>::ONE } else { <T as Element>::ZERO };
+    let beta = if sum == Sum::Added { <T as Element>::ONE } else { <T as Element>::ZERO };
     let stride = |lanes: usize| lanes.next_multiple_of(LANES) as isize;
     let (a, b) = ((left, 1, stride(m)), (right, stride(n), 1));
     let kernels = T::kernels().expect("floats have kernels");
     // SAFETY: the caller's promise.
-    unsafe { oriented(kernels, [m, n, k], <T as Element>::ONE, a, b, beta, c).run() };
+    unsafe {
+        let product = oriented(kernels, [m, n, k], <T as Element>::ONE, a, b, beta, c);
+        Panels { continued: sum == Sum::Continued, ..product }.run();
+    }
 }
 
 /// Copies a part of C.
@@ -214,29 +218,45 @@ unsafe fn keep<T: Copy>([m, n]: [usize; 2], c: Operand<T>, to: *mut T) {
 }
 
 /// Few terms, one by one.
-///
-/// # Safety
-/// As for [`product`].
-unsafe fn plain<T: Float + Element>(
-    [m, n, k]: [usize; 3],
+struct Plain<T, const FUSED: bool> {
+    size: [usize; 3],
     a: Operand<T>,
     b: Operand<T>,
     c: Operand<T>,
-    add: bool,
-) {
-    let zero = <T as Element>::ZERO;
-    for i in 0..m as isize {
-        for j in 0..n as isize {
-            // SAFETY: the caller's promise; the indices lie inside the product's sizes.
-            unsafe {
-                let mut sum = zero;
-                for p in 0..k as isize {
-                    let (x, y) = (*a.0.offset(i * a.1 + p * a.2), *b.0.offset(p * b.1 + j * b.2));
-                    let term = if x == zero || y == zero { zero } else { Element::mul(x, y) };
-                    sum = Element::add(sum, term);
+    sum: Sum,
+}
+
+/// # Safety
+/// As for [`product`].
+unsafe fn plain<T: Float + Element>(size: [usize; 3], a: Operand<T>, b: Operand<T>, c: Operand<T>, sum: Sum) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match Level::current() {
+            Level::Baseline => Plain::<T, { Baseline::FMA }> { size, a, b, c, sum }.run(),
+            _ => best(Plain::<T, true> { size, a, b, c, sum }),
+        }
+    }
+}
+
+impl<T: Float + Element, const FUSED: bool> Versioned for Plain<T, FUSED> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Plain { size: [m, n, k], a, b, c, sum: begin } = self;
+        let zero = <T as Element>::ZERO;
+        for i in 0..m as isize {
+            for j in 0..n as isize {
+                // SAFETY: the caller's promise; the indices lie inside the product's sizes.
+                unsafe {
+                    let to = c.0.offset(i * c.1 + j * c.2);
+                    let mut sum = if begin == Sum::Continued { *to } else { zero };
+                    for p in 0..k as isize {
+                        let (x, y) = (*a.0.offset(i * a.1 + p * a.2), *b.0.offset(p * b.1 + j * b.2));
+                        let (x, y) = if x == zero || y == zero { (zero, zero) } else { (x, y) };
+                        sum = sum.add_product::<FUSED>(x, y);
+                    }
+                    *to = if begin == Sum::Added { Element::add(*to, sum) } else { sum };
                 }
-                let to = c.0.offset(i * c.1 + j * c.2);
-                *to = if add { Element::add(*to, sum) } else { sum };
             }
         }
     }
@@ -525,23 +545,27 @@ mod tests {
     }
 
     #[test]
-    fn sums_over_blocks_add_up() {
-        let (m, n, k) = (20, 30, 100);
-        let (a, b) = (drawn::<f32>(m * k, 3, 50), drawn::<f32>(k * n, 4, 50));
-        let of = |x: &[f32], row: usize| (x.as_ptr().cast_mut(), row as isize, 1);
-        let mut whole = vec![0f32; m * n];
-        let mut parts = vec![f32::NAN; m * n];
-        // SAFETY: the matrices have these sizes.
-        unsafe {
-            absorbing([m, n, k], of(&a, k), of(&b, n), (whole.as_mut_ptr(), n as isize, 1), false);
-            for from in (0..k).step_by(30) {
-                let inner = 30.min(k - from);
-                let c = (parts.as_mut_ptr(), n as isize, 1);
-                absorbing([m, n, inner], of(&a[from..], k), of(&b[from * n..], n), c, from > 0);
+    fn sums_continue_over_blocks() {
+        for ((m, n, k), rare) in
+            [((20, 30, 100), 50), ((20, 30, 100), u64::MAX), ((3, 5, 6), u64::MAX), ((1, 3, 90), 9)]
+        {
+            let (a, b) = (drawn::<f32>(m * k, 3, rare), drawn::<f32>(k * n, 4, rare));
+            let of = |x: &[f32], row: usize| (x.as_ptr().cast_mut(), row as isize, 1);
+            let mut whole = vec![0f32; m * n];
+            let mut parts = vec![f32::NAN; m * n];
+            // SAFETY: the matrices have these sizes.
+            unsafe {
+                absorbing([m, n, k], of(&a, k), of(&b, n), (whole.as_mut_ptr(), n as isize, 1), Sum::New);
+                for from in (0..k).step_by(30) {
+                    let inner = 30.min(k - from);
+                    let c = (parts.as_mut_ptr(), n as isize, 1);
+                    let sum = if from > 0 { Sum::Continued } else { Sum::New };
+                    absorbing([m, n, inner], of(&a[from..], k), of(&b[from * n..], n), c, sum);
+                }
             }
-        }
-        for (x, y) in whole.iter().zip(&parts) {
-            assert!((x - y).abs() <= 1e-4 || x == y || (x.is_nan() && y.is_nan()), "{x} and {y}");
+            for (x, y) in whole.iter().zip(&parts) {
+                assert!(x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()), "{x} and {y}");
+            }
         }
     }
 

@@ -5,6 +5,23 @@ use super::tile::{Floating, Kernels};
 /// A matrix operand of a kernel: the place of element (0, 0), the distance between rows and between columns.
 pub(crate) type Operand<T> = (*mut T, isize, isize);
 
+/// How the sums of a product begin, and what becomes of what its result held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sum {
+    /// They begin with zero and replace it.
+    New,
+    /// They begin with zero and are added to it.
+    Added,
+    /// They begin with it, and go on as if an inner dimension had not been cut in two.
+    Continued,
+}
+
+impl Sum {
+    pub(crate) fn added(added: bool) -> Sum {
+        if added { Sum::Added } else { Sum::New }
+    }
+}
+
 /// A type that matrices can be made of: `f32`, `f64`, and integers, whose arithmetic wraps.
 pub trait Element: Copy + Send + Sync + PartialEq + 'static + sealed::Kernel {
     /// 0.
@@ -15,6 +32,9 @@ pub trait Element: Copy + Send + Sync + PartialEq + 'static + sealed::Kernel {
     fn add(self, rhs: Self) -> Self;
     /// `self · rhs`
     fn mul(self, rhs: Self) -> Self;
+    /// `self + a · b`, rounded once where the kernels of the machine do so.
+    #[doc(hidden)]
+    fn add_product<const FUSED: bool>(self, a: Self, b: Self) -> Self;
 }
 
 pub(super) mod sealed {
@@ -39,6 +59,10 @@ macro_rules! float_element {
             #[inline(always)]
             fn mul(self, rhs: Self) -> Self {
                 self * rhs
+            }
+            #[inline(always)]
+            fn add_product<const FUSED: bool>(self, a: Self, b: Self) -> Self {
+                if FUSED { a.mul_add(b, self) } else { a * b + self }
             }
         }
 
@@ -65,6 +89,10 @@ macro_rules! integer_element {
             #[inline(always)]
             fn mul(self, rhs: Self) -> Self {
                 self.wrapping_mul(rhs)
+            }
+            #[inline(always)]
+            fn add_product<const FUSED: bool>(self, a: Self, b: Self) -> Self {
+                self.wrapping_add(a.wrapping_mul(b))
             }
         }
 

@@ -5,6 +5,8 @@
 use super::element::{Element, Operand};
 use super::panel::{self, Panels};
 use super::tile::Kernels;
+use crate::exec::{Versioned, best};
+use crate::vmath::{Baseline, Isa, Level};
 
 /// Multiplications below which plain loops beat a kernel's set-up.
 const TINY: usize = 96;
@@ -27,7 +29,7 @@ pub(crate) unsafe fn product<T: Element>(
     unsafe {
         match T::kernels() {
             Some(kernels) if !tiny(m, n, k) => oriented(kernels, [m, n, k], alpha, a, b, beta, c).run(),
-            _ => plain([m, n, k], alpha, a, b, beta, c),
+            _ => plain(Plain { size: [m, n, k], alpha, a, b, beta, c }),
         }
     }
 }
@@ -55,10 +57,11 @@ pub(super) fn oriented<T: Element>(
     c: Operand<T>,
 ) -> Panels<T> {
     if columns_wide(kernels.lanes, m, n, c.1, c.2) {
-        return Panels { kernels, size: [m, n, k], a, b, c, alpha, beta };
+        return Panels { kernels, size: [m, n, k], a, b, c, alpha, beta, continued: false };
     }
     let turned = |(start, row, col): Operand<T>| (start, col, row);
-    Panels { kernels, size: [n, m, k], a: turned(b), b: turned(a), c: turned(c), alpha, beta }
+    let (a, b, c) = (turned(b), turned(a), turned(c));
+    Panels { kernels, size: [n, m, k], a, b, c, alpha, beta, continued: false }
 }
 
 /// Elements of scratch for a product of this size whose operands have such distances between rows and columns.
@@ -75,31 +78,50 @@ pub(crate) fn room<T: Element>([m, n, k]: [usize; 3], [a, b, c]: [(isize, isize)
     }
 }
 
-/// The definition: each element of C is one sum in the order of the inner dimension.
-///
-/// # Safety
-/// As for [`product`].
-unsafe fn plain<T: Element>(
-    [m, n, k]: [usize; 3],
+/// The definition: each element of C is one sum in the order of the inner dimension, products rounded as in the kernels.
+struct Plain<T, const FUSED: bool> {
+    size: [usize; 3],
     alpha: T,
     a: Operand<T>,
     b: Operand<T>,
     beta: T,
     c: Operand<T>,
-) {
-    for i in 0..m as isize {
-        for j in 0..n as isize {
-            // SAFETY: the caller's promise; `i < m`, `j < n`, `p < k`.
-            unsafe {
-                let mut sum = T::ZERO;
-                for p in 0..k as isize {
-                    let left = *a.0.offset(i * a.1 + p * a.2);
-                    let right = *b.0.offset(p * b.1 + j * b.2);
-                    sum = sum.add(left.mul(right));
+}
+
+/// # Safety
+/// As for [`product`].
+unsafe fn plain<T: Element>(product: Plain<T, true>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match Level::current() {
+            Level::Baseline => {
+                let Plain { size, alpha, a, b, beta, c } = product;
+                Plain::<T, { Baseline::FMA }> { size, alpha, a, b, beta, c }.run();
+            }
+            _ => best(product),
+        }
+    }
+}
+
+impl<T: Element, const FUSED: bool> Versioned for Plain<T, FUSED> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Plain { size: [m, n, k], alpha, a, b, beta, c } = self;
+        for i in 0..m as isize {
+            for j in 0..n as isize {
+                // SAFETY: the caller's promise; `i < m`, `j < n`, `p < k`.
+                unsafe {
+                    let mut sum = T::ZERO;
+                    for p in 0..k as isize {
+                        let left = *a.0.offset(i * a.1 + p * a.2);
+                        let right = *b.0.offset(p * b.1 + j * b.2);
+                        sum = sum.add_product::<FUSED>(left, right);
+                    }
+                    let place = c.0.offset(i * c.1 + j * c.2);
+                    let scaled = if alpha == T::ONE { sum } else { alpha.mul(sum) };
+                    *place = if beta == T::ZERO { scaled } else { scaled.add(beta.mul(*place)) };
                 }
-                let place = c.0.offset(i * c.1 + j * c.2);
-                let scaled = if alpha == T::ONE { sum } else { alpha.mul(sum) };
-                *place = if beta == T::ZERO { scaled } else { scaled.add(beta.mul(*place)) };
             }
         }
     }

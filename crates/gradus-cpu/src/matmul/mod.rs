@@ -2,8 +2,9 @@
 //!
 //! A [`MatMul`] states the sizes and, for each operand, a [`Layout`]: transposed, broadcast and interleaved operands
 //! are strides, never copies. The product is cut into blocks of C from the sizes alone ([`MatMul::blocks`]); each
-//! block is one serial kernel call on the pool, and the inner dimension is never divided among threads. So the
-//! bits of C do not depend on the number of threads.
+//! block is one serial kernel call on the pool, and the inner dimension is never divided among threads. Each element of C
+//! is the sum of [parts](parts) of the inner dimension, cut from its length alone, each added up in order. So the bits of C
+//! depend neither on the number of threads nor on who computes which rows and columns together.
 //!
 //! Invariant: a safe call has passed [`MatMul::check`], which computes the reach of every layout in 128 bits.
 
@@ -25,9 +26,10 @@ pub(crate) use absorbing::{absorbing, has_nan, product as strong};
 pub use blocks::Blocks;
 pub use element::Element;
 use element::Operand;
+pub(crate) use element::Sum;
 pub(crate) use kernel::{product as serial, room as serial_room};
 pub use layout::{Layout, MAX_BATCH, MatMulError};
-pub(crate) use panel::transpose;
+pub(crate) use panel::{DEPTH, parts, transpose};
 pub(crate) use vector::{Plain, Vector};
 
 use crate::vmath::Float;

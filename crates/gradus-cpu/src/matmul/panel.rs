@@ -14,7 +14,7 @@ use super::tile::{COLUMNS, Kernels, ROWS, Tile};
 use crate::memory::scratch::{self, Slot};
 
 /// Inner indices of a slab at most.
-pub(super) const DEPTH: usize = 384;
+pub(crate) const DEPTH: usize = 384;
 
 /// Rows of A that pass over a panel together: their part of a slab stays in the second-level cache.
 const TOGETHER: usize = 384;
@@ -31,10 +31,12 @@ pub(super) struct Panels<T: 'static> {
     pub c: Operand<T>,
     pub alpha: T,
     pub beta: T,
+    /// Whether the sums of the first slab [continue](super::Sum::Continued) what C holds.
+    pub continued: bool,
 }
 
 /// Equal parts of `0..len`, none larger than `most`.
-pub(super) fn parts(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn parts(len: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
     let count = len.div_ceil(most).max(1);
     (0..count).map(move |i| len * i / count..len * (i + 1) / count)
 }
@@ -107,6 +109,7 @@ impl<T: Element> Panels<T> {
         packed: *mut T,
     ) {
         let Panels { kernels, c, alpha, .. } = *self;
+        let continued = self.continued && slab.start == 0;
         let beta = if slab.start == 0 { self.beta } else { T::ONE };
         let registers = columns.len().div_ceil(kernels.lanes);
         let width = registers * kernels.lanes;
@@ -133,6 +136,7 @@ impl<T: Element> Panels<T> {
                     c: (c.0.wrapping_offset(place), c.1),
                     alpha,
                     beta,
+                    continued,
                 };
                 let first = in_place && i == 0;
                 if first {
@@ -145,13 +149,18 @@ impl<T: Element> Panels<T> {
                     // A tile beside C, of which the columns that are there go to their places.
                     let mut beside = [T::ZERO; ROWS * COLUMNS];
                     let to = tile.c.0;
+                    let place = |r: usize, j: usize| to.wrapping_offset(r as isize * c.1 + j as isize * c.2);
+                    if continued {
+                        for (r, line) in beside.chunks_mut(width).take(here).enumerate() {
+                            line[..columns.len()].iter_mut().enumerate().for_each(|(j, x)| *x = *place(r, j));
+                        }
+                    }
                     tile.c = (beside.as_mut_ptr(), width as isize);
                     tile.beta = T::ZERO;
                     kernels.run(here, registers, packs, &tile);
                     for (r, line) in beside.chunks(width).take(here).enumerate() {
-                        let to = to.wrapping_offset(r as isize * c.1);
                         for (j, &sum) in line[..columns.len()].iter().enumerate() {
-                            let place = to.wrapping_offset(j as isize * c.2);
+                            let place = place(r, j);
                             *place = if beta == T::ZERO { sum } else { beta.mul(*place).add(sum) };
                         }
                     }

@@ -32,6 +32,8 @@ pub struct Tile<T> {
     pub(super) alpha: T,
     /// C is not read when this is zero.
     pub(super) beta: T,
+    /// Whether the sums begin with C instead: alpha is one and beta zero then.
+    pub(super) continued: bool,
 }
 
 /// A kernel for one size of tile.
@@ -80,7 +82,15 @@ where
     let (row, step) = (t.a.1, t.a.2);
     // SAFETY: the caller's promise.
     unsafe {
+        let to = |r: usize, c: usize| t.c.0.offset(r as isize * t.c.1).add(c * V::LANES);
         let mut sums = [[V::zero(); C]; R];
+        if t.continued {
+            for r in 0..R {
+                for c in 0..C {
+                    sums[r][c] = V::load(to(r, c));
+                }
+            }
+        }
         let (mut a, mut b, mut packed) = (t.a.0, t.b.0, t.packed);
         for _ in 0..t.depth {
             let right: [V; C] = std::array::from_fn(|c| V::load(b.add(c * V::LANES)));
@@ -104,7 +114,6 @@ where
             let alpha = V::splat(&t.alpha);
             sums.iter_mut().flatten().for_each(|sum| *sum = sum.mul(alpha));
         }
-        let to = |r: usize, c: usize| t.c.0.offset(r as isize * t.c.1).add(c * V::LANES);
         if t.beta != zero {
             let beta = V::splat(&t.beta);
             for r in 0..R {

@@ -20,6 +20,7 @@ mod float;
 mod hyperbolic;
 mod inverse;
 pub(crate) mod isa;
+pub(crate) use isa::Baseline;
 mod log;
 pub(crate) mod loops;
 mod power;

@@ -77,8 +77,7 @@ impl<B> Compiled<B> {
 impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// Limits the bytes that one run may need, arguments and results included: `1 << 20`, `"300 MiB"`, or `"60%"` of the
     /// peak without a limit. What does not fit is computed again instead of stored, by the same expressions, so that the
-    /// results keep their bits. An exception: where only the plan within a budget puts the rows of attention into blocks, a
-    /// sum over rows is added up block by block, and may round otherwise.
+    /// results keep their bits.
     ///
     /// # Panics
     /// If the text is no amount. A budget that cannot be met is an error of the call, which names the smallest that can.

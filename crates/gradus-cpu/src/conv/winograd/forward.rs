@@ -13,7 +13,7 @@ use super::transforms::{Collect, Input, Kernel, Output, PLACES, Stage, transform
 use super::{DEPTH, Grid, offset, side, strips, tiles};
 use crate::conv::room::{Need, bytes_of};
 use crate::conv::{Conv, Job, micro};
-use crate::matmul::Element;
+use crate::matmul::{Element, Sum};
 use crate::memory::scratch::{self, Slot};
 use crate::reduce::Shared;
 use crate::vmath::Float;
@@ -265,7 +265,7 @@ impl<T: Float + Element> Work<'_, T> {
                         half: false,
                         to: products.wrapping_add(f * matrix + panel * width),
                         stride: columns,
-                        add: piece > 0,
+                        sum: Sum::added(piece > 0),
                     };
                     // SAFETY: rows and inner indices lie inside the matrix of place `f`, the panel holds them, and the
                     // scratch has room for the products.

@@ -12,7 +12,7 @@ use super::transforms::{Cotangent, Gradient, Input, PLACES, Stage, transform_raw
 use super::{DEPTH, Grid, offset, side, strips, tiles};
 use crate::conv::room::{Need, bytes_of};
 use crate::conv::{Conv, Job, micro};
-use crate::matmul::{Element, transpose};
+use crate::matmul::{Element, Sum, transpose};
 use crate::memory::scratch::{self, Slot};
 use crate::reduce::Shared;
 use crate::vmath::Float;
@@ -122,7 +122,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
                     half: false,
                     to: u.wrapping_add(f * sums + panel * width),
                     stride: panels * width,
-                    add: piece > 0 || add,
+                    sum: Sum::added(piece > 0 || add),
                 };
                 // SAFETY: rows and tiles lie inside the matrices of place `f`; the sums belong to the caller.
                 unsafe { T::multiply(&work) };

@@ -2,22 +2,23 @@
 //!
 //! A block of rows of a slab goes through all parts before the next one begins. Parts address their operands as if they
 //! worked on whole values; a local value, of which only the block exists, is given a base address from which the
-//! block's elements are found where they lie. Blocks of a slab that parts add up over go one after another on one
-//! worker; others are shared as they come. Who takes what does not change what is computed.
+//! block's elements are found where they lie. Tasks are dealt out as they come; what adds up over the rows of a slab does
+//! so in their order, whoever computes it: workers wait for their turn. So neither threads nor blocks change a bit.
 //!
 //! Where the planner found that a mask leaves columns of no effect, a block computes only the columns in use, and one
 //! column more, in which zeros have to come out if the planner is right about the data as well. If they do not, or if
 //! something is infinite or NaN, everything is computed once more with all columns.
 //!
 //! Invariant: parts touch a local value inside the rows of the block only; each worker has scratch and room of its
-//! own, and blocks that write the same elements go one after another.
+//! own, and blocks that write the same elements do so in turn.
 
 mod product;
 mod room;
+mod turns;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use gradus_core::memory::filled;
 use gradus_core::{DType, Var};
 use gradus_plan::kernel::{Domain, Region, Slabs, Work};
 use gradus_plan::{ALIGN, Plan};
@@ -26,29 +27,41 @@ use smallvec::SmallVec;
 use super::places::Memory;
 use super::{region, tile};
 use crate::Pool;
+use crate::matmul::Sum;
 use crate::memory::scratch::{self, Slot};
-use crate::memory::{Line, fail};
-use crate::reduce::Shared;
 use product::{Multiply, Rows};
-pub(super) use room::Room;
+pub(super) use room::{Room, block_sizes};
+use room::{blocks, stretches};
+use turns::Turns;
 
 /// A group of kernels ready to run.
 pub(super) struct Ready {
     count: usize,
     rows: usize,
     block: usize,
-    adds_up: bool,
-    /// Into how many shares the blocks of a slab are dealt, where they add up.
-    shares: usize,
+    deal: Deal,
+    /// How many parts add up.
+    sums: usize,
     parts: Vec<Part>,
     locals: Vec<Local>,
     unseen: Option<Unseen>,
     scratch: usize,
     room: Room,
-    workspace: usize,
-    /// Bytes of the kernel's workspace.
-    found: usize,
 }
+
+/// What is a task.
+#[derive(Clone, Copy, PartialEq)]
+enum Deal {
+    /// A block, in any order.
+    Blocks,
+    /// A block, whose sums wait for those of the block before.
+    InTurn,
+    /// A stretch of rows, which has sums of its own until they are added to those of the stretch before.
+    Stretches,
+}
+
+/// With fewer slabs than this, the blocks of one are dealt out.
+const FEW: usize = 4;
 
 /// A value of which only a block of rows exists.
 struct Local {
@@ -117,6 +130,15 @@ impl Worker<'_> {
     }
 }
 
+/// Says that everything is in doubt when dropped.
+struct Failed<'a>(&'a AtomicBool);
+
+impl Drop for Failed<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// How blocks are gone through.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
@@ -168,7 +190,20 @@ impl Ready {
             _ => unreachable!("groups consist of regions and products"),
         };
         let parts: Vec<Part> = slabs.parts.iter().enumerate().map(part).collect();
-        let fast = parts.iter().all(|p| !matches!(p, Part::Product(product) if !product.fast()));
+        let products = || {
+            parts.iter().filter_map(|part| match part {
+                Part::Product(product) => Some(product),
+                Part::Region(_) => None,
+            })
+        };
+        let fast = products().all(|p| p.fast());
+        let sums = products().filter(|p| p.adds_up()).count();
+        let direct = products().all(|p| !p.adds_up() || p.direct());
+        let deal = match sums {
+            0 => Deal::Blocks,
+            _ if direct && slabs.count < FEW => Deal::InTurn,
+            _ => Deal::Stretches,
+        };
         let local = |l: &gradus_plan::kernel::Local| Local {
             row_bytes: l.row_bytes,
             offset: l.offset,
@@ -178,8 +213,8 @@ impl Ready {
             count: slabs.count,
             rows: slabs.rows,
             block: slabs.block,
-            adds_up: slabs.adds_up(),
-            shares: if fast { slabs.shares } else { 1 },
+            deal,
+            sums,
             parts,
             locals: slabs.locals.iter().map(local).collect(),
             unseen: slabs
@@ -189,8 +224,6 @@ impl Ready {
                 .map(|u| Unseen { columns: u.columns, offset: u.offset }),
             scratch: slabs.scratch,
             room,
-            workspace: plan.kernels()[k].workspace_at,
-            found: plan.kernels()[k].workspace,
         }
     }
 
@@ -210,14 +243,6 @@ impl Ready {
     /// # Safety
     /// As for [`run`](Self::run).
     unsafe fn all(&self, way: Way, memory: &Memory<'_>, pool: &Pool) -> bool {
-        // A plan made for no machine in particular has no place for sums.
-        let missing = if self.found >= self.room.sums() { 0 } else { self.room.sums() };
-        let missing = missing.div_ceil(size_of::<Line>());
-        let mut own = filled("dot", missing, Line::ZERO).unwrap_or_else(|kind| fail(kind));
-        let sums = Shared(match missing {
-            0 => memory.workspace(self.workspace),
-            _ => own.as_mut_ptr().cast(),
-        });
         let locals = self.scratch.next_multiple_of(ALIGN);
         let doubt = AtomicBool::new(false);
         let deal = |tasks: usize, task: &(dyn Fn(usize, &mut Worker<'_>) -> bool + Sync)| {
@@ -231,93 +256,99 @@ impl Ready {
                         if i >= tasks || doubt.load(Ordering::Relaxed) {
                             return;
                         }
-                        if task(i, &mut worker) && way == Way::Narrow {
+                        // Should it panic, then nobody waits for it.
+                        let failed = Failed(&doubt);
+                        let odd = task(i, &mut worker);
+                        std::mem::forget(failed);
+                        if odd && way == Way::Narrow {
                             doubt.store(true, Ordering::Relaxed);
                         }
                     }
                 });
             });
         };
-        let blocks = self.rows.div_ceil(self.block);
-        if !self.adds_up {
-            deal(self.count * blocks, &|i, worker| {
-                // The last blocks of a slab, which may have the most columns, come first.
-                let from = (blocks - 1 - i % blocks) * self.block;
-                // SAFETY: the caller's promise; each worker has its own scratch, and tasks write disjoint parts.
-                unsafe { self.through((i / blocks, from), way, (true, None), memory, worker) }
+        let adds_up = self.deal != Deal::Blocks;
+        let stretches: SmallVec<[_; 8]> = stretches(self.rows, adds_up).collect();
+        if self.deal == Deal::Stretches {
+            let turns = Turns::new(self.count, &doubt);
+            deal(self.count * stretches.len(), &|i, worker| {
+                let (slab, stretch) = (i / stretches.len(), i % stretches.len());
+                let rows = &stretches[stretch];
+                // SAFETY: the caller's promise; each worker has its own scratch, and tasks write apart or in turn.
+                unsafe { self.stretch(slab, (rows, stretch), Some(&turns), way, memory, worker) }
             });
-            return doubt.into_inner();
+        } else {
+            let blocks: SmallVec<[_; 32]> = blocks(&stretches[0], self.block).collect();
+            let turns = Turns::new(self.count * self.sums, &doubt);
+            deal(self.count * blocks.len(), &|i, worker| {
+                let (slab, at) = (i / blocks.len(), i % blocks.len());
+                // Where order does not matter, the last blocks of a slab, which may have the most columns, come first.
+                let at = if adds_up { at } else { blocks.len() - 1 - at };
+                let sum = if at == 0 { Sum::New } else { Sum::Continued };
+                // SAFETY: as above.
+                unsafe {
+                    self.through(slab, blocks[at].clone(), way, (sum, Some((&turns, at))), memory, worker)
+                }
+            });
         }
-        deal(self.count * self.shares, &|i, worker| {
-            let (slab, share) = (i / self.shares, i % self.shares);
-            let sums = self.room.of_share(sums.at(0), slab, share, self.shares);
+        if adds_up && !doubt.load(Ordering::Relaxed) {
             // SAFETY: as above.
-            unsafe { self.share(slab, (share, self.shares), sums, way, memory, worker) }
-        });
-        // SAFETY: as above.
-        deal(self.count, &|slab, worker| unsafe { self.settle(slab, sums.at(0), way, memory, worker) });
+            deal(self.count, &|slab, worker| unsafe { self.settle(slab, way, memory, worker) });
+        }
         doubt.into_inner()
     }
 
-    /// A share of the blocks of a slab, one after another; whether what comes out needs another look.
+    /// A stretch of the rows of a slab, block by block; whether what comes out needs another look.
     ///
     /// # Safety
-    /// As for [`run`](Self::run); `sums`, if given, are those of this share.
-    unsafe fn share(
+    /// As for [`run`](Self::run).
+    unsafe fn stretch(
         &self,
         slab: usize,
-        (share, shares): (usize, usize),
-        sums: Option<*mut u8>,
+        (rows, turn): (&Range<usize>, usize),
+        turns: Option<&Turns<'_>>,
         way: Way,
         memory: &Memory<'_>,
         worker: &mut Worker<'_>,
     ) -> bool {
-        if let Some(sums) = sums {
-            // SAFETY: they are this share's own.
-            unsafe { sums.write_bytes(0, self.room.share()) };
-        }
-        let blocks = self.rows.div_ceil(self.block);
         let mut odd = false;
-        for i in (share..blocks).step_by(shares) {
-            // Where columns are left out, the last block, which has all, begins the sums.
-            let from = if way == Way::Narrow { blocks - 1 - i } else { i } * self.block;
+        for (i, block) in blocks(rows, self.block).enumerate() {
+            let sum = if i == 0 { Sum::New } else { Sum::Continued };
             // SAFETY: the caller's promise.
-            odd |= unsafe { self.through((slab, from), way, (i == 0, sums), memory, worker) };
+            odd |= unsafe { self.through(slab, block, way, (sum, None), memory, worker) };
             if odd && way == Way::Narrow {
                 return true;
             }
         }
+        // SAFETY: as above.
+        let add = || self.products().for_each(|p| unsafe { p.add_up(memory, slab, turn == 0, worker) });
+        match turns {
+            Some(turns) => turns.take(slab, turn, add),
+            None => add(),
+        }
         odd
     }
 
-    /// Ends the sums over the blocks of a slab; whether they need another look than they can be given here.
+    fn products(&self) -> impl Iterator<Item = &Multiply> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Product(product) => Some(&**product),
+            Part::Region(_) => None,
+        })
+    }
+
+    /// Looks at the sums over the rows of a slab; whether they need another look than they can be given here.
     ///
     /// # Safety
-    /// As for [`run`](Self::run); all shares are done.
-    unsafe fn settle(
-        &self,
-        slab: usize,
-        all_sums: *mut u8,
-        way: Way,
-        memory: &Memory<'_>,
-        worker: &mut Worker<'_>,
-    ) -> bool {
-        let products = || {
-            self.parts.iter().filter_map(|part| match part {
-                Part::Product(product) => Some(product),
-                Part::Region(_) => None,
-            })
-        };
+    /// As for [`run`](Self::run); all blocks are done.
+    unsafe fn settle(&self, slab: usize, way: Way, memory: &Memory<'_>, worker: &mut Worker<'_>) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            for share in 1..self.shares {
-                let sums = self.room.of_share(all_sums, slab, share, self.shares);
-                products().for_each(|p| p.add_up(memory, slab, sums.unwrap_or(all_sums)));
-            }
-            let odd = products().any(|p| p.doubtful(memory, slab, way == Way::Narrow));
+            let odd = self.products().any(|p| p.doubtful(memory, slab, way == Way::Narrow));
             if odd && way == Way::Whole {
                 // Sums over rows that come out NaN are taken once more, with an eye on factors that are zero.
-                self.share(slab, (0, 1), None, Way::Careful, memory, worker);
+                for (i, rows) in stretches(self.rows, true).enumerate() {
+                    self.stretch(slab, (&rows, i), None, Way::Careful, memory, worker);
+                }
             }
             odd
         }
@@ -329,9 +360,10 @@ impl Ready {
     /// As for [`run`](Self::run).
     unsafe fn through(
         &self,
-        (slab, from): (usize, usize),
+        slab: usize,
+        rows: Range<usize>,
         way: Way,
-        (begins, sums): (bool, Option<*mut u8>),
+        (sum, turns): (Sum, Option<(&Turns<'_>, usize)>),
         memory: &Memory<'_>,
         worker: &mut Worker<'_>,
     ) -> bool {
@@ -344,10 +376,9 @@ impl Ready {
                 }
             }
         }
-        let to = (from + self.block).min(self.rows);
-        let first = slab * self.rows + from;
-        let last = first + to - from;
-        let limit = self.unseen.as_ref().filter(|_| way == Way::Narrow).and_then(|u| u.limit(to));
+        let first = slab * self.rows + rows.start;
+        let last = first + rows.len();
+        let limit = self.unseen.as_ref().filter(|_| way == Way::Narrow).and_then(|u| u.limit(rows.end));
         let row_bytes = |l: &Local| match (limit, l.narrowed) {
             (Some(limit), Some(width)) => limit * width,
             _ => l.row_bytes,
@@ -355,8 +386,9 @@ impl Ready {
         let base = |l: &Local| worker.scratch.wrapping_add(l.offset).wrapping_sub(first * row_bytes(l));
         let locals: SmallVec<[*mut u8; 8]> = self.locals.iter().map(base).collect();
         let memory = Memory { locals: &locals, ..*memory };
-        let block = Rows { slab, rows: from..to, first, limit, narrow: way == Way::Narrow, begins, sums };
-        let mut odd = false;
+        let count = rows.len();
+        let block = Rows { slab, rows, first, limit, narrow: way == Way::Narrow, sum };
+        let (mut odd, mut sums) = (false, 0);
         for part in &self.parts {
             // SAFETY: the caller's promise; the planner saw to it that parts touch local values inside the block only.
             unsafe {
@@ -371,12 +403,19 @@ impl Ready {
                                 worker.scratch.wrapping_add(self.locals[local].offset),
                                 dtype,
                                 limit,
-                                to - from,
+                                count,
                             )
                         });
                     }
                     Part::Product(product) => {
-                        odd |= product.run(&memory, &block, way == Way::Careful, worker);
+                        let mut run = || odd |= product.run(&memory, &block, way == Way::Careful, worker);
+                        match turns.filter(|_| product.adds_up()) {
+                            None => run(),
+                            Some((turns, turn)) => {
+                                turns.take(slab * self.sums + sums, turn, run);
+                                sums += 1;
+                            }
+                        }
                     }
                 }
             }

@@ -3,7 +3,8 @@
 //! The kernel that convolutions use multiplies rows read through offsets by panels of packed columns. Along the rows of
 //! a product the right operand belongs to the whole slab: it is packed when a worker comes to the slab, and all blocks
 //! use it. Over the inner extent the block's part of it is packed, and the left operand, whose rows lie across, is put
-//! in order a few rows at a time.
+//! in order a few rows at a time. Either way sums are cut where those of a product by itself are, so that what runs in
+//! groups changes no bits.
 //!
 //! Invariant: offsets of rows and of inner indices have 32 bits, which [`count`] and the choice of products see to;
 //! panels, sums and turned rows lie in the worker's own room, whose sizes [`Room`](super::Room) counts from the same
@@ -19,27 +20,22 @@ use super::Worker;
 use super::room::{TURNED, Turn};
 use crate::conv::{Micro, Task};
 use crate::exec::places::Memory;
-use crate::exec::product::Operation;
+use crate::exec::product::{Matrix, Operation};
 use crate::exec::versions::{Versioned, best};
-use crate::matmul::{Element, transpose};
-
-/// The inner dimension is taken in pieces of this many: a piece of a panel stays in the first-level cache.
-const DEPTH: usize = 256;
-
-/// A matrix in memory: its first element, row stride, column stride.
-type Matrix<T> = (*mut T, isize, isize);
+use crate::matmul::{DEPTH, Element, Sum, parts, transpose};
+use crate::vmath::Float;
 
 /// A product of a group, ready to run.
 pub(super) struct Multiply {
     operation: Operation,
     along: Along,
     strong: bool,
-    sums: Sums,
+    result: Outcome,
     fast: Option<Fast>,
 }
 
 /// The result of a product, for looking at.
-struct Sums {
+struct Outcome {
     place: Place,
     offset: isize,
     /// Rows and columns.
@@ -63,8 +59,8 @@ struct Fast {
     double: bool,
     /// Where its panels are in the worker's room.
     panels: usize,
-    /// Where its sums are among those of a share of the blocks.
-    sums: usize,
+    /// Where its sums over a stretch of rows are, if not in the result.
+    sums: Option<usize>,
 }
 
 /// A block of rows of a slab.
@@ -79,10 +75,8 @@ pub(super) struct Rows {
     pub(super) limit: Option<usize>,
     /// Whether columns are left out where they can be, which is looked at afterwards.
     pub(super) narrow: bool,
-    /// Whether no other block of the slab came before.
-    pub(super) begins: bool,
-    /// Where products add up over the blocks, if not in the result.
-    pub(super) sums: Option<*mut u8>,
+    /// How sums over rows take the block: from the first one of a stretch on.
+    pub(super) sum: Sum,
 }
 
 impl Multiply {
@@ -90,7 +84,7 @@ impl Multiply {
         p: &Product,
         along: Along,
         block: usize,
-        (panels, sums): (usize, usize),
+        (panels, sums): (usize, Option<usize>),
         plan: &Plan,
         narrowed: impl Fn(Var) -> bool,
     ) -> Self {
@@ -110,7 +104,7 @@ impl Multiply {
                 turn,
             }
         });
-        let sums = Sums {
+        let result = Outcome {
             place: place(p.out),
             offset: p.c.0,
             size: [p.size[0], p.size[1]],
@@ -118,7 +112,7 @@ impl Multiply {
             batch: p.batch.iter().map(|(n, steps)| (*n, steps[2])).collect(),
             double: p.dtype == DType::F64,
         };
-        Multiply { operation: Operation::new(p, plan), along, strong: p.strong, sums, fast }
+        Multiply { operation: Operation::new(p, plan), along, strong: p.strong, result, fast }
     }
 
     /// Whether the kernel takes it.
@@ -142,6 +136,16 @@ impl Multiply {
         }
     }
 
+    /// Whether it adds up over the blocks of a slab.
+    pub(super) fn adds_up(&self) -> bool {
+        self.along == Along::Inner
+    }
+
+    /// Whether it does so in its result, and not beside.
+    pub(super) fn direct(&self) -> bool {
+        self.fast.as_ref().is_some_and(|f| f.sums.is_none())
+    }
+
     /// Computes the block's part of the product. Says whether infinities or NaNs in it need another look.
     ///
     /// # Safety
@@ -155,9 +159,23 @@ impl Multiply {
     ) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            let slowly =
-                |careful| self.operation.part(memory, block.slab, self.along, block.rows.clone(), careful);
-            let Some(fast) = self.fast.as_ref().filter(|_| !careful) else { return slowly(careful) };
+            let slowly = |careful| {
+                self.operation.part(memory, block.slab, self.along, block.rows.clone(), careful);
+                false
+            };
+            let Some(fast) = &self.fast else { return slowly(careful) };
+            match (careful, self.adds_up()) {
+                (true, false) => return slowly(true),
+                (true, true) if self.strong => {
+                    if fast.double {
+                        fast.carefully::<f64>(&self.operation, memory, block, worker);
+                    } else {
+                        fast.carefully::<f32>(&self.operation, memory, block, worker);
+                    }
+                    return false;
+                }
+                _ => {}
+            }
             let look = self.strong || (block.narrow && fast.consumes());
             let odd = if fast.double {
                 fast.run::<f64>(memory, block, worker, look)
@@ -169,19 +187,18 @@ impl Multiply {
         }
     }
 
-    /// Adds the sums of a share of the blocks to the result.
+    /// Adds the sums over a stretch of rows to the result; those over the `first` stretch begin it.
     ///
     /// # Safety
-    /// As for [`run`](Self::run); `sums` holds them.
-    pub(super) unsafe fn add_up(&self, memory: &Memory<'_>, slab: usize, sums: *const u8) {
-        let Some(fast) = self.fast.as_ref().filter(|f| f.turn.along == Along::Inner) else { return };
+    /// As for [`run`](Self::run); the worker has come to the end of the stretch.
+    pub(super) unsafe fn add_up(&self, memory: &Memory<'_>, slab: usize, first: bool, worker: &Worker) {
+        let Some(fast) = self.fast.as_ref().filter(|f| f.sums.is_some()) else { return };
         // SAFETY: the caller's promise.
         unsafe {
-            let sums = sums.add(fast.sums);
             if fast.double {
-                fast.add_up::<f64>(memory, slab, sums.cast());
+                fast.add_up::<f64>(memory, slab, first, worker);
             } else {
-                fast.add_up::<f32>(memory, slab, sums.cast());
+                fast.add_up::<f32>(memory, slab, first, worker);
             }
         }
     }
@@ -195,7 +212,7 @@ impl Multiply {
         if self.along != Along::Inner || !(self.strong || left_out) {
             return false;
         }
-        let Sums { place, offset, size, strides: (row, col), batch, double } = &self.sums;
+        let Outcome { place, offset, size, strides: (row, col), batch, double } = &self.result;
         let at = offset + steps_to(slab, batch.iter().map(|&(n, step)| (n, step)));
         let start = memory.at_mut(*place);
         // SAFETY: the caller's promise.
@@ -253,15 +270,48 @@ impl Fast {
         self.offsets[i] + steps_to(slab, self.batch.iter().map(|(n, steps)| (*n, steps[i])))
     }
 
+    /// Where sums over rows are kept: the result, or a place beside it.
+    ///
+    /// # Safety
+    /// `memory` holds the values.
+    unsafe fn sums<T>(&self, memory: &Memory<'_>, block: &Rows, worker: &Worker) -> Matrix<T> {
+        match self.sums {
+            Some(sums) => (worker.room(sums), self.turn.size[1] as isize, 1),
+            // SAFETY: the caller's promise.
+            None => unsafe { self.operand::<T>(2, memory, block) },
+        }
+    }
+
+    /// The block's part of sums over rows, among whose operands are NaN.
+    ///
+    /// # Safety
+    /// As for [`Multiply::run`].
+    unsafe fn carefully<T: Float + Element>(
+        &self,
+        operation: &Operation,
+        memory: &Memory<'_>,
+        block: &Rows,
+        worker: &Worker,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (start, row, col) = self.sums::<T>(memory, block, worker);
+            let to = if self.turn.exchanged { (start, col, row) } else { (start, row, col) };
+            operation.over(memory, block.slab, block.rows.clone(), to, block.sum);
+        }
+    }
+
     /// # Safety
     /// As for [`Multiply::add_up`].
-    unsafe fn add_up<T: Element>(&self, memory: &Memory<'_>, slab: usize, sums: *const T) {
+    unsafe fn add_up<T: Element>(&self, memory: &Memory<'_>, slab: usize, first: bool, worker: &Worker) {
         let [m, n, _] = self.turn.size;
+        let (row, step) = self.turn.strides[2];
         let start = memory.at_mut(self.places[2]).cast::<T>().wrapping_offset(self.batch_offset(2, slab));
+        let sums = worker.room::<T>(self.sums.unwrap_or(0));
         for i in 0..m {
-            let to = start.wrapping_offset(i as isize * self.turn.strides[2].0);
+            let to = start.wrapping_offset(i as isize * row);
             // SAFETY: the caller's promise.
-            unsafe { best(Add { from: sums.add(i * n), to, n }) };
+            unsafe { best(Add { from: sums.add(i * n), to, n, step, first }) };
         }
     }
 
@@ -294,10 +344,7 @@ impl Fast {
         // what `Room` counted for this product.
         unsafe {
             let a = self.operand::<T>(0, memory, block);
-            let c = match block.sums.filter(|_| self.turn.along == Along::Inner) {
-                Some(sums) => (sums.add(self.sums).cast::<T>(), n as isize, 1),
-                None => self.operand::<T>(2, memory, block),
-            };
+            let c = self.sums::<T>(memory, block, worker);
             match self.turn.along {
                 Along::Rows => {
                     let (n, depth) = (used(2, n), used(0, k));
@@ -306,11 +353,13 @@ impl Fast {
                     count(of_rows, a.1);
                     count(inner, a.2);
                     let panels = worker.room::<T>(self.panels).cast_const();
-                    for from in (0..depth).step_by(DEPTH) {
-                        let inner = &inner[from..(from + DEPTH).min(depth)];
+                    // A piece of a panel stays in the first-level cache, or close to it.
+                    for piece in parts(k, DEPTH).take_while(|piece| piece.start < depth) {
+                        let inner = &inner[piece.start..piece.end.min(depth)];
+                        let sum = Sum::added(piece.start > 0);
                         for j in (0..n).step_by(T::width()) {
-                            let panel = panels.add(j * k + from * T::width());
-                            let to = (c.0.add(j), c.1 as usize, from > 0);
+                            let panel = panels.add(j * k + piece.start * T::width());
+                            let to = (c.0.add(j), c.1 as usize, sum);
                             multiply((a.0, of_rows, inner), panel, (n - j).min(T::width()), to);
                         }
                     }
@@ -318,6 +367,14 @@ impl Fast {
                 }
                 _ => {
                     let b = self.operand::<T>(1, memory, block);
+                    let mut sum = block.sum;
+                    if block.narrow && sum == Sum::New {
+                        // Later blocks have more columns.
+                        for i in 0..m as isize {
+                            c.0.offset(i * c.1).write_bytes(0, n);
+                        }
+                        sum = Sum::Continued;
+                    }
                     let (m, n) = (used(0, m), used(1, n));
                     let panels = worker.block_panels::<T>();
                     pack(rows, n, b, panels);
@@ -331,7 +388,7 @@ impl Fast {
                         let part = (a.0.offset(i as isize * a.1), a.1, a.2);
                         lines([some, rows], part, turned, TURNED);
                         for j in (0..n).step_by(T::width()) {
-                            let to = (c.0.offset(i as isize * c.1).add(j), c.1 as usize, !block.begins);
+                            let to = (c.0.offset(i as isize * c.1).add(j), c.1 as usize, sum);
                             let panel = panels.add(j * rows).cast_const();
                             multiply((turned, &of_rows[..some], inner), panel, (n - j).min(T::width()), to);
                         }
@@ -351,7 +408,7 @@ fn count(table: &mut [u32], step: isize) {
     table.iter_mut().enumerate().for_each(|(i, at)| *at = i as u32 * step);
 }
 
-/// Rows of `x` times a panel, written to the columns of a result that the panel has, or added there.
+/// Rows of `x` times a panel, to the columns of a result that the panel has.
 ///
 /// # Safety
 /// Everything read is valid, and so are the rows of the result, which are apart from it.
@@ -359,24 +416,31 @@ unsafe fn multiply<T: Micro + Element>(
     (x, rows, inner): (*const T, &[u32], &[u32]),
     panel: *const T,
     columns: usize,
-    (to, stride, add): (*mut T, usize, bool),
+    (to, stride, sum): (*mut T, usize, Sum),
 ) {
     let half = T::width() / 2;
     // SAFETY: the caller's promise.
     unsafe {
         if columns == T::width() || columns == half {
-            return T::multiply(&Task::new((x, rows, inner), (panel, columns == half), (to, stride, add)));
+            return T::multiply(&Task::new((x, rows, inner), (panel, columns == half), (to, stride, sum)));
         }
         // Whole registers elsewhere, of which some columns are copied.
         let mut tile = [T::ZERO; TILE];
         for (i, rows) in rows.chunks(TILE / T::width()).enumerate() {
-            let whole = (tile.as_mut_ptr(), T::width(), false);
+            let place = |r: usize, j: usize| to.add((i * (TILE / T::width()) + r) * stride + j);
+            let mut beside = Sum::New;
+            if sum == Sum::Continued {
+                beside = Sum::Continued;
+                for r in 0..rows.len() {
+                    (0..columns).for_each(|j| tile[r * T::width() + j] = *place(r, j));
+                }
+            }
+            let whole = (tile.as_mut_ptr(), T::width(), beside);
             T::multiply(&Task::new((x, rows, inner), (panel, columns < half), whole));
             for r in 0..rows.len() {
-                let to = to.add((i * (TILE / T::width()) + r) * stride);
                 for j in 0..columns {
-                    let sum = tile[r * T::width() + j];
-                    *to.add(j) = if add { (*to.add(j)).add(sum) } else { sum };
+                    let (to, new) = (place(r, j), tile[r * T::width() + j]);
+                    *to = if sum == Sum::Added { (*to).add(new) } else { new };
                 }
             }
         }
@@ -423,20 +487,32 @@ unsafe fn lines<T: Element>([rows, k]: [usize; 2], from: Matrix<T>, to: *mut T, 
     }
 }
 
-/// `to += from`
+/// `to += from`, or `to = from` for those that come first.
 struct Add<T> {
     from: *const T,
     to: *mut T,
     n: usize,
+    /// Distance between neighbours of `to`.
+    step: isize,
+    first: bool,
 }
 
 impl<T: Element> Versioned for Add<T> {
     type Output = ();
     #[inline(always)]
     unsafe fn run(self) {
-        for i in 0..self.n {
-            // SAFETY: the caller's promise.
-            unsafe { *self.to.add(i) = (*self.to.add(i)).add(*self.from.add(i)) };
+        let Add { from, to, n, step, first } = self;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (first, step) {
+                (true, 1) => to.copy_from_nonoverlapping(from, n),
+                (true, _) => (0..n).for_each(|i| *to.offset(i as isize * step) = *from.add(i)),
+                (false, 1) => (0..n).for_each(|i| *to.add(i) = (*to.add(i)).add(*from.add(i))),
+                (false, _) => {
+                    let at = |i: usize| to.offset(i as isize * step);
+                    (0..n).for_each(|i| *at(i) = (*at(i)).add(*from.add(i)));
+                }
+            }
         }
     }
 }

@@ -1,7 +1,11 @@
-//! Where a thread keeps what the products of a group pack, beside the block of local values; and where shares have sums.
+//! Where a thread keeps what the products of a group pack and add up, beside the block of local values; how rows are cut.
+
+use std::ops::Range;
 
 use gradus_plan::ALIGN;
 use gradus_plan::kernel::{Along, Product, Slabs, Work};
+
+use crate::matmul::{DEPTH, parts};
 
 /// Rows of a transposed left operand that are put in order at once.
 pub(super) const TURNED: usize = 64;
@@ -20,14 +24,34 @@ pub(crate) struct Room {
     pub(super) turned: usize,
     /// Offsets of rows and of inner indices.
     pub(super) tables: usize,
+    /// For each part that adds up, its sums over a stretch of rows, where it has some of its own.
+    pub(super) sums: Vec<Option<usize>>,
     /// All of it.
     bytes: usize,
-    /// For each part that adds up, its sums among those of a share of a slab's blocks.
-    pub(super) sums: Vec<usize>,
-    /// All of those.
-    share: usize,
-    /// How many shares have sums of their own.
-    shares: usize,
+}
+
+/// The rows of a slab by stretches, each of which belongs to one part of the sums over all rows; one if nothing adds up.
+pub(super) fn stretches(rows: usize, adds_up: bool) -> impl ExactSizeIterator<Item = Range<usize>> {
+    parts(rows, if adds_up { DEPTH } else { rows })
+}
+
+/// The blocks of a stretch of rows.
+pub(super) fn blocks(
+    rows: &Range<usize>,
+    most: usize,
+) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
+    let first = rows.start;
+    parts(rows.len(), most).map(move |block| first + block.start..first + block.end)
+}
+
+/// The numbers of rows that blocks have.
+pub(crate) fn block_sizes(slabs: &Slabs) -> Vec<usize> {
+    let stretches = stretches(slabs.rows, slabs.adds_up());
+    let mut sizes: Vec<usize> =
+        stretches.flat_map(|rows| blocks(&rows, slabs.block)).map(|block| block.len()).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
 }
 
 /// A product as the kernel takes it: columns of the result are neighbours, and the rows of the group run along its rows
@@ -43,7 +67,13 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// `None` for products that the kernel does not take.
+    /// Whether the kernel can write to the result itself.
+    pub(super) fn direct(&self) -> bool {
+        let (next, step) = self.strides[2];
+        step == 1 && next >= 0
+    }
+
+    /// `None` for products that the kernel does not take: it takes all that add up.
     pub(super) fn of(p: &Product, along: Along, block: usize) -> Option<Self> {
         let [m, n, k] = p.size;
         let [a, b, c] = [p.a, p.b, p.c].map(|(_, row, col)| (row, col));
@@ -58,15 +88,15 @@ impl Turn {
             };
             Turn { exchanged: true, along, size: [n, m, k], strides: [flip(b), flip(a), flip(c)] }
         };
-        let [(row, col), _, (next, step)] = turn.strides;
+        let (row, col) = turn.strides[0];
         // Rows are found by offsets of 32 bits.
         let reach = block as i128 * row as i128 + turn.size[2] as i128 * col as i128;
-        let read = match turn.along {
-            Along::Rows => row >= 0 && col >= 0 && reach < i128::from(u32::MAX),
+        let taken = match turn.along {
+            Along::Rows => row >= 0 && col >= 0 && reach < i128::from(u32::MAX) && turn.direct(),
             Along::Inner => true,
             Along::Columns => false,
         };
-        (read && step == 1 && next >= 0).then_some(turn)
+        taken.then_some(turn)
     }
 }
 
@@ -75,20 +105,25 @@ impl Room {
         let mut room = Room::default();
         let (mut block, mut turned, mut table) = (0, 0, 0);
         let mut at = 0;
+        let several = stretches(slabs.rows, slabs.adds_up()).len() > 1;
         for part in &slabs.parts {
             room.panels.push(at);
-            room.sums.push(room.share);
+            room.sums.push(None);
             let Work::Product(p) = &part.work else { continue };
             let Some(turn) = Turn::of(p, part.along, slabs.block) else { continue };
             let [m, n, k] = turn.size;
             let width = p.dtype.size();
             let sums = m * n * width;
             let n = n.next_multiple_of(PANEL);
+            if turn.along == Along::Inner && (several || !turn.direct()) {
+                room.sums.pop();
+                room.sums.push(Some(at));
+                at += sums.next_multiple_of(ALIGN);
+            }
             if turn.along == Along::Rows {
                 at += (n * k * width).next_multiple_of(ALIGN);
                 table = table.max(slabs.block + k);
             } else {
-                room.share += sums.next_multiple_of(ALIGN);
                 block = block.max(n * slabs.block * width);
                 turned = turned.max(TURNED * slabs.block * width);
                 table = table.max(TURNED + slabs.block);
@@ -100,34 +135,11 @@ impl Room {
         };
         (room.block, room.turned, room.tables) = (take(block), take(turned), take(table * size_of::<u32>()));
         room.bytes = at;
-        room.shares = slabs.count * (slabs.shares - 1);
         room
     }
 
     /// Bytes that a thread works in, beside the block of local values.
     pub(crate) fn of_thread(&self) -> usize {
         self.bytes
-    }
-
-    /// Bytes of the sums of all shares.
-    pub(crate) fn sums(&self) -> usize {
-        self.shares * self.share
-    }
-
-    /// The sums of a share of the blocks of a slab; the first share adds up in the result itself.
-    pub(super) fn of_share(
-        &self,
-        start: *mut u8,
-        slab: usize,
-        share: usize,
-        shares: usize,
-    ) -> Option<*mut u8> {
-        let index = slab * (shares - 1) + share.checked_sub(1)?;
-        Some(start.wrapping_add(index * self.share))
-    }
-
-    /// Bytes of the sums of a share.
-    pub(super) fn share(&self) -> usize {
-        self.share
     }
 }

@@ -8,7 +8,7 @@
 //! A group grows along the order of the kernels: a product opens it, and kernels join that read its values where they
 //! were written, in the same slab and block. Nothing here knows about attention: forward and backward passes, masks
 //! and dropout between the products, and other chains of batched products all take part. What is computed for an
-//! element does not change; only sums over rows are added up by blocks, whose size depends on shapes alone.
+//! element does not change, sums over rows included: whoever runs a group adds up in the order that a product by itself has.
 
 mod order;
 mod packing;

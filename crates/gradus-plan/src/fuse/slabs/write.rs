@@ -17,9 +17,6 @@ const CUTS: usize = 8;
 /// The least rows of a block whose sums are added to what is in memory.
 const LEAST_SUMMED: usize = 64;
 
-/// The blocks of a few slabs are dealt out into so many shares in all, where they add up.
-const SHARES: usize = 4;
-
 impl Finder<'_> {
     /// The group as one kernel; `None` where that gains nothing. `readers` says how many kernels read each value.
     pub(super) fn written(
@@ -72,8 +69,6 @@ impl Finder<'_> {
         let (locals, in_place, scratch) = self.laid_out(&parts, &locals, &row_bytes, block);
         let slab_parts: Vec<SlabPart> =
             parts.iter().zip(&along).map(|(p, &along)| SlabPart { work: p.work.clone(), along }).collect();
-        let blocks = rows.div_ceil(block);
-        let shares = if adds { (SHARES / count).clamp(1, (blocks / 2).max(1)) } else { 1 };
         // What is left out costs nothing.
         let used = unseen.as_ref().map_or(1.0, |u| u.used(rows, block));
         let (flops, multiplying) = (flops * used, multiplying * used);
@@ -87,7 +82,6 @@ impl Finder<'_> {
             in_place,
             seconds: multiplying + kernel_seconds(false, flops - multiplying / 6e-12, 0.0),
             scratch,
-            shares,
             unseen,
         });
         let types = |vars: &[Var]| vars.iter().map(|&v| self.graph.ty(v).clone()).collect::<Vec<Type>>();
