@@ -1,27 +1,41 @@
 //! The only way to make a [`Graph`]: every equation is type-checked as it is emitted.
 
-use std::collections::HashMap;
-
 use smallvec::{SmallVec, smallvec};
 
 use crate::finite;
 use crate::graph::{Eqn, Graph, Type, Var, Vars};
 use crate::nest::{DEEPEST, level};
 use crate::ops::{self, Op};
+use crate::quick::Map;
 use crate::{Array, DType, Error, ErrorKind, Result, Shape, Site};
+
+/// Equations from which on a finished program gives back what its list does not use.
+const LONG: usize = 1024;
 
 /// A graph under construction.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     graph: Graph,
     site: Site,
-    fulls: HashMap<(Type, u64), Var>,
+    fulls: Map<(Type, u64), Var>,
 }
 
 impl Builder {
     /// An empty program.
     pub fn new() -> Self {
         Builder::default()
+    }
+
+    /// An empty program that will have about as many equations as another.
+    pub fn sized(like: &Graph) -> Self {
+        let mut b = Builder::new();
+        b.reserve(like);
+        b
+    }
+
+    fn reserve(&mut self, like: &Graph) {
+        self.graph.eqns.reserve(like.eqns().len());
+        self.graph.types.reserve(like.types().len());
     }
 
     /// Adds an input.
@@ -39,6 +53,11 @@ impl Builder {
     /// Closes the program.
     pub fn finish(mut self, outputs: Vec<Var>) -> Graph {
         self.graph.outputs = outputs;
+        self.graph.answers = Default::default();
+        if self.graph.eqns.len() >= LONG {
+            self.graph.eqns.shrink_to_fit();
+            self.graph.types.shrink_to_fit();
+        }
         self.graph
     }
 
@@ -154,18 +173,41 @@ impl Builder {
     /// Copies the equations of `graph` with `args` for its inputs and returns its outputs.
     pub fn inline(&mut self, graph: &Graph, args: &[Var]) -> Result<Vec<Var>> {
         assert_eq!(graph.inputs().len(), args.len(), "inline: a graph takes as many values as it has inputs");
+        self.reserve(graph);
         let mut map: Vec<Option<Var>> = vec![None; graph.types().len()];
         for (input, &arg) in graph.inputs().iter().zip(args) {
             map[input.index()] = Some(arg);
         }
         for eqn in graph.eqns() {
-            self.copy_eqn(eqn, &mut map)?;
+            self.copy_eqn(graph, eqn, &mut map)?;
         }
         Ok(graph.outputs().iter().map(|v| map[v.index()].expect("outputs are defined")).collect())
     }
 
-    /// Copies one equation, renaming its operands by `map` and recording its results there.
-    pub(crate) fn copy_eqn(&mut self, eqn: &Eqn, map: &mut [Option<Var>]) -> Result<()> {
+    /// Appends an equation of another graph on new operands. Where they have the types of the old ones, so have the results.
+    ///
+    /// # Errors
+    /// As for [`emit`](Self::emit).
+    pub fn emit_again(&mut self, graph: &Graph, eqn: &Eqn, inputs: &[Var]) -> Result<Vars> {
+        let same = eqn.inputs.len() == inputs.len()
+            && eqn.inputs.iter().zip(inputs).all(|(old, new)| graph.ty(*old) == self.ty(*new));
+        let nested = !eqn.op.graphs().is_empty();
+        if !same || nested {
+            return self.emit(eqn.op.clone(), inputs);
+        }
+        crate::nest::count();
+        let outputs: Vars = eqn.outputs.iter().map(|v| self.fresh(graph.ty(*v).clone())).collect();
+        self.graph.eqns.push(Eqn {
+            op: eqn.op.clone(),
+            inputs: inputs.into(),
+            outputs: outputs.clone(),
+            site: self.site.clone(),
+        });
+        Ok(outputs)
+    }
+
+    /// Copies one equation of `graph`, renaming its operands by `map` and recording its results there.
+    pub(crate) fn copy_eqn(&mut self, graph: &Graph, eqn: &Eqn, map: &mut [Option<Var>]) -> Result<()> {
         if let Op::Full(full) = &eqn.op {
             let ty = Type::new(full.dtype, full.shape.clone());
             map[eqn.outputs[0].index()] = Some(self.full(&ty, full.value));
@@ -173,7 +215,7 @@ impl Builder {
         }
         let args: Vars = eqn.inputs.iter().map(|v| map[v.index()].expect("operands come first")).collect();
         let outer = self.set_site(eqn.site.clone());
-        let outputs = self.emit(eqn.op.clone(), &args);
+        let outputs = self.emit_again(graph, eqn, &args);
         self.set_site(outer);
         for (old, new) in eqn.outputs.iter().zip(outputs?) {
             map[old.index()] = Some(new);

@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use smallvec::SmallVec;
 
 use crate::nest::level;
+use crate::quick::Quick;
 use crate::transforms::flow::Answers;
 use crate::{DType, ErrorKind, Op, Shape, Site};
 
@@ -158,8 +159,14 @@ impl PartialEq for Graph {
 
 impl Hash for Graph {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.types, &self.inputs, &self.outputs).hash(state);
-        level(|| self.eqns.hash(state));
+        // Programs inside are hashed once, however many surround them.
+        let hash = || {
+            let mut quick = Quick::default();
+            (&self.types, &self.inputs, &self.outputs).hash(&mut quick);
+            level(|| self.eqns.hash(&mut quick));
+            quick.finish()
+        };
+        state.write_u64(*self.answers.hash.get_or_init(hash));
     }
 }
 

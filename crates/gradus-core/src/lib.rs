@@ -14,6 +14,8 @@ pub mod memory;
 pub mod nest;
 pub mod ops;
 mod primitive;
+#[doc(hidden)]
+pub mod quick;
 mod record;
 pub mod shape;
 mod strided;

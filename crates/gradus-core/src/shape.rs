@@ -21,8 +21,17 @@ pub struct Shape(SmallVec<[usize; 4]>);
 impl Clone for Shape {
     #[inline]
     fn clone(&self) -> Self {
-        // One copy of memory; the vector's own clone goes extent by extent.
-        Shape(SmallVec::from_slice(&self.0))
+        // Moves of a known size; the vector's own clone goes extent by extent.
+        let mut inline = [0; 4];
+        match self.0[..] {
+            [] => {}
+            [a] => inline[0] = a,
+            [a, b] => inline[..2].copy_from_slice(&[a, b]),
+            [a, b, c] => inline[..3].copy_from_slice(&[a, b, c]),
+            [a, b, c, d] => inline = [a, b, c, d],
+            _ => return Shape(SmallVec::from_slice(&self.0)),
+        }
+        Shape(SmallVec::from_buf_and_len(inline, self.0.len()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gradus_core::ops::{Compare, Reduce, ReduceKind, Replay, Scan, Stepper, Sweep, While};
+use gradus_core::ops::{Compare, Reduce, ReduceKind, Scan, Stepper, Sweep, While};
 use gradus_core::table::probe;
 use gradus_core::table::{Rng, Row};
 use gradus_core::transforms::{checkpoint_loops, jvp, value_and_grad, vmap};
@@ -309,8 +309,7 @@ fn a_linear_loop_is_transposed_and_back() {
     let again = gradus_core::transforms::transpose(&back, &[false, false, true]).unwrap();
     assert_eq!(run(&again, value(5.0))[0].to_f64(), [40.0]);
     // It is a loop forward again: one level.
-    let one_level =
-        |e: &gradus_core::Eqn| matches!(&e.op, Op::Replay(Replay { levels, .. }) if levels.len() == 1);
+    let one_level = |e: &gradus_core::Eqn| matches!(&e.op, Op::Replay(replay) if replay.levels.len() == 1);
     assert!(again.eqns().iter().any(one_level), "{again}");
 }
 

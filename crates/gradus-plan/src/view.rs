@@ -163,7 +163,7 @@ mod tests {
     fn a_repeated_row_collapses_to_two_dims() {
         let row = View::of(&Shape::from([4]));
         let op = Broadcast { shape: Shape::from([2, 3, 4]), axes: [2].into_iter().collect() };
-        let v = row.moved(&Op::Broadcast(op)).unwrap();
+        let v = row.moved(&op.into()).unwrap();
         assert_eq!(v.collapsed().dims.as_slice(), [(6, 0), (4, 1)]);
         assert!(v.repeats() && !v.is_scalar());
     }

@@ -118,7 +118,7 @@ impl Known {
         }
         let outputs = results.iter().map(|v| map[v]).collect();
         Ok(Segment {
-            graph: transforms::prune(&b.finish(outputs)),
+            graph: transforms::prune(b.finish(outputs)),
             arguments: arguments.iter().filter_map(|v| self.value(*v)).collect(),
             results,
             equations: graph.eqns().len(),

@@ -67,12 +67,15 @@ pub(crate) fn run(graph: &Graph, args: &[Array]) -> Result<Vec<Array>, ErrorKind
 
 /// The cost of one run of a sub-program.
 pub(crate) fn graph_cost(graph: &Graph) -> Cost {
-    let mut total = Cost::default();
-    for eqn in graph.eqns() {
-        let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<_>>();
-        total += eqn.op.row().cost(&types(&eqn.inputs), &types(&eqn.outputs));
-    }
-    total
+    let sum = || {
+        let mut total = Cost::default();
+        for eqn in graph.eqns() {
+            let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<_>>();
+            total += eqn.op.row().cost(&types(&eqn.inputs), &types(&eqn.outputs));
+        }
+        total
+    };
+    *graph.answers.cost.get_or_init(sum)
 }
 
 impl Call {
@@ -116,7 +119,7 @@ impl Call {
         let dots: Vec<Option<Var>> =
             tangents.iter().map(|t| t.map(|t| inner.input(b.ty(t).clone()))).collect();
         let (_, dots) = jvp_inline(&mut inner, &self.body, &args, &dots, mode)?;
-        let graph = prune(&inner.finish(dots.iter().copied().flatten().collect()));
+        let graph = prune(inner.finish(dots.iter().copied().flatten().collect()));
         let operands: Vars = inputs.iter().copied().chain(tangents.iter().copied().flatten()).collect();
         let mut results = b.emit(Call::checkpoint(graph), &operands)?.into_iter();
         Ok(dots.into_iter().map(|t| t.and_then(|_| results.next())).collect())
@@ -172,7 +175,7 @@ fn restricted(graph: &Graph, outputs: std::ops::Range<usize>) -> Result<Graph> {
     let mut b = Builder::new();
     let args = inputs_like(&mut b, graph.input_types());
     let all = b.inline(graph, &args)?;
-    Ok(prune(&b.finish(all[outputs].to_vec())))
+    Ok(prune(b.finish(all[outputs].to_vec())))
 }
 
 impl Primitive for Call {
@@ -234,7 +237,7 @@ impl Primitive for Call {
             }));
         }
         let back = transpose_inline(&mut inner, &self.body, &residuals, &cts)?;
-        let graph = prune(&inner.finish(back.iter().copied().flatten().collect()));
+        let graph = prune(inner.finish(back.iter().copied().flatten().collect()));
         let mut results = b.emit(Call::checkpoint(graph), &operands)?.into_iter();
         let mut back = back.into_iter();
         let mut out = Tangents::new();

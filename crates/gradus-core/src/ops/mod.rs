@@ -47,13 +47,14 @@ use crate::{Batched, Binary, Builder, Graph, Primitive, Result, Unary, Var};
 /// A short list of axes.
 pub type Axes = SmallVec<[usize; 4]>;
 
-/// The list of primitives: from it come the enum, its conversions and the way to a primitive's row.
+/// The list of primitives: from it come the enum, its conversions and the way to a primitive's row. Large ones are shared,
+/// so that an equation stays small and its copies cost nothing.
 macro_rules! primitives {
-    ($($variant:ident),+ $(,)?) => {
+    ($($variant:ident($held:ty)),+ $(,)?) => {
         /// A primitive with its parameters.
         #[derive(Clone, Debug, PartialEq, Hash)]
         #[allow(missing_docs)] // each variant is documented at the type it holds
-        pub enum Op { $($variant($variant),)+ }
+        pub enum Op { $($variant($held),)+ }
 
         impl Op {
             /// The variants, by name; the op table has a row for each.
@@ -66,53 +67,58 @@ macro_rules! primitives {
 
             /// The primitive's row of the op table.
             pub fn row(&self) -> &dyn Primitive {
-                match self { $(Op::$variant(p) => p,)+ }
+                match self {
+                    $(Op::$variant(p) => {
+                        let row: &$variant = p;
+                        row
+                    })+
+                }
             }
         }
 
         $(impl From<$variant> for Op {
-            fn from(p: $variant) -> Op { Op::$variant(p) }
+            fn from(p: $variant) -> Op { Op::$variant(p.into()) }
         })+
     };
 }
 primitives! {
-    Full,
-    Iota,
-    RandomBits,
-    FoldIn,
-    Unary,
-    Binary,
-    LinearMul,
-    Clamp,
-    Compare,
-    Logic,
-    Not,
-    Select,
-    Cast,
-    StopGradient,
-    Reduce,
-    ArgReduce,
-    Cumulative,
-    Recurrence,
-    Sort,
-    Reshape,
-    Permute,
-    Broadcast,
-    Slice,
-    Pad,
-    Concat,
-    Reverse,
-    Gather,
-    ScatterAdd,
-    Dot,
-    Conv,
-    MaxPool,
-    SumPool,
-    Cond,
-    Scan,
-    While,
-    Replay,
-    Call,
+    Full(Full),
+    Iota(Iota),
+    RandomBits(RandomBits),
+    FoldIn(FoldIn),
+    Unary(Unary),
+    Binary(Binary),
+    LinearMul(LinearMul),
+    Clamp(Clamp),
+    Compare(Compare),
+    Logic(Logic),
+    Not(Not),
+    Select(Select),
+    Cast(Cast),
+    StopGradient(StopGradient),
+    Reduce(Reduce),
+    ArgReduce(ArgReduce),
+    Cumulative(Cumulative),
+    Recurrence(Recurrence),
+    Sort(Sort),
+    Reshape(Reshape),
+    Permute(Permute),
+    Broadcast(Arc<Broadcast>),
+    Slice(Arc<Slice>),
+    Pad(Arc<Pad>),
+    Concat(Concat),
+    Reverse(Reverse),
+    Gather(Gather),
+    ScatterAdd(ScatterAdd),
+    Dot(Arc<Dot>),
+    Conv(Arc<Conv>),
+    MaxPool(Arc<MaxPool>),
+    SumPool(Arc<SumPool>),
+    Cond(Cond),
+    Scan(Scan),
+    While(While),
+    Replay(Arc<Replay>),
+    Call(Call),
 }
 
 impl Op {
@@ -206,7 +212,12 @@ impl fmt::Display for Op {
             Op::RandomBits(p) => write!(f, "{name} bits={}", p.bits),
             Op::FoldIn(p) => write!(f, "{name} stream={}", p.stream),
             Op::Conv(p) => write!(f, "{name} {p}"),
-            Op::MaxPool(MaxPool { window }) | Op::SumPool(SumPool { window }) => {
+            Op::MaxPool(_) | Op::SumPool(_) => {
+                let window = match self {
+                    Op::MaxPool(p) => &p.window,
+                    Op::SumPool(p) => &p.window,
+                    _ => unreachable!(),
+                };
                 write!(f, "{name} window={:?} stride={:?}", &window.size[..], &window.stride[..])
             }
             Op::Scan(p) => write!(f, "{name} length={} carry={}", p.length, p.carry),

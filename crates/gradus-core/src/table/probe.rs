@@ -223,7 +223,7 @@ pub fn pullback(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     let mut b = Builder::new();
     let args: Vec<Var> = back.input_types().into_iter().map(|ty| b.input(ty)).collect();
     let results = b.inline(&back, &args)?.split_off(graph.outputs().len());
-    Ok(prune(&b.finish(results)))
+    Ok(prune(b.finish(results)))
 }
 
 /// The forward-mode derivative as a program of its own, `(x, dx) -> J dx`.
@@ -232,7 +232,7 @@ pub fn pushforward(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     let mut b = Builder::new();
     let args: Vec<Var> = forward.input_types().into_iter().map(|ty| b.input(ty)).collect();
     let results = b.inline(&forward, &args)?.split_off(graph.outputs().len());
-    Ok(prune(&b.finish(results)))
+    Ok(prune(b.finish(results)))
 }
 
 /// Second order: the derivative programs of both modes differentiated in turn, in forward mode against finite differences and in reverse mode by the dot-product test.

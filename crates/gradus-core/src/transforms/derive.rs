@@ -58,5 +58,5 @@ fn finish(
     for (ct, ty) in back.into_iter().zip(types) {
         forward.push(b.outside(ct, &ty)?);
     }
-    Ok(prune(&b.finish(forward)))
+    Ok(prune(b.finish(forward)))
 }

@@ -1,14 +1,15 @@
 //! What follows from marks on a program's inputs, without deriving the program: which results have a tangent, and which
-//! have a batch axis.
+//! have a batch axis. What else is asked of a program time and again is kept here, too.
 //!
 //! A loop asks this of its body several times before it derives it once, and so does every loop inside the body. The
 //! answers are kept with the program, so that nested programs are walked once for each set of marks.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::graph::Eqn;
 use crate::nest::level;
+use crate::primitive::Cost;
 use crate::{Graph, Op, Unary};
 
 /// Marks of a program's results.
@@ -19,6 +20,10 @@ pub(crate) type Marks = Arc<[bool]>;
 pub(crate) struct Answers {
     active: Mutex<HashMap<Box<[bool]>, Marks>>,
     batched: Mutex<HashMap<Box<[bool]>, Marks>>,
+    /// A hash of all of it.
+    pub(crate) hash: OnceLock<u64>,
+    /// What one run costs.
+    pub(crate) cost: OnceLock<Cost>,
 }
 
 impl Clone for Answers {

@@ -21,7 +21,7 @@ pub fn jvp_inline(
     }
     for eqn in graph.eqns() {
         if eqn.inputs.iter().all(|v| tangent[v.index()].is_none()) {
-            b.copy_eqn(eqn, &mut primal)?;
+            b.copy_eqn(graph, eqn, &mut primal)?;
             continue;
         }
         let inputs: Vars =

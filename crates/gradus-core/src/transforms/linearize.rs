@@ -84,22 +84,22 @@ pub(crate) fn split(
     };
     let residuals: Vec<Residual> = residual_vars.iter().map(origin).collect();
 
-    let mut forward = Builder::new();
+    let mut forward = Builder::sized(joint);
     let mut map = vec![None; joint.types().len()];
     for &v in &joint.inputs()[..primal_inputs] {
         map[v.index()] = Some(forward.input(joint.ty(v).clone()));
     }
     for eqn in joint.eqns().iter().filter(|e| !e.outputs.iter().any(|v| linear_var[v.index()])) {
-        forward.copy_eqn(eqn, &mut map)?;
+        forward.copy_eqn(joint, eqn, &mut map)?;
     }
     let computed =
         residual_vars.iter().zip(&residuals).filter(|(_, r)| **r == Residual::Computed).map(|(v, _)| v);
     let outputs = joint.outputs()[..primal_outputs].iter().chain(computed);
     let outputs =
         outputs.map(|v| map[v.index()].expect("primal outputs do not depend on tangents")).collect();
-    let forward = super::prune(&forward.finish(outputs));
+    let forward = super::prune(forward.finish(outputs));
 
-    let mut linear = Builder::new();
+    let mut linear = Builder::sized(joint);
     let mut map = vec![None; joint.types().len()];
     for v in residual_vars.iter().chain(&joint.inputs()[primal_inputs..]) {
         map[v.index()] = Some(linear.input(joint.ty(*v).clone()));
@@ -107,10 +107,10 @@ pub(crate) fn split(
     for eqn in joint.eqns() {
         let out = eqn.outputs[0].index();
         if linear_var[out] || constant[out] {
-            linear.copy_eqn(eqn, &mut map)?;
+            linear.copy_eqn(joint, eqn, &mut map)?;
         }
     }
     let outputs = joint.outputs()[primal_outputs..].iter();
     let outputs = outputs.map(|v| map[v.index()].expect("tangents are linear or residual")).collect();
-    Ok((forward, super::prune(&linear.finish(outputs)), residuals))
+    Ok((forward, super::prune(linear.finish(outputs)), residuals))
 }

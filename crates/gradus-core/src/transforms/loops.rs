@@ -55,14 +55,14 @@ pub fn checkpoint_loops(graph: &Graph, slots: usize) -> Result<Option<Graph>> {
                     map[v.index()] = Some(out);
                 }
             }
-            None => b.copy_eqn(eqn, &mut map)?,
+            None => b.copy_eqn(graph, eqn, &mut map)?,
         }
     }
     if !changed {
         return Ok(None);
     }
     let outputs = graph.outputs().iter().map(|v| map[v.index()].expect("outputs are defined")).collect();
-    without_stacks(&super::prune(&b.finish(outputs))).map(Some)
+    without_stacks(&super::prune(b.finish(outputs))).map(Some)
 }
 
 /// The loop that `scan` goes back over, and which of its results the stacked operands are.
@@ -108,9 +108,9 @@ fn without_stacks(graph: &Graph) -> Result<Graph> {
                     map[v.index()] = Some(result);
                 }
             }
-            _ => b.copy_eqn(eqn, &mut map)?,
+            _ => b.copy_eqn(graph, eqn, &mut map)?,
         }
     }
     let outputs = graph.outputs().iter().map(|v| map[v.index()].expect("outputs are defined")).collect();
-    Ok(super::prune(&b.finish(outputs)))
+    Ok(super::prune(b.finish(outputs)))
 }

@@ -1,27 +1,64 @@
 //! Dead code: equations whose results nobody reads.
 
-use crate::{Builder, Graph};
+use crate::graph::Var;
+use crate::nest::level;
+use crate::quick::Map;
+use crate::{Graph, Op, Site, Type};
 
-/// The program without equations that no output depends on. Inputs stay, used or not.
-pub fn prune(graph: &Graph) -> Graph {
-    let mut live = vec![false; graph.types().len()];
-    for v in graph.outputs() {
+/// The program without equations that no output depends on, constants that are equal made one. Inputs stay, used or not.
+pub fn prune(mut graph: Graph) -> Graph {
+    let mut live = vec![false; graph.types.len()];
+    for v in &graph.outputs {
         live[v.index()] = true;
     }
-    for eqn in graph.eqns().iter().rev() {
+    for eqn in graph.eqns.iter().rev() {
         if eqn.outputs.iter().any(|v| live[v.index()]) {
             for v in &eqn.inputs {
                 live[v.index()] = true;
             }
         }
     }
-    let mut b = Builder::new();
-    let mut map = vec![None; graph.types().len()];
-    for &v in graph.inputs() {
-        map[v.index()] = Some(b.input(graph.ty(v).clone()));
+    let types = std::mem::take(&mut graph.types);
+    let mut new: Vec<Type> = Vec::with_capacity(types.len());
+    let mut map = vec![Var(u32::MAX); types.len()];
+    let mut fresh = |v: &mut Var, map: &mut [Var]| {
+        let to = Var(new.len() as u32);
+        new.push(types[v.index()].clone());
+        map[v.index()] = to;
+        *v = to;
+    };
+    graph.inputs.iter_mut().for_each(|v| fresh(v, &mut map));
+    let mut constants: Map<(Type, u64), Var> = Map::default();
+    let mut depth = 0;
+    let mut kept = |eqn: &mut crate::graph::Eqn| {
+        if !eqn.outputs.iter().any(|v| live[v.index()]) {
+            return false;
+        }
+        if let Op::Full(full) = &eqn.op {
+            let old = eqn.outputs[0];
+            let key = (types[old.index()].clone(), full.value.to_bits());
+            if let Some(&known) = constants.get(&key) {
+                map[old.index()] = known;
+                return false;
+            }
+            fresh(&mut eqn.outputs[0], &mut map);
+            constants.insert(key, eqn.outputs[0]);
+            eqn.site = Site::default();
+            return true;
+        }
+        depth = eqn.op.graphs().iter().map(|g| g.depth() + 1).fold(depth, usize::max);
+        eqn.inputs.iter_mut().for_each(|v| *v = map[v.index()]);
+        eqn.outputs.iter_mut().for_each(|v| fresh(v, &mut map));
+        true
+    };
+    if graph.depth > 0 {
+        level(|| graph.eqns.retain_mut(kept));
+    } else {
+        graph.eqns.retain_mut(&mut kept);
     }
-    for eqn in graph.eqns().iter().filter(|e| e.outputs.iter().any(|v| live[v.index()])) {
-        b.copy_eqn(eqn, &mut map).expect("a well-typed equation stays so");
-    }
-    b.finish(graph.outputs().iter().map(|v| map[v.index()].expect("outputs are live")).collect())
+    graph.outputs.iter_mut().for_each(|v| *v = map[v.index()]);
+    graph.types = new;
+    graph.depth = depth;
+    graph.answers = Default::default();
+    graph
 }

@@ -21,7 +21,7 @@ pub fn transpose_inline(
         value[v.index()] = r;
     }
     for eqn in graph.eqns().iter().filter(|e| !linear[e.outputs[0].index()]) {
-        b.copy_eqn(eqn, &mut value)?;
+        b.copy_eqn(graph, eqn, &mut value)?;
     }
     let mut ct = vec![None; graph.types().len()];
     for (v, &c) in graph.outputs().iter().zip(cotangents) {

@@ -1,8 +1,7 @@
 //! A group of element-wise equations and reductions, written out as a region.
 
-use std::collections::{HashMap, HashSet};
-
 use gradus_core::ops::Op;
+use gradus_core::quick::{Map, Set};
 use gradus_core::{DType, Var};
 use smallvec::{SmallVec, smallvec};
 
@@ -31,11 +30,11 @@ pub(super) struct Writer<'a, 'b> {
     /// With the equations they come from.
     steps: Vec<(Computed, usize)>,
     /// Where loads, constants (by their bits) and steps (by their operands) are among those.
-    load_of: HashMap<Load, usize>,
-    constant_of: HashMap<(u64, DType), usize>,
-    steps_of: HashMap<SmallVec<[Draft; 3]>, SmallVec<[usize; 2]>>,
-    slots: HashMap<Var, Draft>,
-    expanded: HashMap<Draft, Draft>,
+    load_of: Map<Load, usize>,
+    constant_of: Map<(u64, DType), usize>,
+    steps_of: Map<SmallVec<[Draft; 3]>, SmallVec<[usize; 2]>>,
+    slots: Map<Var, Draft>,
+    expanded: Map<Draft, Draft>,
 }
 
 impl<'a, 'b> Writer<'a, 'b> {
@@ -47,11 +46,11 @@ impl<'a, 'b> Writer<'a, 'b> {
             loads: Vec::new(),
             constants: Vec::new(),
             steps: Vec::new(),
-            load_of: HashMap::new(),
-            constant_of: HashMap::new(),
-            steps_of: HashMap::new(),
-            slots: HashMap::new(),
-            expanded: HashMap::new(),
+            load_of: Map::default(),
+            constant_of: Map::default(),
+            steps_of: Map::default(),
+            slots: Map::default(),
+            expanded: Map::default(),
         }
     }
 
@@ -60,7 +59,7 @@ impl<'a, 'b> Writer<'a, 'b> {
         let graph = self.fuser.graph;
         let group = &self.fuser.groups.list[self.group];
         let mut stores: Vec<(Draft, Var, Option<_>)> = Vec::new();
-        let mut stored: HashSet<Draft> = HashSet::new();
+        let mut stored: Set<Draft> = Set::default();
         for &(v, value, dtype) in &group.fills {
             let constant = self.constant(value, dtype);
             let out = self.push((StepOp::Copy, dtype, dtype, Level::Full, smallvec![constant]), usize::MAX);

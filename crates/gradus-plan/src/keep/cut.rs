@@ -89,33 +89,60 @@ const PHASES: usize = 64;
 
 /// A flow network; the maximum flow is found by Dinic's algorithm.
 struct Network {
-    edges: Vec<(usize, f64)>,
-    from: Vec<Vec<usize>>,
+    /// Where an edge leads, and what it still takes; each beside the one the other way.
+    edges: Vec<(u32, f64)>,
+    /// Where the edges of each node begin among those by node.
+    starts: Vec<u32>,
+    by_node: Vec<u32>,
 }
 
 impl Network {
     fn new(nodes: usize) -> Self {
-        Network { edges: Vec::new(), from: vec![Vec::new(); nodes] }
+        Network { edges: Vec::new(), starts: vec![0; nodes + 1], by_node: Vec::new() }
     }
 
     fn edge(&mut self, a: usize, b: usize, capacity: f64) {
-        self.from[a].push(self.edges.len());
-        self.edges.push((b, capacity));
-        self.from[b].push(self.edges.len());
-        self.edges.push((a, 0.0));
+        self.edges.push((b as u32, capacity));
+        self.edges.push((a as u32, 0.0));
+    }
+
+    /// Sorts the edges by where they come from, in the order in which they were given.
+    fn sort(&mut self) {
+        let from = |edges: &[(u32, f64)], e: usize| edges[e ^ 1].0 as usize;
+        self.starts.fill(0);
+        (0..self.edges.len()).for_each(|e| self.starts[from(&self.edges, e) + 1] += 1);
+        for node in 1..self.starts.len() {
+            self.starts[node] += self.starts[node - 1];
+        }
+        let mut next = self.starts.clone();
+        self.by_node = vec![0; self.edges.len()];
+        for e in 0..self.edges.len() {
+            let at = &mut next[from(&self.edges, e)];
+            self.by_node[*at as usize] = e as u32;
+            *at += 1;
+        }
+    }
+
+    fn nodes(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    fn from(&self, node: usize) -> &[u32] {
+        &self.by_node[self.starts[node] as usize..self.starts[node + 1] as usize]
     }
 
     fn levels(&self, source: usize) -> Vec<u32> {
-        let mut level = vec![u32::MAX; self.from.len()];
+        let mut level = vec![u32::MAX; self.nodes()];
         level[source] = 0;
         let mut queue = VecDeque::from([source]);
         while let Some(a) = queue.pop_front() {
-            for &e in &self.from[a] {
-                work::count(1);
-                let (b, capacity) = self.edges[e];
-                if capacity > DUST && level[b] == u32::MAX {
-                    level[b] = level[a] + 1;
-                    queue.push_back(b);
+            let edges = self.from(a);
+            work::count(edges.len());
+            for &e in edges {
+                let (b, capacity) = self.edges[e as usize];
+                if capacity > DUST && level[b as usize] == u32::MAX {
+                    level[b as usize] = level[a] + 1;
+                    queue.push_back(b as usize);
                 }
             }
         }
@@ -125,6 +152,8 @@ impl Network {
     /// The nodes on the side of the source: a cut of least capacity. Where that takes long, paths have become so long that
     /// a cut between two levels is next to the least.
     fn cut(&mut self, source: usize, sink: usize) -> Vec<bool> {
+        self.sort();
+        let mut next = vec![0u32; self.nodes()];
         for phase in 1.. {
             let level = self.levels(source);
             if level[sink] == u32::MAX {
@@ -136,7 +165,7 @@ impl Network {
                 work::simpler("what is kept is next to the least");
                 return level.into_iter().map(|l| l <= last).collect();
             }
-            let mut next = vec![0usize; self.from.len()];
+            next.fill(0);
             while self.push(source, sink, &level, &mut next) {}
         }
         unreachable!("levels rise until the sink is cut off")
@@ -145,9 +174,9 @@ impl Network {
     /// The level below the sink's after which least capacity is left.
     fn least_level(&self, level: &[u32], sink: u32) -> Option<u32> {
         let mut left = vec![0.0f64; sink as usize];
-        for (a, edges) in self.from.iter().enumerate().filter(|(a, _)| level[*a] < sink) {
-            for &(b, capacity) in edges.iter().map(|&e| &self.edges[e]) {
-                if capacity > DUST && level[b] == level[a] + 1 {
+        for a in (0..self.nodes()).filter(|&a| level[a] < sink) {
+            for &(b, capacity) in self.from(a).iter().map(|&e| &self.edges[e as usize]) {
+                if capacity > DUST && level[b as usize] == level[a] + 1 {
                     left[level[a] as usize] += capacity;
                 }
             }
@@ -157,21 +186,21 @@ impl Network {
     }
 
     /// One augmenting path along the levels.
-    fn push(&mut self, source: usize, sink: usize, level: &[u32], next: &mut [usize]) -> bool {
+    fn push(&mut self, source: usize, sink: usize, level: &[u32], next: &mut [u32]) -> bool {
         let mut path: Vec<usize> = Vec::new();
         let mut at = source;
         while at != sink {
             work::count(1);
-            let Some(&e) = self.from[at].get(next[at]) else {
+            let Some(&e) = self.from(at).get(next[at] as usize) else {
                 let Some(e) = path.pop() else { return false };
-                at = self.edges[e ^ 1].0;
+                at = self.edges[e ^ 1].0 as usize;
                 next[at] += 1;
                 continue;
             };
-            let (b, capacity) = self.edges[e];
-            if capacity > DUST && level[b] == level[at] + 1 {
+            let (e, (b, capacity)) = (e as usize, self.edges[e as usize]);
+            if capacity > DUST && level[b as usize] == level[at] + 1 {
                 path.push(e);
-                at = b;
+                at = b as usize;
             } else {
                 next[at] += 1;
             }

@@ -55,7 +55,7 @@ impl Staged {
 }
 
 /// Plans a simplified graph by the strategy and budget of `options`.
-pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
+pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
     let staged = |s: Staged, why: &str| -> Result<Plan> {
         let mut plan = Plan::staged(s.graph, &s.stages, options)?;
         plan.decision.strategy = options.strategy;
@@ -65,7 +65,9 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     };
     const STRAIGHT: &str = "nothing is kept for later: the program has no second half";
     let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
-    let graph = early::as_they_come(&graph, &halves)?;
+    // Long programs are large: each is dropped when the next one is there.
+    let follows = early::as_they_come(&graph, &halves)?;
+    drop((std::mem::replace(&mut graph, follows), halves));
     let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
     match options.strategy {
         Strategy::Plain => staged(halves.as_it_is(&graph), "each primitive keeps what its rule reads"),
@@ -86,7 +88,8 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
             )
         }
         Strategy::Nested | Strategy::Auto => {
-            let graph = nested::preaccumulate(&graph, &halves)?;
+            let nested = nested::preaccumulate(&graph, &halves)?;
+            drop((std::mem::replace(&mut graph, nested), halves));
             let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
             let prices = cost::cheap_prices(&graph, &cost::nanos(&graph));
             let kept = cut::kept(&graph, &halves, FAST, &prices);
@@ -99,7 +102,10 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
                     fast.decision.why = why.into();
                     budget::fit(&graph, &halves, fast, budget, options)
                 }
-                _ => staged(s, why),
+                _ => {
+                    drop((graph, halves));
+                    staged(s, why)
+                }
             }
         }
     }

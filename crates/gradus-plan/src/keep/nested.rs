@@ -8,9 +8,8 @@
 //!
 //! The matrix replaces the region where it is smaller than what the region read.
 
-use std::collections::HashMap;
-
 use gradus_core::ops::{LinearMul, Op, Select};
+use gradus_core::quick::Map;
 use gradus_core::{Binary, Graph, Result, Site, Unary, Var};
 
 use super::boundary::Halves;
@@ -88,7 +87,7 @@ pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Graph> {
     for v in graph.outputs() {
         leaves[v.index()] = true;
     }
-    let mut replaced: HashMap<usize, Terms> = HashMap::new();
+    let mut replaced: Map<usize, Terms> = Map::default();
     let mut seen = Seen {
         coefficients: vec![0; region.pool.len()],
         values: vec![0; graph.types().len()],
@@ -218,8 +217,8 @@ impl Region<'_> {
     }
 
     /// The graph with replaced regions; coefficients are computed as soon as what they read is there.
-    fn write(&self, replaced: &HashMap<usize, Terms>) -> Result<Graph> {
-        let mut due: HashMap<usize, Vec<(usize, Var)>> = HashMap::new();
+    fn write(&self, replaced: &Map<usize, Terms>) -> Result<Graph> {
+        let mut due: Map<usize, Vec<(usize, Var)>> = Map::default();
         for (&i, terms) in replaced {
             for &(_, c) in terms {
                 if let Some(ready) = self.ready[c] {
@@ -228,7 +227,7 @@ impl Region<'_> {
             }
         }
         let mut copy = Copier::new(self.graph);
-        let mut values: HashMap<usize, Var> = HashMap::new();
+        let mut values: Map<usize, Var> = Map::default();
         for (i, eqn) in self.graph.eqns().iter().enumerate() {
             match replaced.get(&i) {
                 Some(terms) => self.combine(&mut copy, &mut values, eqn.outputs[0], terms, &eqn.site)?,
@@ -247,7 +246,7 @@ impl Region<'_> {
     fn combine(
         &self,
         copy: &mut Copier,
-        values: &mut HashMap<usize, Var>,
+        values: &mut Map<usize, Var>,
         out: Var,
         terms: &Terms,
         site: &Site,
@@ -276,7 +275,7 @@ impl Region<'_> {
     fn emit(
         &self,
         copy: &mut Copier,
-        values: &mut HashMap<usize, Var>,
+        values: &mut Map<usize, Var>,
         c: usize,
         like: Var,
         site: &Site,

@@ -12,7 +12,7 @@ use crate::passes::Copier;
 /// A program in the making.
 struct Replay<'a> {
     chain: &'a Chain<'a>,
-    copy: Copier,
+    copy: Copier<'a>,
     /// For each value, whether its newest copy may be read.
     at_hand: Vec<bool>,
     /// How many events keep each value.

@@ -6,11 +6,11 @@ mod picks;
 mod products;
 mod rewrite;
 
-use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use gradus_core::graph::Vars;
 use gradus_core::ops::{CallKind, Op};
+use gradus_core::quick::{Map, Set};
 use gradus_core::{Builder, Graph, Result, Site, Var, nest, transforms};
 
 /// A primitive with its operands, as the key of a table.
@@ -31,11 +31,11 @@ impl Hash for Key {
 pub(crate) struct Rewriter {
     b: Builder,
     /// Equations by what they compute.
-    known: HashMap<Key, Vars>,
+    known: Map<Key, Vars>,
     /// The equation that defines a value, by its number in the new graph.
     defined: Vec<Option<usize>>,
     /// The indices that elements are gathered at, with the extents of the axes.
-    read_at: HashSet<(Var, usize)>,
+    read_at: Set<(Var, usize)>,
     /// Transpositions of the rule that is being written out.
     transposed: u8,
 }
@@ -108,17 +108,17 @@ impl Rewriter {
 /// computing from them, puts padded parts side by side, and drops dead code.
 pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
     // What is dead must not seem to be there for other equations.
-    let graph = products::turn(&transforms::prune(graph))?;
+    let graph = products::turn(transforms::prune(graph.clone()))?;
     let mut r = Rewriter {
-        b: Builder::new(),
-        known: HashMap::new(),
-        defined: Vec::new(),
-        read_at: HashSet::new(),
+        b: Builder::sized(&graph),
+        known: Map::with_capacity_and_hasher(graph.eqns().len(), Default::default()),
+        defined: Vec::with_capacity(graph.types().len()),
+        read_at: Set::default(),
         transposed: 0,
     };
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| r.b.input(ty)).collect();
     let outputs = r.graph(&graph, &args)?;
-    pads::joined(transforms::prune(&r.b.finish(outputs)))
+    pads::joined(transforms::prune(r.b.finish(outputs)))
 }
 
 pub(crate) use rewrite::Copier;

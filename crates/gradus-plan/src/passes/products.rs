@@ -6,7 +6,11 @@ use gradus_core::{Graph, Result, Var};
 use super::Copier;
 
 /// The graph with such products turned round.
-pub(super) fn turn(graph: &Graph) -> Result<Graph> {
+pub(super) fn turn(graph: Graph) -> Result<Graph> {
+    if !graph.eqns().iter().any(|e| matches!(e.op, Op::Dot(_))) {
+        return Ok(graph);
+    }
+    let graph = &graph;
     let mut uses = vec![0usize; graph.types().len()];
     for v in graph.eqns().iter().flat_map(|e| &e.inputs).chain(graph.outputs()) {
         uses[v.index()] += 1;
@@ -31,7 +35,7 @@ pub(super) fn turn(graph: &Graph) -> Result<Graph> {
             let total = permute.axes.len();
             let swapped: Axes = (0..batch).chain(batch + left..total).chain(batch..batch + left).collect();
             if permute.axes == swapped {
-                let mut dot = dot.clone();
+                let mut dot = (**dot).clone();
                 std::mem::swap(&mut dot.lhs_batch, &mut dot.rhs_batch);
                 std::mem::swap(&mut dot.lhs_contract, &mut dot.rhs_contract);
                 let out = c.emit(dot.into(), &[product.inputs[1], product.inputs[0]], &eqn.site)?;

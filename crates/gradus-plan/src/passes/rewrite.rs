@@ -7,20 +7,21 @@ use gradus_core::{Builder, Graph, Result, Site, Type, Var, transforms};
 use crate::work;
 
 /// A copy of a graph in the making: old values, and what they have become.
-pub(crate) struct Copier {
+pub(crate) struct Copier<'a> {
+    graph: &'a Graph,
     pub(crate) b: Builder,
     map: Vec<Option<Var>>,
 }
 
-impl Copier {
+impl<'a> Copier<'a> {
     /// A copy with the inputs of `graph`.
-    pub(crate) fn new(graph: &Graph) -> Self {
-        let mut b = Builder::new();
+    pub(crate) fn new(graph: &'a Graph) -> Self {
+        let mut b = Builder::sized(graph);
         let mut map = vec![None; graph.types().len()];
         for &v in graph.inputs() {
             map[v.index()] = Some(b.input(graph.ty(v).clone()));
         }
-        Copier { b, map }
+        Copier { graph, b, map }
     }
 
     /// What an old value has become.
@@ -47,9 +48,19 @@ impl Copier {
         out
     }
 
-    /// Copies an equation as it is.
+    /// Copies an equation of the graph as it is.
     pub(crate) fn copy(&mut self, eqn: &Eqn) -> Result<()> {
-        let out = self.emit(eqn.op.clone(), &eqn.inputs, &eqn.site)?;
+        let out = match &eqn.op {
+            Op::Full(_) => self.emit(eqn.op.clone(), &[], &eqn.site)?,
+            _ => {
+                work::count(1 + eqn.inputs.len());
+                let args: Vars = eqn.inputs.iter().map(|&v| self.get(v)).collect();
+                let outer = self.b.set_site(eqn.site.clone());
+                let out = self.b.emit_again(self.graph, eqn, &args);
+                self.b.set_site(outer);
+                out?
+            }
+        };
         for (&old, &new) in eqn.outputs.iter().zip(&out) {
             self.set(old, new);
         }
@@ -59,7 +70,7 @@ impl Copier {
     /// Closes the copy, without dead code.
     pub(crate) fn finish(self, outputs: &[Var]) -> Graph {
         let outputs = outputs.iter().map(|&v| self.get(v)).collect();
-        transforms::prune(&self.b.finish(outputs))
+        transforms::prune(self.b.finish(outputs))
     }
 
     /// Closes the copy, without dead code; of the `stages` of its equations those of the ones that are left.
@@ -80,6 +91,6 @@ impl Copier {
             }
         }
         left.reverse();
-        (transforms::prune(&whole), left)
+        (transforms::prune(whole), left)
     }
 }

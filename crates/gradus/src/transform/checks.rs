@@ -97,7 +97,7 @@ pub(super) fn unchanged<B: Tree>(
     result: &B,
     again: &Recorded<B>,
 ) -> Result<()> {
-    let now = gradus_core::transforms::prune(&again.graph);
+    let now = gradus_core::transforms::prune(again.graph.clone());
     if let Some(error) = first_difference(graph, &now) {
         return Err(error);
     }

@@ -206,7 +206,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         catch(|| {
             let types: Vec<Type> = x.tensors().iter().map(Tensor::ty).collect();
             let Recorded { graph, captures, .. } = record("jit", &types, None, x, &self.f)?;
-            Ok((gradus_core::transforms::prune(&graph), captures))
+            Ok((gradus_core::transforms::prune(graph), captures))
         })
     }
 
@@ -341,9 +341,8 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         }
         let Recorded { graph, captures, result } = self.record(x, leaves)?;
         let kept = captures.iter().all(|t| !t.is_traced());
-        let program = guarded("planning", None, || {
-            Program::new(gradus_core::transforms::prune(&graph), &self.options)
-        })?;
+        let program =
+            guarded("planning", None, || Program::new(gradus_core::transforms::prune(graph), &self.options))?;
         let (ready, result) = (Ready::new(program, captures, None), Arc::new(result));
         // A program that captures tensors of an outer transform belongs to this run of that transform alone.
         if kept {

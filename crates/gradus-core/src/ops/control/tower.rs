@@ -37,7 +37,7 @@ pub(super) fn restrict(graph: &Graph, inputs: &[bool], outputs: &[bool]) -> Resu
         map[v.index()] = Some(b.input(graph.ty(*v).clone()));
     }
     for eqn in graph.eqns().iter().filter(|e| e.outputs.iter().any(|v| read[v.index()])) {
-        b.copy_eqn(eqn, &mut map)?;
+        b.copy_eqn(graph, eqn, &mut map)?;
     }
     let kept = graph.outputs().iter().zip(outputs).filter(|(_, m)| **m);
     let outputs = kept.map(|(v, _)| map[v.index()].expect("outputs need marked inputs only")).collect();

@@ -96,20 +96,20 @@ fn parameters(op: &Op, n: usize) -> Vec<Op> {
         }
         Op::Reshape(p) => all.extend(shapes(&p.0).into_iter().map(|shape| ops::Reshape(shape).into())),
         Op::Broadcast(p) => {
-            all.push(ops::Broadcast { axes: axes(&p.axes), ..p.clone() }.into());
+            all.push(ops::Broadcast { axes: axes(&p.axes), ..(**p).clone() }.into());
             all.extend(
-                shapes(&p.shape).into_iter().map(|shape| ops::Broadcast { shape, ..p.clone() }.into()),
+                shapes(&p.shape).into_iter().map(|shape| ops::Broadcast { shape, ..(**p).clone() }.into()),
             );
         }
         Op::Slice(p) => {
-            all.push(ops::Slice { start: axes(&p.start), ..p.clone() }.into());
-            all.push(ops::Slice { stop: axes(&p.stop), ..p.clone() }.into());
-            all.push(ops::Slice { step: axes(&p.step), ..p.clone() }.into());
+            all.push(ops::Slice { start: axes(&p.start), ..(**p).clone() }.into());
+            all.push(ops::Slice { stop: axes(&p.stop), ..(**p).clone() }.into());
+            all.push(ops::Slice { step: axes(&p.step), ..(**p).clone() }.into());
         }
         Op::Pad(p) => {
-            all.push(ops::Pad { low: axes(&p.low), ..p.clone() }.into());
-            all.push(ops::Pad { high: axes(&p.high), ..p.clone() }.into());
-            all.push(ops::Pad { interior: axes(&p.interior), ..p.clone() }.into());
+            all.push(ops::Pad { low: axes(&p.low), ..(**p).clone() }.into());
+            all.push(ops::Pad { high: axes(&p.high), ..(**p).clone() }.into());
+            all.push(ops::Pad { interior: axes(&p.interior), ..(**p).clone() }.into());
         }
         Op::Permute(p) => all.push(ops::Permute { axes: axes(&p.axes) }.into()),
         Op::Reduce(p) => all.push(ops::Reduce { axes: axes(&p.axes), ..p.clone() }.into()),
@@ -128,28 +128,28 @@ fn parameters(op: &Op, n: usize) -> Vec<Op> {
         Op::Cumulative(p) => all.push(ops::Cumulative { axis: n, ..*p }.into()),
         Op::Recurrence(p) => all.push(ops::Recurrence { axis: n, ..*p }.into()),
         Op::Dot(p) => {
-            all.push(ops::Dot { lhs_contract: axes(&p.lhs_contract), ..p.clone() }.into());
-            all.push(ops::Dot { rhs_batch: axes(&p.rhs_batch), ..p.clone() }.into());
+            all.push(ops::Dot { lhs_contract: axes(&p.lhs_contract), ..(**p).clone() }.into());
+            all.push(ops::Dot { rhs_batch: axes(&p.rhs_batch), ..(**p).clone() }.into());
             let twice = |axes: &ops::Axes| -> ops::Axes { axes.iter().chain(axes).copied().collect() };
             let (lhs_contract, rhs_contract) = (twice(&p.lhs_contract), twice(&p.rhs_contract));
-            all.push(ops::Dot { lhs_contract, rhs_contract, ..p.clone() }.into());
+            all.push(ops::Dot { lhs_contract, rhs_contract, ..(**p).clone() }.into());
         }
         Op::Conv(p) => {
             let padding = |p: &ops::Padding, n: isize| -> ops::Padding { p.iter().map(|_| n).collect() };
-            all.push(ops::Conv { stride: axes(&p.stride), ..p.clone() }.into());
-            all.push(ops::Conv { lhs_dilation: axes(&p.stride), ..p.clone() }.into());
-            all.push(ops::Conv { rhs_dilation: axes(&p.stride), ..p.clone() }.into());
-            all.push(ops::Conv { feature_groups: n, ..p.clone() }.into());
-            all.push(ops::Conv { batch_groups: n, ..p.clone() }.into());
+            all.push(ops::Conv { stride: axes(&p.stride), ..(**p).clone() }.into());
+            all.push(ops::Conv { lhs_dilation: axes(&p.stride), ..(**p).clone() }.into());
+            all.push(ops::Conv { rhs_dilation: axes(&p.stride), ..(**p).clone() }.into());
+            all.push(ops::Conv { feature_groups: n, ..(**p).clone() }.into());
+            all.push(ops::Conv { batch_groups: n, ..(**p).clone() }.into());
             for n in [signed, signed.wrapping_neg()] {
                 let (low, high) = (padding(&p.low, n), padding(&p.high, n));
-                all.push(ops::Conv { low: low.clone(), ..p.clone() }.into());
-                all.push(ops::Conv { high: high.clone(), ..p.clone() }.into());
+                all.push(ops::Conv { low: low.clone(), ..(**p).clone() }.into());
+                all.push(ops::Conv { high: high.clone(), ..(**p).clone() }.into());
                 all.push(
-                    ops::Conv { low: low.clone(), high: padding(&p.high, n.wrapping_neg()), ..p.clone() }
+                    ops::Conv { low: low.clone(), high: padding(&p.high, n.wrapping_neg()), ..(**p).clone() }
                         .into(),
                 );
-                all.push(ops::Conv { low, high, stride: axes(&p.stride), ..p.clone() }.into());
+                all.push(ops::Conv { low, high, stride: axes(&p.stride), ..(**p).clone() }.into());
             }
         }
         Op::MaxPool(p) => all.extend(windows(&p.window).map(|window| ops::MaxPool { window }.into())),
@@ -159,7 +159,7 @@ fn parameters(op: &Op, n: usize) -> Vec<Op> {
             all.push(ops::Scan { checkpoints: Some(n), ..p.clone() }.into());
         }
         Op::While(p) => all.push(ops::While { checkpoints: Some(n), ..p.clone() }.into()),
-        Op::Replay(p) => all.push(ops::Replay { length: n, ..p.clone() }.into()),
+        Op::Replay(p) => all.push(ops::Replay { length: n, ..(**p).clone() }.into()),
         Op::Unary(_)
         | Op::Binary(_)
         | Op::FoldIn(_)
