@@ -6,6 +6,7 @@
 //! A back end runs the plan; nothing here depends on one.
 
 mod arena;
+mod bodies;
 mod control;
 mod explain;
 mod fuse;
@@ -98,6 +99,7 @@ impl Default for Options {
 pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
     check_size(graph)?;
     work::take_simpler();
+    let _bodies = bodies::kept();
     let simple = passes::simplify(graph)?;
     let counts = (graph.eqns().len(), simple.eqns().len());
     let mut plan = control::choose(simple, options)?;

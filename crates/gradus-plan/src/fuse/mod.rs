@@ -18,11 +18,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use gradus_core::graph::Eqn;
 use gradus_core::ops::{Op, ReduceKind};
-use gradus_core::{DType, Graph, Result, Shape, Var, nest};
+use gradus_core::{DType, Graph, Result, Shape, Var};
 use smallvec::{SmallVec, smallvec};
 
 use crate::kernel::{Assemble, Domain, Kernel, LONG_ROW, Level, MANY_ROWS, Part, SHORT_ROW, Work};
-use crate::{Options, Plan, View};
+use crate::{Options, View, bodies};
 use group::{Body, Groups};
 pub use order::{ROW_CHUNK, column_chunk};
 pub(crate) use resolve::Source;
@@ -437,11 +437,9 @@ impl Fuser<'_> {
 
     fn control(&mut self, i: usize) -> Result<()> {
         let eqn = &self.graph.eqns()[i];
-        let mut plans = Vec::new();
-        let inner = Options { memory_budget: None, ..self.options.clone() };
-        for graph in eqn.op.graphs() {
-            plans.push(std::sync::Arc::new(nest::level(|| Plan::new(graph, &inner))?));
-        }
+        let plans: Result<Vec<_>> =
+            eqn.op.graphs().into_iter().map(|body| bodies::plan(body, self.options)).collect();
+        let plans = plans?;
         self.barrier(i, Work::Control(eqn.op.clone(), plans));
         Ok(())
     }
