@@ -266,12 +266,21 @@ impl Places {
         let graph = fuser.graph;
         let bytes = |v: Var| waiting_bytes(graph.ty(v));
         let mut longer = 0;
+        // What is not stored any more is at most what `h` reads of `g`.
+        let of_g = |fuser: &Fuser<'_>| {
+            let made = |v: &Var| fuser.groups.producer(*v).is_some_and(|p| p.group == g);
+            fuser.groups.list[h].roots.iter().copied().filter(made).map(bytes).sum::<usize>()
+        };
+        let mut spared = None;
         for k in [g].iter().chain(late) {
             work::count(fuser.groups.list[*k].roots.len());
             for at in 0..fuser.groups.list[*k].roots.len() {
                 let v = fuser.groups.list[*k].roots[at];
                 if !self.returned[v.index()] && self.values.mark(v.index()) {
                     longer += self.longer(fuser, v, g, h, late.len() + ASKED);
+                }
+                if longer > most && longer > most + *spared.get_or_insert_with(|| of_g(fuser)) {
+                    return false;
                 }
             }
         }
