@@ -9,7 +9,7 @@ pub trait Model: Tree + Clone {
     fn forward(&self, x: &Tensor, training: Option<&Key>) -> Tensor;
 }
 
-/// `√Σ x²` over all float tensors of a tree.
+/// `√Σ x²` over all float tensors of a tree, without overflow or underflow of the squares.
 ///
 /// ```
 /// use gradus::Tensor;
@@ -19,10 +19,11 @@ pub trait Model: Tree + Clone {
 #[track_caller]
 pub fn global_norm<T: Tree>(tree: &T) -> Tensor {
     let floats = tree.tensors().into_iter().filter(|t| t.dtype().is_differentiable());
-    let sums = floats.map(|t| t.cast(t.dtype().tangent()).square().sum(()));
-    match sums.reduce(|total, sum| total + sum) {
-        Some(total) => total.sqrt(),
-        None => Tensor::zeros([], DType::F32),
+    let norms: Vec<Tensor> = floats.map(|t| t.cast(t.dtype().tangent()).norm(())).collect();
+    match &norms[..] {
+        [] => Tensor::zeros([], DType::F32),
+        [norm] => norm.clone(),
+        _ => Tensor::stack(&norms.iter().collect::<Vec<_>>(), 0).norm(()),
     }
 }
 

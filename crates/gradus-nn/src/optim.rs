@@ -188,7 +188,8 @@ impl Optimizer for Adam {
 pub fn clip_by_norm<P: Tree>(gradients: &P, limit: f64) -> (P, Tensor) {
     let norm = global_norm(gradients);
     // A norm that is no number stays one: a blow-up is not to be hidden.
-    let factor = norm.greater(limit).select(norm.recip() * limit, 1.0);
+    let over = norm.greater(limit);
+    let factor = over.select(limit / over.select(&norm, 1.0), 1.0);
     let scaled = gradients.map(&mut |t| {
         if !t.dtype().is_differentiable() {
             return t.clone();

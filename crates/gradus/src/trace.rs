@@ -5,8 +5,9 @@
 //! [positions](crate::positions). When the function has returned, the trace gives a closed graph and the list of its
 //! captures.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -320,6 +321,8 @@ impl Tensor {
 
 thread_local! {
     static SCOPES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// The line that operations are recorded with instead of their caller's.
+    static LINE: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
 }
 
 /// Runs `f` with `name` added to the scope path that errors and explanations show (`layers.0`).
@@ -340,10 +343,27 @@ pub fn scope<R>(name: impl Into<String>, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Runs `f` with all operations at one source line: for closures of the library, which have no caller's line.
+pub(crate) fn at_line<R>(line: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
+    struct Leave(Option<&'static Location<'static>>);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            LINE.set(self.0);
+        }
+    }
+    // The outermost line is the user's.
+    let _leave = Leave(LINE.get());
+    LINE.set(Some(LINE.get().unwrap_or(line)));
+    f()
+}
+
 /// The caller's source line and the scopes that are open.
 #[track_caller]
 pub(crate) fn here() -> Site {
     let mut site = Site::caller();
+    if let Some(line) = LINE.get() {
+        site.location = Some(line);
+    }
     SCOPES.with_borrow(|s| {
         if !s.is_empty() {
             site.scope = Some(s.join(".").into());

@@ -44,7 +44,7 @@ impl Walk<'_> {
             (StepOp::Binary(Binary::Add), &[x, y]) => self.sum(x, y),
             (StepOp::Binary(Binary::Sub), &[x, y]) => self.descent(x, y),
             (StepOp::LinearMul, &[x, y]) => self.gradient(x, y),
-            (StepOp::Unary(f @ (Unary::Exp | Unary::Erf)), &[x]) => self.function(f, x),
+            (StepOp::Unary(f @ (Unary::Exp | Unary::Erf | Unary::Erfc)), &[x]) => self.function(f, x),
             _ => None,
         }
     }
@@ -162,8 +162,10 @@ impl Walk<'_> {
             return self.square(minus).map(|a| (Chain::Gaussian, smallvec![a]));
         }
         let [a, b] = self.binary(x, Binary::Mul)?;
-        if f == Unary::Erf {
-            return Some((Chain::ErfProduct, smallvec![a, b]));
+        match f {
+            Unary::Erf => return Some((Chain::ErfProduct, smallvec![a, b])),
+            Unary::Erfc => return Some((Chain::ErfcProduct, smallvec![a, b])),
+            _ => {}
         }
         for (square, other) in [(a, b), (b, a)] {
             if let Some(root) = self.square(square) {

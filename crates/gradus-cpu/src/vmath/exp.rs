@@ -37,7 +37,7 @@ pub(super) fn scale(y: f64, n: f64) -> f64 {
 
 /// `y · 2ⁿ` for an integer `n` within twice the exponent range, given as `n + MAGICF`.
 #[inline(always)]
-fn scalef(y: f32, shifted: f32) -> f32 {
+pub(super) fn scalef(y: f32, shifted: f32) -> f32 {
     // What is left of the magic number's bits leaves at the top when exponents are put in their place.
     let n = shifted.to_bits();
     let half = n >> 1;
@@ -68,13 +68,6 @@ fn reducef<I: Isa>(x: f32) -> (f32, f32) {
 #[inline(always)]
 pub fn exp<I: Isa>(x: f64) -> f64 {
     let (n, p) = reduce::<I, 11>(clamp(x, -746.0, 710.0), &EXP_F64);
-    scale(1.0 + p, n)
-}
-
-/// `eˣ` to about 36 bits, for results that are rounded to single precision.
-#[inline(always)]
-pub(super) fn exp_short<I: Isa>(x: f64) -> f64 {
-    let (n, p) = reduce::<I, 7>(clamp(x, -746.0, 710.0), &EXP_SHORT);
     scale(1.0 + p, n)
 }
 

@@ -282,6 +282,20 @@ pub fn two_product<I: Isa>(a: f64, b: f64) -> (f64, f64) {
     (hi, ((ah * bh - hi) + ah * bl + al * bh) + al * bl)
 }
 
+/// The same in single precision.
+#[inline(always)]
+pub fn two_productf<I: Isa>(a: f32, b: f32) -> (f32, f32) {
+    let hi = a * b;
+    if I::FMA {
+        return (hi, a.mul_add(b, -hi));
+    }
+    // Halves of 12 bits.
+    let head = |x: f32| f32::from_bits(x.to_bits() & 0xFFFF_F000);
+    let (ah, bh) = (head(a), head(b));
+    let (al, bl) = (a - ah, b - bh);
+    (hi, ((ah * bh - hi) + ah * bl + al * bh) + al * bl)
+}
+
 /// A sum and its rounding error, for `|a| >= |b|` or `a` zero.
 #[inline(always)]
 pub fn fast_two_sum<T: Num>(a: T, b: T) -> (T, T) {

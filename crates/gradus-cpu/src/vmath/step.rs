@@ -126,6 +126,8 @@ pub enum Chain {
     Gaussian,
     /// `erf(a b)`
     ErfProduct,
+    /// `erfc(a b)`
+    ErfcProduct,
 }
 
 /// A loop, compiled for every instruction set by [`pick`].
@@ -488,6 +490,7 @@ macro_rules! steps {
                     Chain::ExpSquare => several!(level, |a, b| (a * a * b).exp::<I>()),
                     Chain::Gaussian => several!(level, |a| (-(a * a)).exp::<I>()),
                     Chain::ErfProduct => several!(level, |a, b| (a * b).erf::<I>()),
+                    Chain::ErfcProduct => several!(level, |a, b| (a * b).erfc::<I>()),
                 }
             }
 

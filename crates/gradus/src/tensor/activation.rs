@@ -1,10 +1,9 @@
-//! Activations and normalisations, composed of primitives.
+//! Activations, composed of primitives.
 
 use gradus_core::Binary;
 use gradus_core::ops::Compare;
 
-use crate::Tensor;
-use crate::tensor::Axes;
+use crate::{Scalar, Tensor};
 
 impl Tensor {
     /// `x` where positive, else 0; NaN at NaN. The derivative at 0 is 0, the left one, as trained networks have it;
@@ -59,82 +58,55 @@ impl Tensor {
         self.with_constant(Binary::Add, 3.0).relu6().with_constant(Binary::Div, 6.0)
     }
 
-    /// `x relu6(x + 3) / 6`.
+    /// `x relu6(x + 3) / 6`; 0 at -∞.
     #[track_caller]
     pub fn hard_swish(&self) -> Tensor {
-        self * self.hard_sigmoid()
+        self.less_equal(-3.0).select(0.0, self * self.hard_sigmoid())
     }
 
-    /// `x Φ(x) = x (1 + erf(x/√2)) / 2`.
+    /// The tensor, or `low` where it is below that: there the derivative is 0. For functions that vanish so far left, whose
+    /// factors would be -∞ and 0.
+    #[track_caller]
+    fn not_below(&self, low: f64) -> Tensor {
+        self.with_constant(Compare::Lt, low).select(Scalar::Float(low).constant(self), self)
+    }
+
+    /// `x Φ(x) = x erfc(-x/√2) / 2`, accurate in the left tail.
     #[track_caller]
     pub fn gelu(&self) -> Tensor {
-        let inner = self.with_constant(Binary::Mul, std::f64::consts::FRAC_1_SQRT_2).erf();
-        self.with_constant(Binary::Mul, 0.5) * inner.with_constant(Binary::Add, 1.0)
+        let x = self.not_below(-40.0);
+        let tail = x.with_constant(Binary::Mul, -std::f64::consts::FRAC_1_SQRT_2).erfc();
+        x.with_constant(Binary::Mul, 0.5) * tail
     }
 
-    /// GELU by its tanh approximation: `x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2`.
+    /// GELU by its tanh approximation: `x (1 + tanh u) / 2 = x / (1 + e^(-2u))` with `u = √(2/π) (x + 0.044715 x³)`.
     #[track_caller]
     pub fn gelu_tanh(&self) -> Tensor {
-        let cubic = self + self.powi(3).with_constant(Binary::Mul, 0.044715);
-        let inner = cubic.with_constant(Binary::Mul, (2.0 / std::f64::consts::PI).sqrt()).tanh();
-        self.with_constant(Binary::Mul, 0.5) * inner.with_constant(Binary::Add, 1.0)
+        let x = self.not_below(-25.0);
+        let cubic = &x + x.powi(3).with_constant(Binary::Mul, 0.044715);
+        let twice = cubic.with_constant(Binary::Mul, 2.0 * (2.0 / std::f64::consts::PI).sqrt());
+        x * twice.sigmoid()
     }
 
     /// `x / (1 + e⁻ˣ)`, also called swish.
     #[track_caller]
     pub fn silu(&self) -> Tensor {
-        self * self.sigmoid()
+        let x = self.not_below(-800.0);
+        let share = x.sigmoid();
+        x * share
     }
 
     /// `x tanh(ln(1 + eˣ))`.
     #[track_caller]
     pub fn mish(&self) -> Tensor {
-        self * self.softplus().tanh()
+        let x = self.not_below(-800.0);
+        let share = x.softplus().tanh();
+        x * share
     }
 
     /// `ln(1/(1 + e⁻ˣ))` without overflow.
     #[track_caller]
     pub fn log_sigmoid(&self) -> Tensor {
         -(-self).softplus()
-    }
-
-    /// `eˣ / Σ eˣ` along an axis, without overflow. Where all of `x` is -∞, as in a row of scores that is masked
-    /// altogether, it is 0, with derivative 0.
-    ///
-    /// ```
-    /// use gradus::{Tensor, grad};
-    /// let masked = Tensor::from([f64::NEG_INFINITY; 2]);
-    /// assert_eq!(masked.softmax(0), Tensor::from([0.0, 0.0]));
-    /// assert_eq!(grad(|x: &Tensor| x.softmax(0).index(0, 0))(&masked), Tensor::from([0.0, 0.0]));
-    /// ```
-    #[track_caller]
-    pub fn softmax(&self, axis: isize) -> Tensor {
-        let top = self.max(Axes::keep(axis)).stop_gradient();
-        let top = top.with_constant(Compare::Eq, f64::NEG_INFINITY).select(0.0, top);
-        let e = (self - top).exp();
-        let sum = e.sum(Axes::keep(axis));
-        &e / sum.equal(0.0).select(1.0, &sum)
-    }
-
-    /// `ln softmax(x)`, accurate where the softmax underflows.
-    #[track_caller]
-    pub fn log_softmax(&self, axis: isize) -> Tensor {
-        let z = self.below_top(axis);
-        &z - z.exp().sum(Axes::keep(axis)).log()
-    }
-
-    /// The tensor minus its largest value along an axis, which takes no part in derivatives.
-    #[track_caller]
-    fn below_top(&self, axis: isize) -> Tensor {
-        self - self.max(Axes::keep(axis)).stop_gradient()
-    }
-
-    /// `(x - x̄) / √(var + ε)` over axes.
-    #[track_caller]
-    pub fn standardize(&self, axes: impl Into<Axes>, epsilon: f64) -> Tensor {
-        let axes = Axes::keep(axes.into());
-        let centred = self - self.mean(axes.clone());
-        let var = centred.square().mean(axes);
-        centred * var.with_constant(Binary::Add, epsilon).rsqrt()
     }
 }

@@ -8,8 +8,10 @@ mod elementwise;
 mod indexing;
 mod linalg;
 mod movement;
+mod norm;
 mod read;
 mod reduce;
+mod softmax;
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 
 use gradus_core::ops::{Reduce, ReduceKind, Reshape};
 use gradus_core::shape::resolve_axis;
-use gradus_core::{Error, ErrorKind, Shape};
+use gradus_core::{ErrorKind, Shape};
 
-use crate::trace::{OrFail, fail, here};
+use crate::trace::OrFail;
 use crate::{DType, Tensor};
 
 /// Which axes an operation goes over: `()` for all, `1`, `-1`, `[0, 2]`; [`Axes::keep`] leaves them in the result with
@@ -28,6 +28,12 @@ impl Axes {
     /// The same axes, left in the result with extent 1.
     pub fn keep(axes: impl Into<Axes>) -> Self {
         Axes { keep: true, ..axes.into() }
+    }
+
+    /// The same axes, kept, and whether they were.
+    pub(super) fn kept(self) -> (Axes, bool) {
+        let keep = self.keep;
+        (Axes::keep(self), keep)
     }
 
     /// The axes of a tensor of `rank` axes, increasing.
@@ -128,7 +134,7 @@ impl Tensor {
 
     /// Number of elements that go into one result of an operation that divides by it.
     #[track_caller]
-    fn count(&self, op: &'static str, axes: &Axes) -> f64 {
+    pub(super) fn count(&self, op: &'static str, axes: &Axes) -> f64 {
         if !self.dtype().is_float() {
             let detail = "it divides, and integers have no fractions; cast to f32 or f64 first".into();
             Err(ErrorKind::DType { op, dtypes: vec![self.dtype()], detail }).or_fail()
@@ -136,64 +142,12 @@ impl Tensor {
         axes.resolve(op, self.rank()).iter().map(|&a| self.shape()[a]).product::<usize>() as f64
     }
 
-    /// `Σ x / n`; NaN of nothing.
+    /// `Σ x / n`; NaN of nothing, infinite where the sum is.
     #[track_caller]
     pub fn mean(&self, axes: impl Into<Axes>) -> Tensor {
         let axes = axes.into();
         let n = self.count("mean", &axes);
-        self.sum(axes).with_constant(gradus_core::Binary::Mul, 1.0 / n)
-    }
-
-    /// `Σ (x - x̄)² / (n - correction)`: correction 0 for the population, 1 for a sample. A correction above `n` is an
-    /// error; one of `n` divides by zero.
-    #[track_caller]
-    pub fn var(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
-        let axes = axes.into();
-        let n = self.count("var", &axes) - correction as f64;
-        if n < 0.0 {
-            let detail = format!(
-                "a correction of {correction} is more than the {} elements that go into one result; use 0 or 1",
-                n + correction as f64
-            );
-            fail(Error::new(ErrorKind::Argument { op: "var", detail }, here()));
-        }
-        let centred = self - self.mean(Axes::keep(axes.clone()));
-        centred.square().sum(axes).with_constant(gradus_core::Binary::Mul, 1.0 / n)
-    }
-
-    /// The square root of [`var`](Tensor::var).
-    #[track_caller]
-    pub fn std(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
-        self.var(axes, correction).sqrt()
-    }
-
-    /// The Euclidean norm `√Σ x²`; derivative 0 at the origin.
-    #[track_caller]
-    pub fn norm(&self, axes: impl Into<Axes>) -> Tensor {
-        self.square().sum(axes).sqrt()
-    }
-
-    /// The norm `(Σ |x|ᵖ)^(1/p)` for `p ≥ 1`; the largest `|x|` for `p = ∞`.
-    #[track_caller]
-    pub fn norm_p(&self, p: f64, axes: impl Into<Axes>) -> Tensor {
-        match p {
-            1.0 => self.abs().sum(axes),
-            2.0 => self.norm(axes),
-            f64::INFINITY => self.abs().max(axes),
-            _ => self.abs().powf(p).sum(axes).powf(1.0 / p),
-        }
-    }
-
-    /// `ln Σ eˣ` without overflow; -∞ of nothing but -∞.
-    #[track_caller]
-    pub fn logsumexp(&self, axes: impl Into<Axes>) -> Tensor {
-        let axes = axes.into();
-        let top = self.max(Axes::keep(axes.clone())).stop_gradient();
-        // Rows of -∞ (or with ∞) must not subtract ∞ from itself.
-        let top = top.is_finite().select(&top, 0.0);
-        let sum = (self - &top).exp().sum(axes.clone()).log();
-        let top = if axes.keep { top } else { top.reshape(sum.shape()) };
-        sum + top
+        self.sum(axes).with_constant(gradus_core::Binary::Div, n)
     }
 
     /// Whether all elements are true.

@@ -1,5 +1,6 @@
 //! Rules of the user's own, and checkpoints.
 
+use std::panic::Location;
 use std::sync::Arc;
 
 use gradus_core::ops::{Call, CallKind, Custom};
@@ -8,7 +9,7 @@ use gradus_core::{Builder, Error, ErrorKind, Graph, Result, Site, Type, Var};
 
 use super::{CheckError, Recorded, check_grads, differentiable, record_body};
 use crate::guard::guarded;
-use crate::trace::{OrFail, emit, here};
+use crate::trace::{OrFail, at_line, emit, here};
 use crate::{Tensor, Tree};
 
 /// A function that keeps nothing for the backward pass but its argument: its intermediates are computed again there.
@@ -62,6 +63,23 @@ pub fn checkpoint<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> impl Fn(&A) -> B {
 pub fn custom_jvp<A: Tree, B: Tree, F: Fn(&A) -> B, R: Fn(&A, &A) -> B>(f: F, rule: R) -> impl Fn(&A) -> B {
     let site = here();
     move |x| by_jvp("custom_jvp", |x| (f(x), ()), |x, _, (), dx| rule(x, dx), x, &site).or_fail()
+}
+
+/// [`custom_jvp_with_output`] for functions of the library: what is not recorded is computed as it stands, and every
+/// operation has the line of the user's call.
+#[track_caller]
+pub(crate) fn with_own_rule<A: Tree, B: Tree>(
+    x: &A,
+    f: impl Fn(&A) -> B,
+    rule: impl Fn(&A, &B, &A) -> B,
+) -> B {
+    let (line, site) = (Location::caller(), here());
+    at_line(line, || {
+        if !x.tensors().iter().any(Tensor::is_traced) {
+            return f(x);
+        }
+        by_jvp("custom_jvp", |x| (f(x), ()), |x, y, (), dx| rule(x, y, dx), x, &site).or_fail()
+    })
 }
 
 /// [`custom_jvp`] with a rule that sees the result as well: `rule(x, y, dx)`.
