@@ -34,7 +34,7 @@ pub use view::{Dim, View};
 
 /// How the bits of a reduction come about, shared with whoever runs a plan.
 pub mod chunks {
-    pub use crate::fuse::{ROW_CHUNK, column_chunk};
+    pub use crate::fuse::{ROW_CHUNK, column_chunk, column_lanes, column_width};
 }
 
 /// A limit on the planned peak.

@@ -1,5 +1,7 @@
 //! Running sums and products along an axis, and the linear recurrence that both are cases of.
 
+use std::ops::{Add, Sub};
+
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
@@ -16,7 +18,7 @@ use crate::{
 /// What a running reduction combines with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CumulativeKind {
-    /// `yᵢ = x₀ + … + xᵢ`
+    /// `yᵢ = x₀ + … + xᵢ`; of floats, with what the additions have lost.
     Sum,
     /// `yᵢ = x₀ ⋯ xᵢ`
     Prod,
@@ -75,6 +77,27 @@ fn run<T: Element>(
         }
     }
     out
+}
+
+/// Running sums of floats, each with what the additions before it have lost (Neumaier 1974).
+fn sums<T>(shape: &[usize], axis: usize, reverse: bool, x: &[T]) -> Vec<T>
+where
+    T: Element + Add<Output = T> + Sub<Output = T> + PartialOrd + From<f32>,
+{
+    // Nothing changes when -0 is added to it, 0 does when -0 is.
+    let (mut total, mut lost) = (T::from(-0.0), T::from(0.0));
+    run(shape, axis, reverse, |previous: Option<T>, at| {
+        if previous.is_none() {
+            (total, lost) = (T::from(-0.0), T::from(0.0));
+        }
+        let before = total;
+        total = before + x[at];
+        let shadow = total - before;
+        lost = lost + ((before - (total - shadow)) + (x[at] - shadow));
+        // Nothing is lost of what is infinite, and a zero keeps its sign.
+        let something = lost < T::from(0.0) || lost > T::from(0.0);
+        if something { total + lost } else { total }
+    })
 }
 
 /// `x` moved one place along its axis, in the direction given, with `fill` coming in at the end left free.
@@ -149,7 +172,10 @@ impl Primitive for Cumulative {
                 Array::of(shape.clone(), run(shape, self.axis, self.reverse, step))
             }};
         }
+        let sum = self.kind == CumulativeKind::Sum;
         Ok(smallvec![match inputs[0].buffer() {
+            Buffer::F32(v) if sum => Array::of(shape.clone(), sums(shape, self.axis, self.reverse, v)),
+            Buffer::F64(v) if sum => Array::of(shape.clone(), sums(shape, self.axis, self.reverse, v)),
             Buffer::F32(v) => running!(v, |a: f32, b: f32| a + b, |a: f32, b: f32| a * b),
             Buffer::F64(v) => running!(v, |a: f64, b: f64| a + b, |a: f64, b: f64| a * b),
             Buffer::I32(v) => running!(v, i32::wrapping_add, i32::wrapping_mul),

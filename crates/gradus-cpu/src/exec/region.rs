@@ -423,10 +423,12 @@ fn scalar_bits(region: &Region, args: &[u16]) -> u8 {
 fn partial_bytes(domain: Domain, width: usize) -> usize {
     let count = match domain {
         Domain::Flat { .. } => 0,
-        Domain::Rows { rows, cols } => rows.div_ceil(chunks::column_chunk(rows, cols)) * cols,
+        Domain::Rows { rows, cols } => {
+            rows.div_ceil(chunks::column_chunk(rows, cols)) * chunks::column_width(cols)
+        }
         Domain::LongRows { rows, cols } => rows * cols.div_ceil(chunks::ROW_CHUNK),
         Domain::Columns { outer, reduced, inner } => {
-            outer * reduced.div_ceil(chunks::column_chunk(reduced, inner)) * inner
+            outer * reduced.div_ceil(chunks::column_chunk(reduced, inner)) * chunks::column_width(inner)
         }
     };
     (count * width).next_multiple_of(64)

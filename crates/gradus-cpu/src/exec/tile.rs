@@ -247,7 +247,8 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// One chunk of rows, each added to the sums of its columns.
+    /// One chunk of rows, each added to the sums of its columns; narrow ones to several side by side, which
+    /// are joined in pairs at the end.
     unsafe fn columns(&mut self, task: usize, reduced: usize, inner: usize) {
         let region = self.region;
         let chunk = chunks::column_chunk(reduced, inner);
@@ -256,6 +257,7 @@ impl<'a> Runner<'a> {
         let begin = (outer * reduced + part * chunk) * inner;
         let rows = chunk.min(reduced - part * chunk);
         let end = begin + rows * inner;
+        let width = chunks::column_width(inner);
         let whole_rows = matches!(region.domain, Domain::Rows { .. });
         // SAFETY: the range lies inside the domain; each task has its own row of partial results.
         unsafe {
@@ -263,8 +265,8 @@ impl<'a> Runner<'a> {
                 let Some(kind) = store.reduce else { continue };
                 let acc = self.memory.workspace(region.workspace + store.partials);
                 with_number!(store.dtype, T => {
-                    let acc = acc.cast::<T>().add(task * inner);
-                    for j in 0..inner {
+                    let acc = acc.cast::<T>().add(task * width);
+                    for j in 0..width {
                         acc.add(j).write(T::start(kind));
                     }
                 });
@@ -284,12 +286,20 @@ impl<'a> Runner<'a> {
                     let acc = self.memory.workspace(region.workspace + store.partials);
                     let x = self.pointers[store.slot];
                     with_number!(store.dtype, T => {
-                        let acc = acc.cast::<T>().add(task * inner);
-                        add_runs::<T>(kind, acc, x.cast(), (point - begin) % inner, inner, tile.points);
+                        let acc = acc.cast::<T>().add(task * width);
+                        add_runs::<T>(kind, acc, x.cast(), (point - begin) % width, width, tile.points);
                     });
                 }
                 self.copy_out(tile);
                 point += tile.points;
+            }
+            for store in &region.stores {
+                let Some(kind) = store.reduce else { continue };
+                let acc = self.memory.workspace(region.workspace + store.partials);
+                with_number!(store.dtype, T => {
+                    let acc = acc.cast::<T>().add(task * width);
+                    join_rows::<T>(kind, acc, chunks::column_lanes(inner), inner, inner);
+                });
             }
         }
     }
@@ -494,6 +504,21 @@ unsafe fn add_runs<T: Combine>(
     }
 }
 
+/// Joins rows of `inner` elements that lie `stride` apart, in pairs, into the first.
+///
+/// # Safety
+/// `x` holds the rows, and nobody else uses them.
+unsafe fn join_rows<T: Combine>(kind: ReduceKind, x: *mut T, mut rows: usize, stride: usize, inner: usize) {
+    while rows > 1 {
+        let half = rows.div_ceil(2);
+        for r in half..rows {
+            // SAFETY: rows below `rows`; two rows are apart.
+            unsafe { reduce::accumulate(kind, x.add((r - half) * stride), x.add(r * stride), inner) };
+        }
+        rows = half;
+    }
+}
+
 /// # Safety
 /// The partial results of the region are complete; nobody else uses the result.
 unsafe fn combine_partials(region: &Compiled, memory: &Memory<'_>, store: &Store) {
@@ -514,12 +539,11 @@ unsafe fn combine_partials(region: &Compiled, memory: &Memory<'_>, store: &Store
                 Domain::Columns { reduced, inner, .. } | Domain::Rows { rows: reduced, cols: inner } => {
                     let outer = if let Domain::Columns { outer, .. } = region.domain { outer } else { 1 };
                     let n = reduced.div_ceil(chunks::column_chunk(reduced, inner));
+                    let width = chunks::column_width(inner);
                     for o in 0..outer {
-                        let (from, to) = (partials.add(o * n * inner), out.add(o * inner));
-                        std::ptr::copy_nonoverlapping(from, to, inner);
-                        for part in 1..n {
-                            reduce::accumulate(kind, to, from.add(part * inner), inner);
-                        }
+                        let from = partials.add(o * n * width);
+                        join_rows::<T>(kind, from, n, width, inner);
+                        std::ptr::copy_nonoverlapping(from, out.add(o * inner), inner);
                     }
                 }
                 Domain::Flat { .. } => {}

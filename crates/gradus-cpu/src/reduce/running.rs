@@ -1,4 +1,5 @@
-//! Running sums and products along an axis.
+//! Running sums and products along an axis. A sum carries what its additions have lost, so that its last elements are
+//! as accurate as its first.
 //!
 //! Invariant: slices have the lengths of the extents, whose products saturate and so equal no length if they
 //! overflow.
@@ -61,6 +62,7 @@ pub fn running<T: Float>(
             let (o, from) = (task / stripes, task % stripes * STRIPE);
             let width = (inner - from).min(STRIPE);
             let mut total = [start; STRIPE];
+            let mut lost = [T::ZERO; STRIPE];
             for step in 0..axis {
                 let a = if how.reverse { axis - 1 - step } else { step };
                 let place = (o * axis + a) * inner + from;
@@ -68,12 +70,25 @@ pub fn running<T: Float>(
                 // SAFETY: this stretch of the output belongs to this task alone.
                 let to = unsafe { std::slice::from_raw_parts_mut(out.at(place), width) };
                 for c in 0..width {
-                    let next = if how.product { total[c] * row[c] } else { total[c] + row[c] };
-                    to[c] = if how.exclusive { total[c] } else { next };
-                    total[c] = next;
+                    let before = total[c];
+                    let exact = with_lost(before, lost[c]);
+                    if how.product {
+                        total[c] = before * row[c];
+                    } else {
+                        total[c] = before + row[c];
+                        let shadow = total[c] - before;
+                        lost[c] = lost[c] + ((before - (total[c] - shadow)) + (row[c] - shadow));
+                    }
+                    to[c] = if how.exclusive { exact } else { with_lost(total[c], lost[c]) };
                 }
             }
         }
     });
     Ok(())
+}
+
+/// A sum with what was lost on the way; nothing is lost of what is infinite, and a zero keeps its sign.
+#[inline(always)]
+fn with_lost<T: Float>(total: T, lost: T) -> T {
+    if (lost == T::ZERO) | lost.is_nan() { total } else { total + lost }
 }

@@ -24,7 +24,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::kernel::{Assemble, Domain, Kernel, LONG_ROW, Level, MANY_ROWS, Part, SHORT_ROW, Work};
 use crate::{Options, View, bodies};
 use group::{Body, Groups};
-pub use order::{ROW_CHUNK, column_chunk};
+pub use order::{ROW_CHUNK, column_chunk, column_lanes, column_width};
 pub(crate) use resolve::Source;
 
 /// The most groups that read one buffer among which those are looked for that reduce as another does.

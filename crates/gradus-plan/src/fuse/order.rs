@@ -157,9 +157,20 @@ fn cost(fuser: &Fuser<'_>, i: usize) -> f64 {
 }
 
 /// Rows of a [`Domain::Columns`], or of a [`Domain::Rows`] summed over each other, that one partial result covers: a
-/// function of the shape alone.
+/// function of the shape alone, and so few that a sum has the accuracy of its terms.
 pub fn column_chunk(reduced: usize, inner: usize) -> usize {
-    reduced.div_ceil(32).max(8192usize.div_ceil(inner)).min(reduced.max(1))
+    reduced.div_ceil(32).min(64).max(8192usize.div_ceil(inner)).min(reduced.max(1))
+}
+
+/// Elements of such a partial result while it is summed: `inner`, or as many times that as make narrow rows
+/// [`column_lanes`] side by side.
+pub fn column_width(inner: usize) -> usize {
+    column_lanes(inner) * inner
+}
+
+/// Rows that are summed side by side.
+pub fn column_lanes(inner: usize) -> usize {
+    64usize.div_ceil(inner.max(1))
 }
 
 /// Elements of a [`Domain::LongRows`] that one partial result covers.
@@ -169,10 +180,10 @@ pub const ROW_CHUNK: usize = 4096;
 fn partials(region: &Region, width: impl Fn(Var) -> usize) -> usize {
     let one = match region.domain {
         Domain::Flat { .. } => 0,
-        Domain::Rows { rows, cols } => rows.div_ceil(column_chunk(rows, cols)) * cols,
+        Domain::Rows { rows, cols } => rows.div_ceil(column_chunk(rows, cols)) * column_width(cols),
         Domain::LongRows { rows, cols } => rows * cols.div_ceil(ROW_CHUNK),
         Domain::Columns { outer, reduced, inner } => {
-            outer * reduced.div_ceil(column_chunk(reduced, inner)) * inner
+            outer * reduced.div_ceil(column_chunk(reduced, inner)) * column_width(inner)
         }
     };
     region
