@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use gradus::DType;
 use gradus_core::table::{Cell, CellKind, Options, Status, check_each};
 use serde_json::{Value, json};
 
+use crate::composites::{self, Outcome};
 use crate::programs::{Coverage, Verdict, check_program};
 use crate::{Error, Output};
 
@@ -105,18 +107,46 @@ fn table(output: Output, arguments: &Arguments) -> Result<ExitCode, Error> {
         row.push(cell);
     });
     printed?;
+    if cells > 0 {
+        output.text(|| columns(&row))?;
+    }
+    let composed = composites::check(arguments.filter.as_deref().unwrap_or_default());
+    if !composed.is_empty() {
+        output.text(composed_heading)?;
+    }
+    let mut excepted = 0;
+    for (name, dtype, outcome) in &composed {
+        cells += 1;
+        failed += usize::from(!outcome.failures.is_empty());
+        excepted += outcome.excepted;
+        troubles.extend(outcome.failures.first().map(|f| format!("failed: accuracy of {name} {dtype}: {f}")));
+        output.text(|| composed_line(name, *dtype, outcome))?;
+        output.json(|| {
+            json!({
+                "event": "composed",
+                "function": name,
+                "dtype": dtype.to_string(),
+                "worst_units": outcome.worst,
+                "held": outcome.held,
+                "excepted": outcome.excepted,
+                "failures": outcome.failures,
+            })
+        })?;
+    }
     if cells == 0 {
         let name = arguments.filter.as_deref().unwrap_or_default();
         return Err(Error::Usage(format!(
             "no operation has \"{name}\" in its name; `gradus check` lists them all"
         )));
     }
-    output.text(|| columns(&row))?;
     for trouble in troubles {
         output.result(|| trouble)?;
     }
-    output.result(|| format!("{cells} cells, {failed} failed, {empty} empty"))?;
-    output.json(|| json!({"event": "done", "cells": cells, "failed": failed, "empty": empty}))?;
+    output
+        .result(|| format!("{cells} cells, {failed} failed, {empty} empty; {excepted} results excepted"))?;
+    output.json(
+        || json!({"event": "done", "cells": cells, "failed": failed, "empty": empty, "excepted": excepted}),
+    )?;
     Ok(if failed + empty == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -124,6 +154,26 @@ fn table(output: Output, arguments: &Arguments) -> Result<ExitCode, Error> {
 fn heading() -> String {
     let names = CellKind::ALL.iter().map(|k| format!("{:>COLUMN$}", k.name()));
     format!("{:<22}{}", "operation", names.collect::<String>())
+}
+
+/// The names of the columns of composed functions: errors in units in the last place, those of derivatives over the condition number.
+fn composed_heading() -> String {
+    format!(
+        "\n{:<22}{:>COLUMN$}{:>COLUMN$}{:>COLUMN$}{:>COLUMN$}{:>COLUMN$}{:>COLUMN$}",
+        "composed function", "dtype", "value", "first", "second", "held", "excepted"
+    )
+}
+
+fn composed_line(name: &str, dtype: DType, outcome: &Outcome) -> String {
+    let [value, first, second] = outcome.worst.map(|units| match outcome.failures[..] {
+        [] => format!("{units:.2}"),
+        _ => "FAILED".to_string(),
+    });
+    let (held, excepted) = (outcome.held, outcome.excepted);
+    format!(
+        "{name:<22}{:>COLUMN$}{value:>COLUMN$}{first:>COLUMN$}{second:>COLUMN$}{held:>COLUMN$}{excepted:>COLUMN$}",
+        dtype.to_string()
+    )
 }
 
 /// A row of the table: the worst error of each cell.

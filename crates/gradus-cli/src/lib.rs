@@ -7,6 +7,7 @@ mod bench;
 mod chart;
 mod check;
 mod compare;
+pub mod composites;
 mod explain;
 mod memory;
 mod modes;
