@@ -25,6 +25,13 @@ pub fn powf<S: Scalar>(x: &S, y: &S, out: &S) -> (S, S) {
 /// right.
 const WHOLE: f64 = 8_388_608.0; // 2²³
 
+/// Below this a number's powers may be subnormal where it is not.
+#[inline]
+fn tiny<S: Scalar>(like: &S) -> S {
+    let double = like.lit(1e-290);
+    if S::decided(&double.eq(&like.lit(0.0))) == Some(true) { like.lit(1e-30) } else { double }
+}
+
 /// `∂xʸ/∂x = y xʸ⁻¹`.
 ///
 /// For small and for huge `|y|` subtracting 1 rounds the exponent, so there it is `y xʸ/x`, in this order, as `1/x` may overflow. At `x = 0` the derivatives of this formula are
@@ -34,6 +41,11 @@ const WHOLE: f64 = 8_388_608.0; // 2²³
 pub(crate) fn pow_base<S: Scalar>(x: &S, y: &S, out: &S) -> S {
     let (zero, one) = (x.lit(0.0), x.lit(1.0));
     let less = y.clone() - one.clone();
+    // A subnormal power has few digits, which a large `|y|` multiplies; half of it has all.
+    if S::decided(&out.abs().lt(&tiny(x))) == Some(true) && S::decided(&zero.lt(x)) == Some(true) {
+        let half = x.powf(&less.scale(0.5));
+        return y.clone() * half.clone() * half;
+    }
     let power = || x.powf(&less);
     let regular = || y.clone() * power();
     let below_one = || pick(&y.eq(&zero), || y.sqrt(), || y.sign() * power());

@@ -229,8 +229,13 @@ impl<T: Real, const K: usize> Taylor<T, K> {
     pub(super) fn power_terms(&self, p: T) -> Self {
         let x = self.primal();
         self.compose(|j| {
-            // The power first: the product of the factors alone may overflow.
-            let mut term = x.powf(&p.shift(-(j as f64)));
+            // The power first: the product of the factors alone may overflow. One that is subnormal has few digits, its
+            // root has all.
+            let exponent = p.shift(-(j as f64));
+            let power = x.powf(&exponent);
+            let halved = x.value() > 0.0 && power.value() < f64::MIN_POSITIVE;
+            let root = if halved { x.powf(&exponent.scale(0.5)) } else { T::one() };
+            let mut term = if halved { root } else { power };
             for i in 0..j {
                 let factor = p.shift(-(i as f64));
                 if factor.parts_zero() {
@@ -238,7 +243,7 @@ impl<T: Real, const K: usize> Taylor<T, K> {
                 }
                 term *= factor;
             }
-            term
+            term * root
         })
     }
 
