@@ -1,5 +1,7 @@
 //! The only way to make a [`Graph`]: every equation is type-checked as it is emitted.
 
+use std::sync::Arc;
+
 use smallvec::{SmallVec, smallvec};
 
 use crate::finite;
@@ -7,7 +9,15 @@ use crate::graph::{Eqn, Graph, Type, Var, Vars};
 use crate::nest::{DEEPEST, level};
 use crate::ops::{self, Op};
 use crate::quick::Map;
-use crate::{Array, DType, Error, ErrorKind, Result, Shape, Site};
+use crate::{Array, Binary, DType, Error, ErrorKind, Result, Shape, Site, Unary};
+
+/// The zero of a tangent or cotangent that no active path reaches; a tangent that is 0 is the other zero.
+///
+/// Dead are the branch that a selection does not take, what pads and scatters leave free, zeros of a seed and symbolic
+/// zeros. What is dead stays dead whatever it is multiplied with, and a *number* that is zero does not: 0 · ∞ is NaN. That a
+/// sum is dead only if all its parts are is what addition does with the two zeros, and so does all that moves, repeats and
+/// selects elements.
+pub const DEAD: f64 = -0.0;
 
 /// Equations from which on a finished program gives back what its list does not use.
 const LONG: usize = 1024;
@@ -138,15 +148,22 @@ impl Builder {
         self.full(&ty, 0.0)
     }
 
-    /// `tangent`, or zeros where it is a symbolic zero: of the type of tangents of `ty`.
+    /// `tangent`, or [`DEAD`] where it is a symbolic zero: of the type of tangents of `ty`.
     pub fn instantiate(&mut self, tangent: Option<Var>, ty: &Type) -> Var {
-        tangent.unwrap_or_else(|| self.full(&ty.tangent(), 0.0))
+        tangent.unwrap_or_else(|| self.full(&ty.tangent(), DEAD))
     }
 
-    /// Zeros of the type of tangents of `like`.
-    pub fn zero_tangent(&mut self, like: Var) -> Var {
+    /// A dead tangent of `like`.
+    pub fn dead_tangent(&mut self, like: Var) -> Var {
         let ty = self.ty(like).tangent();
-        self.full(&ty, 0.0)
+        self.full(&ty, DEAD)
+    }
+
+    /// `-tangent`; what is dead stays so.
+    pub fn negate_tangent(&mut self, tangent: Var) -> Result<Var> {
+        let ty = self.ty(tangent).clone();
+        let minus = self.full(&ty, -1.0);
+        self.emit1(ops::LinearMul::RESIDUAL, &[minus, tangent])
     }
 
     /// A value in another dtype, itself where it has that.
@@ -154,18 +171,70 @@ impl Builder {
         if self.dtype(var) == dtype { Ok(var) } else { self.emit1(ops::Cast(dtype), &[var]) }
     }
 
-    /// A tangent as callers of a program give and take it, in the dtype of its value: see [`DType::tangent`].
-    pub(crate) fn outside(&mut self, tangent: Option<Var>, ty: &Type) -> Result<Var> {
-        match tangent {
-            Some(t) => self.cast(t, ty.dtype),
-            None => Ok(self.full(ty, 0.0)),
+    /// A tangent as callers of a program give it, in the dtype that tangents are computed in: its zeros are [`DEAD`].
+    pub(crate) fn seed(&mut self, tangent: Var) -> Result<Var> {
+        let tangent = self.cast(tangent, self.dtype(tangent).tangent())?;
+        // Zero less either zero is 0. A selection would do it too, but it is not linear in the tangent.
+        let zero = self.zeros_like(tangent);
+        let minus = self.emit1(Binary::Sub, &[zero, tangent])?;
+        self.emit1(Unary::Neg, &[minus])
+    }
+
+    /// Tangents as callers of a program take them, in the dtypes of their values: see [`DType::tangent`]. Their zeros are
+    /// numbers, but for those of loops and sums. Nothing else is emitted afterwards.
+    pub(crate) fn outside(&mut self, tangents: Vec<Option<Var>>, types: &[Type]) -> Result<Vec<Var>> {
+        let mut readers = vec![0; self.graph.types().len()];
+        let read = self.graph.eqns.iter().flat_map(|e| &e.inputs).chain(tangents.iter().flatten());
+        read.for_each(|v| readers[v.index()] += 1);
+        let mut made = vec![None; readers.len()];
+        for (i, eqn) in self.graph.eqns.iter().enumerate() {
+            eqn.outputs.iter().for_each(|v| made[v.index()] = Some(i));
         }
+        let mut out = Vec::with_capacity(tangents.len());
+        for (tangent, ty) in tangents.into_iter().zip(types) {
+            let Some(mut v) = tangent else {
+                out.push(self.full(ty, 0.0));
+                continue;
+            };
+            // For the sign of their zeros, what loops and sums give is not copied.
+            let mut maker = made[v.index()].map(|i| &self.graph.eqns[i]);
+            while let Some(eqn) = maker.filter(|e| matches!(e.op, Op::Reshape(_) | Op::Permute(_))) {
+                maker = made[eqn.inputs[0].index()].map(|i| &self.graph.eqns[i]);
+            }
+            let copied = maker.is_some_and(|e| matches!(e.op, Op::Reduce(_)) || !e.op.graphs().is_empty());
+            if self.dtype(v).is_float() && !copied && !self.contraction_of_numbers(v, &readers, &made) {
+                let zero = self.zeros_like(v);
+                v = self.emit1(Binary::Add, &[v, zero])?;
+            }
+            out.push(self.cast(v, ty.dtype)?);
+        }
+        Ok(out)
+    }
+
+    /// Whether a value is a contraction, moved at most, that nobody else reads: it gives numbers then.
+    fn contraction_of_numbers(&mut self, mut v: Var, readers: &[u32], made: &[Option<usize>]) -> bool {
+        while let Some(i) = made[v.index()].filter(|_| readers[v.index()] == 1) {
+            let eqn = &mut self.graph.eqns[i];
+            match &mut eqn.op {
+                Op::Reshape(_) | Op::Permute(_) | Op::Reverse(_) => v = eqn.inputs[0],
+                Op::Dot(dot) => {
+                    Arc::make_mut(dot).numbers = true;
+                    return true;
+                }
+                Op::Conv(conv) => {
+                    Arc::make_mut(conv).numbers = true;
+                    return true;
+                }
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// The sum of two tangents, either of which may be a symbolic zero.
     pub fn add_tangents(&mut self, a: Option<Var>, b: Option<Var>) -> Result<Option<Var>> {
         match (a, b) {
-            (Some(a), Some(b)) => self.emit1(gradus_num::Binary::Add, &[a, b]).map(Some),
+            (Some(a), Some(b)) => self.emit1(Binary::Add, &[a, b]).map(Some),
             (one, other) => Ok(one.or(other)),
         }
     }

@@ -25,7 +25,7 @@ pub mod table;
 pub mod transforms;
 
 pub use array::{Array, Buffer, Element, Elements};
-pub use builder::{Builder, check_arguments, interpret};
+pub use builder::{Builder, DEAD, check_arguments, interpret};
 pub use dtype::{Bf16, CastTo, DType};
 pub use error::{Error, ErrorKind, Result, Site};
 pub use finite::{NotFinite, first_not_finite};

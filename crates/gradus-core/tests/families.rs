@@ -72,10 +72,10 @@ fn derivatives_of_order_and_running_reductions() {
         for reverse in [false, true] {
             let x = Sampled::f64([2, 4], Range::Values(vec![0.5, 0.0, -1.2, 2.0, 0.0, 0.0, 3.0]));
             check(Cumulative { kind, axis: 1, reverse }, std::slice::from_ref(&x));
-            check(Recurrence { axis: 1, reverse, strong: false }, &[x, distinct(&[2, 4])]);
+            check(Recurrence { axis: 1, reverse, linear: false }, &[x, distinct(&[2, 4])]);
         }
     }
-    check(Recurrence { axis: 0, reverse: false, strong: true }, &[distinct(&[5]), distinct(&[5])]);
+    check(Recurrence { axis: 0, reverse: false, linear: true }, &[distinct(&[5]), distinct(&[5])]);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn derivatives_of_convolutions() {
         check(op.clone(), &[x(&[2, 2, 6]), x(&[3, 2, 2])]);
         check(Conv { feature_groups: 2, ..op.clone() }, &[x(&[1, 4, 6]), x(&[4, 2, 2])]);
         check(Conv { batch_groups: 2, ..op.clone() }, &[x(&[4, 2, 6]), x(&[4, 2, 2])]);
-        check(Conv { feature_groups: 3, strong: true, ..op }, &[x(&[2, 3, 6]), x(&[6, 1, 2])]);
+        check(Conv { feature_groups: 3, tangents: [true, false], ..op }, &[x(&[2, 3, 6]), x(&[6, 1, 2])]);
     }
     let plane =
         Conv { low: [1, 0].into_iter().collect(), stride: [1, 2].into_iter().collect(), ..Conv::new(2) };

@@ -65,8 +65,9 @@ fn check(what: &str, graph: &Graph, args: &[Array], expected: &[&[f64]]) {
             }
             let along = interpret(&forward, &all).unwrap()[0].to_f64()[0];
             let (back, right) = (reverse[k], expected[k]);
-            assert!((back - right).abs() < 1e-12, "{what}: reverse {back}, expected {right} at {k}");
-            assert!((along - right).abs() < 1e-12, "{what}: forward {along}, expected {right} at {k}");
+            let same = |found: f64| (found - right).abs() < 1e-12 || found.is_nan() && right.is_nan();
+            assert!(same(back), "{what}: reverse {back}, expected {right} at {k}");
+            assert!(same(along), "{what}: forward {along}, expected {right} at {k}");
         }
     }
 }
@@ -127,9 +128,11 @@ fn norms_at_zero() {
         b.emit1(Unary::Sqrt, &[total]).unwrap()
     });
     for (what, g) in [("guarded norm", &guarded), ("norm", &plain)] {
-        check(what, g, &[arr(&[3], &[0.0; 3])], &[&[0.0; 3]]);
         check(what, g, &[arr(&[3], &[0.0, 3.0, 4.0])], &[&[0.0, 0.6, 0.8]]);
     }
+    check("guarded norm", &guarded, &[arr(&[3], &[0.0; 3])], &[&[0.0; 3]]);
+    // Its derivative is ∞ times the number 0.
+    check("norm", &plain, &[arr(&[3], &[0.0; 3])], &[&[f64::NAN; 3]]);
 }
 
 #[test]
@@ -232,6 +235,7 @@ fn indexing_and_windows_between() {
         let root = b.emit1(Unary::Sqrt, &[a[1]]).unwrap();
         let pooled = b.emit1(SumPool { window: Window::tiles(&[1]) }, &[root]).unwrap();
         let pad = Pad {
+            dead: false,
             low: [0].into_iter().collect(),
             high: [0].into_iter().collect(),
             interior: [0].into_iter().collect(),
@@ -301,4 +305,39 @@ fn nothing_of_the_primal_is_hidden() {
     });
     let out = interpret(&value_and_grad(&g, &[true]).unwrap(), &[arr(&[1], &[-1.0])]).unwrap();
     assert!(out[0].to_f64()[0].is_nan() && out[1].to_f64()[0].is_nan());
+}
+
+#[test]
+fn numbers_that_are_zero_hide_nothing() {
+    let x = |v: &[f64]| [arr(&[v.len()], v)];
+    let (nan, one) = (f64::NAN, floats_of(&[2]));
+    let logsumexp = program(std::slice::from_ref(&one), |b, a| {
+        let exp = b.emit1(Unary::Exp, &[a[0]]).unwrap();
+        let total = sum(b, exp);
+        b.emit1(Unary::Recip, &[total]).unwrap()
+    });
+    check("1 / Σ exp x", &logsumexp, &x(&[1000.0, 0.0]), &[&[nan, 0.0]]);
+    let square = program(std::slice::from_ref(&one), |b, a| {
+        let root = b.emit1(Unary::Sqrt, &[a[0]]).unwrap();
+        b.emit1(Binary::Mul, &[root, root]).unwrap()
+    });
+    check("√x²", &square, &x(&[0.0, 4.0]), &[&[nan, 1.0]]);
+    let largest = program(std::slice::from_ref(&one), |b, a| reduce(b, a[0], ReduceKind::Max, 0));
+    let out = interpret(&value_and_grad(&largest, &[true]).unwrap(), &x(&[nan, 1.0])).unwrap();
+    assert!(out[1].to_f64()[0].is_nan());
+    // Of what is chosen nothing is known of the other.
+    let larger = program(&[one.clone(), one.clone()], |b, a| {
+        let root = b.emit1(Unary::Sqrt, &[a[1]]).unwrap();
+        b.emit1(Binary::Max, &[a[0], root]).unwrap()
+    });
+    let args = [arr(&[2], &[1.0, 2.0]), arr(&[2], &[0.0, 0.0])];
+    check("max(x, √y)", &larger, &args, &[&[1.0; 2], &[0.0; 2]]);
+    // -0 is a number, too: the derivative of the cosine at 0 is -sin 0.
+    let cosine = program(&[one], |b, a| {
+        let cosine = b.emit1(Unary::Cos, &[a[0]]).unwrap();
+        let ones = b.full(&floats_of(&[2]), 1.0);
+        let less = b.emit1(Binary::Sub, &[ones, cosine]).unwrap();
+        b.emit1(Unary::Sqrt, &[less]).unwrap()
+    });
+    check("√(1 - cos x)", &cosine, &x(&[0.0, 0.0]), &[&[nan; 2]]);
 }

@@ -73,8 +73,8 @@ fn chains_have_the_bits_of_their_steps() {
     // Each gives every value on the way, the last one last.
     let chains: [Chain; 14] = [
         |b, a| {
-            let x = two(b, LinearMul, a[0], a[1]);
-            vec![x, two(b, LinearMul, x, a[2])]
+            let x = two(b, LinearMul::RESIDUAL, a[0], a[1]);
+            vec![x, two(b, LinearMul::RESIDUAL, x, a[2])]
         },
         |b, a| {
             let (x, y) = (two(b, Binary::Mul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
@@ -93,27 +93,27 @@ fn chains_have_the_bits_of_their_steps() {
             vec![x, y, root, under, over, two(b, Binary::Sub, a[1], over)]
         },
         |b, a| {
-            let (x, y) = (two(b, LinearMul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
+            let (x, y) = (two(b, LinearMul::RESIDUAL, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
             vec![x, y, two(b, Binary::Add, x, y)]
         },
         |b, a| {
-            let (x, y) = (two(b, LinearMul, a[0], a[1]), two(b, LinearMul, a[2], a[3]));
+            let (x, y) = (two(b, LinearMul::RESIDUAL, a[0], a[1]), two(b, LinearMul::RESIDUAL, a[2], a[3]));
             vec![x, y, two(b, Binary::Add, x, y)]
         },
         |b, a| {
             let (x, y) = (two(b, Binary::Mul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
             let sum = two(b, Binary::Add, x, y);
-            vec![x, y, sum, two(b, LinearMul, sum, a[1])]
+            vec![x, y, sum, two(b, LinearMul::RESIDUAL, sum, a[1])]
         },
         |b, a| {
-            let (x, y) = (two(b, LinearMul, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
+            let (x, y) = (two(b, LinearMul::RESIDUAL, a[0], a[1]), two(b, Binary::Mul, a[2], a[3]));
             let sum = two(b, Binary::Add, x, y);
-            vec![x, y, sum, two(b, LinearMul, a[2], sum)]
+            vec![x, y, sum, two(b, LinearMul::RESIDUAL, a[2], sum)]
         },
         |b, a| {
-            let (x, y) = (two(b, LinearMul, a[0], a[1]), two(b, LinearMul, a[2], a[3]));
+            let (x, y) = (two(b, LinearMul::RESIDUAL, a[0], a[1]), two(b, LinearMul::RESIDUAL, a[2], a[3]));
             let sum = two(b, Binary::Add, x, y);
-            vec![x, y, sum, two(b, LinearMul, a[2], sum)]
+            vec![x, y, sum, two(b, LinearMul::RESIDUAL, a[2], sum)]
         },
         |b, a| {
             let x = two(b, Binary::Sub, a[0], a[1]);
@@ -197,7 +197,7 @@ fn what_is_the_same_along_a_row() {
                     let both = b.emit1(op, &[right, one]).unwrap();
                     out.push(b.emit1(Binary::Mul, &[both, two]).unwrap());
                 }
-                let product = b.emit1(LinearMul, &[largest, y]).unwrap();
+                let product = b.emit1(LinearMul::RESIDUAL, &[largest, y]).unwrap();
                 let less = b.emit1(Compare::Lt, &[x, largest]).unwrap();
                 let chosen = b.emit1(Select, &[less, largest, product]).unwrap();
                 let other = b.emit1(Select, &[less, two, sum]).unwrap();
@@ -303,7 +303,8 @@ fn products_through_views() {
             rhs_batch: axes([0]),
             lhs_contract: axes([1]),
             rhs_contract: axes([1]),
-            strong: true,
+            tangents: [true, false],
+            numbers: false,
         };
         vec![turned, b.emit1(both, &[a[0], a[0]]).unwrap()]
     });
@@ -316,7 +317,7 @@ fn products_through_views() {
 #[test]
 fn strong_zeros_absorb_infinities() {
     let g = build(&[f32s(&[2, 2]), f32s(&[2, 2])], |b, a| {
-        vec![b.emit1(Dot { strong: true, ..Dot::matmul(0) }, a).unwrap()]
+        vec![b.emit1(Dot { tangents: [true, true], ..Dot::matmul(0) }, a).unwrap()]
     });
     let x = Array::new([2, 2], vec![0.0f32, 1.0, f32::NAN, 1.0]).unwrap();
     let y = Array::new([2, 2], vec![f32::INFINITY, 2.0, 3.0, 4.0]).unwrap();

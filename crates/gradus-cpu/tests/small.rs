@@ -34,7 +34,7 @@ fn everything(n: usize, dtype: DType) -> Graph {
         1 => b.emit1(Binary::Sub, &[x, y]).unwrap(),
         2 => b.emit1(Binary::Mul, &[x, y]).unwrap(),
         3 => b.emit1(Binary::Div, &[x, y]).unwrap(),
-        _ => b.emit1(LinearMul, &[x, y]).unwrap(),
+        _ => b.emit1(LinearMul::RESIDUAL, &[x, y]).unwrap(),
     };
     for first in 0..5 {
         for second in 0..5 {

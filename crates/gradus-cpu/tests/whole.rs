@@ -137,7 +137,8 @@ fn products_of_integers() {
         rhs_batch: [0usize].into_iter().collect(),
         lhs_contract: [0usize, 3].into_iter().collect(),
         rhs_contract: [3usize, 1].into_iter().collect(),
-        strong: false,
+        tangents: [false; 2],
+        numbers: false,
     };
     for dtype in [DType::I32, DType::I64, DType::U8] {
         let cases: [(Dot, &[usize], &[usize]); 6] = [

@@ -101,8 +101,11 @@ pub enum StepOp {
     Unary(Unary),
     /// A function of two arguments.
     Binary(Binary),
-    /// The product with strong zeros.
-    LinearMul,
+    /// The product of a residual and a tangent, or of two tangents.
+    LinearMul {
+        /// Whether the first is a tangent, too.
+        both: bool,
+    },
     /// A comparison.
     Compare(Compare),
     /// Logic.
@@ -236,8 +239,10 @@ pub struct Product {
     pub b: (isize, isize, isize),
     /// C: offset, row stride, column stride.
     pub c: (isize, isize, isize),
-    /// Whether exact zeros absorb infinities and NaNs.
-    pub strong: bool,
+    /// In linear programs, which operands are tangents: terms of which one is dead do not count.
+    pub tangents: [bool; 2],
+    /// Whether results of which no term counts are dead.
+    pub marks: bool,
 }
 
 /// A convolution `out[n, o, p] = Σ x[n, c, ·] kernel[o, c, k]` as [`Conv`] defines it, whose operands and result lie
@@ -252,7 +257,7 @@ pub struct Convolution {
     pub out: Var,
     /// Element type.
     pub dtype: DType,
-    /// Steps, padding, dilations, groups, and whether exact zeros absorb infinities and NaNs.
+    /// Steps, padding, dilations, groups, and which operands are tangents.
     pub op: Conv,
     /// Examples, channels, output channels.
     pub counts: [usize; 3],
@@ -281,6 +286,15 @@ pub struct Part {
     pub to: View,
 }
 
+/// A zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// The number.
+    Zero,
+    /// That of a dead tangent.
+    Dead,
+}
+
 /// Movement: parts written into places of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assemble {
@@ -288,8 +302,8 @@ pub struct Assemble {
     pub out: Var,
     /// Bytes of an element.
     pub width: usize,
-    /// Whether places that no part covers are zero (else there are none).
-    pub zeroed: bool,
+    /// What places that no part covers hold (else there are none).
+    pub fill: Option<Fill>,
     /// The operands.
     pub parts: Vec<Part>,
 }

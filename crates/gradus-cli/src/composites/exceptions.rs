@@ -111,6 +111,12 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         names: &["softmax"],
+        orders: &[1, 2],
+        words: "derivatives beside an element with nearly all of the weight cancel: units of the weight",
+        allowed: |r| r.rounded(1.0),
+    },
+    Exception {
+        names: &["softmax"],
         orders: &[2],
         words: "the second derivative between equal weights cancels: units of the first",
         allowed: |r| r.rounded(r.point.exact[1].near.abs()),

@@ -3,7 +3,7 @@
 //!
 //! A row of `bench/golden/composites.txt` names a function, an element of its result, two arguments to differentiate in, and
 //! a point. A value may be off by 8 units in the last place, a derivative by 16 times its condition number; what is not held
-//! to that is an [exception](exceptions), each of which is a line of `docs/kinks.md`.
+//! to that is an exception, each of which is a line of `docs/kinks.md`.
 
 mod exceptions;
 mod functions;

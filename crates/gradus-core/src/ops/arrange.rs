@@ -8,8 +8,8 @@ use crate::ops::{Axes, batch_all, distinct, jvp_linear, shifted};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::strided::{gather, scatter};
 use crate::{
-    Array, Batched, Builder, Cost, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result, Shape, Type,
-    Var, with_elements,
+    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Shape, Type, Var, with_elements,
 };
 
 fn per_axis(op: &'static str, given: [&Axes; 3], shape: &Shape) -> Result<(), ErrorKind> {
@@ -95,6 +95,7 @@ impl Primitive for Slice {
         let extents = b.shape(ct).clone();
         let covered = |a: usize| if extents[a] == 0 { 0 } else { (extents[a] - 1) * self.step[a] + 1 };
         let pad = Pad {
+            dead: true,
             low: self.start.clone(),
             high: (0..extents.rank()).map(|a| ty.shape[a] - self.start[a] - covered(a)).collect(),
             interior: self.step.iter().map(|s| s - 1).collect(),
@@ -117,6 +118,8 @@ impl Primitive for Slice {
 /// Zeros before, after and between the elements along each axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pad {
+    /// Inside linear programs: the zeros are [`DEAD`].
+    pub dead: bool,
     /// Zeros before the first element of each axis.
     pub low: Axes,
     /// Zeros after the last.
@@ -150,9 +153,9 @@ impl Primitive for Pad {
         Ok(smallvec![inputs[0].with_shape("pad", shape)?])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
-        fn spread<T: Element>(pad: &Pad, x: &Shape, v: &[T]) -> Array {
+        fn spread<T: Element>(pad: &Pad, x: &Shape, v: &[T], fill: T) -> Array {
             let shape: Shape = (0..x.rank()).map(|a| pad.extent(a, x[a])).collect();
-            let mut out = vec![T::default(); shape.size()];
+            let mut out = vec![fill; shape.size()];
             let strides = shape.strides();
             let start = strides.iter().zip(&pad.low).map(|(&s, &i)| s * i as isize).sum();
             let steps: SmallVec<[isize; 4]> =
@@ -160,10 +163,17 @@ impl Primitive for Pad {
             scatter(&mut out, v, x, start, &steps);
             Array::of(shape, out)
         }
-        Ok(smallvec![with_elements!(inputs[0].buffer(), v => spread(self, inputs[0].shape(), v))])
+        let x = inputs[0].shape();
+        Ok(smallvec![match inputs[0].buffer() {
+            Buffer::F32(v) if self.dead => spread(self, x, v, DEAD as f32),
+            Buffer::F64(v) if self.dead => spread(self, x, v, DEAD),
+            buffer => with_elements!(buffer, v => spread(self, x, v, Default::default())),
+        }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
-        jvp_linear(self.clone(), b, inputs, t)
+        let out = b.emit1(self.clone(), inputs)?;
+        let tangent = t[0].map(|t| b.emit1(Pad { dead: true, ..self.clone() }, &[t])).transpose()?;
+        Ok((smallvec![out], smallvec![tangent]))
     }
     fn transpose(&self, b: &mut Builder, _: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
         let Some(ct) = ct[0] else { return Ok(smallvec![None]) };
@@ -177,7 +187,12 @@ impl Primitive for Pad {
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
         let front = |v: &Axes| std::iter::once(0).chain(v.iter().copied()).collect();
-        let op = Pad { low: front(&self.low), high: front(&self.high), interior: front(&self.interior) };
+        let op = Pad {
+            dead: self.dead,
+            low: front(&self.low),
+            high: front(&self.high),
+            interior: front(&self.interior),
+        };
         batch_all(op, b, inputs, size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {

@@ -144,7 +144,8 @@ impl Call {
             for (&x, &t) in inputs[..args].iter().zip(t) {
                 if b.dtype(x).is_differentiable() {
                     let ty = b.ty(x).clone();
-                    operands.push(b.outside(t, &ty)?);
+                    let dx = b.instantiate(t, &ty);
+                    operands.push(b.cast(dx, ty.dtype)?);
                 }
             }
             let mut given = b.inline(&custom.rule, &operands)?.into_iter();

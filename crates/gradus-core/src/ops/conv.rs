@@ -9,10 +9,11 @@ use smallvec::{SmallVec, smallvec};
 use crate::graph::Vars;
 use crate::ops::Axes;
 use crate::ops::movement::moved;
+use crate::ops::source::linear_term;
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
-    Shape, Type, Var,
+    Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Result, Shape, Type, Var,
 };
 
 /// Padding of each spatial axis; negative padding cuts off.
@@ -41,9 +42,12 @@ pub struct Conv {
     /// Examples and output channels fall into this many groups; group `g` of the output channels sees group `g` of
     /// the examples. The weight gradient of a grouped convolution is one of these.
     pub batch_groups: usize,
-    /// Inside linear programs: a factor that is exactly zero makes a term zero, whatever the other is
-    /// (see [`LinearMul`](crate::ops::LinearMul)).
-    pub strong: bool,
+    /// Inside linear programs: which factors are tangents. A term does not count of which one is [`DEAD`], or the factor
+    /// that is none is 0; a sum of no term that counts is dead. (In a [`LinearMul`](crate::ops::LinearMul) a residual of
+    /// 0 is a number.)
+    pub tangents: [bool; 2],
+    /// Inside linear programs: nobody asks whether a result is dead, so that all are numbers.
+    pub numbers: bool,
 }
 
 impl fmt::Display for Conv {
@@ -69,6 +73,11 @@ pub(crate) fn dilated(n: usize, dilation: usize) -> usize {
 }
 
 impl Conv {
+    /// The sum of no term that counts.
+    fn nothing(&self) -> f64 {
+        if self.numbers { 0.0 } else { DEAD }
+    }
+
     /// A convolution of stride 1 without padding, dilation or groups, over `dims` spatial axes.
     pub fn new(dims: usize) -> Self {
         let ones: Axes = SmallVec::from_elem(1, dims);
@@ -80,7 +89,8 @@ impl Conv {
             rhs_dilation: ones,
             feature_groups: 1,
             batch_groups: 1,
-            strong: false,
+            tangents: [false; 2],
+            numbers: false,
         }
     }
 
@@ -173,7 +183,14 @@ impl Conv {
     }
 
     /// The sum over kernel positions and channels, written out.
-    fn sum<T: Element>(&self, x: &Array, kernel: &Array, shape: &Shape, fma: impl Fn(T, T, T) -> T) -> Array {
+    fn sum<T: Element>(
+        &self,
+        x: &Array,
+        kernel: &Array,
+        shape: &Shape,
+        nothing: T,
+        fma: impl Fn(T, T, T) -> T,
+    ) -> Array {
         let (v, w) = (x.elements::<T>(), kernel.elements::<T>());
         let (Some(v), Some(w)) = (v, w) else { unreachable!("checked by the shape rule") };
         let (xs, ks) = (x.shape().strides(), kernel.shape().strides());
@@ -187,7 +204,7 @@ impl Conv {
                 let example = o / per_batch * shape[0] + n;
                 let first = o / per_feature * channels;
                 for place in 0..places {
-                    let mut acc = T::default();
+                    let mut acc = nothing;
                     for tap in 0..taps {
                         let Some(at) = self.source(x.shape(), &xs, kernel.shape(), shape, place, tap) else {
                             continue;
@@ -259,17 +276,17 @@ impl Primitive for Conv {
         let shape = &self.infer(&types)?[0].shape;
         macro_rules! floats {
             ($t:ty) => {
-                if self.strong {
-                    let fma = |acc, a, b| if a == 0.0 || b == 0.0 { acc } else { acc + a * b };
-                    self.sum::<$t>(x, kernel, shape, fma)
-                } else {
-                    self.sum::<$t>(x, kernel, shape, |acc, a, b| acc + a * b)
+                match linear_term(self.tangents) {
+                    Some(term) => {
+                        self.sum::<$t>(x, kernel, shape, self.nothing() as $t, |acc, a, b| acc + term(a, b))
+                    }
+                    None => self.sum::<$t>(x, kernel, shape, 0.0, |acc, a, b| acc + a * b),
                 }
             };
         }
         macro_rules! ints {
             ($t:ty) => {
-                self.sum::<$t>(x, kernel, shape, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b)))
+                self.sum::<$t>(x, kernel, shape, 0, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b)))
             };
         }
         Ok(smallvec![match x.buffer() {
@@ -283,9 +300,9 @@ impl Primitive for Conv {
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(self.clone(), inputs)?;
-        let strong = Conv { strong: true, ..self.clone() };
-        let x = t[0].map(|t| b.emit1(strong.clone(), &[t, inputs[1]])).transpose()?;
-        let kernel = t[1].map(|t| b.emit1(strong.clone(), &[inputs[0], t])).transpose()?;
+        let with = |tangents| Conv { tangents, numbers: false, ..self.clone() };
+        let x = t[0].map(|t| b.emit1(with([true, self.tangents[1]]), &[t, inputs[1]])).transpose()?;
+        let kernel = t[1].map(|t| b.emit1(with([self.tangents[0], true]), &[inputs[0], t])).transpose()?;
         Ok((smallvec![out], smallvec![b.add_tangents(x, kernel)?]))
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {

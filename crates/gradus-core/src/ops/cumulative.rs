@@ -7,12 +7,13 @@ use smallvec::{SmallVec, smallvec};
 use crate::graph::Vars;
 use crate::ops::elementwise::same_types;
 use crate::ops::movement::moved;
+use crate::ops::source::linear_product;
 use crate::ops::{Concat, LinearMul, Pad, Slice, batch_all, jvp_linear};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::around;
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
-    Type, Var,
+    Array, Batched, Binary, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Result, Type, Var,
 };
 
 /// What a running reduction combines with.
@@ -51,9 +52,8 @@ pub struct Recurrence {
     pub axis: usize,
     /// Whether it runs from the last element to the first.
     pub reverse: bool,
-    /// Inside linear programs: a factor that is exactly zero makes the product `aᵢ yᵢ₋₁` zero, whatever the other
-    /// is (see [`LinearMul`]).
-    pub strong: bool,
+    /// Inside linear programs: the product `aᵢ yᵢ₋₁` is a [`LinearMul`].
+    pub linear: bool,
 }
 
 /// Runs `step(previous result, index)` along an axis of a shape; `previous` is `None` at the start.
@@ -109,21 +109,26 @@ pub(crate) fn shift(b: &mut Builder, x: Var, axis: usize, later: bool, fill: f64
     }
     let range = if later { 0..extent - 1 } else { 1..extent };
     let kept = b.emit1(Slice::along(&shape, axis, range.start, range.end), &[x])?;
+    pad_one(b, kept, axis, later, fill)
+}
+
+/// `x` with one more place before the others, or behind them.
+fn pad_one(b: &mut Builder, x: Var, axis: usize, before: bool, fill: f64) -> Result<Var> {
     if fill == 0.0 {
-        let zeros = || SmallVec::from_elem(0, shape.rank());
-        let mut pad = Pad { low: zeros(), high: zeros(), interior: zeros() };
-        if later {
+        let zeros = || SmallVec::from_elem(0, b.shape(x).rank());
+        let mut pad = Pad { dead: fill.is_sign_negative(), low: zeros(), high: zeros(), interior: zeros() };
+        if before {
             pad.low[axis] = 1
         } else {
             pad.high[axis] = 1
         };
-        return b.emit1(pad, &[kept]);
+        return b.emit1(pad, &[x]);
     }
-    let mut edge = shape.clone();
+    let mut edge = b.shape(x).clone();
     edge[axis] = 1;
     let edge = b.ty(x).with_shape("shift", edge)?;
     let edge = b.full(&edge, fill);
-    b.emit1(Concat { axis }, &if later { [edge, kept] } else { [kept, edge] })
+    b.emit1(Concat { axis }, &if before { [edge, x] } else { [x, edge] })
 }
 
 fn check(op: &'static str, axis: usize, ty: &Type, ints: bool) -> Result<(), ErrorKind> {
@@ -191,8 +196,8 @@ impl Primitive for Cumulative {
         let (x, Some(dx)) = (inputs[0], t[0]) else { unreachable!("some tangent is not zero") };
         let out = b.emit1(*self, inputs)?;
         let before = shift(b, out, self.axis, !self.reverse, 1.0)?;
-        let own = b.emit1(LinearMul, &[before, dx])?;
-        let recurrence = Recurrence { axis: self.axis, reverse: self.reverse, strong: true };
+        let own = b.emit1(LinearMul::RESIDUAL, &[before, dx])?;
+        let recurrence = Recurrence { axis: self.axis, reverse: self.reverse, linear: true };
         Ok((smallvec![out], smallvec![Some(b.emit1(recurrence, &[x, own])?)]))
     }
     fn transpose(&self, b: &mut Builder, _: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
@@ -229,8 +234,9 @@ impl Primitive for Recurrence {
         macro_rules! running {
             ($a:expr, $b:expr) => {{
                 let step = |previous, at: usize| match previous {
-                    Some(p) if !(self.strong && (p == 0.0 || $a[at] == 0.0)) => $a[at] * p + $b[at],
-                    _ => $b[at],
+                    Some(p) if self.linear => linear_product($a[at], p) + $b[at],
+                    Some(p) => $a[at] * p + $b[at],
+                    None => $b[at],
                 };
                 Array::of(shape.clone(), run(shape, self.axis, self.reverse, step))
             }};
@@ -245,11 +251,20 @@ impl Primitive for Recurrence {
         let out = b.emit1(*self, inputs)?;
         let mut driven = t[1];
         if let Some(da) = t[0] {
-            let before = shift(b, out, self.axis, !self.reverse, 0.0)?;
-            let term = b.emit1(LinearMul, &[before, da])?;
+            let shape = b.shape(out).clone();
+            let extent = shape[self.axis];
+            // The first has nothing before it.
+            let [earlier, later] = [(0, extent.saturating_sub(1)), (extent.min(1), extent)]
+                .map(|(from, to)| Slice::along(&shape, self.axis, from, to));
+            let (of_out, of_da) = if self.reverse { (later, earlier) } else { (earlier, later) };
+            let (before, da) = (b.emit1(of_out, &[out])?, b.emit1(of_da, &[da])?);
+            let mut term = b.emit1(LinearMul { both: self.linear }, &[before, da])?;
+            if extent > 0 {
+                term = pad_one(b, term, self.axis, !self.reverse, DEAD)?;
+            }
             driven = b.add_tangents(driven, Some(term))?;
         }
-        let tangent = Recurrence { strong: true, ..*self };
+        let tangent = Recurrence { linear: true, ..*self };
         let tangent = driven.map(|d| b.emit1(tangent, &[inputs[0], d])).transpose()?;
         Ok((smallvec![out], smallvec![tangent]))
     }
@@ -258,7 +273,7 @@ impl Primitive for Recurrence {
         let Some(a) = inputs[0].residual() else { return Err(not_linear("recurrence")) };
         // yᵢ reaches yᵢ₊₁ with the factor aᵢ₊₁.
         let next = shift(b, a, self.axis, self.reverse, 0.0)?;
-        let back = Recurrence { axis: self.axis, reverse: !self.reverse, strong: true };
+        let back = Recurrence { axis: self.axis, reverse: !self.reverse, linear: true };
         Ok(smallvec![None, Some(b.emit1(back, &[next, ct])?)])
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {

@@ -6,12 +6,13 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
 use crate::ops::movement::moved;
+use crate::ops::source::linear_term;
 use crate::ops::{Axes, Permute, distinct, shifted};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::gather;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
-    Shape, Type, Var,
+    Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Result, Shape, Type, Var,
 };
 
 /// Products summed over paired contracted axes, separately for each index of paired batch axes.
@@ -27,9 +28,12 @@ pub struct Dot {
     pub lhs_contract: Axes,
     /// Their partners in the right operand.
     pub rhs_contract: Axes,
-    /// Inside linear programs: a factor that is exactly zero makes a term zero, whatever the other is
-    /// (see [`LinearMul`](crate::ops::LinearMul)).
-    pub strong: bool,
+    /// Inside linear programs: which factors are tangents. A term does not count of which one is [`DEAD`], or the factor
+    /// that is none is 0; a sum of no term that counts is dead. (In a [`LinearMul`](crate::ops::LinearMul) a residual of
+    /// 0 is a number.)
+    pub tangents: [bool; 2],
+    /// Inside linear programs: nobody asks whether a result is dead, so that all are numbers.
+    pub numbers: bool,
 }
 
 impl fmt::Display for Dot {
@@ -60,6 +64,11 @@ struct Side<'a> {
 }
 
 impl Dot {
+    /// The sum of no term that counts.
+    fn nothing(&self) -> f64 {
+        if self.numbers { 0.0 } else { DEAD }
+    }
+
     /// The matrix product of the last two axes, all axes before them being batch axes of both operands.
     pub fn matmul(batch: usize) -> Self {
         let axes: Axes = (0..batch).collect();
@@ -68,7 +77,8 @@ impl Dot {
             rhs_batch: axes,
             lhs_contract: smallvec![batch + 1],
             rhs_contract: smallvec![batch],
-            strong: false,
+            tangents: [false; 2],
+            numbers: false,
         }
     }
 
@@ -90,6 +100,7 @@ impl Dot {
         own: Side<'_>,
         its: Side<'_>,
         first: bool,
+        other_too: bool,
     ) -> Result<Var> {
         let own_free = rest(own.rank, own.batch, own.contract);
         let its_free = rest(its.rank, its.batch, its.contract);
@@ -104,7 +115,8 @@ impl Dot {
             rhs_batch: its.batch.into(),
             lhs_contract: its_in_ct,
             rhs_contract: its_free,
-            strong: true,
+            tangents: [true, other_too],
+            numbers: false,
         };
         let product = b.emit1(product, &[ct, other])?;
         let contracted = argsort(its.contract).into_iter().map(|i| own.contract[i]);
@@ -118,7 +130,14 @@ impl Dot {
     }
 
     /// Reference product of `[batch, m, k]` and `[batch, n, k]`.
-    fn product<T: Element>(&self, x: &Array, y: &Array, out: Shape, fma: impl Fn(T, T, T) -> T) -> Array {
+    fn product<T: Element>(
+        &self,
+        x: &Array,
+        y: &Array,
+        out: Shape,
+        nothing: T,
+        fma: impl Fn(T, T, T) -> T,
+    ) -> Array {
         let arrange = |a: &Array, axes: [&[usize]; 3]| -> (Vec<T>, [usize; 3]) {
             let order: Axes = axes.iter().flat_map(|a| a.iter().copied()).collect();
             let strides = a.shape().strides();
@@ -136,7 +155,7 @@ impl Dot {
                 let row = &lhs[(i * m + r) * k..][..k];
                 for c in 0..n {
                     let column = &rhs[(i * n + c) * k..][..k];
-                    result.push(row.iter().zip(column).fold(T::default(), |acc, (&a, &b)| fma(acc, a, b)));
+                    result.push(row.iter().zip(column).fold(nothing, |acc, (&a, &b)| fma(acc, a, b)));
                 }
             }
         }
@@ -200,32 +219,31 @@ impl Primitive for Dot {
         let out = self.infer(&types)?[0].shape.clone();
         macro_rules! floats {
             ($t:ty) => {
-                if self.strong {
-                    self.product::<$t>(
-                        x,
-                        y,
-                        out,
-                        |acc, a, b| if a == 0.0 || b == 0.0 { acc } else { acc + a * b },
-                    )
-                } else {
-                    self.product::<$t>(x, y, out, |acc, a, b| acc + a * b)
+                match linear_term(self.tangents) {
+                    Some(term) => {
+                        self.product::<$t>(x, y, out, self.nothing() as $t, |acc, a, b| acc + term(a, b))
+                    }
+                    None => self.product::<$t>(x, y, out, 0.0, |acc, a, b| acc + a * b),
                 }
             };
         }
         Ok(smallvec![match x.buffer() {
             Buffer::F32(_) => floats!(f32),
             Buffer::F64(_) => floats!(f64),
-            Buffer::I32(_) => self.product::<i32>(x, y, out, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b))),
-            Buffer::I64(_) => self.product::<i64>(x, y, out, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b))),
-            Buffer::U8(_) => self.product::<u8>(x, y, out, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b))),
+            Buffer::I32(_) =>
+                self.product::<i32>(x, y, out, 0, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b))),
+            Buffer::I64(_) =>
+                self.product::<i64>(x, y, out, 0, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b))),
+            Buffer::U8(_) =>
+                self.product::<u8>(x, y, out, 0, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b))),
             Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
         }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(self.clone(), inputs)?;
-        let strong = Dot { strong: true, ..self.clone() };
-        let x = t[0].map(|t| b.emit1(strong.clone(), &[t, inputs[1]])).transpose()?;
-        let y = t[1].map(|t| b.emit1(strong.clone(), &[inputs[0], t])).transpose()?;
+        let with = |tangents| Dot { tangents, numbers: false, ..self.clone() };
+        let x = t[0].map(|t| b.emit1(with([true, self.tangents[1]]), &[t, inputs[1]])).transpose()?;
+        let y = t[1].map(|t| b.emit1(with([self.tangents[0], true]), &[inputs[0], t])).transpose()?;
         Ok((smallvec![out], smallvec![b.add_tangents(x, y)?]))
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
@@ -237,12 +255,12 @@ impl Primitive for Dot {
             (Operand::Linear(x), Operand::Residual(y)) => {
                 let own = side(x.shape.rank(), &self.lhs_batch, &self.lhs_contract);
                 let its = side(b.shape(*y).rank(), &self.rhs_batch, &self.rhs_contract);
-                Ok(smallvec![Some(Dot::cotangent(b, ct, *y, own, its, true)?), None])
+                Ok(smallvec![Some(Dot::cotangent(b, ct, *y, own, its, true, self.tangents[1])?), None])
             }
             (Operand::Residual(x), Operand::Linear(y)) => {
                 let own = side(y.shape.rank(), &self.rhs_batch, &self.rhs_contract);
                 let its = side(b.shape(*x).rank(), &self.lhs_batch, &self.lhs_contract);
-                Ok(smallvec![None, Some(Dot::cotangent(b, ct, *x, own, its, false)?)])
+                Ok(smallvec![None, Some(Dot::cotangent(b, ct, *x, own, its, false, self.tangents[0])?)])
             }
             _ => Err(not_linear("dot")),
         }

@@ -5,7 +5,7 @@ use gradus_num::Scalar;
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
-use crate::ops::{LinearMul, batch_all, jvp_linear, jvp_zero};
+use crate::ops::{LinearMul, batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::sym::with_syms;
 use crate::{
@@ -15,7 +15,13 @@ use crate::{
 
 /// `residual * tangent`, or a symbolic zero.
 fn chain(b: &mut Builder, derivative: Var, tangent: Option<Var>) -> Result<Option<Var>> {
-    tangent.map(|t| b.emit1(LinearMul, &[derivative, t])).transpose()
+    tangent.map(|t| b.emit1(LinearMul::RESIDUAL, &[derivative, t])).transpose()
+}
+
+/// `1 / y` times a tangent.
+fn over(b: &mut Builder, tangent: Var, y: Var) -> Result<Var> {
+    let slope = b.emit1(Unary::Recip, &[y])?;
+    b.emit1(LinearMul::RESIDUAL, &[slope, tangent])
 }
 
 impl Primitive for Unary {
@@ -83,7 +89,11 @@ impl Primitive for Unary {
         tangents: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {
         match self {
-            Unary::Neg => jvp_linear(*self, b, inputs, tangents),
+            Unary::Neg => {
+                let y = b.emit1(Unary::Neg, inputs)?;
+                let t = tangents[0].map(|t| b.negate_tangent(t)).transpose()?;
+                Ok((smallvec![y], smallvec![t]))
+            }
             Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => jvp_zero(*self, b, inputs),
             _ => {
                 let y = b.emit1(*self, inputs)?;
@@ -96,7 +106,7 @@ impl Primitive for Unary {
 
     fn transpose(&self, b: &mut Builder, _: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
         match (self, cotangents[0]) {
-            (Unary::Neg, Some(ct)) => Ok(smallvec![Some(b.emit1(Unary::Neg, &[ct])?)]),
+            (Unary::Neg, Some(ct)) => Ok(smallvec![Some(b.negate_tangent(ct)?)]),
             (Unary::Neg, None) => Ok(smallvec![None]),
             _ => Err(not_linear(self.name())),
         }
@@ -278,14 +288,19 @@ impl Primitive for Binary {
         let tangent = match (self, tangents[0], tangents[1]) {
             (Binary::Add, x, y) => b.add_tangents(x, y)?,
             (Binary::Sub, x, None) => x,
-            (Binary::Sub, None, Some(y)) => Some(b.emit1(Unary::Neg, &[y])?),
-            (Binary::Sub, Some(x), Some(y)) => Some(b.emit1(Binary::Sub, &[x, y])?),
+            (Binary::Sub, x, Some(y)) => {
+                let minus = b.negate_tangent(y)?;
+                b.add_tangents(x, Some(minus))?
+            }
             (_, tx, ty) => {
                 let (dx, dy) = with_syms(b, [inputs[0], inputs[1], out], |[x, y, out]| {
                     let (dx, dy) = self.partials(&x, &y, &out);
                     (dx.var, dy.var)
                 });
-                let (tx, ty) = (chain(b, dx, tx)?, chain(b, dy, ty)?);
+                // Of the operand that is not chosen nothing arrives: its share is dead.
+                let product = LinearMul { both: matches!(self, Binary::Max | Binary::Min) };
+                let tx = tx.map(|t| b.emit1(product, &[dx, t])).transpose()?;
+                let ty = ty.map(|t| b.emit1(product, &[dy, t])).transpose()?;
                 b.add_tangents(tx, ty)?
             }
         };
@@ -298,13 +313,13 @@ impl Primitive for Binary {
         Ok(match self {
             Binary::Add => smallvec![linear.0.then_some(ct), linear.1.then_some(ct)],
             Binary::Sub => {
-                let y = if linear.1 { Some(b.emit1(Unary::Neg, &[ct])?) } else { None };
+                let y = if linear.1 { Some(b.negate_tangent(ct)?) } else { None };
                 smallvec![linear.0.then_some(ct), y]
             }
-            Binary::Mul => return LinearMul.transpose(b, inputs, cotangents),
+            Binary::Mul => return LinearMul::RESIDUAL.transpose(b, inputs, cotangents),
             Binary::Div => {
                 let Some(y) = inputs[1].residual() else { return Err(not_linear(self.name())) };
-                smallvec![Some(b.emit1(Binary::Div, &[ct, y])?), None]
+                smallvec![Some(over(b, ct, y)?), None]
             }
             Binary::Rem | Binary::Pow | Binary::Atan2 | Binary::Hypot | Binary::Max | Binary::Min => {
                 return Err(not_linear(self.name()));

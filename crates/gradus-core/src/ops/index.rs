@@ -7,8 +7,8 @@ use crate::ops::movement::moved;
 use crate::ops::{Axes, Permute, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
-    Shape, Type, Var, with_elements,
+    Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Result, Shape, Type, Var, with_elements,
 };
 
 /// The slices of a tensor along an axis that an index tensor names.
@@ -168,7 +168,7 @@ impl Primitive for Gather {
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
         let (Operand::Linear(ty), Some(ct)) = (&inputs[0], ct[0]) else { return Ok(smallvec![None, None]) };
         let Some(indices) = inputs[1].residual() else { return Err(not_linear("gather")) };
-        let zeros = b.full(ty, 0.0);
+        let zeros = b.full(&ty.tangent(), DEAD);
         let scatter = ScatterAdd { axis: self.axis, batch: self.batch };
         Ok(smallvec![Some(b.emit1(scatter, &[zeros, indices, ct])?), None])
     }

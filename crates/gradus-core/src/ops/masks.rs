@@ -268,7 +268,7 @@ impl Primitive for Select {
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
         let Some(ct) = cotangents[0] else { return Ok(smallvec![None, None, None]) };
         let Some(mask) = inputs[0].residual() else { return Err(not_linear("select")) };
-        let zero = b.zeros_like(ct);
+        let zero = b.dead_tangent(ct);
         let x = if inputs[1].is_linear() { Some(b.emit1(Select, &[mask, ct, zero])?) } else { None };
         let y = if inputs[2].is_linear() { Some(b.emit1(Select, &[mask, zero, ct])?) } else { None };
         Ok(smallvec![None, x, y])

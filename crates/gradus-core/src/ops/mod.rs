@@ -259,7 +259,7 @@ pub(crate) fn jvp_linear(
     let op = op.into();
     let outputs = b.emit(op.clone(), inputs)?;
     let args: Vars =
-        inputs.iter().zip(tangents).map(|(&v, &t)| t.unwrap_or_else(|| b.zero_tangent(v))).collect();
+        inputs.iter().zip(tangents).map(|(&v, &t)| t.unwrap_or_else(|| b.dead_tangent(v))).collect();
     let tangents = b.emit(op, &args)?.into_iter().map(Some).collect();
     Ok((outputs, tangents))
 }

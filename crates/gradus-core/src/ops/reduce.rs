@@ -10,8 +10,8 @@ use crate::ops::{
 };
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
-    Shape, Type, Unary, Var,
+    Array, Batched, Binary, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Result, Shape, Type, Unary, Var,
 };
 
 /// What a reduction combines with.
@@ -140,9 +140,9 @@ impl Primitive for Reduce {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let x = inputs[0];
         macro_rules! reduce {
-            ($v:expr, $t:ty, $add:expr, $mul:expr, $max:expr, $min:expr) => {
+            ($v:expr, $t:ty, $nothing:expr, $add:expr, $mul:expr, $max:expr, $min:expr) => {
                 match self.kind {
-                    ReduceKind::Sum => self.rows(x, $v, 0 as $t, $add, false),
+                    ReduceKind::Sum => self.rows(x, $v, $nothing, $add, false),
                     ReduceKind::Prod => self.rows(x, $v, 1 as $t, $mul, false),
                     ReduceKind::Max => self.rows(x, $v, 0 as $t, $max, true),
                     ReduceKind::Min => self.rows(x, $v, 0 as $t, $min, true),
@@ -154,6 +154,7 @@ impl Primitive for Reduce {
                 reduce!(
                     $v,
                     $t,
+                    0,
                     |a, b| a.wrapping_add(b),
                     |a, b| a.wrapping_mul(b),
                     |a, b| a.max(b),
@@ -166,6 +167,7 @@ impl Primitive for Reduce {
                 reduce!(
                     $v,
                     $t,
+                    if x.shape().select(&self.axes).size() == 0 { 0.0 } else { -0.0 },
                     |a, b| a + b,
                     |a, b| a * b,
                     |a, b| gradus_num::Scalar::binary(&a, Binary::Max, &b),
@@ -191,21 +193,27 @@ impl Primitive for Reduce {
             ReduceKind::Prod => {
                 let out = b.emit1(self.clone(), inputs)?;
                 let others = self.others(b, x)?;
-                let terms = b.emit1(LinearMul, &[others, dx])?;
+                let terms = b.emit1(LinearMul::RESIDUAL, &[others, dx])?;
                 Ok((smallvec![out], smallvec![Some(sum(b, terms)?)]))
             }
             ReduceKind::Max | ReduceKind::Min => {
                 let out = b.emit1(self.clone(), inputs)?;
                 let ty = b.ty(x).clone();
                 let extremum = unreduce(b, out, &ty.shape, &self.axes)?;
-                let hits = b.emit1(Compare::Eq, &[x, extremum])?;
-                let (one, zero) = (b.full(&ty, 1.0), b.full(&ty, 0.0));
-                let ones = b.emit1(Select, &[hits, one, zero])?;
+                // Of a NaN nobody loses, and the share is NaN.
+                let loses = if self.kind == ReduceKind::Max { Compare::Lt } else { Compare::Gt };
+                let loses = b.emit1(loses, &[x, extremum])?;
+                let (one, zero, dead) = (b.full(&ty, 1.0), b.full(&ty, 0.0), b.full(&ty, DEAD));
+                let ones = b.emit1(Select, &[loses, zero, one])?;
                 let count = sum(b, ones)?;
                 let share = b.emit1(Unary::Recip, &[count])?;
-                let chosen = b.emit1(Select, &[hits, dx, zero])?;
+                let number = b.emit1(Compare::Eq, &[out, out])?;
+                let nan = b.full(&b.ty(out).clone(), f64::NAN);
+                let share = b.emit1(Select, &[number, share, nan])?;
+                let chosen = b.emit1(Select, &[loses, dead, dx])?;
                 let total = sum(b, chosen)?;
-                Ok((smallvec![out], smallvec![Some(b.emit1(LinearMul, &[share, total])?)]))
+                let tangent = b.emit1(LinearMul::RESIDUAL, &[share, total])?;
+                Ok((smallvec![out], smallvec![Some(tangent)]))
             }
         }
     }

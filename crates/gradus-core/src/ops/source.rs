@@ -1,5 +1,6 @@
 //! Constants, casts, and the two primitives that exist for derivatives: the linear product and the stop.
 
+use gradus_num::Real;
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
@@ -7,8 +8,8 @@ use crate::ops::elementwise::same_types;
 use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, ErrorKind, Mode, Operand, Primitive, Result,
-    Shape, Type, Var,
+    Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Result, Shape, Type, Var,
 };
 
 /// A constant repeated to a shape.
@@ -114,22 +115,48 @@ impl Primitive for Iota {
     }
 }
 
-/// The product inside linear programs: 0 where either factor is 0, whatever the other is.
+/// The product inside linear programs, of a residual and a tangent: a tangent that is [`DEAD`](crate::DEAD) stays so beside any residual.
 ///
-/// Derivative programs multiply residuals by tangents with it, so that a tangent that is exactly zero stays zero
-/// beside an infinite local derivative, in both modes alike. Primal programs multiply with [`Binary::Mul`], which
-/// hides no NaN.
+/// All other zeros are numbers, in both modes alike: 0 · ∞ is NaN. Primal programs multiply with [`Binary::Mul`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinearMul;
+pub struct LinearMul {
+    /// Whether the first factor is a tangent, too, as in the derivative of a linear program.
+    pub both: bool,
+}
+
+impl LinearMul {
+    /// The product of a residual and a tangent.
+    pub const RESIDUAL: LinearMul = LinearMul { both: false };
+    /// The product of two tangents.
+    pub const BOTH: LinearMul = LinearMul { both: true };
+}
+
+/// The product of a tangent `t` and a residual `r`: the sum takes the sign of a zero, which is a number then.
+#[inline]
+pub(crate) fn linear_product<T: Real>(r: T, t: T) -> T {
+    if is_dead(t) { t } else { r * t + T::zero() }
+}
+
+/// What a term of a contraction of linear programs is, given which factors are tangents. A residual of 0 selects nothing: in
+/// a contraction with ones and zeros, its term does not count, whatever the tangent is.
+pub(crate) fn linear_term<T: Real>(tangents: [bool; 2]) -> Option<impl Fn(T, T) -> T> {
+    let nothing = move |i: usize, x: T| if tangents[i] { is_dead(x) } else { x.value() == 0.0 };
+    let term = move |x: T, y: T| {
+        if nothing(0, x) || nothing(1, y) { T::from_f64(crate::DEAD) } else { x * y + T::zero() }
+    };
+    (tangents != [false; 2]).then_some(term)
+}
+
+/// Whether a tangent is [`DEAD`](crate::DEAD).
+#[inline]
+pub(crate) fn is_dead<T: Real>(t: T) -> bool {
+    t.value() == 0.0 && t.value().is_sign_negative()
+}
 
 impl Primitive for LinearMul {
     fn doc(&self) -> Doc {
-        Doc {
-            name: "linear_mul",
-            formula: "x y, 0 where x = 0 or y = 0",
-            derivative: "y, x",
-            domain: "all x, y",
-        }
+        let formula = if self.both { "x y, dead where x or y is" } else { "x y, dead where y is" };
+        Doc { name: "linear_mul", formula, derivative: "y, x", domain: "all x, y" }
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         same_types("linear_mul", inputs)?;
@@ -140,20 +167,14 @@ impl Primitive for LinearMul {
         Ok(smallvec![inputs[0].clone()])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
-        macro_rules! product {
-            ($x:expr, $y:expr) => {
-                Array::of(
-                    inputs[0].shape().clone(),
-                    $x.iter()
-                        .zip($y.iter())
-                        .map(|(&x, &y)| if x == 0.0 || y == 0.0 { 0.0 } else { x * y })
-                        .collect(),
-                )
-            };
+        fn product<T: Element + Real>(both: bool, x: &[T], y: &[T]) -> Vec<T> {
+            let one = |(&x, &y): (&T, &T)| if both && is_dead(x) { x } else { linear_product(x, y) };
+            x.iter().zip(y).map(one).collect()
         }
+        let shape = inputs[0].shape().clone();
         Ok(smallvec![match (inputs[0].buffer(), inputs[1].buffer()) {
-            (Buffer::F32(x), Buffer::F32(y)) => product!(x, y),
-            (Buffer::F64(x), Buffer::F64(y)) => product!(x, y),
+            (Buffer::F32(x), Buffer::F32(y)) => Array::of(shape, product(self.both, x, y)),
+            (Buffer::F64(x), Buffer::F64(y)) => Array::of(shape, product(self.both, x, y)),
             _ => unreachable!("excluded by the shape rule"),
         }])
     }
@@ -164,21 +185,21 @@ impl Primitive for LinearMul {
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {
-        let out = b.emit1(LinearMul, inputs)?;
-        let x = tangents[0].map(|t| b.emit1(LinearMul, &[inputs[1], t])).transpose()?;
-        let y = tangents[1].map(|t| b.emit1(LinearMul, &[inputs[0], t])).transpose()?;
+        let out = b.emit1(*self, inputs)?;
+        let x = tangents[0].map(|t| b.emit1(LinearMul::BOTH, &[inputs[1], t])).transpose()?;
+        let y = tangents[1].map(|t| b.emit1(*self, &[inputs[0], t])).transpose()?;
         Ok((smallvec![out], smallvec![b.add_tangents(x, y)?]))
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
         let Some(ct) = cotangents[0] else { return Ok(smallvec![None, None]) };
         match (inputs[0].residual(), inputs[1].residual()) {
-            (Some(x), None) => Ok(smallvec![None, Some(b.emit1(LinearMul, &[x, ct])?)]),
-            (None, Some(y)) => Ok(smallvec![Some(b.emit1(LinearMul, &[y, ct])?), None]),
+            (Some(x), None) => Ok(smallvec![None, Some(b.emit1(*self, &[x, ct])?)]),
+            (None, Some(y)) => Ok(smallvec![Some(b.emit1(*self, &[y, ct])?), None]),
             _ => Err(not_linear("linear_mul")),
         }
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(LinearMul, b, inputs, size)
+        batch_all(*self, b, inputs, size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         Binary::Mul.cost(inputs, outputs)

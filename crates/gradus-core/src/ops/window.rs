@@ -292,8 +292,8 @@ impl Primitive for SumPool {
         let shape = shape_of("sum_pool", &self.window, x)?;
         let size: usize = self.window.parts(x.shape()).1.iter().product();
         macro_rules! sums {
-            ($v:expr, $t:ty, $add:expr) => {{
-                let mut out = vec![<$t>::default(); shape.size()];
+            ($v:expr, $nothing:expr, $add:expr) => {{
+                let mut out = vec![$nothing; shape.size()];
                 self.window.visit(x.shape(), &shape, |row, to, flat| {
                     out[to] = $add(out[to], $v[row * size + flat]);
                 });
@@ -301,11 +301,11 @@ impl Primitive for SumPool {
             }};
         }
         Ok(smallvec![match x.buffer() {
-            Buffer::F32(v) => sums!(v, f32, |a, b| a + b),
-            Buffer::F64(v) => sums!(v, f64, |a, b| a + b),
-            Buffer::I32(v) => sums!(v, i32, i32::wrapping_add),
-            Buffer::I64(v) => sums!(v, i64, i64::wrapping_add),
-            Buffer::U8(v) => sums!(v, u8, u8::wrapping_add),
+            Buffer::F32(v) => sums!(v, -0.0, |a, b| a + b),
+            Buffer::F64(v) => sums!(v, -0.0, |a, b| a + b),
+            Buffer::I32(v) => sums!(v, 0, i32::wrapping_add),
+            Buffer::I64(v) => sums!(v, 0, i64::wrapping_add),
+            Buffer::U8(v) => sums!(v, 0, u8::wrapping_add),
             Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
         }])
     }
@@ -319,7 +319,7 @@ impl Primitive for SumPool {
         let (out, window) = (b.shape(ct).clone(), &self.window);
         let lead = out.rank() - window.dims();
         let none = || SmallVec::<[usize; 4]>::from_elem(0, out.rank());
-        let mut pad = Pad { low: none(), high: none(), interior: none() };
+        let mut pad = Pad { dead: true, low: none(), high: none(), interior: none() };
         let mut cut = (none(), none());
         for d in 0..window.dims() {
             let (axis, span) = (lead + d, dilated(window.size[d], window.dilation[d]));

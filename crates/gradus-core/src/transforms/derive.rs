@@ -55,8 +55,6 @@ fn finish(
     residuals.resize(lin.linear.inputs().len(), None);
     let back = transpose_whole(&mut b, &lin.linear, &residuals, cts)?;
     let types = graph.input_types().into_iter().zip(wrt).filter(|(_, m)| **m).map(|(ty, _)| ty);
-    for (ct, ty) in back.into_iter().zip(types) {
-        forward.push(b.outside(ct, &ty)?);
-    }
+    forward.extend(b.outside(back, &types.collect::<Vec<_>>())?);
     Ok(prune(b.finish(forward)))
 }

@@ -47,13 +47,15 @@ pub fn jvp_inline(
 pub fn jvp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     let mut b = Builder::new();
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
-    let tangents: Vec<Option<Var>> = marked_inputs(&mut b, graph, wrt)?;
-    let (mut outputs, tangents) = jvp_inline(&mut b, graph, &args, &tangents, Mode::Forward)?;
-    for (t, ty) in tangents.into_iter().zip(graph.output_types()) {
-        if ty.dtype.is_differentiable() {
-            outputs.push(b.outside(t, &ty)?);
-        }
+    let mut tangents = marked_inputs(&mut b, graph, wrt)?;
+    for t in tangents.iter_mut().flatten() {
+        *t = b.seed(*t)?;
     }
+    let (mut outputs, tangents) = jvp_inline(&mut b, graph, &args, &tangents, Mode::Forward)?;
+    let types = graph.output_types();
+    let (tangents, types): (Vec<_>, Vec<_>) =
+        tangents.into_iter().zip(types).filter(|(_, ty)| ty.dtype.is_differentiable()).unzip();
+    outputs.extend(b.outside(tangents, &types)?);
     Ok(b.finish(outputs))
 }
 

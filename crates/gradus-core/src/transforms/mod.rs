@@ -20,5 +20,5 @@ pub use linearize::{Linearized, linearize};
 pub(crate) use linearize::{Residual, split};
 pub use loops::checkpoint_loops;
 pub use prune::prune;
-pub use transpose::{transpose, transpose_inline};
+pub use transpose::{linear_form, pushed, transpose, transpose_inline, transposed};
 pub use vmap::{vmap, vmap_inline};

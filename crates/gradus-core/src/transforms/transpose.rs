@@ -61,7 +61,50 @@ pub fn transpose(graph: &Graph, linear: &[bool]) -> Result<Graph> {
     let cts: Vec<Option<Var>> = cts.into_iter().map(Some).collect();
     let back = transpose_whole(&mut b, graph, &residuals, &cts)?;
     let types = graph.input_types().into_iter().zip(linear).filter(|(_, l)| **l).map(|(ty, _)| ty);
-    let outputs = back.into_iter().zip(types).map(|(c, ty)| b.outside(c, &ty)).collect::<Result<_>>()?;
+    let outputs = b.outside(back, &types.collect::<Vec<_>>())?;
+    Ok(b.finish(outputs))
+}
+
+/// The same program, linear in the marked inputs, as the rules for linear programs write it: with products of residuals and
+/// tangents, and dead zeros. Its inputs are those that are not marked, then the marked ones.
+pub fn linear_form(graph: &Graph, linear: &[bool]) -> Result<Graph> {
+    let residuals = linear.iter().filter(|l| !**l).count();
+    let back = transposed(graph, linear)?;
+    let marks: Vec<bool> = (0..back.inputs().len()).map(|i| i >= residuals).collect();
+    transposed(&back, &marks)
+}
+
+/// [`transpose`] inside a linear program: what is dead stays so.
+pub fn transposed(graph: &Graph, linear: &[bool]) -> Result<Graph> {
+    let mut b = Builder::new();
+    let inputs = graph.input_types();
+    let residuals: Vec<Option<Var>> =
+        inputs.iter().zip(linear).map(|(ty, &l)| (!l).then(|| b.input(ty.clone()))).collect();
+    let mut cts = Vec::new();
+    for ty in graph.output_types() {
+        let ct = b.input(ty.clone());
+        cts.push(Some(b.cast(ct, ty.dtype.tangent())?));
+    }
+    let back = transpose_inline(&mut b, graph, &residuals, &cts)?;
+    let mut outputs = Vec::new();
+    for (ct, ty) in back.into_iter().zip(inputs.iter().zip(linear).filter(|(_, l)| **l).map(|(ty, _)| ty)) {
+        let ct = b.instantiate(ct, ty);
+        outputs.push(b.cast(ct, ty.dtype)?);
+    }
+    Ok(b.finish(outputs))
+}
+
+/// A linear program as callers use it: `(residuals, dx) -> dy`, of so many residuals.
+pub fn pushed(graph: &Graph, residuals: usize) -> Result<Graph> {
+    let mut b = Builder::new();
+    let mut args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
+    for arg in &mut args[residuals..] {
+        let dtype = b.dtype(*arg);
+        let seed = b.seed(*arg)?;
+        *arg = b.cast(seed, dtype)?;
+    }
+    let outputs = b.inline(graph, &args)?.into_iter().map(Some).collect();
+    let outputs = b.outside(outputs, &graph.output_types())?;
     Ok(b.finish(outputs))
 }
 
@@ -72,7 +115,7 @@ pub(super) fn transpose_whole(
     residuals: &[Option<Var>],
     cotangents: &[Option<Var>],
 ) -> Result<Vec<Option<Var>>> {
-    let cast = |ct: &Option<Var>| ct.map(|ct| b.cast(ct, b.dtype(ct).tangent())).transpose();
-    let cotangents = cotangents.iter().map(cast).collect::<Result<Vec<_>>>()?;
+    let seed = |ct: &Option<Var>| ct.map(|ct| b.seed(ct)).transpose();
+    let cotangents = cotangents.iter().map(seed).collect::<Result<Vec<_>>>()?;
     transpose_inline(b, graph, residuals, &cotangents)
 }

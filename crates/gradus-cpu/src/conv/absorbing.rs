@@ -1,4 +1,4 @@
-//! Convolutions in which an exact zero absorbs whatever it meets: 0 · ∞ and 0 · NaN are 0.
+//! Convolutions of linear programs, in which terms of dead tangents do not count, whatever the other factor is.
 //!
 //! Where an operand is not finite, its finite part is convolved, and what the rest adds is found by convolutions of small
 //! numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero than below.
@@ -8,16 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gradus_core::memory::filled;
 
-use super::{Conv, Room, reference::strong_term};
+use super::reference::{any_term, linear_term};
+use super::{Conv, Room};
 use crate::Pool;
 use crate::exec::{Versioned, best};
-use crate::matmul::{Element, has_nan};
+use crate::matmul::{Element, Linear, has_nan, has_zero};
 use crate::memory::fail;
 use crate::reduce::Shared;
 use crate::vmath::Float;
 
 /// Multiplications for each element of the input from which on looking at the operands first costs nothing.
 const MANY: usize = 256;
+
+/// Results that are looked at together for zeros.
+const PART: usize = 256;
 
 /// Elements that a task looks at.
 const GRAIN: usize = 1 << 16;
@@ -39,6 +43,7 @@ struct Seen {
     nan: AtomicBool,
     infinite: AtomicBool,
     zero: AtomicBool,
+    dead: AtomicBool,
 }
 
 impl Seen {
@@ -58,6 +63,8 @@ enum Keep {
     Finite,
     /// 1 for NaN and infinities.
     Odd,
+    /// 1 for all but what is dead.
+    Alive,
     /// 1 for all but zeros.
     Some,
     /// The sign of infinities.
@@ -83,6 +90,7 @@ impl Keep {
                 }
             }
             Keep::Odd => truth(!finite),
+            Keep::Alive => truth(!x.is_dead()),
             Keep::Some => truth(x != zero),
             Keep::OddSign => {
                 if finite {
@@ -106,6 +114,7 @@ pub(crate) unsafe fn run<T: Float + Element>(
     [x, kernel]: [Elements<T>; 2],
     out: Elements<T>,
     room: Room,
+    Linear { tangents, marks }: Linear,
 ) -> usize {
     let once = |x: *const T, kernel: *const T, to: *mut T, exact: bool| {
         // SAFETY: the caller's promise, for copies as long as the operands.
@@ -115,16 +124,21 @@ pub(crate) unsafe fn run<T: Float + Element>(
     let first = conv.group_outputs() * conv.taps() < MANY;
     // SAFETY: the convolution has written the results.
     if first && (plainly() || !unsafe { has_nan([1, out.len], (out.at.0, 0, 1)) }) {
+        mark(conv, pool, [x, kernel], out, tangents, marks);
         return 1;
     }
     let seen = [look(pool, x), look(pool, kernel)];
-    let absorbed = seen.iter().any(Seen::odd) && seen.iter().any(|s| s.zero.load(Ordering::Relaxed));
+    let nothing = |i: usize| if tangents[i] { &seen[i].dead } else { &seen[i].zero }.load(Ordering::Relaxed);
+    let some_terms = nothing(0) || nothing(1);
+    let absorbed = seen.iter().any(Seen::odd) && some_terms;
     if !absorbed {
         if !first {
             plainly();
         }
+        mark(conv, pool, [x, kernel], out, tangents, marks && some_terms);
         return 1;
     }
+    let counting = |i: usize| if tangents[i] { Keep::Alive } else { Keep::Some };
     let zeros = |n: usize| filled("conv", n, <T as Element>::ZERO).unwrap_or_else(|kind| fail(kind));
     let mut copies = [x.len, kernel.len].map(zeros);
     let mut runs = usize::from(first);
@@ -138,9 +152,11 @@ pub(crate) unsafe fn run<T: Float + Element>(
         once(copies[0].as_ptr(), copies[1].as_ptr(), to, counts && terms > FEW_TERMS);
     };
     // Over terms of which one operand or the other is not finite.
-    let mut count = |odd: Keep, other: Keep, there: [bool; 2]| {
+    let mut count = |odd: Keep, others: [Keep; 2], there: [bool; 2]| {
         let mut sums = there.map(|there| zeros(if there { out.len } else { 0 }));
-        for (i, keep) in [[odd, other], [other, odd]].into_iter().enumerate().filter(|&(i, _)| there[i]) {
+        for (i, keep) in
+            [[odd, others[1]], [others[0], odd]].into_iter().enumerate().filter(|&(i, _)| there[i])
+        {
             convolve(keep, sums[i].as_mut_ptr());
         }
         let [mut first, second] = sums;
@@ -150,9 +166,9 @@ pub(crate) unsafe fn run<T: Float + Element>(
         first.iter_mut().zip(&second).for_each(|(sum, &more)| *sum = Element::add(*sum, more));
         first
     };
-    let odd = count(Keep::Odd, Keep::Some, seen.each_ref().map(Seen::odd));
+    let odd = count(Keep::Odd, [counting(0), counting(1)], seen.each_ref().map(Seen::odd));
     let infinite = seen.each_ref().map(Seen::infinite);
-    let signs = infinite.contains(&true).then(|| count(Keep::OddSign, Keep::Sign, infinite));
+    let signs = infinite.contains(&true).then(|| count(Keep::OddSign, [Keep::Sign; 2], infinite));
     let half = T::from_f64(0.5);
     if odd.iter().any(|&count| count < half) {
         convolve([Keep::Finite; 2], out.at.0);
@@ -163,7 +179,7 @@ pub(crate) unsafe fn run<T: Float + Element>(
                 None => T::from_f64(f64::NAN),
                 // SAFETY: the element is one of the result's.
                 Some(_) if terms > COUNTED => unsafe {
-                    strong_term(conv, x.at.at(0), kernel.at.at(0), conv.place_of(i))
+                    linear_term(conv, x.at.at(0), kernel.at.at(0), conv.place_of(i), tangents)
                 },
                 Some(signs) if signs[i] > odd[i] - half => T::from_f64(f64::INFINITY),
                 Some(signs) if -signs[i] > odd[i] - half => T::from_f64(f64::NEG_INFINITY),
@@ -173,7 +189,38 @@ pub(crate) unsafe fn run<T: Float + Element>(
             unsafe { out.at.at(i).write(value) };
         }
     });
+    mark(conv, pool, [x, kernel], out, tangents, marks);
     runs
+}
+
+/// Marks results of which no term counts as dead. Only zeros are looked at, and mostly it is their first term that counts.
+fn mark<T: Float + Element>(
+    conv: &Conv,
+    pool: &Pool,
+    [x, kernel]: [Elements<T>; 2],
+    out: Elements<T>,
+    tangents: [bool; 2],
+    marks: bool,
+) {
+    if !marks {
+        return;
+    }
+    pool.run_ranges(out.len, GRAIN, &|range| {
+        let parts = range.clone().step_by(PART).map(|from| from..(from + PART).min(range.end));
+        // SAFETY: elements of the result, which belong to this task.
+        let parts = parts.filter(|part| unsafe { has_zero(out.at.at(part.start), part.len()) });
+        for i in parts.flatten() {
+            // SAFETY: as above, and the operands that they were made from.
+            unsafe {
+                let to = out.at.at(i);
+                if *to == <T as Element>::ZERO
+                    && !any_term(conv, x.at.at(0), kernel.at.at(0), conv.place_of(i), tangents)
+                {
+                    *to = T::DEAD;
+                }
+            }
+        }
+    });
 }
 
 /// What an operand holds.
@@ -181,10 +228,11 @@ fn look<T: Float + Element>(pool: &Pool, x: Elements<T>) -> Seen {
     let seen = Seen::default();
     pool.run_ranges(x.len, GRAIN, &|range| {
         // SAFETY: elements of the operand.
-        let [nan, infinite, zero] = unsafe { best(Look { x: x.at.at(range.start), n: range.len() }) };
+        let [nan, infinite, zero, dead] = unsafe { best(Look { x: x.at.at(range.start), n: range.len() }) };
         seen.nan.fetch_or(nan, Ordering::Relaxed);
         seen.infinite.fetch_or(infinite, Ordering::Relaxed);
         seen.zero.fetch_or(zero, Ordering::Relaxed);
+        seen.dead.fetch_or(dead, Ordering::Relaxed);
     });
     seen
 }
@@ -199,26 +247,27 @@ fn fill<T: Float + Element>(pool: &Pool, to: Elements<T>, from: Elements<T>, kee
     });
 }
 
-/// Whether there are NaN, infinities and zeros among `n` neighbours.
+/// Whether there are NaN, infinities, zeros and dead tangents among `n` neighbours.
 struct Look<T> {
     x: *const T,
     n: usize,
 }
 
 impl<T: Float + Element> Versioned for Look<T> {
-    type Output = [bool; 3];
+    type Output = [bool; 4];
     #[inline(always)]
     #[allow(clippy::eq_op)] // only NaN differs from itself
-    unsafe fn run(self) -> [bool; 3] {
+    unsafe fn run(self) -> [bool; 4] {
         // Lanes of their own, so that the loop vectorises.
         const LANES: usize = 16;
         let zero = <T as Element>::ZERO;
-        let mut seen = [[0u32; LANES]; 3];
+        let mut seen = [[0u32; LANES]; 4];
         let mut one = |lane: usize, x: T| {
             let nan = u32::from(x != x);
             seen[0][lane] |= nan;
             seen[1][lane] |= u32::from(x - x != zero) ^ nan;
             seen[2][lane] |= u32::from(x == zero);
+            seen[3][lane] |= u32::from(x.is_dead());
         };
         let whole = self.n / LANES * LANES;
         // SAFETY: the caller's promise.
@@ -246,7 +295,7 @@ mod tests {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             state >> 33
         };
-        let finite = [0.0, 1.5, -0.25, 0.0, -1.0, 0.5];
+        let finite = [0.0, 1.5, -0.25, f32::DEAD, -1.0, 0.5];
         (0..n)
             .map(|_| {
                 let (which, value) = (next() % rare, next() as usize);
@@ -256,7 +305,7 @@ mod tests {
     }
 
     /// Convolves, checks every result against the definition, and gives the number of convolutions that took.
-    fn check(conv: &Conv, x: &[f32], kernel: &[f32]) -> usize {
+    fn check(conv: &Conv, x: &[f32], kernel: &[f32], tangents: [bool; 2]) -> usize {
         let results = conv.results();
         let mut lines = vec![Line::ZERO; conv.need::<f32>().room.div_ceil(size_of::<Line>())];
         let mut out = vec![0f32; results];
@@ -265,11 +314,15 @@ mod tests {
         // SAFETY: the operands are as long as the convolution reads, and there is as much room as it needs.
         let runs = unsafe {
             let room = Room::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
-            run(conv, Pool::global(), [of(x), of(kernel)], to, room)
+            run(conv, Pool::global(), [of(x), of(kernel)], to, room, Linear { tangents, marks: true })
         };
         for (i, &got) in out.iter().enumerate() {
             // SAFETY: as above.
-            let wanted = unsafe { strong_term(conv, x.as_ptr(), kernel.as_ptr(), conv.place_of(i)) };
+            let (wanted, alive) = unsafe {
+                let (x, kernel, place) = (x.as_ptr(), kernel.as_ptr(), conv.place_of(i));
+                (linear_term(conv, x, kernel, place, tangents), any_term(conv, x, kernel, place, tangents))
+            };
+            assert_eq!(got.to_bits() == f32::DEAD.to_bits(), !alive, "{conv:?} at {i}");
             let close = (got - wanted).abs() < 1e-3 || got == wanted || (got.is_nan() && wanted.is_nan());
             assert!(close, "{conv:?} at {i}: {got} for {wanted}");
         }
@@ -304,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_absorb_on_every_path_and_few_convolutions_do() {
+    fn dead_terms_do_not_count_on_every_path_and_few_convolutions_do() {
         let (nan, up, down) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
         for (conv, x, kernel) in convolutions() {
             for rare in [1, 7, 400] {
@@ -320,18 +373,23 @@ mod tests {
                 for (in_x, in_kernel, most) in cases {
                     let x = drawn(x, 1, rare, in_x);
                     let kernel = drawn(kernel, 2, rare, in_kernel);
-                    let runs = check(&conv, &x, &kernel);
-                    assert!(runs <= most, "{conv:?} with {in_x:?} and {in_kernel:?}: {runs} convolutions");
+                    for tangents in [[true, false], [false, true], [true, true]] {
+                        let runs = check(&conv, &x, &kernel, tangents);
+                        assert!(
+                            runs <= most,
+                            "{conv:?} with {in_x:?} and {in_kernel:?}: {runs} convolutions"
+                        );
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn where_nothing_is_zero_one_convolution_does() {
+    fn where_nothing_is_dead_one_convolution_does() {
         let (conv, x, kernel) = convolutions().swap_remove(0);
         let mut x = vec![1.0; x];
         x[3] = f32::INFINITY;
-        assert_eq!(check(&conv, &x, &vec![0.5; kernel]), 1);
+        assert_eq!(check(&conv, &x, &vec![0.5; kernel], [true, false]), 1);
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: the convolution is sized and fits its operands, and the room is as large as the chosen path needs.
 
 use super::packed::Planes;
-use super::reference::term;
+use super::reference::linear_term;
 use super::{Conv, MAX_SPATIAL, Need, Room, Spatial, correlate, depthwise, indirect, winograd};
 use crate::Pool;
 use crate::matmul::{Element, Layout, MatMul};
@@ -162,7 +162,7 @@ impl<T: Float + Element> Job<'_, T> {
                 // The job's kernel begins at the first tap.
                 let kernel = self.kernel.0.wrapping_sub(conv.k_first);
                 // SAFETY: the operands have been checked, and the element of the result belongs to this task alone.
-                unsafe { to.write(term(conv, self.x.0, kernel, [n, o, p], |_, _| true)) };
+                unsafe { to.write(linear_term(conv, self.x.0, kernel, [n, o, p], [false; 2])) };
             }
         });
     }

@@ -37,7 +37,7 @@ use crate::matmul::Element;
 use crate::memory::Line as Storage;
 use crate::reduce::Shared;
 use crate::vmath::Float;
-pub(crate) use absorbing::{Elements, run as strong};
+pub(crate) use absorbing::{Elements, run as absorbing};
 pub(crate) use correlate::CorrelateKernel;
 pub(crate) use depthwise::{DepthwiseKernel, FlatKernel};
 use job::Job;

@@ -4,6 +4,7 @@
 //! operands.
 
 use super::Conv;
+use crate::matmul::counts;
 use crate::vmath::Float;
 
 /// Convolves by the definition. Slow; operands must fit, as [`Conv::run`] checks.
@@ -54,36 +55,61 @@ fn source(conv: &Conv, at: [usize; 3], tap: [usize; 3]) -> Option<usize> {
     Some(place)
 }
 
-/// Element `p` of plane (`n`, `o`) of the result, its terms added one by one, those with an exact zero left out.
+/// Element `p` of plane (`n`, `o`) of the result, its terms added one by one, without those of dead tangents.
 ///
 /// # Safety
-/// As for [`term`].
-pub(crate) unsafe fn strong_term<T: Float>(
+/// As for [`terms`].
+pub(crate) unsafe fn linear_term<T: Float>(
     conv: &Conv,
     x: *const T,
     kernel: *const T,
     place: [usize; 3],
+    tangents: [bool; 2],
 ) -> T {
+    let mut sum = T::ZERO;
     // SAFETY: the caller's promise.
-    unsafe { term(conv, x, kernel, place, |left, right| left != T::ZERO && right != T::ZERO) }
+    unsafe {
+        terms(conv, x, kernel, place, |left, right| {
+            if tangents == [false; 2] || counts(tangents, left, right) {
+                sum = sum + left * right;
+            }
+            true
+        });
+    }
+    sum
 }
 
-/// Element `p` of plane (`n`, `o`) of the result, those of its terms added one by one that `counts`.
+/// Whether a term of that element counts.
+///
+/// # Safety
+/// As for [`terms`].
+pub(crate) unsafe fn any_term<T: Float>(
+    conv: &Conv,
+    x: *const T,
+    kernel: *const T,
+    place: [usize; 3],
+    tangents: [bool; 2],
+) -> bool {
+    // SAFETY: the caller's promise.
+    !unsafe { terms(conv, x, kernel, place, |left, right| !counts(tangents, left, right)) }
+}
+
+/// Calls `each` with the factors of every term of element `p` of plane (`n`, `o`) of the result, as long as it says so; whether
+/// it always did.
 ///
 /// # Safety
 /// The operands are valid for what the convolution reads of them, from their first elements on.
-pub(super) unsafe fn term<T: Float>(
+unsafe fn terms<T: Float>(
     conv: &Conv,
     x: *const T,
     kernel: *const T,
     [n, o, p]: [usize; 3],
-    counts: impl Fn(T, T) -> bool,
-) -> T {
+    mut each: impl FnMut(T, T) -> bool,
+) -> bool {
     let output = conv.output();
     let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
     let (g, inside) = (o / conv.group_outputs(), o % conv.group_outputs());
     let [x0, k0, _] = conv.group_offsets(g);
-    let mut sum = T::ZERO;
     for k in 0..conv.taps() {
         let tap =
             [k / conv.kernel[2] / conv.kernel[1], k / conv.kernel[2] % conv.kernel[1], k % conv.kernel[2]];
@@ -95,10 +121,10 @@ pub(super) unsafe fn term<T: Float>(
                 let left = *x.add(x0 + n * conv.x_strides[0] + c * conv.x_strides[1] + place);
                 (left, *kernel.wrapping_add(first).wrapping_offset(conv.tap(k)))
             };
-            if counts(left, right) {
-                sum = sum + left * right;
+            if !each(left, right) {
+                return false;
             }
         }
     }
-    sum
+    true
 }

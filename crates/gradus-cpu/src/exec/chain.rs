@@ -43,7 +43,7 @@ impl Walk<'_> {
         match (step.op, &step.args[..]) {
             (StepOp::Binary(Binary::Add), &[x, y]) => self.sum(x, y),
             (StepOp::Binary(Binary::Sub), &[x, y]) => self.descent(x, y),
-            (StepOp::LinearMul, &[x, y]) => self.gradient(x, y),
+            (StepOp::LinearMul { both: false }, &[residual, tangent]) => self.gradient(residual, tangent),
             (StepOp::Unary(f @ (Unary::Exp | Unary::Erf | Unary::Erfc)), &[x]) => self.function(f, x),
             _ => None,
         }
@@ -92,20 +92,20 @@ impl Walk<'_> {
         })
     }
 
-    /// The factors of a slot, where it is a product, and whether zeros are strong in it.
+    /// The factors of a slot, where it is a product, and whether the second is a tangent.
     fn product(&mut self, slot: u16) -> Option<([u16; 2], bool)> {
         let (i, step) = self.before(slot)?;
-        let strong = match step.op {
+        let linear = match step.op {
             StepOp::Binary(Binary::Mul) => false,
-            StepOp::LinearMul => true,
+            StepOp::LinearMul { both: false } => true,
             _ => return None,
         };
         let &[x, y] = &step.args[..] else { return None };
         self.inside.push(i);
-        Some(([x, y], strong))
+        Some(([x, y], linear))
     }
 
-    /// Two products whose sum these slots have: the factors, those with strong zeros last, and how many products those are.
+    /// Two products whose sum these slots have: the factors, tangents last, and of how many products they are.
     fn products(&mut self, x: u16, y: u16) -> Option<([u16; 4], usize)> {
         let (([a, b], first), ([c, d], second)) = (self.product(x)?, self.product(y)?);
         let factors = if first && !second { [c, d, a, b] } else { [a, b, c, d] };
@@ -113,10 +113,10 @@ impl Walk<'_> {
     }
 
     fn sum(&mut self, x: u16, y: u16) -> Option<Found> {
-        let (factors, strong) = self.products(x, y)?;
+        let (factors, linear) = self.products(x, y)?;
         let [a, b, c, d] = factors;
-        if strong > 0 {
-            let chain = if strong == 2 { Chain::StrongProducts } else { Chain::MixedProducts };
+        if linear > 0 {
+            let chain = if linear == 2 { Chain::LinearProducts } else { Chain::MixedProducts };
             return Some((chain, SmallVec::from_slice(&factors)));
         }
         for ([a, b], square, other) in [([a, b], c, d), ([a, b], d, c), ([c, d], a, b), ([c, d], b, a)] {
@@ -127,13 +127,18 @@ impl Walk<'_> {
         Some((Chain::Products, SmallVec::from_slice(&factors)))
     }
 
-    fn gradient(&mut self, x: u16, y: u16) -> Option<Found> {
-        for (sum, e) in [(x, y), (y, x)] {
+    fn gradient(&mut self, residual: u16, tangent: u16) -> Option<Found> {
+        for (sum, e, products, chain) in
+            [(residual, tangent, 0, Chain::Gradient), (tangent, residual, 2, Chain::LinearGradient)]
+        {
             self.inside.clear();
             let Some([x, y]) = self.binary(sum, Binary::Add) else { continue };
-            let Some(([a, b, c, d], strong)) = self.products(x, y) else { continue };
-            let chain = [Chain::Gradient, Chain::MixedGradient, Chain::StrongGradient][strong];
-            return Some((chain, smallvec![a, b, c, d, e]));
+            match self.products(x, y) {
+                Some(([a, b, c, d], linear)) if linear == products => {
+                    return Some((chain, smallvec![a, b, c, d, e]));
+                }
+                _ => {}
+            }
         }
         None
     }

@@ -1,7 +1,6 @@
 //! Convolutions of a plan, read and written through strides.
 //!
-//! In derivative programs a factor that is exactly zero makes a term zero, whatever the other is: such convolutions are
-//! strong ones.
+//! In derivative programs terms of dead tangents do not count: see [`Conv::tangents`](gradus_core::ops::Conv::tangents).
 //!
 //! Invariant: a [`Ready`] has passed `Conv::sized` and `Conv::fits` for the buffers that its places name, and its
 //! room is as large as `Conv::need` says or is made for the run.
@@ -13,8 +12,8 @@ use gradus_plan::{Kernel, Place, Plan};
 
 use super::places::Memory;
 use crate::Pool;
-use crate::conv::{Conv, Elements, Need, Room, strong};
-use crate::matmul::Element;
+use crate::conv::{Conv, Elements, Need, Room, absorbing};
+use crate::matmul::{Element, Linear};
 use crate::memory::{Line, fail};
 use crate::reduce::Shared;
 use crate::vmath::Float;
@@ -30,7 +29,7 @@ pub(super) struct Ready {
     /// Elements of the input from there on, of the kernel and of the result.
     lengths: [usize; 3],
     double: bool,
-    strong: bool,
+    linear: Linear,
     /// Where its room is in the arena, how much was found for it, and how much it needs.
     workspace: usize,
     found: usize,
@@ -71,7 +70,7 @@ impl Ready {
             offset: c.x_at.0,
             lengths,
             double: c.dtype == DType::F64,
-            strong: c.op.strong,
+            linear: Linear { tangents: c.op.tangents, marks: c.op.tangents != [false; 2] && !c.op.numbers },
             workspace: kernel.workspace_at,
             found: kernel.workspace,
             room: need(c).room,
@@ -105,9 +104,9 @@ impl Ready {
                 0 => Room::new(memory.workspace(self.workspace), self.found),
                 _ => Room::new(own.as_mut_ptr().cast(), size_of_val(&*own)),
             };
-            if self.strong {
+            if self.linear.applies() {
                 let of = |at: *mut T, i: usize| Elements { at: Shared(at), len: self.lengths[i] };
-                strong(&self.conv, pool, [of(x, 0), of(kernel, 1)], of(out, 2), room);
+                absorbing(&self.conv, pool, [of(x, 0), of(kernel, 1)], of(out, 2), room, self.linear);
             } else {
                 self.conv.run_raw(pool, x, kernel, out, room, false);
             }

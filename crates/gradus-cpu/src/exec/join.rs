@@ -164,7 +164,9 @@ fn simple(op: StepOp, left: bool) -> Option<Simple> {
         (StepOp::Binary(Binary::Sub), false) => Simple::Less,
         (StepOp::Binary(Binary::Div), true) => Simple::Div,
         (StepOp::Binary(Binary::Div), false) => Simple::Over,
-        (StepOp::LinearMul, _) => Simple::LinearMul,
+        (StepOp::LinearMul { both: true }, _) => Simple::Tangents,
+        (StepOp::LinearMul { .. }, true) => Simple::Linear,
+        (StepOp::LinearMul { .. }, false) => Simple::Linked,
         _ => return None,
     })
 }

@@ -157,7 +157,7 @@ fn step_of<T: Steps>(op: StepOp, scalar: u8) -> Option<(StepFn, i32)> {
     Some(match op {
         StepOp::Unary(f) => (T::unary(level, f), number(f)),
         StepOp::Binary(f) => (T::binary(level, f, scalars(0)), 0),
-        StepOp::LinearMul => (T::linear_mul(level), 0),
+        StepOp::LinearMul { both } => (T::linear_mul(level, both), 0),
         StepOp::Compare(c) => (T::compare(level, comparison(c), scalars(0)), 0),
         StepOp::Select => (T::select(level, scalars(1)), 0),
         _ => return None,

@@ -1,7 +1,6 @@
 //! Matrix products of a plan.
 //!
-//! In derivative programs a factor that is exactly zero makes a term zero, whatever the other factor is: such products are
-//! strong ones.
+//! In derivative programs terms of dead tangents do not count: see [`LinearMul`](gradus_core::ops::LinearMul).
 //!
 //! Invariant: the planner takes layouts from views that stay inside their buffers, and gives the result elements of
 //! its own.
@@ -15,7 +14,9 @@ use gradus_plan::{Place, Plan};
 
 use super::places::Memory;
 use crate::Pool;
-use crate::matmul::{Element, Layout, MatMul, Sum, absorbing, serial, strong};
+use crate::matmul::{
+    Element, Layout, Linear, MatMul, Sum, absorbing, absorbing_product, mark_elements, serial,
+};
 use crate::vmath::Float;
 
 /// A product ready to run.
@@ -33,7 +34,7 @@ pub(super) struct Operation {
     strides: [(isize, isize, isize); 3],
     size: [usize; 3],
     double: bool,
-    strong: bool,
+    pub(super) linear: Linear,
     /// Batch axes: extent, strides of A, B and C.
     batch: Vec<(usize, [isize; 3])>,
 }
@@ -65,11 +66,11 @@ impl Ready {
 
     /// Its name for checks.
     pub(super) fn path(&self) -> &'static str {
-        match (self.operation.strong, self.matmul.blocks().tasks() > 1) {
+        match (self.operation.linear.applies(), self.matmul.blocks().tasks() > 1) {
             (false, false) => "product",
             (false, true) => "product, shared",
-            (true, false) => "strong product",
-            (true, true) => "strong product, shared",
+            (true, false) => "linear product",
+            (true, true) => "linear product, shared",
         }
     }
 
@@ -88,8 +89,8 @@ impl Ready {
         // SAFETY: the planner took the layouts from views that stay inside their buffers; the result has places of its
         // own.
         unsafe {
-            if self.operation.strong {
-                self.matmul.run_strong(pool, a, b, c);
+            if self.operation.linear.applies() {
+                self.matmul.run_linear(pool, a, b, c, self.operation.linear);
             } else {
                 let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);
                 self.matmul.run_raw(pool, one, a, b, zero, c, &|_| ());
@@ -106,7 +107,7 @@ impl Operation {
             strides: [product.a, product.b, product.c],
             size: product.size,
             double: product.dtype == DType::F64,
-            strong: product.strong,
+            linear: Linear { tangents: product.tangents, marks: product.marks },
             batch: product.batch.to_vec(),
         }
     }
@@ -176,11 +177,15 @@ impl Operation {
             b.0 = b.0.wrapping_offset(from * b.2);
             c.0 = c.0.wrapping_offset(from * c.2);
         }
+        let linear = self.linear;
         // SAFETY: the part lies inside the product; see `run`.
         unsafe {
-            match (self.strong, expected) {
-                (true, true) => absorbing(size, a, b, c, Sum::New),
-                (true, false) => strong(size, a, b, c, &AtomicBool::new(false)),
+            match (linear.applies(), expected) {
+                (true, true) => {
+                    absorbing(size, a, b, c, linear, Sum::New);
+                    mark_elements(linear, size, a, b, c);
+                }
+                (true, false) => absorbing_product(size, a, b, c, linear, &AtomicBool::new(false)),
                 _ => {
                     let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);
                     serial(size[0], size[1], size[2], one, a, b, zero, c);
@@ -206,6 +211,6 @@ impl Operation {
         a.0 = a.0.wrapping_offset(from * a.2);
         b.0 = b.0.wrapping_offset(from * b.1);
         // SAFETY: the caller's promise; see `run`.
-        unsafe { absorbing([self.size[0], self.size[1], inner.len()], a, b, to, sum) };
+        unsafe { absorbing([self.size[0], self.size[1], inner.len()], a, b, to, self.linear, sum) };
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use gradus_core::memory::probe;
 use gradus_core::{Error, Op, Result, Site, Type, nest};
-use gradus_plan::kernel::{Assemble, Work};
+use gradus_plan::kernel::{Assemble, Fill, Work};
 use gradus_plan::{Place, Plan, Return};
 use smallvec::SmallVec;
 
@@ -16,6 +16,7 @@ use super::fast::Fast;
 use super::places::Memory;
 use super::{convolution, primitive, product, region, slabs, small, strided, tile, unpool};
 use crate::Pool;
+use crate::vmath::Float;
 
 /// A plan ready to run.
 pub(super) struct Program {
@@ -210,8 +211,8 @@ impl Ready {
                 Ready::Slabs(slabs) => slabs.run(memory, pool),
                 Ready::Assemble(a, parts, out, bytes) => {
                     let to = memory.at_mut(*out);
-                    if a.zeroed {
-                        std::ptr::write_bytes(to, 0, *bytes);
+                    if let Some(zero) = a.fill {
+                        fill(to, *bytes, a.width, zero == Fill::Dead);
                     }
                     for (part, &place) in a.parts.iter().zip(parts) {
                         strided::copy(memory.at(place), &part.from, to, &part.to, a.width);
@@ -238,5 +239,20 @@ impl Ready {
             }
         }
         Ok(())
+    }
+}
+
+/// Fills `bytes` bytes with zeros of so many bytes each, or with those of dead tangents.
+///
+/// # Safety
+/// They are valid for writes, and aligned for such elements.
+pub(super) unsafe fn fill(to: *mut u8, bytes: usize, width: usize, dead: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match width {
+            4 if dead => std::slice::from_raw_parts_mut(to.cast(), bytes / 4).fill(f32::DEAD),
+            8 if dead => std::slice::from_raw_parts_mut(to.cast(), bytes / 8).fill(f64::DEAD),
+            _ => to.write_bytes(0, bytes),
+        }
     }
 }

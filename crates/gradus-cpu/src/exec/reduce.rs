@@ -18,7 +18,8 @@ macro_rules! float_combine {
             #[inline(always)]
             fn start(kind: ReduceKind) -> Self {
                 match kind {
-                    ReduceKind::Sum => 0.0,
+                    // Its sum with a tangent that is dead is dead.
+                    ReduceKind::Sum => gradus_core::DEAD as $t,
                     ReduceKind::Prod => 1.0,
                     ReduceKind::Max => <$t>::NEG_INFINITY,
                     ReduceKind::Min => <$t>::INFINITY,

@@ -382,9 +382,10 @@ fn thin(region: &Region, joined: &[Joined], one_row: bool) -> Vec<bool> {
             (Joined::Away | Joined::Pair { .. } | Joined::Chain { .. }, _) => &[],
             (Joined::Twin { x, .. }, _) => std::slice::from_ref(x),
             // A mask is not of floats.
-            (Joined::Alone, StepOp::Binary(_) | StepOp::LinearMul | StepOp::Compare(_) | StepOp::Select) => {
-                &[]
-            }
+            (
+                Joined::Alone,
+                StepOp::Binary(_) | StepOp::LinearMul { .. } | StepOp::Compare(_) | StepOp::Select,
+            ) => &[],
             (Joined::Alone, _) => &step.args,
         };
         for &slot in whole {

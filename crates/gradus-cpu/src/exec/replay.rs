@@ -11,7 +11,7 @@ use gradus_plan::{Plan, ReplayLayout};
 
 use super::control::{Sources, Targets};
 use super::places::Memory;
-use super::program::{Operands, Program};
+use super::program::{Operands, Program, fill};
 use crate::Pool;
 
 /// A replay ready to run.
@@ -49,7 +49,8 @@ impl Replayed {
                 if at >= width {
                     let row = ty.bytes().checked_div(self.replay.length).unwrap_or(0);
                     let taken = row * trips.min(self.replay.length);
-                    std::ptr::write_bytes(outputs[at].add(taken), 0, ty.bytes() - taken);
+                    let (to, bytes) = (outputs[at].add(taken), ty.bytes() - taken);
+                    fill(to, bytes, ty.dtype.size(), ty.dtype.is_float());
                 } else if trips == 0 {
                     let from = inputs[inputs.len() - width + at];
                     std::ptr::copy_nonoverlapping(from, outputs[at], ty.bytes());

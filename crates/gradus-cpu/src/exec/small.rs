@@ -89,7 +89,7 @@ impl Compiled {
                 (Joined::Twin { twin, .. }, _) => Step::twin(*twin),
                 (_, StepOp::Unary(op)) => Step::unary(op)?,
                 (_, StepOp::Binary(op)) => Step::binary(op),
-                (_, StepOp::LinearMul) => Step::linear_mul(),
+                (_, StepOp::LinearMul { both }) => Step::linear_mul(both),
                 (_, StepOp::Compare(c)) if step.dtype == float => Step::compare(comparison(c)),
                 (_, StepOp::Select) if step.dtype == float => Step::select(),
                 (_, StepOp::Logic(Logic::And)) => Step::and(),

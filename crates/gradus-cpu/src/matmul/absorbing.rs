@@ -1,4 +1,4 @@
-//! Products in which an exact zero absorbs whatever it meets: 0 · ∞ and 0 · NaN are 0.
+//! Products of linear programs, in which terms of dead tangents do not count, whatever the other factor is.
 //!
 //! Elements without a NaN in their sums are what the [kernel](super::kernel) computes, so a block is given to it first, and
 //! computed here if NaN comes out, or if one did elsewhere. Here operands are copied a part at a time, infinities and NaN
@@ -9,6 +9,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::dead::{Candidates, Linear, counts, mark_elements};
 use super::element::{Element, Operand, Sum};
 use super::kernel::{self, oriented, tiny};
 use super::panel::{DEPTH, Panels, parts, transpose};
@@ -35,11 +36,12 @@ struct Facts<'a> {
     words: usize,
 }
 
-/// Facts: ∞, -∞, NaN; above and below zero, infinities included.
+/// Facts: ∞, -∞, NaN; above and below zero, infinities included; dead.
 const INFINITE: [usize; 2] = [0, 1];
 const NAN: usize = 2;
 const SIGN: [usize; 2] = [3, 4];
-const FACTS: usize = 5;
+const DEAD: usize = 5;
+const FACTS: usize = 6;
 
 impl Facts<'_> {
     fn word(&self, fact: usize, word: usize, lane: usize) -> u32 {
@@ -62,6 +64,7 @@ pub(crate) unsafe fn product<T: Float + Element>(
     a: Operand<T>,
     b: Operand<T>,
     c: Operand<T>,
+    linear: Linear,
     seen: &AtomicBool,
 ) {
     let [m, n, k] = size;
@@ -71,11 +74,13 @@ pub(crate) unsafe fn product<T: Float + Element>(
             let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);
             kernel::product(m, n, k, one, a, b, zero, c);
             if !has_nan([m, n], c) {
-                return;
+                Candidates::of(linear, true, [m, n], c).mark(size, a, b, c);
+                return mark_elements(linear, size, a, b, c);
             }
             seen.store(true, Ordering::Relaxed);
         }
-        absorbing(size, a, b, c, Sum::New);
+        absorbing(size, a, b, c, linear, Sum::New);
+        mark_elements(linear, size, a, b, c);
     }
 }
 
@@ -84,16 +89,38 @@ pub(crate) unsafe fn product<T: Float + Element>(
 /// # Safety
 /// As for [`product`].
 pub(crate) unsafe fn absorbing<T: Float + Element>(
+    size: [usize; 3],
+    a: Operand<T>,
+    b: Operand<T>,
+    c: Operand<T>,
+    linear: Linear,
+    sum: Sum,
+) {
+    let [m, n, k] = size;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let candidates = Candidates::of(linear, sum == Sum::New, [m, n], c);
+        if tiny(m, n, k) {
+            plain(size, a, b, c, linear.tangents, sum);
+        } else {
+            by_parts(size, a, b, c, linear.tangents, sum);
+        }
+        candidates.mark(size, a, b, c);
+    }
+}
+
+/// [`absorbing`] but for marks.
+///
+/// # Safety
+/// As for [`product`].
+unsafe fn by_parts<T: Float + Element>(
     [m, n, k]: [usize; 3],
     a: Operand<T>,
     b: Operand<T>,
     c: Operand<T>,
+    tangents: [bool; 2],
     sum: Sum,
 ) {
-    if tiny(m, n, k) {
-        // SAFETY: the caller's promise.
-        return unsafe { plain([m, n, k], a, b, c, sum) };
-    }
     let pad = |lanes: usize| lanes.next_multiple_of(LANES);
     let (rows, columns, depth) = (pad(m.min(ROWS)), pad(n.min(COLUMNS)), k.min(DEPTH));
     let words = depth.div_ceil(WORD);
@@ -143,7 +170,7 @@ pub(crate) unsafe fn absorbing<T: Float + Element>(
                             let known = |bits, lanes| Facts { bits, lanes: pad(lanes), words };
                             let (left, right) = (known(&*of_left, i.len()), known(&*of_right, j.len()));
                             let before = adds.then_some(before.cast_const());
-                            best(Settle { size: [i.len(), j.len()], left, right, c, before });
+                            best(Settle { size: [i.len(), j.len()], left, right, c, before, tangents });
                         }
                     }
                 }
@@ -223,17 +250,25 @@ struct Plain<T, const FUSED: bool> {
     a: Operand<T>,
     b: Operand<T>,
     c: Operand<T>,
+    tangents: [bool; 2],
     sum: Sum,
 }
 
 /// # Safety
 /// As for [`product`].
-unsafe fn plain<T: Float + Element>(size: [usize; 3], a: Operand<T>, b: Operand<T>, c: Operand<T>, sum: Sum) {
+unsafe fn plain<T: Float + Element>(
+    size: [usize; 3],
+    a: Operand<T>,
+    b: Operand<T>,
+    c: Operand<T>,
+    tangents: [bool; 2],
+    sum: Sum,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         match Level::current() {
-            Level::Baseline => Plain::<T, { Baseline::FMA }> { size, a, b, c, sum }.run(),
-            _ => best(Plain::<T, true> { size, a, b, c, sum }),
+            Level::Baseline => Plain::<T, { Baseline::FMA }> { size, a, b, c, tangents, sum }.run(),
+            _ => best(Plain::<T, true> { size, a, b, c, tangents, sum }),
         }
     }
 }
@@ -242,7 +277,7 @@ impl<T: Float + Element, const FUSED: bool> Versioned for Plain<T, FUSED> {
     type Output = ();
     #[inline(always)]
     unsafe fn run(self) {
-        let Plain { size: [m, n, k], a, b, c, sum: begin } = self;
+        let Plain { size: [m, n, k], a, b, c, tangents, sum: begin } = self;
         let zero = <T as Element>::ZERO;
         for i in 0..m as isize {
             for j in 0..n as isize {
@@ -252,7 +287,7 @@ impl<T: Float + Element, const FUSED: bool> Versioned for Plain<T, FUSED> {
                     let mut sum = if begin == Sum::Continued { *to } else { zero };
                     for p in 0..k as isize {
                         let (x, y) = (*a.0.offset(i * a.1 + p * a.2), *b.0.offset(p * b.1 + j * b.2));
-                        let (x, y) = if x == zero || y == zero { (zero, zero) } else { (x, y) };
+                        let (x, y) = if counts(tangents, x, y) { (x, y) } else { (zero, zero) };
                         sum = sum.add_product::<FUSED>(x, y);
                     }
                     *to = if begin == Sum::Added { Element::add(*to, sum) } else { sum };
@@ -292,6 +327,7 @@ impl<T: Float + Element> Versioned for Learn<'_, T> {
                         bits[NAN][i] |= u32::from(x[i] != x[i]) << shift;
                         bits[SIGN[0]][i] |= u32::from(x[i] > zero) << shift;
                         bits[SIGN[1]][i] |= u32::from(x[i] < zero) << shift;
+                        bits[DEAD][i] |= u32::from(x[i].is_dead()) << shift;
                         // Only what is finite is zero when taken from itself.
                         x[i] = if x[i] - x[i] == zero { x[i] } else { zero };
                     }
@@ -313,6 +349,7 @@ struct Settle<'a, T> {
     c: Operand<T>,
     /// The part before this product was added, if it was.
     before: Option<*const T>,
+    tangents: [bool; 2],
 }
 
 impl<T: Float + Element> Versioned for Settle<'_, T> {
@@ -322,12 +359,12 @@ impl<T: Float + Element> Versioned for Settle<'_, T> {
         let ([m, n], Facts { words, .. }) = (self.size, self.left);
         for j in (0..n).step_by(LANES) {
             let here = LANES.min(n - j);
-            // Whether a column has an infinity, a NaN, in a word.
-            let mut odd = [[0u32; 2]; DEPTH.div_ceil(WORD)];
+            // Whether a column has an infinity or a NaN in a word.
+            let mut odd = [0u32; DEPTH.div_ceil(WORD)];
             for (word, odd) in odd.iter_mut().enumerate().take(words) {
                 let any =
                     |fact: usize| self.right.group(fact, word, j).iter().fold(0, |all, bits| all | bits);
-                *odd = [any(INFINITE[0]) | any(INFINITE[1]), any(NAN)];
+                *odd = any(INFINITE[0]) | any(INFINITE[1]) | any(NAN);
             }
             for i in 0..m {
                 let [mut up, mut down, mut nan] = [[0u32; LANES]; 3];
@@ -335,33 +372,27 @@ impl<T: Float + Element> Versioned for Settle<'_, T> {
                     let left = |fact| self.left.word(fact, word, i);
                     let right = |fact| self.right.group(fact, word, j);
                     let infinite = INFINITE.map(left);
+                    let odd_left = infinite[0] | infinite[1] | left(NAN);
+                    if odd_left | odd[word] == 0 {
+                        continue;
+                    }
                     let sign = SIGN.map(left);
-                    if infinite != [0; 2] {
-                        let [above, below] = SIGN.map(right);
-                        for l in 0..LANES {
-                            up[l] |= (infinite[0] & above[l]) | (infinite[1] & below[l]);
-                            down[l] |= (infinite[0] & below[l]) | (infinite[1] & above[l]);
-                        }
-                    }
-                    if left(NAN) != 0 {
-                        let ([above, below], nans) = (SIGN.map(right), right(NAN));
-                        for l in 0..LANES {
-                            nan[l] |= left(NAN) & (above[l] | below[l] | nans[l]);
-                        }
-                    }
-                    if (sign[0] | sign[1]) & odd[word][0] != 0 {
-                        let [above, below] = INFINITE.map(right);
-                        for l in 0..LANES {
-                            up[l] |= (sign[0] & above[l]) | (sign[1] & below[l]);
-                            down[l] |= (sign[0] & below[l]) | (sign[1] & above[l]);
-                        }
-                    }
-                    let some = sign[0] | sign[1] | left(NAN);
-                    if some & odd[word][1] != 0 {
-                        let nans = right(NAN);
-                        for l in 0..LANES {
-                            nan[l] |= some & nans[l];
-                        }
+                    let zero = !(sign[0] | sign[1] | left(NAN));
+                    let counts = if self.tangents[0] { !left(DEAD) } else { !zero };
+                    let ([above, below], [high, low]) = (SIGN.map(right), INFINITE.map(right));
+                    let (nans, dead) = (right(NAN), right(DEAD));
+                    for l in 0..LANES {
+                        let zeros = !(above[l] | below[l] | nans[l]);
+                        let counts = counts & if self.tangents[1] { !dead[l] } else { !zeros };
+                        up[l] |= (infinite[0] & above[l]) | (infinite[1] & below[l]);
+                        up[l] |= (sign[0] & high[l]) | (sign[1] & low[l]);
+                        down[l] |= (infinite[0] & below[l]) | (infinite[1] & above[l]);
+                        down[l] |= (sign[0] & low[l]) | (sign[1] & high[l]);
+                        let no_number = left(NAN)
+                            | nans[l]
+                            | ((infinite[0] | infinite[1]) & zeros)
+                            | (zero & (high[l] | low[l]));
+                        nan[l] |= no_number & counts;
                     }
                 }
                 let mut any = 0;
@@ -463,7 +494,9 @@ mod tests {
     use super::*;
     use crate::Pool;
 
-    /// Numbers of both signs with zeros, and what is not finite at every `rare`-th place.
+    const OF_LEFT: Linear = Linear { tangents: [true, false], marks: true };
+
+    /// Numbers of both signs with zeros, dead ones among them, and what is not finite at every `rare`-th place.
     fn drawn<T: Float>(n: usize, seed: u64, rare: u64) -> Vec<T> {
         let mut state = seed;
         let mut next = || {
@@ -480,26 +513,44 @@ mod tests {
             .collect()
     }
 
-    /// The definition.
-    fn element<T: Float>(m: &MatMul, [a, b]: [&[T]; 2], batch: usize, i: usize, j: usize) -> f64 {
+    /// The definition: the sum, and whether it is dead.
+    fn element<T: Float>(
+        m: &MatMul,
+        [a, b]: [&[T]; 2],
+        [batch, i, j]: [usize; 3],
+        tangents: [bool; 2],
+    ) -> (f64, bool) {
         let term = |p: usize| {
-            let x = a[m.a.offset_of(&m.batch, batch, i, p) as usize].to_f64();
-            let y = b[m.b.offset_of(&m.batch, batch, p, j) as usize].to_f64();
-            if x == 0.0 || y == 0.0 { 0.0 } else { x * y }
+            let x = a[m.a.offset_of(&m.batch, batch, i, p) as usize];
+            let y = b[m.b.offset_of(&m.batch, batch, p, j) as usize];
+            counts(tangents, x, y).then(|| x.to_f64() * y.to_f64())
         };
-        (0..m.k).map(term).sum()
+        ((0..m.k).filter_map(term).sum(), (0..m.k).all(|p| term(p).is_none()))
     }
 
     fn check<T: Float + Element>(m: &MatMul, rare: u64) {
+        for tangents in [[true, false], [false, true], [true, true]] {
+            check_of::<T>(m, rare, tangents);
+        }
+    }
+
+    fn check_of<T: Float + Element>(m: &MatMul, rare: u64, tangents: [bool; 2]) {
         let [mm, n, k] = [m.m, m.n, m.k];
         let products = m.products();
-        let (a, b) = (drawn::<T>(products * mm * k, 1, rare), drawn::<T>(products * k * n, 2, rare));
+        let (mut a, mut b) = (drawn::<T>(products * mm * k, 1, rare), drawn::<T>(products * k * n, 2, rare));
+        // A row and a column that are dead.
+        for p in 0..k {
+            a[m.a.offset_of(&m.batch, 0, mm - 1, p) as usize] = T::DEAD;
+            b[m.b.offset_of(&m.batch, 0, p, n / 2) as usize] = T::DEAD;
+        }
         let [mut plain, mut strong, mut again] =
             [(); 3].map(|()| vec![<T as Element>::ZERO; products * mm * n]);
         m.run(Pool::global(), <T as Element>::ONE, &a, &b, <T as Element>::ZERO, &mut plain).expect("fits");
         for (pool, to) in [(Pool::serial(), &mut strong), (Pool::new(3), &mut again)] {
             // SAFETY: `run` has checked the layouts.
-            unsafe { m.run_strong(&pool, a.as_ptr(), b.as_ptr(), to.as_mut_ptr()) };
+            unsafe {
+                m.run_linear(&pool, a.as_ptr(), b.as_ptr(), to.as_mut_ptr(), Linear { tangents, marks: true })
+            };
         }
         for batch in 0..products {
             for i in 0..mm {
@@ -508,8 +559,16 @@ mod tests {
                     let [plain, strong, again] = [&plain, &strong, &again].map(|c| c[at].to_f64());
                     let same = |x: f64, y: f64| x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
                     assert!(same(strong, again), "threads change {strong} into {again}");
-                    assert!(plain.is_nan() || same(plain, strong), "{plain} became {strong}");
-                    let wanted = element(m, [&a, &b], batch, i, j);
+                    let both_zero = plain == 0.0 && strong == 0.0;
+                    assert!(plain.is_nan() || both_zero || same(plain, strong), "{plain} became {strong}");
+                    let (wanted, dead) = element(m, [&a, &b], [batch, i, j], tangents);
+                    if tangents != [true; 2] || !dead {
+                        assert_eq!(
+                            strong.to_bits() == f64::DEAD.to_bits(),
+                            dead,
+                            "{m:?} at {i}, {j}: {tangents:?}"
+                        );
+                    }
                     let close = (wanted - strong).abs() <= 1e-4 * (1.0 + wanted.abs());
                     assert!(same(wanted, strong) || close, "{m:?} at {i}, {j}: {strong} for {wanted}");
                 }
@@ -518,7 +577,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_absorb_in_every_orientation_and_the_rest_keeps_its_bits() {
+    fn dead_terms_do_not_count_in_every_orientation_and_the_rest_keeps_its_bits() {
         let sizes =
             [[1, 1, 1], [3, 4, 5], [7, 40, 13], [1, 300, 400], [300, 1, 70], [200, 17, 33], [30, 200, 390]];
         for [m, n, k] in sizes {
@@ -555,12 +614,19 @@ mod tests {
             let mut parts = vec![f32::NAN; m * n];
             // SAFETY: the matrices have these sizes.
             unsafe {
-                absorbing([m, n, k], of(&a, k), of(&b, n), (whole.as_mut_ptr(), n as isize, 1), Sum::New);
+                absorbing(
+                    [m, n, k],
+                    of(&a, k),
+                    of(&b, n),
+                    (whole.as_mut_ptr(), n as isize, 1),
+                    OF_LEFT,
+                    Sum::New,
+                );
                 for from in (0..k).step_by(30) {
                     let inner = 30.min(k - from);
                     let c = (parts.as_mut_ptr(), n as isize, 1);
                     let sum = if from > 0 { Sum::Continued } else { Sum::New };
-                    absorbing([m, n, inner], of(&a[from..], k), of(&b[from * n..], n), c, sum);
+                    absorbing([m, n, inner], of(&a[from..], k), of(&b[from * n..], n), c, OF_LEFT, sum);
                 }
             }
             for (x, y) in whole.iter().zip(&parts) {
@@ -579,7 +645,7 @@ mod tests {
         let mut work = |a: &[f32], b: &[f32]| {
             work::take();
             // SAFETY: the matrices have these sizes.
-            unsafe { m.run_strong(&Pool::serial(), a.as_ptr(), b.as_ptr(), c.as_mut_ptr()) };
+            unsafe { m.run_linear(&Pool::serial(), a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), OF_LEFT) };
             work::take()
         };
         assert_eq!(work(&x, &x), healthy);

@@ -3,13 +3,14 @@
 //! A [`MatMul`] states the sizes and, for each operand, a [`Layout`]: transposed, broadcast and interleaved operands
 //! are strides, never copies. The product is cut into blocks of C from the sizes alone ([`MatMul::blocks`]); each
 //! block is one serial kernel call on the pool, and the inner dimension is never divided among threads. Each element of C
-//! is the sum of [parts](parts) of the inner dimension, cut from its length alone, each added up in order. So the bits of C
+//! is the sum of parts of the inner dimension, cut from its length alone, each added up in order. So the bits of C
 //! depend neither on the number of threads nor on who computes which rows and columns together.
 //!
 //! Invariant: a safe call has passed [`MatMul::check`], which computes the reach of every layout in 128 bits.
 
 mod absorbing;
 mod blocks;
+mod dead;
 mod element;
 mod kernel;
 mod layout;
@@ -22,8 +23,9 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use crate::Pool;
-pub(crate) use absorbing::{absorbing, has_nan, product as strong};
+pub(crate) use absorbing::{absorbing, has_nan, product as absorbing_product};
 pub use blocks::Blocks;
+pub(crate) use dead::{Candidates, Linear, counts, has_zero, mark_elements};
 pub use element::Element;
 use element::Operand;
 pub(crate) use element::Sum;
@@ -238,21 +240,22 @@ impl MatMul {
         });
     }
 
-    /// `C = A·B`, where an exact zero absorbs whatever it meets: 0 · ∞ and 0 · NaN are 0.
+    /// `C = A·B` of a linear program.
     ///
     /// # Safety
     /// As for [`run_raw`](MatMul::run_raw).
-    pub(crate) unsafe fn run_strong<T: Float + Element>(
+    pub(crate) unsafe fn run_linear<T: Float + Element>(
         &self,
         pool: &Pool,
         a: *const T,
         b: *const T,
         c: *mut T,
+        linear: Linear,
     ) {
         let seen = AtomicBool::new(false);
         self.each_block(pool, (a, b, c), &|size, a, b, block| {
             // SAFETY: as in `run_raw`.
-            unsafe { strong(size, a, b, block.operand(), &seen) };
+            unsafe { absorbing_product(size, a, b, block.operand(), linear, &seen) };
         });
     }
 

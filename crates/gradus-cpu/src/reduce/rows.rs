@@ -23,7 +23,7 @@ pub(crate) struct Min;
 impl Join for Sum {
     #[inline(always)]
     fn identity<T: Float>() -> T {
-        T::ZERO
+        T::DEAD
     }
     #[inline(always)]
     fn join<T: Float>(a: T, b: T) -> T {

@@ -3,6 +3,7 @@
 use super::isa::{Isa, Num};
 use super::small::{FewKernel, SmallKernel};
 use super::step::Steps;
+use super::tangents::{Doubles, Singles, Vector};
 use super::{erf, exp, far, hyperbolic, inverse, log, power, trig};
 use crate::conv::{CorrelateKernel, DepthwiseKernel, FlatKernel, Micro, WinogradKernel};
 use crate::reduce::{ColumnsKernel, RowsKernel};
@@ -12,10 +13,14 @@ use crate::window::{MaxKernel, SpreadKernel, SumKernel};
 pub trait Float:
     Num + PartialEq + Default + Send + Sync + 'static + std::fmt::Debug + Lanes + Steps + Kernels<Self>
 {
+    /// Several beside one another.
+    type Vector: Vector<Element = Self>;
     /// 0.
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// The zero of a tangent that no path reaches, [`DEAD`](gradus_core::DEAD).
+    const DEAD: Self;
     /// The nearest value to a double.
     fn from_f64(value: f64) -> Self;
     /// The same value as a double.
@@ -56,6 +61,8 @@ macro_rules! lanes {
             fn sqrt(self) -> Self;
             fn rem(self, rhs: Self) -> Self;
             fn is_nan(self) -> bool;
+            /// Whether it is [`DEAD`](Float::DEAD).
+            fn is_dead(self) -> bool;
             /// Whether the trigonometric functions above do not reach this argument.
             fn far(self) -> bool;
             fn far_sin(self) -> Self;
@@ -77,6 +84,7 @@ macro_rules! lanes {
             #[inline(always)] fn sqrt(self) -> f64 { self.sqrt() }
             #[inline(always)] fn rem(self, rhs: f64) -> f64 { self % rhs }
             #[inline(always)] fn is_nan(self) -> bool { self.is_nan() }
+            #[inline(always)] fn is_dead(self) -> bool { self.to_bits() == f64::DEAD.to_bits() }
             #[inline(always)] fn far(self) -> bool { self.abs() > trig::LIMIT }
             fn far_sin(self) -> f64 { far::sin(self) }
             fn far_cos(self) -> f64 { far::cos(self) }
@@ -96,6 +104,7 @@ macro_rules! lanes {
             #[inline(always)] fn sqrt(self) -> f32 { self.sqrt() }
             #[inline(always)] fn rem(self, rhs: f32) -> f32 { self % rhs }
             #[inline(always)] fn is_nan(self) -> bool { self.is_nan() }
+            #[inline(always)] fn is_dead(self) -> bool { self.to_bits() == f32::DEAD.to_bits() }
             #[inline(always)] fn far(self) -> bool { self.abs() > trig::LIMIT as f32 }
             fn far_sin(self) -> f32 { far::sin(self as f64) as f32 }
             fn far_cos(self) -> f32 { far::cos(self as f64) as f32 }
@@ -119,8 +128,10 @@ lanes!(
 );
 
 impl Float for f32 {
+    type Vector = Singles;
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
+    const DEAD: f32 = gradus_core::DEAD as f32;
     #[inline(always)]
     fn from_f64(value: f64) -> f32 {
         value as f32
@@ -132,8 +143,10 @@ impl Float for f32 {
 }
 
 impl Float for f64 {
+    type Vector = Doubles;
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
+    const DEAD: f64 = gradus_core::DEAD;
     #[inline(always)]
     fn from_f64(value: f64) -> f64 {
         value

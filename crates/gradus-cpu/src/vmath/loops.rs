@@ -140,6 +140,38 @@ macro_rules! each {
 }
 pub(crate) use each;
 
+/// `out = expr(sources)`, in vectors of [`Vector`](super::tangents::Vector), of elements of type `T`.
+macro_rules! each_vector {
+    ($T:ident, $n:expr, $out:expr, |$($v:ident: $source:ident),+| $body:expr) => {{
+        let whole = $n / WIDTH * WIDTH;
+        let mut start = 0;
+        while start < $n {
+            let len = if start < whole { WIDTH } else { $n - start };
+            // SAFETY: `start + len <= n`, and the caller vouches for `n` elements.
+            unsafe {
+                $(let $v = if len == WIDTH {
+                    Source::<$T>::block($source, start, WIDTH)
+                } else {
+                    Source::<$T>::block($source, start, len)
+                };)+
+                let mut block = [<$T>::ZERO; WIDTH];
+                for k in (0..WIDTH).step_by(<$T as Float>::Vector::LANES) {
+                    $(let $v = <$T as Float>::Vector::load($v.as_ptr().add(k));)+
+                    Vector::store($body, block.as_mut_ptr().add(k));
+                }
+                if len == WIDTH {
+                    store($out.add(start), &block, WIDTH);
+                } else {
+                    store($out.add(start), &block, len);
+                }
+            }
+            keep_blocks();
+            start += WIDTH;
+        }
+    }};
+}
+pub(crate) use each_vector;
+
 /// `(first[i], second[i]) = expr(source[i])`, block by block; with `far` as for [`each!`]. Results may be written over the
 /// source.
 macro_rules! each_pair {

@@ -13,7 +13,8 @@ use gradus_num::{Binary, Unary};
 use super::binary::Compare;
 use super::float::Float;
 use super::isa::{Isa, dispatch};
-use super::step::Simple;
+use super::step::{Simple, linear_products};
+use super::tangents::Vector;
 use super::twin::Twin;
 
 /// Most elements of a block.
@@ -62,11 +63,13 @@ codes! {
     Neg Abs Sign Floor Ceil Round Recip Powi One Square Cube Fourth InverseSquare Sqrt Rsqrt Cbrt Exp Exp2 Expm1 Log Log2 Log1p Sin Cos Tan Asin Acos
     Atan Sinh Cosh Tanh Asinh Acosh Atanh Sech2 Sigmoid Softplus Erf Erfc
     Add Sub Mul Div Rem Pow Atan2 Hypot Max Min
-    LinearMul Lt Le Gt Ge Eq Ne Select And Or Xor Not Copy
+    Linear Tangents Lt Le Gt Ge Eq Ne Select And Or Xor Not Copy
     Sum Prod Largest Smallest
     SinCos TanhSech2 SigmoidSech2 SoftplusSigmoid
-    AddAdd AddSub AddLess AddMul AddLinear SubAdd SubSub SubLess SubMul SubLinear
-    MulAdd MulSub MulLess MulMul MulLinear LinearAdd LinearSub LinearLess LinearMulled LinearLinear
+    AddAdd AddSub AddLess AddMul AddLinear AddLinked AddTangents SubAdd SubSub SubLess SubMul SubLinear SubLinked SubTangents
+    MulAdd MulSub MulLess MulMul MulLinear MulLinked MulTangents
+    LinearAdd LinearSub LinearLess LinearMul LinearLinear LinearLinked LinearTangents
+    TangentsAdd TangentsSub TangentsLess TangentsMul TangentsLinear TangentsLinked TangentsTangents
 }
 
 /// Notes which steps read what the step before them has just computed: it need not go through memory.
@@ -169,23 +172,38 @@ impl Step {
             (Add, Sub) => Code::AddSub,
             (Add, Less) => Code::AddLess,
             (Add, Mul) => Code::AddMul,
-            (Add, LinearMul) => Code::AddLinear,
+            (Add, Linear) => Code::AddLinear,
+            (Add, Linked) => Code::AddLinked,
+            (Add, Tangents) => Code::AddTangents,
             (Sub, Add) => Code::SubAdd,
             (Sub, Sub) => Code::SubSub,
             (Sub, Less) => Code::SubLess,
             (Sub, Mul) => Code::SubMul,
-            (Sub, LinearMul) => Code::SubLinear,
+            (Sub, Linear) => Code::SubLinear,
+            (Sub, Linked) => Code::SubLinked,
+            (Sub, Tangents) => Code::SubTangents,
             (Mul, Add) => Code::MulAdd,
             (Mul, Sub) => Code::MulSub,
             (Mul, Less) => Code::MulLess,
             (Mul, Mul) => Code::MulMul,
-            (Mul, LinearMul) => Code::MulLinear,
-            (LinearMul, Add) => Code::LinearAdd,
-            (LinearMul, Sub) => Code::LinearSub,
-            (LinearMul, Less) => Code::LinearLess,
-            (LinearMul, Mul) => Code::LinearMulled,
-            (LinearMul, LinearMul) => Code::LinearLinear,
-            (_, Div | Over) | (Less | Div | Over, _) => return None,
+            (Mul, Linear) => Code::MulLinear,
+            (Mul, Linked) => Code::MulLinked,
+            (Mul, Tangents) => Code::MulTangents,
+            (Linear, Add) => Code::LinearAdd,
+            (Linear, Sub) => Code::LinearSub,
+            (Linear, Less) => Code::LinearLess,
+            (Linear, Mul) => Code::LinearMul,
+            (Linear, Linear) => Code::LinearLinear,
+            (Linear, Linked) => Code::LinearLinked,
+            (Linear, Tangents) => Code::LinearTangents,
+            (Tangents, Add) => Code::TangentsAdd,
+            (Tangents, Sub) => Code::TangentsSub,
+            (Tangents, Less) => Code::TangentsLess,
+            (Tangents, Mul) => Code::TangentsMul,
+            (Tangents, Linear) => Code::TangentsLinear,
+            (Tangents, Linked) => Code::TangentsLinked,
+            (Tangents, Tangents) => Code::TangentsTangents,
+            (_, Div | Over) | (Less | Div | Over | Linked, _) => return None,
         }))
     }
 
@@ -201,9 +219,9 @@ impl Step {
         })
     }
 
-    /// The product for which a zero factor gives zero.
-    pub fn linear_mul() -> Self {
-        Step::new(Code::LinearMul)
+    /// The product of a residual and a tangent, or of two tangents.
+    pub fn linear_mul(both: bool) -> Self {
+        Step::new(if both { Code::Tangents } else { Code::Linear })
     }
     /// The first of two values where a mask is set, else the second.
     pub fn select() -> Self {
@@ -279,12 +297,6 @@ fn lanes<T: Float, const L: usize>(a: [T; L], b: [T; L], f: impl Fn(T, T) -> T) 
     out
 }
 
-/// The product for which a zero factor gives zero.
-#[inline(always)]
-fn linear<T: Float, const L: usize>(a: [T; L], b: [T; L]) -> [T; L] {
-    lanes(a, b, |x, y| if (x != T::ZERO) & (y != T::ZERO) { x * y } else { T::ZERO })
-}
-
 #[inline(always)]
 unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize, memory: *mut u8) {
     let mut last = [T::ZERO; L];
@@ -310,6 +322,9 @@ unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize
         let minus = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| x - y);
         let less = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| y - x);
         let times = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| x * y);
+        let linear = |a: [T; L], b: [T; L]| linear_products(a, b, T::Vector::linear);
+        let linked = |a: [T; L], b: [T; L]| linear_products(b, a, T::Vector::linear);
+        let tangents = |a: [T; L], b: [T; L]| linear_products(a, b, T::Vector::tangents);
         let write_mask = |block: [u8; L]| {
             // SAFETY: as above.
             unsafe { *memory.add(step.out as usize).cast::<[u8; L]>() = block }
@@ -488,7 +503,8 @@ unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize
             Code::Hypot => two!(|x, y| x.hypot::<I>(y)),
             Code::Max => two!(|x, y| if (x > y) | x.is_nan() { x } else { y }),
             Code::Min => two!(|x, y| if (x < y) | x.is_nan() { x } else { y }),
-            Code::LinearMul => write(linear(read(0), read(1))),
+            Code::Linear => write(linear(read(0), read(1))),
+            Code::Tangents => write(tangents(read(0), read(1))),
             Code::Lt => test!(|x, y| x < y),
             Code::Le => test!(|x, y| x <= y),
             Code::Gt => test!(|x, y| x > y),
@@ -514,7 +530,7 @@ unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize
                 write_mask(block);
             }
             Code::Copy => write(read(0)),
-            Code::Sum => fold!(T::ZERO, |x, y| x + y),
+            Code::Sum => fold!(T::DEAD, |x, y| x + y),
             Code::Prod => fold!(T::ONE, |x, y| x * y),
             Code::Largest => {
                 fold!(T::from_f64(f64::NEG_INFINITY), |x, y| if (x > y) | x.is_nan() { x } else { y })
@@ -531,21 +547,36 @@ unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize
             Code::AddLess => pair!(plus, less),
             Code::AddMul => pair!(plus, times),
             Code::AddLinear => pair!(plus, linear),
+            Code::AddLinked => pair!(plus, linked),
+            Code::AddTangents => pair!(plus, tangents),
             Code::SubAdd => pair!(minus, plus),
             Code::SubSub => pair!(minus, minus),
             Code::SubLess => pair!(minus, less),
             Code::SubMul => pair!(minus, times),
             Code::SubLinear => pair!(minus, linear),
+            Code::SubLinked => pair!(minus, linked),
+            Code::SubTangents => pair!(minus, tangents),
             Code::MulAdd => pair!(times, plus),
             Code::MulSub => pair!(times, minus),
             Code::MulLess => pair!(times, less),
             Code::MulMul => pair!(times, times),
             Code::MulLinear => pair!(times, linear),
+            Code::MulLinked => pair!(times, linked),
+            Code::MulTangents => pair!(times, tangents),
             Code::LinearAdd => pair!(linear, plus),
             Code::LinearSub => pair!(linear, minus),
             Code::LinearLess => pair!(linear, less),
-            Code::LinearMulled => pair!(linear, times),
+            Code::LinearMul => pair!(linear, times),
             Code::LinearLinear => pair!(linear, linear),
+            Code::LinearLinked => pair!(linear, linked),
+            Code::LinearTangents => pair!(linear, tangents),
+            Code::TangentsAdd => pair!(tangents, plus),
+            Code::TangentsSub => pair!(tangents, minus),
+            Code::TangentsLess => pair!(tangents, less),
+            Code::TangentsMul => pair!(tangents, times),
+            Code::TangentsLinear => pair!(tangents, linear),
+            Code::TangentsLinked => pair!(tangents, linked),
+            Code::TangentsTangents => pair!(tangents, tangents),
         }
     }
 }

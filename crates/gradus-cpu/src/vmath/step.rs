@@ -10,7 +10,8 @@ use gradus_num::{Binary, Unary};
 use super::binary::Compare;
 use super::float::Float;
 use super::isa::{Isa, Level};
-use super::loops::{Along, Many, One, Source, WIDTH, each, keep_blocks, store};
+use super::loops::{Along, Many, One, Source, WIDTH, each, each_vector, keep_blocks, store};
+use super::tangents::Vector;
 use super::twin::{self, Twin};
 
 /// Operands and result of a step.
@@ -92,8 +93,12 @@ pub enum Simple {
     Div,
     /// `y / x`
     Over,
-    /// The product for which a zero factor gives zero.
-    LinearMul,
+    /// The product of a residual `x` and a tangent `y`.
+    Linear,
+    /// The product of a tangent `x` and a residual `y`.
+    Linked,
+    /// The product of two tangents.
+    Tangents,
 }
 
 /// Arithmetic and functions that often follow one another, as one step; every result on the way is rounded as in steps of their
@@ -104,16 +109,14 @@ pub enum Chain {
     Products,
     /// `a b + (c c) d`
     ProductAndSquare,
-    /// `a b + c d`, the second product with strong zeros
+    /// `a b + c d`, `d` a tangent
     MixedProducts,
-    /// `a b + c d`, both products with strong zeros
-    StrongProducts,
-    /// `e (a b + c d)`, the first product with strong zeros: what comes back through a product of functions
+    /// `a b + c d`, `b` and `d` tangents
+    LinearProducts,
+    /// `(a b + c d) e`, `e` a tangent: what comes back through a product of functions
     Gradient,
-    /// The same with strong zeros in `c d`, too
-    MixedGradient,
-    /// The same with strong zeros everywhere
-    StrongGradient,
+    /// `e (a b + c d)`, `b` and `d` tangents
+    LinearGradient,
     /// `a - (b c) / (√(d / e) + f)`: a step against a mean, by the root of a mean square.
     Descent,
     /// `exp(a - b)`
@@ -173,8 +176,8 @@ pub trait Steps: Sized {
     fn unary(level: Level, op: Unary) -> StepFn;
     /// A function of two arguments.
     fn binary(level: Level, op: Binary, scalars: Scalars) -> StepFn;
-    /// The product for which a zero factor gives zero.
-    fn linear_mul(level: Level) -> StepFn;
+    /// The product of a residual and a tangent, or of two tangents.
+    fn linear_mul(level: Level, both: bool) -> StepFn;
     /// A comparison, whose result is a mask of bytes.
     fn compare(level: Level, op: Compare, scalars: Scalars) -> StepFn;
     /// The second operand where the mask is set, else the third; `scalars` speaks of these two.
@@ -237,6 +240,23 @@ macro_rules! several {
     }};
 }
 
+/// The same, in vectors.
+macro_rules! several_vectors {
+    ($level:expr, |$($v:ident),+| $body:expr) => {{
+        struct K<T>(PhantomData<T>);
+        impl<T: Float> Kernel for K<T> {
+            #[inline(always)]
+            unsafe fn run<I: Isa>(call: &Call) {
+                let mut operands = (0..OPERANDS).map(|i| call.along::<T>(i));
+                $(let Some($v) = operands.next() else { return };)+
+                let out = call.out::<T>();
+                each_vector!(T, call.n, out, |$($v: $v),+| $body)
+            }
+        }
+        pick::<K<Self>>($level)
+    }};
+}
+
 /// A source of elements that begins at a pointer.
 trait Begin<T>: Source<T> {
     /// # Safety
@@ -257,62 +277,69 @@ impl<T: Float> Begin<T> for One<T> {
     }
 }
 
+/// Blocks of products of residuals and tangents, or of two tangents.
 #[inline(always)]
-fn linear_product<T: Float>(x: T, y: T) -> T {
-    // One condition, true of NaN: a second comparison under the mask of the first, and a product under both.
-    if (x != T::ZERO) & (y != T::ZERO) { x * y } else { T::ZERO }
-}
-
-/// `(x y) z` with strong zeros. One condition again: of two selections, one inside the other, the compiler makes branches for
-/// every element.
-#[inline(always)]
-fn linear_product_of_three<T: Float>(x: T, y: T, z: T) -> T {
-    let first = x * y;
-    let none_is_zero = (x != T::ZERO) & (y != T::ZERO) & (first != T::ZERO) & (z != T::ZERO);
-    if none_is_zero { first * z } else { T::ZERO }
+pub(super) fn linear_products<T: Float, const N: usize>(
+    x: [T; N],
+    y: [T; N],
+    product: impl Fn(T::Vector, T::Vector) -> T::Vector,
+) -> [T; N] {
+    let mut out = y;
+    for k in (0..N).step_by(T::Vector::LANES) {
+        // SAFETY: blocks are of whole vectors.
+        unsafe {
+            let (x, y) = (T::Vector::load(x.as_ptr().add(k)), T::Vector::load(y.as_ptr().add(k)));
+            product(x, y).store(out.as_mut_ptr().add(k));
+        }
+    }
+    out
 }
 
 /// A [`Simple`] as a type.
-trait Arithmetic<T> {
-    fn of(x: T, y: T) -> T;
+trait Arithmetic {
+    fn of<V: Vector>(x: V, y: V) -> V;
 }
 macro_rules! arithmetic {
     ($($name:ident |$x:ident, $y:ident| $body:expr),+) => { $(
         struct $name;
-        impl<T: Float> Arithmetic<T> for $name {
+        impl Arithmetic for $name {
             #[inline(always)]
-            fn of($x: T, $y: T) -> T { $body }
+            fn of<V: Vector>($x: V, $y: V) -> V { $body }
         }
     )+ };
 }
 arithmetic!(
     Plus | x,
-    y | x + y,
+    y | x.add(y),
     Minus | x,
-    y | x - y,
+    y | x.sub(y),
     Less | x,
-    y | y - x,
+    y | y.sub(x),
     Times | x,
-    y | x * y,
+    y | x.mul(y),
     Ratio | x,
-    y | x / y,
+    y | x.div(y),
     Over | x,
-    y | y / x,
+    y | y.div(x),
     Linear | x,
-    y | linear_product(x, y)
+    y | V::linear(x, y),
+    Linked | x,
+    y | V::linear(y, x),
+    Tangents | x,
+    y | V::tangents(x, y)
 );
 
 struct Both<T, P, Q>(PhantomData<(T, P, Q)>);
-impl<T: Float, P: Arithmetic<T>, Q: Arithmetic<T>> Kernel for Both<T, P, Q> {
+impl<T: Float, P: Arithmetic, Q: Arithmetic> Kernel for Both<T, P, Q> {
     #[inline(always)]
     unsafe fn run<I: Isa>(call: &Call) {
         let [a, b, c] = [0, 1, 2].map(|i| call.along::<T>(i));
         let out = call.out::<T>();
-        each!(call.n, out, |x: a, y: b, z: c| Q::of(P::of(x, y), z))
+        each_vector!(T, call.n, out, |x: a, y: b, z: c| Q::of(P::of(x, y), z))
     }
 }
 
-fn second<T: Float, P: Arithmetic<T>>(level: Level, second: Simple) -> StepFn {
+fn second<T: Float, P: Arithmetic>(level: Level, second: Simple) -> StepFn {
     match second {
         Simple::Add => pick::<Both<T, P, Plus>>(level),
         Simple::Sub => pick::<Both<T, P, Minus>>(level),
@@ -320,17 +347,19 @@ fn second<T: Float, P: Arithmetic<T>>(level: Level, second: Simple) -> StepFn {
         Simple::Mul => pick::<Both<T, P, Times>>(level),
         Simple::Div => pick::<Both<T, P, Ratio>>(level),
         Simple::Over => pick::<Both<T, P, Over>>(level),
-        Simple::LinearMul => pick::<Both<T, P, Linear>>(level),
+        Simple::Linear => pick::<Both<T, P, Linear>>(level),
+        Simple::Linked => pick::<Both<T, P, Linked>>(level),
+        Simple::Tangents => pick::<Both<T, P, Tangents>>(level),
     }
 }
 
-struct LinearMul<T>(PhantomData<T>);
-impl<T: Float> Kernel for LinearMul<T> {
+struct Product<T, P>(PhantomData<(T, P)>);
+impl<T: Float, P: Arithmetic> Kernel for Product<T, P> {
     #[inline(always)]
     unsafe fn run<I: Isa>(call: &Call) {
         let (a, b) = (call.along::<T>(0), call.along::<T>(1));
         let out = call.out::<T>();
-        each!(call.n, out, |x: a, y: b| linear_product(x, y))
+        each_vector!(T, call.n, out, |x: a, y: b| P::of(x, y))
     }
 }
 
@@ -428,8 +457,8 @@ macro_rules! steps {
                 }
             }
 
-            fn linear_mul(level: Level) -> StepFn {
-                pick::<LinearMul<Self>>(level)
+            fn linear_mul(level: Level, both: bool) -> StepFn {
+                if both { pick::<Product<Self, Tangents>>(level) } else { pick::<Product<Self, Linear>>(level) }
             }
 
             fn compare(level: Level, op: Compare, scalars: Scalars) -> StepFn {
@@ -457,28 +486,25 @@ macro_rules! steps {
                     Simple::Add => second::<Self, Plus>(level, then),
                     Simple::Sub => second::<Self, Minus>(level, then),
                     Simple::Mul => second::<Self, Times>(level, then),
-                    Simple::LinearMul if then == Simple::LinearMul => {
-                        several!(level, |a, b, c| linear_product_of_three(a, b, c))
-                    }
-                    Simple::LinearMul => second::<Self, Linear>(level, then),
-                    Simple::Less | Simple::Div | Simple::Over => return None,
+                    Simple::Linear => second::<Self, Linear>(level, then),
+                    Simple::Tangents => second::<Self, Tangents>(level, then),
+                    Simple::Less | Simple::Div | Simple::Over | Simple::Linked => return None,
                 })
             }
 
             fn chain(level: Level, chain: Chain) -> StepFn {
                 match chain {
                     Chain::Products => several!(level, |a, b, c, d| a * b + c * d),
-                    Chain::MixedProducts => several!(level, |a, b, c, d| a * b + linear_product(c, d)),
-                    Chain::StrongProducts => {
-                        several!(level, |a, b, c, d| linear_product(a, b) + linear_product(c, d))
+                    Chain::MixedProducts => several_vectors!(level, |a, b, c, d| Plus::of(Times::of(a, b), Linear::of(c, d))),
+                    Chain::LinearProducts => {
+                        several_vectors!(level, |a, b, c, d| Plus::of(Linear::of(a, b), Linear::of(c, d)))
                     }
-                    Chain::Gradient => several!(level, |a, b, c, d, e| linear_product(e, a * b + c * d)),
-                    Chain::MixedGradient => {
-                        several!(level, |a, b, c, d, e| linear_product(e, a * b + linear_product(c, d)))
-                    }
-                    Chain::StrongGradient => {
-                        several!(level, |a, b, c, d, e| {
-                            linear_product(e, linear_product(a, b) + linear_product(c, d))
+                    Chain::Gradient => several_vectors!(level, |a, b, c, d, e| {
+                        Linear::of(Plus::of(Times::of(a, b), Times::of(c, d)), e)
+                    }),
+                    Chain::LinearGradient => {
+                        several_vectors!(level, |a, b, c, d, e| {
+                            Linear::of(e, Plus::of(Linear::of(a, b), Linear::of(c, d)))
                         })
                     }
                     Chain::ProductAndSquare => several!(level, |a, b, c, d| a * b + c * c * d),

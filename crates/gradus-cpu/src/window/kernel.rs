@@ -252,7 +252,7 @@ unsafe fn sum<T: Float, I: Isa>(
             let from = first_plane * plane;
             bands.deal(band, group, x.add(from), readable - from, T::ZERO, work.dealt);
             let sums = std::slice::from_raw_parts_mut(work.best, n);
-            sums.fill(T::ZERO);
+            sums.fill(T::DEAD);
             for tap in &bands.taps {
                 let values = std::slice::from_raw_parts(work.dealt.add(tap.offset), n);
                 for (s, &v) in sums.iter_mut().zip(values) {

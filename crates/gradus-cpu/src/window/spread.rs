@@ -53,7 +53,7 @@ impl Origin<'_> {
                             spread_raw(owners, &taps[first..], &updates[first..], to);
                         }
                         (Origin::Taps(window, taps), None) => {
-                            to.fill(T::ZERO);
+                            to.fill(T::DEAD);
                             let output = window.output().unwrap_or([1; MAX_SPATIAL]);
                             for i in 0..results {
                                 let place =
@@ -64,7 +64,7 @@ impl Origin<'_> {
                             }
                         }
                         (Origin::Places(places), _) => {
-                            to.fill(T::ZERO);
+                            to.fill(T::DEAD);
                             for (&at, &update) in places[first..][..results].iter().zip(&updates[first..]) {
                                 let at = at as usize;
                                 to[at] = to[at] + update;
@@ -126,7 +126,7 @@ unsafe fn spread<T: Float, I: Isa>(owners: &Owners, taps: &[u8], updates: &[T], 
             let to = &mut out[begin..];
             begin += width;
             let (Some((d, kd)), Some((r, kr))) = (*depth, *row) else {
-                to[..width].fill(T::ZERO);
+                to[..width].fill(T::DEAD);
                 continue;
             };
             let first = (d * owners.output[1] + r) * owners.output[2];
@@ -141,14 +141,14 @@ unsafe fn spread<T: Float, I: Isa>(owners: &Owners, taps: &[u8], updates: &[T], 
                     for (to, owner) in to.iter_mut().zip(columns) {
                         let chosen = |&(p, k): &(usize, usize)| taps[p] as usize == tap + k;
                         *to = match owner.filter(chosen) {
-                            Some((p, _)) => updates[p] + T::ZERO,
-                            None => T::ZERO,
+                            Some((p, _)) => updates[p],
+                            None => T::DEAD,
                         };
                     }
                     continue;
                 }
             }
-            to[owners.tiled..width].fill(T::ZERO);
+            to[owners.tiled..width].fill(T::DEAD);
         }
     }
 }
@@ -164,18 +164,20 @@ fn tiles<T: Float, const SIZE: usize>(taps: &[u8], updates: &[T], first: usize, 
             for j in at..at + len {
                 for k in 0..SIZE {
                     let chosen = taps[j] as usize == first + k;
-                    out[j * SIZE + k] = if chosen { updates[j] + T::ZERO } else { T::ZERO };
+                    out[j * SIZE + k] = if chosen { updates[j] } else { T::DEAD };
                 }
             }
             return;
         }
-        let (taps, updates) = (&taps[at..at + BLOCK], &updates[at..at + BLOCK]);
-        let mut lines = [[T::ZERO; BLOCK]; SIZE];
+        // Copies, so that a loop selects from what has been read and does not ask whether to read.
+        let (mut tap_block, mut block) = ([0u8; BLOCK], [T::DEAD; BLOCK]);
+        tap_block.copy_from_slice(&taps[at..at + BLOCK]);
+        block.copy_from_slice(&updates[at..at + BLOCK]);
+        let mut lines = [[T::DEAD; BLOCK]; SIZE];
         for (k, line) in lines.iter_mut().enumerate() {
             let tap = (first + k) as u8;
             for j in 0..BLOCK {
-                let value = updates[j] + T::ZERO;
-                line[j] = if taps[j] == tap { value } else { T::ZERO };
+                line[j] = if tap_block[j] == tap { block[j] } else { T::DEAD };
             }
         }
         let out = &mut out[at * SIZE..(at + BLOCK) * SIZE];

@@ -140,7 +140,8 @@ pub(crate) fn tie<S: Scalar>(x: &S, y: &S) -> S {
 
 #[inline]
 fn shares<S: Scalar>(like: &S, first: &S::Mask, second: &S::Mask, tie: S) -> (S, S) {
-    let (zero, one) = (like.lit(0.0), like.lit(1.0));
+    // The zero of what is not chosen is negative: a product of tangents takes it for dead.
+    let (zero, one) = (like.lit(-0.0), like.lit(1.0));
     let share = |own: &S::Mask, other: &S::Mask| S::select(own, &one, &S::select(other, &zero, &tie));
     (share(first, second), share(second, first))
 }

@@ -80,7 +80,8 @@ impl Writer {
             rhs_batch: axes(&[]),
             lhs_contract: axes(&[2]),
             rhs_contract: axes(&[0]),
-            strong: false,
+            tangents: [false; 2],
+            numbers: false,
         };
         let y = self.emit(dot, &[x, weight]);
         let bias = self.like(bias, y, &[2]);
@@ -104,7 +105,8 @@ impl Writer {
             rhs_batch: axes(&[0, 1]),
             lhs_contract: axes(&[3]),
             rhs_contract: axes(&[right]),
-            strong: false,
+            tangents: [false; 2],
+            numbers: false,
         };
         let scores = self.emit(dot(3), &[q, k]);
         let scores = self.scaled(scores, 1.0 / (depth as f64).sqrt());

@@ -28,6 +28,8 @@ const READERS: usize = 8;
 const TRIED: usize = 16;
 /// The most groups that wait for another with one.
 const LATE: usize = 256;
+/// The most groups that read what a group makes, if it is to wait for another.
+const CROWD: usize = 64;
 /// So many readers of a buffer are asked where they stand, beside those that wait.
 const ASKED: usize = 32;
 /// Groups that may be moved in the order beside those that each merging may move.
@@ -233,6 +235,10 @@ impl Places {
         loop {
             let from = if next == 0 { g } else { late[next - 1] };
             work::count(1);
+            if fuser.groups.is_read_by_more(from, CROWD) {
+                work::simpler("what very many kernels read is computed apart");
+                return None;
+            }
             for k in fuser.groups.behind(from) {
                 if k == h {
                     if from != g {

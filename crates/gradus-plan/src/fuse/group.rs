@@ -237,6 +237,11 @@ impl Groups {
         (found, all)
     }
 
+    /// Whether so many groups may read what `g` makes that more than `most` do.
+    pub(super) fn is_read_by_more(&self, g: usize, most: usize) -> bool {
+        self.list[g].readers.len() > most
+    }
+
     /// The groups that read what `g` makes.
     pub(super) fn behind(&mut self, g: usize) -> Vec<usize> {
         let mut readers = std::mem::take(&mut self.list[g].readers);

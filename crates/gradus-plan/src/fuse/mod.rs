@@ -21,7 +21,7 @@ use gradus_core::ops::{Op, ReduceKind};
 use gradus_core::{DType, Graph, Result, Shape, Var};
 use smallvec::{SmallVec, smallvec};
 
-use crate::kernel::{Assemble, Domain, Kernel, LONG_ROW, Level, MANY_ROWS, Part, SHORT_ROW, Work};
+use crate::kernel::{Assemble, Domain, Fill, Kernel, LONG_ROW, Level, MANY_ROWS, Part, SHORT_ROW, Work};
 use crate::{Options, View, bodies};
 use group::{Body, Groups};
 pub use order::{ROW_CHUNK, column_chunk, column_lanes, column_width};
@@ -190,7 +190,7 @@ impl Fuser<'_> {
                 let to = View::of(&ty.shape);
                 let width = ty.dtype.size();
                 let parts = vec![Part { value: root, from, to }];
-                let work = Work::Assemble(Assemble { out: v, width, zeroed: false, parts });
+                let work = Work::Assemble(Assemble { out: v, width, fill: None, parts });
                 let g = self.groups.barrier(work, self.stages[self.at], self.at, None, &[root]);
                 self.define(v, g, Level::Full, false);
             }
@@ -562,9 +562,12 @@ impl Fuser<'_> {
             parts.push(Part { value, from, to });
         }
         let reads: SmallVec<[Var; 4]> = parts.iter().map(|p| p.value).collect();
-        let zeroed = matches!(eqn.op, Op::Pad(_));
+        let fill = match &eqn.op {
+            Op::Pad(pad) => Some(if pad.dead { Fill::Dead } else { Fill::Zero }),
+            _ => None,
+        };
         let width = graph.ty(out).dtype.size();
-        let work = Work::Assemble(Assemble { out: buffer, width, zeroed, parts });
+        let work = Work::Assemble(Assemble { out: buffer, width, fill, parts });
         let g = self.groups.barrier(work, self.stages[i], i, Some(i), &reads);
         self.place(out, (buffer, &whole), g);
     }

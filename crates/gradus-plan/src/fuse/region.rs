@@ -85,7 +85,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             let op = match &eqn.op {
                 Op::Unary(u) => StepOp::Unary(*u),
                 Op::Binary(b) => StepOp::Binary(*b),
-                Op::LinearMul(_) => StepOp::LinearMul,
+                Op::LinearMul(p) => StepOp::LinearMul { both: p.both },
                 Op::Compare(c) => StepOp::Compare(*c),
                 Op::Logic(l) => StepOp::Logic(*l),
                 Op::Not(_) => StepOp::Not,

@@ -112,7 +112,8 @@ pub(super) fn product(
         a: (x.offset, a_row, a_col),
         b: (y.offset, b_row, b_col),
         c: (to.offset, c_row, c_col),
-        strong: dot.strong,
+        tangents: dot.tangents,
+        marks: dot.tangents != [false; 2] && !dot.numbers,
     })
 }
 

@@ -42,7 +42,7 @@ pub(super) fn write(graph: &Graph, fused: &mut Fused) {
         let mut moved: Vec<(usize, Work)> = Vec::new();
         let mut times: HashMap<Var, usize> = HashMap::new();
         whole.parts.iter().for_each(|p| *times.entry(p.value).or_default() += 1);
-        let all = !whole.zeroed
+        let all = whole.fill.is_none()
             && whole.parts.iter().all(|part| {
                 let once = times[&part.value] == 1;
                 let Some(j) = writer[part.value.index()].filter(|_| once) else { return false };
@@ -106,7 +106,7 @@ fn relocated(kernel: &Kernel, part: &Part, size: usize, out: Var) -> Option<Work
                 _ => None,
             }
         }
-        Work::Assemble(a) if !a.zeroed && a.parts.len() <= MOST_PARTS => {
+        Work::Assemble(a) if a.fill.is_none() && a.parts.len() <= MOST_PARTS => {
             let mut parts = Vec::new();
             for inner in &a.parts {
                 let (offset, moved) = places.moved(inner.to.offset, &inner.to.dims)?;

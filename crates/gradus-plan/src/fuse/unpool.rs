@@ -1,7 +1,7 @@
-//! A scatter into zeros, at the indices of a pooling, is the pooling's transpose: no zeros are written out to be copied.
+//! A scatter of cotangents, at the indices of a pooling, is the pooling's transpose: no zeros are written out to be copied.
 
 use gradus_core::ops::{MaxPool, Op, ScatterAdd};
-use gradus_core::{DType, Var};
+use gradus_core::{DEAD, DType, Var};
 
 use super::{Fuser, Source};
 use crate::kernel::{Level, Unpool, Work};
@@ -16,8 +16,9 @@ impl Fuser<'_> {
         };
         let out = eqn.outputs[0];
         let dtype = graph.ty(out).dtype;
-        let zeros = matches!(&self.sources[x.index()], Source::Constant(c, _) if c.to_bits() == 0);
-        if !zeros || !matches!(dtype, DType::F32 | DType::F64) {
+        let dead =
+            matches!(&self.sources[x.index()], Source::Constant(c, _) if c.to_bits() == DEAD.to_bits());
+        if !dead || !matches!(dtype, DType::F32 | DType::F64) {
             return false;
         }
         let Source::View(root, view) = &self.sources[indices.index()] else { return false };

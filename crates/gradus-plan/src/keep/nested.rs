@@ -1,7 +1,7 @@
 //! Forward mode inside reverse mode: local derivatives multiplied out.
 //!
 //! In the second half of a reverse-mode program cotangents run through linear element-wise equations: products with
-//! known factors, sums, negations, selections. A maximal such region maps the cotangents that enter it to those that
+//! known factors, sums, selections. A maximal such region maps the cotangents that enter it to those that
 //! leave it by a matrix of coefficients, one number a point. Run on a unit cotangent, the region itself gives the
 //! coefficients (with its own conventions: a branch not selected contributes zero, whatever its derivative). They
 //! depend on values of the first half alone, so they are computed there, and only they have to wait.
@@ -10,7 +10,7 @@
 
 use gradus_core::ops::{LinearMul, Op, Select};
 use gradus_core::quick::Map;
-use gradus_core::{Binary, Graph, Result, Site, Unary, Var};
+use gradus_core::{Binary, DEAD, Graph, Result, Site, Var};
 
 use super::boundary::Halves;
 use crate::packed::waiting_bytes;
@@ -21,8 +21,12 @@ use crate::work;
 #[derive(Clone, Copy)]
 enum Coefficient {
     One,
-    Times(Var, usize),
-    Negative(usize),
+    /// The factor is a tangent, too, if `both`.
+    Times {
+        factor: Var,
+        both: bool,
+        of: usize,
+    },
     Where(Var, usize, bool),
     Sum(usize, usize),
 }
@@ -36,6 +40,8 @@ struct Region<'a> {
     pool: Vec<Coefficient>,
     /// For each coefficient, the last equation of the first half that makes what it reads.
     ready: Vec<Option<usize>>,
+    /// For each coefficient, whether it is a product of residuals, which is a number and never dead.
+    number: Vec<bool>,
     terms: Vec<Option<Terms>>,
 }
 
@@ -72,7 +78,7 @@ fn waiting(graph: &Graph) -> Vec<usize> {
 /// Replaces linear regions of the second half by their coefficients, where that keeps fewer bytes.
 pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Graph> {
     let terms = vec![None; graph.types().len()];
-    let mut region = Region { graph, halves, pool: Vec::new(), ready: Vec::new(), terms };
+    let mut region = Region { graph, halves, pool: Vec::new(), ready: Vec::new(), number: Vec::new(), terms };
     let mut inner = vec![false; graph.eqns().len()];
     for i in halves.at..graph.eqns().len() {
         inner[i] = region.equation(i);
@@ -111,9 +117,16 @@ impl Region<'_> {
         let made = |v: Var| self.halves.made[v.index()];
         self.ready.push(match c {
             Coefficient::One => None,
-            Coefficient::Times(v, c) | Coefficient::Where(v, c, _) => made(v).max(self.ready[c]),
-            Coefficient::Negative(c) => self.ready[c],
+            Coefficient::Times { factor: v, of: c, .. } | Coefficient::Where(v, c, _) => {
+                made(v).max(self.ready[c])
+            }
             Coefficient::Sum(a, b) => self.ready[a].max(self.ready[b]),
+        });
+        self.number.push(match c {
+            Coefficient::One => true,
+            Coefficient::Times { both, of, .. } => !both && self.number[of],
+            Coefficient::Where(..) => false,
+            Coefficient::Sum(a, b) => self.number[a] && self.number[b],
         });
         self.pool.push(c);
         self.pool.len() - 1
@@ -144,11 +157,11 @@ impl Region<'_> {
             return false;
         }
         let terms = match (&eqn.op, &eqn.inputs[..]) {
-            (Op::LinearMul(_), &[a, b]) if self.available(a) != self.available(b) => {
+            (Op::LinearMul(p), &[a, b]) if self.available(a) != self.available(b) => {
                 let (factor, ct) = if self.available(a) { (a, b) } else { (b, a) };
-                self.map(ct, |c| Coefficient::Times(factor, c))
+                let both = p.both;
+                self.map(ct, |c| Coefficient::Times { factor, both, of: c })
             }
-            (Op::Unary(Unary::Neg), &[x]) => self.map(x, Coefficient::Negative),
             (Op::Binary(Binary::Add), &[x, y]) if !self.available(x) && !self.available(y) => {
                 let (mut terms, others) = (self.of(x), self.of(y));
                 for (root, c) in others {
@@ -196,13 +209,12 @@ impl Region<'_> {
             work::count(1);
             match self.pool[c] {
                 Coefficient::One => {}
-                Coefficient::Times(v, c) | Coefficient::Where(v, c, _) => {
+                Coefficient::Times { factor: v, of: c, .. } | Coefficient::Where(v, c, _) => {
                     if std::mem::replace(&mut seen.values[v.index()], seen.search) != seen.search {
                         before += seen.waiting[v.index()];
                     }
                     pending.push(c);
                 }
-                Coefficient::Negative(c) => pending.push(c),
                 Coefficient::Sum(a, b) => pending.extend([a, b]),
             }
             if before > after {
@@ -258,8 +270,9 @@ impl Region<'_> {
             let term = match self.pool[c] {
                 Coefficient::One => root_now,
                 _ => {
+                    let product = LinearMul { both: !self.number[c] };
                     let c = self.emit(copy, values, c, out, site)?;
-                    copy.b.emit1(LinearMul, &[c, root_now])?
+                    copy.b.emit1(product, &[c, root_now])?
                 }
             };
             sum = copy.b.add_tangents(sum, Some(term))?;
@@ -297,20 +310,30 @@ impl Region<'_> {
             }
             let value = match self.pool[c] {
                 Coefficient::One => copy.b.full(&ty, 1.0),
-                Coefficient::Times(v, inner) => {
-                    let factor = copy.get(v);
-                    match self.pool[inner] {
+                Coefficient::Times { factor, both, of } => {
+                    let factor = copy.get(factor);
+                    match self.pool[of] {
                         Coefficient::One => factor,
-                        _ => copy.b.emit1(LinearMul, &[factor, values[&inner]])?,
+                        _ if both => {
+                            let inner = self.tangent(copy, values, of)?;
+                            copy.b.emit1(LinearMul::BOTH, &[factor, inner])?
+                        }
+                        _ if self.number[of] => copy.b.emit1(Binary::Mul, &[factor, values[&of]])?,
+                        _ => copy.b.emit1(LinearMul::RESIDUAL, &[factor, values[&of]])?,
                     }
                 }
-                Coefficient::Negative(inner) => copy.b.emit1(Unary::Neg, &[values[&inner]])?,
                 Coefficient::Where(mask, inner, kept) => {
-                    let zero = copy.b.full(&ty, 0.0);
-                    let (mask, inner) = (copy.get(mask), values[&inner]);
-                    copy.b.emit1(Select, &if kept { [mask, inner, zero] } else { [mask, zero, inner] })?
+                    let dead = copy.b.full(&ty, DEAD);
+                    let (mask, inner) = (copy.get(mask), self.tangent(copy, values, inner)?);
+                    copy.b.emit1(Select, &if kept { [mask, inner, dead] } else { [mask, dead, inner] })?
                 }
-                Coefficient::Sum(x, y) => copy.b.emit1(Binary::Add, &[values[&x], values[&y]])?,
+                Coefficient::Sum(x, y) if self.number[c] => {
+                    copy.b.emit1(Binary::Add, &[values[&x], values[&y]])?
+                }
+                Coefficient::Sum(x, y) => {
+                    let (x, y) = (self.tangent(copy, values, x)?, self.tangent(copy, values, y)?);
+                    copy.b.emit1(Binary::Add, &[x, y])?
+                }
             };
             values.insert(c, value);
         }
@@ -318,15 +341,23 @@ impl Region<'_> {
         Ok(values[&c])
     }
 
+    /// A coefficient where it may be dead: a number that is -0 would be taken for that.
+    fn tangent(&self, copy: &mut Copier, values: &Map<usize, Var>, c: usize) -> Result<Var> {
+        let value = values[&c];
+        if !self.number[c] || matches!(self.pool[c], Coefficient::One) {
+            return Ok(value);
+        }
+        let zero = copy.b.zeros_like(value);
+        copy.b.emit1(Binary::Add, &[value, zero])
+    }
+
     /// The coefficients that a coefficient is computed from.
     fn operands(&self, c: usize) -> [Option<usize>; 2] {
         match self.pool[c] {
             Coefficient::One => [None, None],
             // Times one is the factor itself.
-            Coefficient::Times(_, c) if matches!(self.pool[c], Coefficient::One) => [None, None],
-            Coefficient::Times(_, c) | Coefficient::Negative(c) | Coefficient::Where(_, c, _) => {
-                [Some(c), None]
-            }
+            Coefficient::Times { of, .. } if matches!(self.pool[of], Coefficient::One) => [None, None],
+            Coefficient::Times { of: c, .. } | Coefficient::Where(_, c, _) => [Some(c), None],
             Coefficient::Sum(a, b) => [Some(a), Some(b)],
         }
     }
@@ -338,7 +369,7 @@ mod tests {
     use crate::passes;
     use gradus_core::ops::{Axes, Reduce, ReduceKind};
     use gradus_core::transforms::value_and_grad;
-    use gradus_core::{Builder, DType, Type};
+    use gradus_core::{Builder, DType, Type, Unary};
 
     /// The program with its local derivatives multiplied out, of a sum of `y` after so many steps.
     fn multiplied_out(steps: usize, step: fn(&mut Builder, Var) -> Var) -> (Graph, Graph) {

@@ -2,7 +2,7 @@
 
 use gradus_core::graph::Vars;
 use gradus_core::ops::{Axes, Full, Op, Reduce, Reshape};
-use gradus_core::{Array, Binary, DType, Result, Unary, Var};
+use gradus_core::{Array, Binary, DEAD, DType, Result, Unary, Var};
 use smallvec::smallvec;
 
 use super::Rewriter;
@@ -20,6 +20,12 @@ impl Rewriter {
             return self.emit(full.into(), &[]);
         }
         match (op, inputs) {
+            // Only that its zero is a number is left of a product with one.
+            (Op::LinearMul(p), &[x, y]) if !p.both && self.constant(y) == Some(1.0) => {
+                let zero = Full { value: 0.0, dtype: self.b.dtype(x), shape: self.b.shape(x).clone() };
+                let zero = self.emit(zero.into(), &[])?[0];
+                return self.simplified(&Binary::Add.into(), &[x, zero]);
+            }
             (Op::Binary(Binary::Mul), &[x, y]) => {
                 for (x, y) in [(x, y), (y, x)] {
                     if self.constant(y) == Some(-1.0) && self.b.dtype(x).is_float() {
@@ -63,15 +69,17 @@ impl Rewriter {
         let is = |v: Var, value: f64| self.constant(v).is_some_and(|c| c.to_bits() == value.to_bits());
         let float = |v: Var| self.b.dtype(v).is_float();
         match (op, inputs) {
-            (Op::Binary(Binary::Mul) | Op::LinearMul(_), &[x, y]) if is(y, 1.0) => Some(x),
+            (Op::Binary(Binary::Mul), &[x, y]) if is(y, 1.0) => Some(x),
             (Op::Binary(Binary::Mul) | Op::LinearMul(_), &[x, y]) if is(x, 1.0) => Some(y),
+            // Of a residual that may be -0 the product is a number.
+            (Op::LinearMul(p), &[x, y]) if is(y, 1.0) && p.both => Some(x),
             (Op::Binary(Binary::Div), &[x, y]) if is(y, 1.0) => Some(x),
             (Op::Binary(Binary::Sub), &[x, y]) if is(y, 0.0) => Some(x),
             (Op::Binary(Binary::Add), &[x, y]) if is(y, -0.0) && float(x) => Some(x),
             (Op::Binary(Binary::Add), &[x, y]) if is(x, -0.0) && float(x) => Some(y),
-            // The result is zero, and so is the operand.
-            (Op::LinearMul(_), &[x, _]) if is(x, 0.0) => Some(x),
-            (Op::LinearMul(_), &[_, y]) if is(y, 0.0) => Some(y),
+            // What is dead stays dead.
+            (Op::LinearMul(p), &[x, _]) if p.both && is(x, DEAD) => Some(x),
+            (Op::LinearMul(_), &[_, y]) if is(y, DEAD) => Some(y),
             (Op::Unary(Unary::Neg), &[x]) => match self.definition(x) {
                 Some((Op::Unary(Unary::Neg), inner)) => Some(inner[0]),
                 _ => None,

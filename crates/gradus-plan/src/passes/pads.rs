@@ -172,6 +172,7 @@ mod tests {
         for (low, extent) in lows.into_iter().zip(extents) {
             let x = b.input(Type::new(DType::F32, [extent, 2]));
             let pad = Pad {
+                dead: true,
                 low: [low, 0].into_iter().collect(),
                 high: [total - low - extent, 0].into_iter().collect(),
                 interior: [0, 0].into_iter().collect(),

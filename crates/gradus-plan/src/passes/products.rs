@@ -38,6 +38,7 @@ pub(super) fn turn(graph: Graph) -> Result<Graph> {
                 let mut dot = (**dot).clone();
                 std::mem::swap(&mut dot.lhs_batch, &mut dot.rhs_batch);
                 std::mem::swap(&mut dot.lhs_contract, &mut dot.rhs_contract);
+                dot.tangents.swap(0, 1);
                 let out = c.emit(dot.into(), &[product.inputs[1], product.inputs[0]], &eqn.site)?;
                 c.set(eqn.outputs[0], out[0]);
                 continue;

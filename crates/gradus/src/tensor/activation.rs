@@ -83,7 +83,9 @@ impl Tensor {
     #[track_caller]
     pub fn gelu_tanh(&self) -> Tensor {
         let x = self.not_below(-25.0);
-        let cubic = &x + x.powi(3).with_constant(Binary::Mul, 0.044715);
+        // So far right it is `x`, and the cube may overflow.
+        let inner = x.with_constant(Compare::Gt, 25.0).select(Scalar::Float(25.0).constant(&x), &x);
+        let cubic = &inner + inner.powi(3).with_constant(Binary::Mul, 0.044715);
         let twice = cubic.with_constant(Binary::Mul, 2.0 * (2.0 / std::f64::consts::PI).sqrt());
         x * twice.sigmoid()
     }

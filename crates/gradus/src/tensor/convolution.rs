@@ -96,7 +96,8 @@ impl Tensor {
             rhs_dilation: stencil.dilation.iter().copied().collect(),
             feature_groups: stencil.groups,
             batch_groups: 1,
-            strong: false,
+            tangents: [false; 2],
+            numbers: false,
         };
         Tensor::apply(op, &[self, kernel])
     }

@@ -45,7 +45,8 @@ impl Tensor {
                 rhs_batch: Default::default(),
                 lhs_contract: [x.rank() - 1].into_iter().collect(),
                 rhs_contract: [contract].into_iter().collect(),
-                strong: false,
+                tangents: [false; 2],
+                numbers: false,
             };
             return Tensor::apply(dot, &[x, y]);
         }
@@ -88,7 +89,8 @@ impl Tensor {
             rhs_batch: Default::default(),
             lhs_contract: axes.iter().map(|&a| self.axis("tensordot", a)).collect(),
             rhs_contract: rhs_axes.iter().map(|&a| rhs.axis("tensordot", a)).collect(),
-            strong: false,
+            tangents: [false; 2],
+            numbers: false,
         };
         Tensor::apply(dot, &[self, rhs])
     }
@@ -207,7 +209,8 @@ fn contract(
         rhs_batch: places(right, &batch),
         lhs_contract: places(left, &summed),
         rhs_contract: places(right, &summed),
-        strong: false,
+        tangents: [false; 2],
+        numbers: false,
     };
     let free = |letters: &[char]| letters.iter().filter(|c| !shared.contains(c)).copied().collect::<Vec<_>>();
     let letters = [batch, free(left), free(right)].concat();

@@ -174,7 +174,7 @@ impl Tensor {
     pub fn pad(&self, widths: &[(usize, usize)]) -> Tensor {
         let low = widths.iter().map(|w| w.0).collect();
         let high = widths.iter().map(|w| w.1).collect();
-        Tensor::apply(Pad { low, high, interior: widths.iter().map(|_| 0).collect() }, &[self])
+        Tensor::apply(Pad { dead: false, low, high, interior: widths.iter().map(|_| 0).collect() }, &[self])
     }
 
     /// Elements in opposite order along axes.

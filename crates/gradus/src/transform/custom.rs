@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use gradus_core::ops::{Call, CallKind, Custom};
-use gradus_core::transforms::{Linearity, check_linear, transpose};
+use gradus_core::transforms::{Linearity, check_linear, linear_form, transposed};
 use gradus_core::{Builder, Error, ErrorKind, Graph, Result, Site, Type, Var};
 
 use super::{CheckError, Recorded, check_grads, differentiable, record_body};
@@ -211,10 +211,11 @@ fn by_jvp<A: Tree, B: Tree, S: Tree>(
     let known = types(&arguments.0).len() + types(&arguments.1.0).len();
     let n = types(x).len();
     linear(op, &graph, known..known + n, &captures, "the tangent", site)?;
-    // The rule was recorded as (x, y, residuals, dx, captures).
+    // The rule was recorded as (x, y, residuals, dx, captures); its linear form takes the tangents last.
+    let marks: Vec<bool> = (0..graph.inputs().len()).map(|i| (known..known + n).contains(&i)).collect();
+    let pushed = guarded("transforming", Some(site), || linear_form(&graph, &marks))?;
     with_rule(x, value, captures, site, |b, operands| {
-        let (x, results, dx, captures) = (operands.x, operands.results, operands.dx, operands.captures);
-        b.inline(&graph, &[x, results, dx, captures].concat())
+        b.inline(&pushed, &[operands.x, operands.results, operands.captures, operands.dx].concat())
     })
 }
 
@@ -235,7 +236,7 @@ fn by_vjp<A: Tree, B: Tree, S: Tree>(
     linear(op, &graph, cotangents.clone(), &captures, "the cotangent", site)?;
     // (residuals, captures, dx) -> dy.
     let marks: Vec<bool> = (0..graph.inputs().len()).map(|i| cotangents.contains(&i)).collect();
-    let pushed = guarded("transforming", Some(site), || transpose(&graph, &marks))?;
+    let pushed = guarded("transforming", Some(site), || transposed(&graph, &marks))?;
     let results = types(&value.y).len();
     with_rule(x, value, captures, site, |b, operands| {
         b.inline(&pushed, &[&operands.results[results..], operands.captures, operands.dx].concat())

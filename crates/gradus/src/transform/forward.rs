@@ -72,7 +72,9 @@ fn linearize_at<A: Tree + 'static, B: Tree + 'static>(
         let run = || {
             same_structure("linearize", &argument, dx, &site)?;
             let args: Vec<Tensor> = residuals.iter().cloned().chain(dx.tensors()).collect();
-            let mut dots = apply(lin.linear.clone(), "", |g| Ok(g.clone()), args)?.into_iter();
+            let n = residuals.len();
+            let make = |g: &gradus_core::Graph| transforms::pushed(g, n);
+            let mut dots = apply(lin.linear.clone(), &format!("push {n}"), make, args)?.into_iter();
             let mut active = lin.active.iter();
             Ok(shape.map(&mut |t| match active.next() {
                 Some(true) => dots.next().expect("a tangent an active result"),

@@ -16,7 +16,8 @@ use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::flow::Marks;
 use crate::transforms::{jvp_inline, vmap_inline};
 use crate::{
-    Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
+    Array, Batched, Builder, Cost, DEAD, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result,
+    Type, Var,
 };
 
 /// A tower of loops over the same steps `0..trips`, each level against the direction of the one below. At every step
@@ -277,7 +278,7 @@ impl Primitive for Replay {
         debug_assert_eq!(out.len(), carried.len());
         for (rows, ty) in rows.into_iter().zip(row_types) {
             let of_one = |row: Option<Array>| {
-                let row = row.unwrap_or_else(|| Array::full(ty.shape.clone(), ty.dtype, 0.0));
+                let row = row.unwrap_or_else(|| Array::full(ty.shape.clone(), ty.dtype, DEAD));
                 row.reshaped(ty.shape.insert(0, 1))
             };
             let rows = rows.into_iter().map(of_one).collect::<Result<Vec<Array>, _>>()?;
@@ -301,7 +302,7 @@ impl Primitive for Replay {
         let mut beside = |group: &Range<usize>| -> Vec<Var> {
             let mut all = inputs[group.clone()].to_vec();
             for i in group.clone().filter(|&i| marks[i]) {
-                all.push(t[i].unwrap_or_else(|| b.zero_tangent(inputs[i])));
+                all.push(t[i].unwrap_or_else(|| b.dead_tangent(inputs[i])));
             }
             all
         };
@@ -420,7 +421,7 @@ impl Replay {
                 Some(mask) => {
                     let shape = f.shape(next).clone();
                     let mask = f.emit1(Broadcast { shape, axes: smallvec![0] }, &[mask])?;
-                    let old = if i < own.len() { args[own.start + i].0 } else { f.zeros_like(next) };
+                    let old = if i < own.len() { args[own.start + i].0 } else { f.dead_tangent(next) };
                     f.emit1(Select, &[mask, next, old])?
                 }
                 None => next,

@@ -128,7 +128,7 @@ impl Parts<'_> {
             if let Some(own) = own {
                 let constants = self.of(&self.ranges.0, true);
                 for ty in self.types(&constants) {
-                    initial.push(b.full(&ty, 0.0));
+                    initial.push(b.instantiate(None, &ty));
                 }
                 terms = own;
             }

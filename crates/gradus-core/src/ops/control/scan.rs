@@ -100,7 +100,7 @@ impl Scan {
         let (_, carry, _) = self.split_at(inputs);
         let (_, dots, _) = self.split_at(t);
         let active = carry.iter().zip(dots).zip(&act.carry).filter(|(_, m)| **m);
-        active.map(|((&v, &t), _)| t.unwrap_or_else(|| b.zero_tangent(v))).collect()
+        active.map(|((&v, &t), _)| t.unwrap_or_else(|| b.dead_tangent(v))).collect()
     }
 
     /// One loop that carries values and tangents together: memory does not grow with its length.
@@ -401,7 +401,7 @@ impl Primitive for Scan {
             operands.push(b.instantiate(ct, ty));
         }
         for ty in linear(constants, const_types) {
-            operands.push(b.full(&ty, 0.0));
+            operands.push(b.instantiate(None, &ty));
         }
         let n_carry = operands.len() - n_constants;
         operands.extend(known(stacked));

@@ -124,7 +124,7 @@ impl Primitive for While {
         operands.extend(inputs[n..].iter().copied());
         for (i, &m) in carry.iter().enumerate() {
             if m {
-                operands.push(t[n + i].unwrap_or_else(|| b.zero_tangent(inputs[n + i])));
+                operands.push(t[n + i].unwrap_or_else(|| b.dead_tangent(inputs[n + i])));
             }
         }
         let body = joint(&self.body, true)?;

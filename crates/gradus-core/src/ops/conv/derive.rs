@@ -62,7 +62,8 @@ impl Conv {
             rhs_dilation: self.rhs_dilation.clone(),
             feature_groups: groups,
             batch_groups: 1,
-            strong: true,
+            tangents: [true, self.tangents[1]],
+            numbers: false,
         };
         let back = b.emit1(back, &[ct, flipped])?;
         if self.batch_groups == 1 {
@@ -92,7 +93,8 @@ impl Conv {
             rhs_dilation: self.stride.clone(),
             feature_groups: self.batch_groups,
             batch_groups: self.feature_groups,
-            strong: true,
+            tangents: [self.tangents[0], true],
+            numbers: false,
         };
         let (x, ct) = (swap(b, x)?, swap(b, ct)?);
         let back = b.emit1(back, &[x, ct])?;

@@ -6,7 +6,7 @@ mod windows;
 
 use super::row::Case;
 use crate::ops::{CumulativeKind, ReduceKind};
-use crate::{Array, DType, Op, Shape, Type};
+use crate::{Array, DEAD, DType, Op, Shape, Type};
 
 /// An array as `f64`, read by index.
 pub(super) struct Grid {
@@ -65,7 +65,10 @@ pub(super) fn results(op: &Op, args: &[Array], types: &[Type]) -> Option<Vec<Gri
         Op::Iota(p) => vec![Grid::build(shape, |i| i[p.axis] as f64)],
         Op::Unary(p) => elementwise(&|x| scalar::unary(*p, x[0])),
         Op::Binary(p) => elementwise(&|x| scalar::binary(*p, x[0], x[1], dtype)),
-        Op::LinearMul(_) => elementwise(&|x| if x.contains(&0.0) { 0.0 } else { x[0] * x[1] }),
+        Op::LinearMul(p) => elementwise(&|x| {
+            let dead = |x: f64| x.to_bits() == DEAD.to_bits();
+            if dead(x[1]) || p.both && dead(x[0]) { DEAD } else { x[0] * x[1] }
+        }),
         Op::Compare(p) => elementwise(&|x| f64::from(scalar::compare(*p, x[0], x[1]))),
         Op::Logic(p) => elementwise(&|x| scalar::logic(*p, x[0] as i64, x[1] as i64) as f64),
         Op::Not(_) => elementwise(&|x| match dtype {

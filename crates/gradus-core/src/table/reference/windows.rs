@@ -1,8 +1,8 @@
 //! Products, windows, order and random bits, from their formulas.
 
 use super::{Grid, indices};
-use crate::Shape;
 use crate::ops::{Conv, Dot, Window};
+use crate::{DEAD, Shape};
 
 /// `Σₖ x y` over the contracted axes, each operand's index assembled axis by axis.
 pub(super) fn dot(p: &Dot, x: &Grid, y: &Grid, shape: &Shape) -> Grid {
@@ -25,10 +25,17 @@ pub(super) fn dot(p: &Dot, x: &Grid, y: &Grid, shape: &Shape) -> Grid {
                 y.shape.rank(),
                 [(&p.rhs_batch, batch), (&rhs_free, right), (&p.rhs_contract, k)],
             ));
-            if p.strong && (a == 0.0 || b == 0.0) { 0.0 } else { a * b }
+            if dead(p.tangents, [a, b]) { 0.0 } else { a * b }
         };
         sums.iter().map(term).sum()
     })
+}
+
+/// Whether a term of a contraction does not count.
+fn dead(tangents: [bool; 2], factors: [f64; 2]) -> bool {
+    let nothing =
+        |i: usize| if tangents[i] { factors[i].to_bits() == DEAD.to_bits() } else { factors[i] == 0.0 };
+    tangents != [false; 2] && (nothing(0) || nothing(1))
 }
 
 /// By rank: an element goes behind all that are less, and behind its equals that stand before it.
@@ -71,7 +78,7 @@ pub(super) fn conv(p: &Conv, x: &Grid, kernel: &Grid, shape: &Shape) -> Grid {
             };
             let places: Option<Vec<usize>> = (0..p.dims()).map(place).collect();
             let (a, b) = (x.at(&i), kernel.at(&k));
-            let skipped = p.strong && (a == 0.0 || b == 0.0);
+            let skipped = dead(p.tangents, [a, b]);
             if let (true, true, false, Some(places)) = (feature_fits, batch_fits, skipped, places) {
                 let to = out.offset(&[&[i[0] % shape[0], k[0]], &places[..]].concat());
                 out.v[to] += a * b;

@@ -120,7 +120,10 @@ pub(super) fn rows() -> Vec<Row> {
         Case::new("to bf16", Cast(DType::Bf16), &[x(near())]).edge(),
         Case::new("from integers", Cast(DType::F64), &[whole]),
     ]));
-    rows.push(Row::of(vec![Case::new("", LinearMul, &[x(both()), x(both())]).linear(&[&[0], &[1]])]));
+    rows.push(Row::of(vec![
+        Case::new("", LinearMul::RESIDUAL, &[x(both()), x(both())]).linear(&[&[0], &[1]]),
+        Case::new("of tangents", LinearMul::BOTH, &[x(both()), x(both())]).linear(&[&[0], &[1]]),
+    ]));
     rows.push(Row::of(vec![Case::new("", StopGradient, &[x(near())])]));
     rows.push(Row::of(vec![
         Case::new(

@@ -29,7 +29,7 @@ fn moves(label: &'static str, op: impl Into<Op>, shape: &[usize]) -> Case {
 }
 
 fn movement() -> Vec<Row> {
-    let pad = |low, high, interior| Pad { low, high, interior };
+    let pad = |low, high, interior| Pad { dead: false, low, high, interior };
     let slice = |start, stop, step| Slice { start, stop, step };
     vec![
         Row::of(vec![
@@ -124,8 +124,8 @@ fn reductions() -> Vec<Row> {
             case("empty", 0, true, x(&[0, 2])).edge(),
         ]));
     }
-    let recurrence = |label, reverse, strong, shape: &[usize]| {
-        let op = Recurrence { axis: 0, reverse, strong };
+    let recurrence = |label, reverse, linear, shape: &[usize]| {
+        let op = Recurrence { axis: 0, reverse, linear };
         Case::new(label, op, &[x(shape), x(shape)]).linear(&[&[1]])
     };
     rows.push(Row::of(vec![
@@ -146,7 +146,8 @@ fn products() -> Vec<Row> {
         rhs_batch: smallvec![0],
         lhs_contract: smallvec![0, 3],
         rhs_contract: smallvec![3, 1],
-        strong: false,
+        tangents: [false; 2],
+        numbers: false,
     };
     vec![Row::of(vec![
         case("matrices", Dot::matmul(0), &[2, 3], &[3, 4]),
@@ -158,7 +159,7 @@ fn products() -> Vec<Row> {
             &[2],
             &[3],
         ),
-        case("linear program", Dot { strong: true, ..Dot::matmul(0) }, &[1, 3], &[3, 1]),
+        case("linear program", Dot { tangents: [true, false], ..Dot::matmul(0) }, &[1, 3], &[3, 1]),
         case("over nothing", Dot::matmul(0), &[2, 0], &[0, 2]).edge(),
         case("of nothing", Dot::matmul(0), &[0, 2], &[2, 3]).edge(),
     ])]
@@ -236,7 +237,7 @@ fn windows() -> Vec<Row> {
             conv("batch groups", &Conv { batch_groups: 2, ..odd }, &[4, 1, 5], &[4, 1, 2]),
             conv("depthwise", &Conv { feature_groups: 3, ..line.clone() }, &[2, 3, 4], &[3, 1, 2]),
             conv("two axes", &plane, &[2, 2, 4, 5], &[2, 2, 3, 2]),
-            conv("linear program", &Conv { strong: true, ..line.clone() }, &[1, 1, 3], &[1, 1, 2]),
+            conv("linear program", &Conv { tangents: [true, false], ..line.clone() }, &[1, 1, 3], &[1, 1, 2]),
             conv("no examples", &line, &[0, 2, 5], &[3, 2, 3]).edge(),
         ]),
         Row::of(vec![

@@ -22,14 +22,13 @@ use crate::conv::{Micro, Task};
 use crate::exec::places::Memory;
 use crate::exec::product::{Matrix, Operation};
 use crate::exec::versions::{Versioned, best};
-use crate::matmul::{DEPTH, Element, Sum, parts, transpose};
+use crate::matmul::{Candidates, DEPTH, Element, Linear, Sum, parts, transpose};
 use crate::vmath::Float;
 
 /// A product of a group, ready to run.
 pub(super) struct Multiply {
     operation: Operation,
     along: Along,
-    strong: bool,
     result: Outcome,
     fast: Option<Fast>,
 }
@@ -57,6 +56,7 @@ struct Fast {
     /// Which of A, B and C are local values of which only the columns in use exist.
     narrowed: [bool; 3],
     double: bool,
+    linear: Linear,
     /// Where its panels are in the worker's room.
     panels: usize,
     /// Where its sums over a stretch of rows are, if not in the result.
@@ -99,6 +99,10 @@ impl Multiply {
                 batch: p.batch.iter().map(|(n, steps)| (*n, order.map(|i| steps[i]))).collect(),
                 narrowed: order.map(|i| narrowed(values[i])),
                 double: p.dtype == DType::F64,
+                linear: {
+                    let tangents = [0, 1].map(|i| p.tangents[order[i]]);
+                    Linear { tangents, marks: p.marks }
+                },
                 panels,
                 sums,
                 turn,
@@ -112,7 +116,7 @@ impl Multiply {
             batch: p.batch.iter().map(|(n, steps)| (*n, steps[2])).collect(),
             double: p.dtype == DType::F64,
         };
-        Multiply { operation: Operation::new(p, plan), along, strong: p.strong, result, fast }
+        Multiply { operation: Operation::new(p, plan), along, result, fast }
     }
 
     /// Whether the kernel takes it.
@@ -166,7 +170,7 @@ impl Multiply {
             let Some(fast) = &self.fast else { return slowly(careful) };
             match (careful, self.adds_up()) {
                 (true, false) => return slowly(true),
-                (true, true) if self.strong => {
+                (true, true) if self.operation.linear.applies() => {
                     if fast.double {
                         fast.carefully::<f64>(&self.operation, memory, block, worker);
                     } else {
@@ -176,7 +180,7 @@ impl Multiply {
                 }
                 _ => {}
             }
-            let look = self.strong || (block.narrow && fast.consumes());
+            let look = self.operation.linear.applies() || (block.narrow && fast.consumes());
             let odd = if fast.double {
                 fast.run::<f64>(memory, block, worker, look)
             } else {
@@ -209,7 +213,7 @@ impl Multiply {
     /// As for [`run`](Self::run).
     pub(super) unsafe fn doubtful(&self, memory: &Memory<'_>, slab: usize, narrow: bool) -> bool {
         let left_out = narrow && self.fast.as_ref().is_some_and(Fast::consumes);
-        if self.along != Along::Inner || !(self.strong || left_out) {
+        if self.along != Along::Inner || !(self.operation.linear.applies() || left_out) {
             return false;
         }
         let Outcome { place, offset, size, strides: (row, col), batch, double } = &self.result;
@@ -327,7 +331,7 @@ impl Fast {
 
     /// # Safety
     /// As for [`Multiply::run`].
-    unsafe fn run<T: Micro + Element>(
+    unsafe fn run<T: Micro + Float + Element>(
         &self,
         memory: &Memory<'_>,
         block: &Rows,
@@ -348,6 +352,7 @@ impl Fast {
             match self.turn.along {
                 Along::Rows => {
                     let (n, depth) = (used(2, n), used(0, k));
+                    let candidates = Candidates::of(self.linear, true, [rows, n], c);
                     let tables = std::slice::from_raw_parts_mut(worker.tables(), rows + depth);
                     let (of_rows, inner) = tables.split_at_mut(rows);
                     count(of_rows, a.1);
@@ -363,6 +368,10 @@ impl Fast {
                             multiply((a.0, of_rows, inner), panel, (n - j).min(T::width()), to);
                         }
                     }
+                    let (row, col) = self.turn.strides[1];
+                    let b = memory.at_mut(self.places[1]).cast::<T>();
+                    let b = (b.wrapping_offset(self.batch_offset(1, block.slab)), row, col);
+                    candidates.mark([rows, n, depth], a, b, c);
                     look && not_finite([rows, n], c)
                 }
                 _ => {
@@ -376,6 +385,7 @@ impl Fast {
                         sum = Sum::Continued;
                     }
                     let (m, n) = (used(0, m), used(1, n));
+                    let candidates = Candidates::of(self.linear, block.sum == Sum::New, [m, n], c);
                     let panels = worker.block_panels::<T>();
                     pack(rows, n, b, panels);
                     let tables = std::slice::from_raw_parts_mut(worker.tables(), TURNED + rows);
@@ -393,6 +403,7 @@ impl Fast {
                             multiply((turned, &of_rows[..some], inner), panel, (n - j).min(T::width()), to);
                         }
                     }
+                    candidates.mark([m, n, rows], a, b, c);
                     false
                 }
             }

@@ -242,7 +242,7 @@ impl Walk<'_> {
                 Tail { kind: Kind::Known(0.0), share_of: Some(self.told.len() - 1) }
             }
             (StepOp::Binary(Binary::Div), &[x, y]) if x.zero() && y.even() => x,
-            (StepOp::Binary(Binary::Mul) | StepOp::LinearMul, &[x, y]) if x.zero() || y.zero() => {
+            (StepOp::Binary(Binary::Mul) | StepOp::LinearMul { .. }, &[x, y]) if x.zero() || y.zero() => {
                 // Times a number that is not zero it still tells.
                 let share = |x: Tail, y: Tail| match y.kind {
                     Kind::Known(factor) if factor != 0.0 => x.share_of,

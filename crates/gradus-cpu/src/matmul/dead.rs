@@ -1,0 +1,197 @@
+//! Products of linear programs: which results no active path reaches.
+//!
+//! The kernels give 0 for a sum of no term that counts, as they do for other sums that are 0. Where the first element of a row
+//! is 0, the row of the tangents that it was made from is looked at; the same for columns. So what is alive costs no more
+//! than a look at one element a row. Single elements are looked at where the whole inner extent is at hand.
+
+use super::element::{Element, Operand};
+use crate::exec::{Versioned, best};
+use crate::vmath::Float;
+
+/// What a product of a linear program is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Linear {
+    /// Which operands are tangents; a term does not count of which one is dead, or the factor that is none is 0.
+    pub tangents: [bool; 2],
+    /// Whether results of which no term counts are to be dead.
+    pub marks: bool,
+}
+
+impl Linear {
+    /// Whether it is one at all.
+    pub(crate) fn applies(self) -> bool {
+        self.tangents != [false; 2]
+    }
+}
+
+/// Whether a term counts.
+#[inline(always)]
+pub(crate) fn counts<T: Float>(tangents: [bool; 2], x: T, y: T) -> bool {
+    let nothing = |tangent: bool, x: T| if tangent { x.is_dead() } else { x == T::ZERO };
+    !(nothing(tangents[0], x) || nothing(tangents[1], y))
+}
+
+/// Rows, or columns, of a result that may be dead.
+enum Lanes {
+    None,
+    All,
+    Some(Vec<bool>),
+}
+
+/// What of a result may be dead once a product has been written there, or added.
+pub(crate) struct Candidates {
+    rows: Lanes,
+    columns: Lanes,
+}
+
+impl Candidates {
+    /// Before the product is written, if it is the `first` there, or added.
+    ///
+    /// # Safety
+    /// The result is valid, and has been written unless this is the first.
+    pub(crate) unsafe fn of<T: Float + Element>(
+        linear: Linear,
+        first: bool,
+        [m, n]: [usize; 2],
+        c: Operand<T>,
+    ) -> Self {
+        let lanes = |i: usize, [count, width]: [usize; 2], [step, along]: [isize; 2]| {
+            if !(linear.marks && linear.tangents[i]) || m == 0 || n == 0 {
+                return Lanes::None;
+            }
+            if first {
+                return Lanes::All;
+            }
+            // SAFETY: the caller's promise.
+            let at = |i: usize, j: usize| unsafe { *c.0.offset(i as isize * step + j as isize * along) };
+            let dead = |i: usize| at(i, 0).is_dead() && (1..width).all(|j| at(i, j).is_dead());
+            if (0..count).any(dead) { Lanes::Some((0..count).map(dead).collect()) } else { Lanes::None }
+        };
+        Candidates { rows: lanes(0, [m, n], [c.1, c.2]), columns: lanes(1, [n, m], [c.2, c.1]) }
+    }
+
+    /// Marks rows and columns of the result that are dead.
+    ///
+    /// # Safety
+    /// Operands and result are valid, and the product has been computed.
+    pub(crate) unsafe fn mark<T: Float + Element>(
+        &self,
+        [m, n, k]: [usize; 3],
+        a: Operand<T>,
+        b: Operand<T>,
+        c: Operand<T>,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            mark(&self.rows, [m, n, k], a, c);
+            mark(&self.columns, [n, m, k], (b.0, b.2, b.1), (c.0, c.2, c.1));
+        }
+    }
+}
+
+/// # Safety
+/// As for [`Candidates::mark`].
+unsafe fn mark<T: Float + Element>(
+    lanes: &Lanes,
+    [m, n, k]: [usize; 3],
+    tangents: Operand<T>,
+    c: Operand<T>,
+) {
+    let candidate = |i: usize| match lanes {
+        Lanes::None => false,
+        Lanes::All => true,
+        Lanes::Some(some) => some[i],
+    };
+    if matches!(lanes, Lanes::None) {
+        return;
+    }
+    let dead = T::DEAD;
+    for i in 0..m {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row = c.0.offset(i as isize * c.1);
+            let tangents_of = tangents.0.offset(i as isize * tangents.1);
+            let term = |p: usize| (*tangents_of.offset(p as isize * tangents.2)).is_dead();
+            if candidate(i) && *row == <T as Element>::ZERO && (0..k).all(term) {
+                (0..n).for_each(|j| *row.offset(j as isize * c.2) = dead);
+            }
+        }
+    }
+}
+
+/// Marks the elements of a result that no term counts for, one by one. Mostly it is the first term of a zero that does.
+///
+/// # Safety
+/// Operands and result are valid, and the product has been computed.
+pub(crate) unsafe fn mark_elements<T: Float + Element>(
+    linear: Linear,
+    [m, n, k]: [usize; 3],
+    a: Operand<T>,
+    b: Operand<T>,
+    c: Operand<T>,
+) {
+    if !linear.marks {
+        return;
+    }
+    let at = |x: Operand<T>, i: usize, j: usize| x.0.wrapping_offset(i as isize * x.1 + j as isize * x.2);
+    // Along neighbours, which are looked at together.
+    let (outer, inner) = if c.1 == 1 { (n, m) } else { (m, n) };
+    let (step, neighbour) = if c.1 == 1 { (c.2, c.1) } else { (c.1, c.2) };
+    for o in 0..outer {
+        // SAFETY: the caller's promise.
+        if !unsafe { best(HasZero { x: c.0.offset(o as isize * step), n: inner, step: neighbour }) } {
+            continue;
+        }
+        for l in 0..inner {
+            let (i, j) = if c.1 == 1 { (l, o) } else { (o, l) };
+            // SAFETY: the caller's promise.
+            unsafe {
+                let to = at(c, i, j);
+                let term = |p: usize| counts(linear.tangents, *at(a, i, p), *at(b, p, j));
+                if *to == <T as Element>::ZERO && !(*to).is_dead() && !(0..k).any(term) {
+                    *to = T::DEAD;
+                }
+            }
+        }
+    }
+}
+
+/// Whether some of `n` neighbours are 0, dead or not.
+///
+/// # Safety
+/// They are valid.
+pub(crate) unsafe fn has_zero<T: Float + Element>(x: *const T, n: usize) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { best(HasZero { x, n, step: 1 }) }
+}
+
+/// Whether some of `n` elements are 0, dead or not.
+struct HasZero<T> {
+    x: *const T,
+    n: usize,
+    step: isize,
+}
+
+impl<T: Float + Element> Versioned for HasZero<T> {
+    type Output = bool;
+    #[inline(always)]
+    unsafe fn run(self) -> bool {
+        const LANES: usize = 16;
+        let zero = |x: T| x == <T as Element>::ZERO;
+        // SAFETY: the caller's promise.
+        let at = |i: usize| unsafe { *self.x.offset(i as isize * self.step) };
+        if self.step != 1 {
+            return (0..self.n).any(|i| zero(at(i)));
+        }
+        // Lanes of their own, so that the loop vectorises.
+        let mut seen = [0u32; LANES];
+        let whole = self.n / LANES * LANES;
+        for from in (0..whole).step_by(LANES) {
+            for j in 0..LANES {
+                // SAFETY: the caller's promise.
+                seen[j] |= u32::from(zero(unsafe { *self.x.add(from + j) }));
+            }
+        }
+        seen.iter().any(|&s| s != 0) || (whole..self.n).any(|i| zero(at(i)))
+    }
+}
