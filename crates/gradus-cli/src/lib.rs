@@ -3,6 +3,8 @@
 //! `main` parses the arguments and turns the result into an exit code; everything else is here, so that tests can call
 //! it.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod chart;
 mod check;

@@ -4,6 +4,8 @@
 //! states its row of the op table ([`Primitive`]); every transform ([`transforms`]) is a function from graph to
 //! graph written over those rows. [`interpret`] runs a graph slowly and plainly, as the oracle for fast back ends.
 
+#![forbid(unsafe_code)]
+
 mod array;
 mod builder;
 pub mod dtype;

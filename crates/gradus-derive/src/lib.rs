@@ -1,5 +1,7 @@
 //! `#[derive(Tree)]`: a struct or enum of tensors as a tree, so that transforms take it and give it back.
 
+#![forbid(unsafe_code)]
+
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::{format_ident, quote};

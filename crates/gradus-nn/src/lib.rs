@@ -19,6 +19,8 @@
 //! assert_eq!(model.forward(&x, None).argmax(-1), y);
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod data;
 mod error;
 mod file;

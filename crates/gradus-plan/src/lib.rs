@@ -5,6 +5,8 @@
 //! operands through [views](View) so that movement costs nothing; `arena` packs what is left into one block of memory.
 //! A back end runs the plan; nothing here depends on one.
 
+#![forbid(unsafe_code)]
+
 mod arena;
 mod bodies;
 mod control;

@@ -15,6 +15,8 @@
 //! assert!((curve.to_vec::<f64>()[0] - (2.0 * 0.5f64.cos() - 0.5 * 0.5f64.sin())).abs() < 1e-15);
 //! ```
 
+#![forbid(unsafe_code)]
+
 extern crate self as gradus;
 
 mod device;

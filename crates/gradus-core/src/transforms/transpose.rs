@@ -94,7 +94,7 @@ pub fn transposed(graph: &Graph, linear: &[bool]) -> Result<Graph> {
     Ok(b.finish(outputs))
 }
 
-/// A linear program as callers use it: `(residuals, dx) -> dy`, of so many residuals.
+/// A linear program as callers use it: `(residuals, dx) -> dy`; the first `residuals` inputs are residuals.
 pub fn pushed(graph: &Graph, residuals: usize) -> Result<Graph> {
     let mut b = Builder::new();
     let mut args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();

@@ -242,7 +242,7 @@ impl Ready {
     }
 }
 
-/// Fills `bytes` bytes with zeros of so many bytes each, or with those of dead tangents.
+/// Fills `bytes` bytes with zeros, or, if `dead`, with those of dead tangents of `width` bytes each.
 ///
 /// # Safety
 /// They are valid for writes, and aligned for such elements.

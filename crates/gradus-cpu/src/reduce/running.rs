@@ -71,15 +71,18 @@ pub fn running<T: Float>(
                 let to = unsafe { std::slice::from_raw_parts_mut(out.at(place), width) };
                 for c in 0..width {
                     let before = total[c];
-                    let exact = with_lost(before, lost[c]);
                     if how.product {
                         total[c] = before * row[c];
                     } else {
                         total[c] = before + row[c];
                         let shadow = total[c] - before;
                         lost[c] = lost[c] + ((before - (total[c] - shadow)) + (row[c] - shadow));
+                        // What was lost goes back at once: it would become large itself, and lose as well.
+                        let sum = with_lost(total[c], lost[c]);
+                        lost[c] = lost[c] - (sum - total[c]);
+                        total[c] = sum;
                     }
-                    to[c] = if how.exclusive { exact } else { with_lost(total[c], lost[c]) };
+                    to[c] = if how.exclusive { before } else { total[c] };
                 }
             }
         }

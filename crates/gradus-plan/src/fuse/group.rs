@@ -237,7 +237,7 @@ impl Groups {
         (found, all)
     }
 
-    /// Whether so many groups may read what `g` makes that more than `most` do.
+    /// Whether more than `most` groups may read what `g` makes.
     pub(super) fn is_read_by_more(&self, g: usize, most: usize) -> bool {
         self.list[g].readers.len() > most
     }
