@@ -20,6 +20,7 @@ mod pages;
 pub mod peaks;
 pub mod pool;
 pub mod reduce;
+mod vector;
 pub mod vmath;
 pub mod window;
 

@@ -7,7 +7,8 @@
 //!
 //! Invariant: every `row + inner` is the place of an element; B has whole panels.
 
-use crate::matmul::{Plain, Sum, Vector};
+use crate::matmul::Sum;
+use crate::vector::{Doubles, Singles, Vector};
 use crate::vmath::Level;
 
 /// What one call of the kernel works on.
@@ -119,7 +120,7 @@ pub trait Micro: Sized {
 }
 
 macro_rules! micro {
-    ($element:ident, $v512:ident, $v256:ident, $lanes:literal) => {
+    ($element:ident, $v512:ident, $v256:ident, $v128:ident, $lanes:literal) => {
         const _: () = {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
@@ -134,7 +135,7 @@ macro_rules! micro {
             }
 
             fn baseline(task: &Task<'_, $element>) {
-        tiles!(Plain<$element, $lanes>, 6, [1 2 3 4 5 6], task)
+        tiles!($v128, 6, [1 2 3 4 5 6], task)
             }
 
             impl Micro for $element {
@@ -164,5 +165,5 @@ macro_rules! micro {
         };
     };
 }
-micro!(f32, __m512, __m256, 4);
-micro!(f64, __m512d, __m256d, 2);
+micro!(f32, __m512, __m256, Singles, 4);
+micro!(f64, __m512d, __m256d, Doubles, 2);

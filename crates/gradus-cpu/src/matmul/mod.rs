@@ -17,7 +17,6 @@ mod layout;
 mod packed;
 mod panel;
 mod tile;
-mod vector;
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -32,7 +31,6 @@ pub(crate) use element::Sum;
 pub(crate) use kernel::{product as serial, room as serial_room};
 pub use layout::{Layout, MAX_BATCH, MatMulError};
 pub(crate) use panel::{DEPTH, parts, transpose};
-pub(crate) use vector::{Plain, Vector};
 
 use crate::vmath::Float;
 

@@ -7,7 +7,7 @@
 //!
 //! Invariant: a tile's rows of A and C and its registers of columns exist, or C is a tile beside it.
 
-use super::vector::{Plain, Vector};
+use crate::vector::{Doubles, Singles, Vector};
 use crate::vmath::Level;
 
 /// Rows of a tile at most.
@@ -212,13 +212,13 @@ kernels!(single256 f32 std::arch::x86_64::__m256, 8, [1 2], "avx2,fma");
 kernels!(double256 f64 std::arch::x86_64::__m256d, 4, [1 2], "avx2,fma");
 // Half as many registers as elsewhere.
 #[cfg(target_arch = "x86_64")]
-kernels!(single f32 Plain<f32, 4>, 4, [1 2]);
+kernels!(single f32 Singles, 4, [1 2]);
 #[cfg(target_arch = "x86_64")]
-kernels!(double f64 Plain<f64, 2>, 2, [1 2]);
+kernels!(double f64 Doubles, 2, [1 2]);
 #[cfg(not(target_arch = "x86_64"))]
-kernels!(single f32 Plain<f32, 4>, 4, [1 2 3 4]);
+kernels!(single f32 Singles, 4, [1 2 3 4]);
 #[cfg(not(target_arch = "x86_64"))]
-kernels!(double f64 Plain<f64, 2>, 2, [1 2 3 4]);
+kernels!(double f64 Doubles, 2, [1 2 3 4]);
 
 macro_rules! floating {
     ($element:ident $wide:ident $narrow:ident $plain:ident) => {

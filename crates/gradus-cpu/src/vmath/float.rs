@@ -3,18 +3,18 @@
 use super::isa::{Isa, Num};
 use super::small::{FewKernel, SmallKernel};
 use super::step::Steps;
-use super::tangents::{Doubles, Singles, Vector};
 use super::{erf, exp, far, hyperbolic, inverse, log, power, trig};
 use crate::conv::{CorrelateKernel, DepthwiseKernel, FlatKernel, Micro, WinogradKernel};
 use crate::reduce::{ColumnsKernel, RowsKernel};
+use crate::vector::Vector;
 use crate::window::{MaxKernel, SpreadKernel, SumKernel};
 
 /// `f32` or `f64`: a type that every element-wise function is compiled for.
 pub trait Float:
     Num + PartialEq + Default + Send + Sync + 'static + std::fmt::Debug + Lanes + Steps + Kernels<Self>
 {
-    /// Several beside one another.
-    type Vector: Vector<Element = Self>;
+    /// A register of an instruction set.
+    type Vector<I: Isa>: Vector<Element = Self>;
     /// 0.
     const ZERO: Self;
     /// 1.
@@ -128,7 +128,7 @@ lanes!(
 );
 
 impl Float for f32 {
-    type Vector = Singles;
+    type Vector<I: Isa> = I::Singles;
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
     const DEAD: f32 = gradus_core::DEAD as f32;
@@ -143,7 +143,7 @@ impl Float for f32 {
 }
 
 impl Float for f64 {
-    type Vector = Doubles;
+    type Vector<I: Isa> = I::Doubles;
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
     const DEAD: f64 = gradus_core::DEAD;

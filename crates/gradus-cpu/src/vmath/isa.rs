@@ -12,16 +12,24 @@ use std::sync::OnceLock;
 
 use thiserror::Error;
 
+use crate::vector::{Doubles, Singles, Vector};
+
 /// An instruction set, as far as the functions care.
 pub trait Isa {
     /// Whether a fused multiply-add is one instruction.
     const FMA: bool;
+    /// Its registers of `f32`.
+    type Singles: Vector<Element = f32>;
+    /// Its registers of `f64`.
+    type Doubles: Vector<Element = f64>;
 }
 
 /// What every processor of the architecture has, where that has no fused multiply-add.
 pub struct Baseline;
 impl Isa for Baseline {
     const FMA: bool = cfg!(target_arch = "aarch64");
+    type Singles = Singles;
+    type Doubles = Doubles;
 }
 
 /// x86-64 with 256-bit vectors and fused multiply-add.
@@ -30,6 +38,8 @@ pub struct Avx2;
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx2 {
     const FMA: bool = true;
+    type Singles = std::arch::x86_64::__m256;
+    type Doubles = std::arch::x86_64::__m256d;
 }
 
 /// x86-64 with 512-bit vectors.
@@ -38,6 +48,8 @@ pub struct Avx512;
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx512 {
     const FMA: bool = true;
+    type Singles = std::arch::x86_64::__m512;
+    type Doubles = std::arch::x86_64::__m512d;
 }
 
 /// The instruction sets that kernels are compiled for.

@@ -140,9 +140,9 @@ macro_rules! each {
 }
 pub(crate) use each;
 
-/// `out = expr(sources)`, in vectors of [`Vector`](super::tangents::Vector), of elements of type `T`.
+/// `out = expr(sources)`, in the registers of elements of type `T` of an instruction set.
 macro_rules! each_vector {
-    ($T:ident, $n:expr, $out:expr, |$($v:ident: $source:ident),+| $body:expr) => {{
+    ($T:ident, $I:ident, $n:expr, $out:expr, |$($v:ident: $source:ident),+| $body:expr) => {{
         let whole = $n / WIDTH * WIDTH;
         let mut start = 0;
         while start < $n {
@@ -155,8 +155,8 @@ macro_rules! each_vector {
                     Source::<$T>::block($source, start, len)
                 };)+
                 let mut block = [<$T>::ZERO; WIDTH];
-                for k in (0..WIDTH).step_by(<$T as Float>::Vector::LANES) {
-                    $(let $v = <$T as Float>::Vector::load($v.as_ptr().add(k));)+
+                for k in (0..WIDTH).step_by(<$T as Float>::Vector::<$I>::LANES) {
+                    $(let $v = <$T as Float>::Vector::<$I>::load($v.as_ptr().add(k));)+
                     Vector::store($body, block.as_mut_ptr().add(k));
                 }
                 if len == WIDTH {

@@ -26,8 +26,6 @@ pub(crate) mod loops;
 mod power;
 pub(crate) mod small;
 pub(crate) mod step;
-#[doc(hidden)]
-pub mod tangents;
 mod trig;
 pub(crate) mod twin;
 mod unary;

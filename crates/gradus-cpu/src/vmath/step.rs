@@ -11,8 +11,8 @@ use super::binary::Compare;
 use super::float::Float;
 use super::isa::{Isa, Level};
 use super::loops::{Along, Many, One, Source, WIDTH, each, each_vector, keep_blocks, store};
-use super::tangents::Vector;
 use super::twin::{self, Twin};
+use crate::vector::Vector;
 
 /// Operands and result of a step.
 #[derive(Clone, Copy, Debug)]
@@ -250,7 +250,7 @@ macro_rules! several_vectors {
                 let mut operands = (0..OPERANDS).map(|i| call.along::<T>(i));
                 $(let Some($v) = operands.next() else { return };)+
                 let out = call.out::<T>();
-                each_vector!(T, call.n, out, |$($v: $v),+| $body)
+                each_vector!(T, I, call.n, out, |$($v: $v),+| $body)
             }
         }
         pick::<K<Self>>($level)
@@ -277,34 +277,48 @@ impl<T: Float> Begin<T> for One<T> {
     }
 }
 
-/// Blocks of products of residuals and tangents, or of two tangents.
+/// Blocks of a [`Simple`] in registers: those of half the size where a block is smaller than one.
 #[inline(always)]
-pub(super) fn linear_products<T: Float, const N: usize>(
+pub(super) fn linear_products<T: Float, I: Isa, P: Arithmetic, const N: usize>(
     x: [T; N],
     y: [T; N],
-    product: impl Fn(T::Vector, T::Vector) -> T::Vector,
 ) -> [T; N] {
-    let mut out = y;
-    for k in (0..N).step_by(T::Vector::LANES) {
-        // SAFETY: blocks are of whole vectors.
-        unsafe {
-            let (x, y) = (T::Vector::load(x.as_ptr().add(k)), T::Vector::load(y.as_ptr().add(k)));
-            product(x, y).store(out.as_mut_ptr().add(k));
+    #[inline(always)]
+    fn by<V: Vector, P: Arithmetic, const N: usize>(
+        x: [V::Element; N],
+        y: [V::Element; N],
+    ) -> [V::Element; N] {
+        let mut out = y;
+        for k in (0..N).step_by(V::LANES) {
+            // SAFETY: blocks are of whole registers, of the instruction set that this is compiled for.
+            unsafe {
+                P::of(V::load(x.as_ptr().add(k)), V::load(y.as_ptr().add(k))).store(out.as_mut_ptr().add(k))
+            }
         }
+        out
     }
-    out
+    if T::Vector::<I>::LANES <= N {
+        by::<T::Vector<I>, P, N>(x, y)
+    } else {
+        by::<<T::Vector<I> as Vector>::Half, P, N>(x, y)
+    }
 }
 
 /// A [`Simple`] as a type.
-trait Arithmetic {
-    fn of<V: Vector>(x: V, y: V) -> V;
+pub(super) trait Arithmetic {
+    /// # Safety
+    /// The processor has the instruction set of the registers.
+    unsafe fn of<V: Vector>(x: V, y: V) -> V;
 }
 macro_rules! arithmetic {
     ($($name:ident |$x:ident, $y:ident| $body:expr),+) => { $(
-        struct $name;
+        pub(super) struct $name;
         impl Arithmetic for $name {
             #[inline(always)]
-            fn of<V: Vector>($x: V, $y: V) -> V { $body }
+            unsafe fn of<V: Vector>($x: V, $y: V) -> V {
+                // SAFETY: the caller's promise.
+                unsafe { $body }
+            }
         }
     )+ };
 }
@@ -335,7 +349,7 @@ impl<T: Float, P: Arithmetic, Q: Arithmetic> Kernel for Both<T, P, Q> {
     unsafe fn run<I: Isa>(call: &Call) {
         let [a, b, c] = [0, 1, 2].map(|i| call.along::<T>(i));
         let out = call.out::<T>();
-        each_vector!(T, call.n, out, |x: a, y: b, z: c| Q::of(P::of(x, y), z))
+        each_vector!(T, I, call.n, out, |x: a, y: b, z: c| Q::of(P::of(x, y), z))
     }
 }
 
@@ -359,7 +373,7 @@ impl<T: Float, P: Arithmetic> Kernel for Product<T, P> {
     unsafe fn run<I: Isa>(call: &Call) {
         let (a, b) = (call.along::<T>(0), call.along::<T>(1));
         let out = call.out::<T>();
-        each_vector!(T, call.n, out, |x: a, y: b| P::of(x, y))
+        each_vector!(T, I, call.n, out, |x: a, y: b| P::of(x, y))
     }
 }
 
