@@ -9,7 +9,7 @@ use crate::graph::{Eqn, Graph, Type, Var, Vars};
 use crate::nest::{DEEPEST, level};
 use crate::ops::{self, Op};
 use crate::quick::Map;
-use crate::{Array, Binary, DType, Error, ErrorKind, Result, Shape, Site, Unary};
+use crate::{Array, Binary, DType, Error, ErrorKind, Result, Shape, Site};
 
 /// The zero of a tangent or cotangent that no active path reaches; a tangent that is 0 is the other zero.
 ///
@@ -174,10 +174,13 @@ impl Builder {
     /// A tangent as callers of a program give it, in the dtype that tangents are computed in: its zeros are [`DEAD`].
     pub(crate) fn seed(&mut self, tangent: Var) -> Result<Var> {
         let tangent = self.cast(tangent, self.dtype(tangent).tangent())?;
-        // Zero less either zero is 0. A selection would do it too, but it is not linear in the tangent.
+        // Zero less either zero is 0, and `DEAD` less that is dead. A selection would do it too, but it is not linear in the
+        // tangent.
         let zero = self.zeros_like(tangent);
         let minus = self.emit1(Binary::Sub, &[zero, tangent])?;
-        self.emit1(Unary::Neg, &[minus])
+        let ty = self.ty(tangent).clone();
+        let dead = self.full(&ty, DEAD);
+        self.emit1(Binary::Sub, &[dead, minus])
     }
 
     /// Tangents as callers of a program take them, in the dtypes of their values: see [`DType::tangent`]. Their zeros are

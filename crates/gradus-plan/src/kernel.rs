@@ -204,6 +204,13 @@ impl Region {
     pub fn first_step(&self) -> usize {
         self.loads.len() + self.constants.len()
     }
+    /// Whether a slot has one element for all points.
+    pub fn is_scalar(&self, slot: Slot) -> bool {
+        match self.loads.get(slot as usize) {
+            Some(load) => load.view.is_scalar(),
+            None => usize::from(slot) < self.first_step(),
+        }
+    }
     /// Dtype and level of a slot.
     pub fn slot(&self, slot: Slot) -> (DType, Level) {
         let i = slot as usize;

@@ -158,12 +158,14 @@ fn disturbed(graph: &Graph, args: &[Array], rng: &mut Rng) -> Result<Vec<Array>>
     for eqn in graph.eqns() {
         let ulps = 2.0 + work(graph, eqn).sqrt();
         let exact = is_exact(&eqn.op);
+        // What a body rounds, its results show.
+        let inside = eqn.op.graphs().iter().map(|g| coarsest(g)).fold(0.0, f64::max);
         let inputs: Vec<Array> = eqn
             .inputs
             .iter()
             .map(|v| {
                 let value = values[v.index()].as_ref().expect("operands come first");
-                if exact { value.clone() } else { nudged(value, ulps, rng) }
+                if exact { value.clone() } else { nudged(value, ulps, 0.0, rng) }
             })
             .collect();
         let inputs: Vec<&Array> = inputs.iter().collect();
@@ -172,7 +174,7 @@ fn disturbed(graph: &Graph, args: &[Array], rng: &mut Rng) -> Result<Vec<Array>>
             let out = if exact || !matches!(eqn.op, Op::Cast(_)) && out.dtype() == DType::Bf16 {
                 out
             } else {
-                nudged(&out, ulps, rng)
+                nudged(&out, ulps, inside, rng)
             };
             values[v.index()] = Some(out);
         }
@@ -210,11 +212,27 @@ fn is_exact(op: &Op) -> bool {
     )
 }
 
-fn nudged(x: &Array, ulps: f64, rng: &mut Rng) -> Array {
-    let e = epsilon(x.dtype()) * if x.dtype() == DType::Bf16 { 1.0 } else { ulps };
+/// The unit in the last place of 1 in the shortest float of a graph.
+fn coarsest(graph: &Graph) -> f64 {
+    let own = graph.types().iter().map(|t| epsilon(t.dtype));
+    let inside = graph.eqns().iter().flat_map(|e| e.op.graphs()).map(|g| coarsest(g));
+    own.chain(inside).fold(0.0, f64::max)
+}
+
+/// A value with so many units of its dtype, or of the one it was rounded in before.
+fn nudged(x: &Array, ulps: f64, before: f64, rng: &mut Rng) -> Array {
+    let own = epsilon(x.dtype());
+    let e =
+        own.max(if own == 0.0 { 0.0 } else { before }) * if x.dtype() == DType::Bf16 { 1.0 } else { ulps };
     if e == 0.0 {
         return x.clone();
     }
-    let v: Vec<f64> = x.to_f64().iter().map(|x| x * (1.0 + e * rng.signed())).collect();
+    // A subnormal number is rounded to a multiple of the smallest.
+    let least = if x.dtype() == DType::F64 { f64::from_bits(1) } else { f64::from(f32::from_bits(1)) };
+    let mut nudge = |x: f64| match x {
+        0.0 => x,
+        _ => x * (1.0 + e * rng.signed()) + least * (ulps * rng.signed()).round(),
+    };
+    let v: Vec<f64> = x.to_f64().into_iter().map(&mut nudge).collect();
     Array::new(x.shape().clone(), v).expect("as many elements").cast(x.dtype())
 }

@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 
+use gradus_core::ops::ReduceKind;
 use gradus_core::{Binary, DType, Unary};
-use gradus_plan::kernel::{Region, Step, StepOp};
+use gradus_plan::kernel::{Level, Region, Step, StepOp};
 use smallvec::SmallVec;
 
 use super::chain;
 use crate::vmath::step::{Chain, OPERANDS, Simple};
+use crate::vmath::sum::Summand;
 use crate::vmath::twin::Twin;
 
 /// What becomes of a step.
@@ -22,6 +24,8 @@ pub(super) enum Joined {
     Pair { args: [u16; 3], first: Simple, second: Simple },
     /// It computes some of the steps before it on the way, all of them in a row.
     Chain { chain: Chain, args: SmallVec<[u16; OPERANDS]> },
+    /// It sums products that it computes on the way.
+    Sum { summand: Summand, args: [u16; 2] },
     /// It computes two functions of the slot `x`, of which it was one.
     Twin { twin: Twin, x: u16, first: u16, second: u16 },
 }
@@ -39,6 +43,7 @@ pub(super) fn join(region: &Region, chains: bool) -> Vec<Joined> {
     let mut joined = vec![Joined::Alone; region.steps.len()];
     join_functions(region, &mut uses, &mut joined);
     if chains {
+        join_sums(region, &uses, &mut joined);
         chain::join(region, &uses, &mut joined);
     }
     join_arithmetic(region, &uses, &mut joined);
@@ -47,6 +52,47 @@ pub(super) fn join(region: &Region, chains: bool) -> Vec<Joined> {
 
 fn float(step: &Step) -> bool {
     matches!(step.dtype, DType::F32 | DType::F64)
+}
+
+/// Joins products with the sums along rows that alone read them.
+fn join_sums(region: &Region, uses: &[u32], joined: &mut [Joined]) {
+    let first = region.first_step();
+    for i in 0..region.steps.len() {
+        let (StepOp::Reduce(ReduceKind::Sum), &[terms]) = (region.steps[i].op, &region.steps[i].args[..])
+        else {
+            continue;
+        };
+        // The step that makes a slot, if this sum reads it alone.
+        let made = |slot: u16, reads: u32| {
+            let j = usize::from(slot).checked_sub(first)?;
+            let step = &region.steps[j];
+            let alike = step.level == Level::Full && step.dtype == region.steps[i].dtype && float(step);
+            (alike && uses[usize::from(slot)] == reads && matches!(joined[j], Joined::Alone))
+                .then_some((j, step))
+        };
+        let Some((j, step)) = made(terms, 1) else { continue };
+        let (summand, args) = match (step.op, &step.args[..]) {
+            (StepOp::Binary(Binary::Mul), &[x, y]) => (Summand::Product, [x, y]),
+            (StepOp::Unary(Unary::Powi(2)), &[x]) => (Summand::Product, [x, x]),
+            (StepOp::LinearMul { both: false }, &[x, y]) => (Summand::Linear, [x, y]),
+            _ => continue,
+        };
+        // A square of what is scaled by a number.
+        let root = made(args[0], step.args.len() as u32).filter(|_| args[0] == args[1]);
+        let scaled = root.and_then(|(k, root)| match (root.op, &root.args[..]) {
+            (StepOp::Binary(Binary::Mul), &[x, c]) if region.is_scalar(c) => Some((k, [x, c])),
+            (StepOp::Binary(Binary::Mul), &[c, x]) if region.is_scalar(c) => Some((k, [x, c])),
+            _ => None,
+        });
+        joined[j] = Joined::Away;
+        joined[i] = match scaled {
+            Some((k, args)) => {
+                joined[k] = Joined::Away;
+                Joined::Sum { summand: Summand::ScaledSquare, args }
+            }
+            None => Joined::Sum { summand, args },
+        };
+    }
 }
 
 /// Joins two functions of one argument; what leads from the argument to the second alone is not needed then.
@@ -195,6 +241,7 @@ pub(super) fn last_uses(region: &Region, joined: &[Joined]) -> Vec<usize> {
             Joined::Alone => &step.args[..],
             Joined::Pair { args, .. } => &args[..],
             Joined::Chain { args, .. } => &args[..],
+            Joined::Sum { args, .. } => &args[..],
             Joined::Twin { x, .. } => std::slice::from_ref(x),
             Joined::Away => continue,
         };

@@ -12,6 +12,7 @@ use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::StepOp;
 
 use crate::vmath::step::{Chain, Scalars, Simple, StepFn, Steps, number};
+use crate::vmath::sum::Summand;
 use crate::vmath::twin::Twin;
 use crate::vmath::{self, Level};
 
@@ -189,6 +190,15 @@ pub(super) fn twin(twin: Twin, dtype: DType) -> Option<(StepFn, i32)> {
     match dtype {
         DType::F32 => Some((f32::twin(Level::current(), twin), 0)),
         DType::F64 => Some((f64::twin(Level::current(), twin), 0)),
+        _ => None,
+    }
+}
+
+/// The loop of the sums of rows of floats.
+pub(super) fn sum(summand: Summand, dtype: DType) -> Option<(StepFn, i32)> {
+    match dtype {
+        DType::F32 => Some((f32::sum(Level::current(), summand), 0)),
+        DType::F64 => Some((f64::sum(Level::current(), summand), 0)),
         _ => None,
     }
 }

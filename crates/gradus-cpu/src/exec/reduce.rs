@@ -5,6 +5,8 @@
 use gradus_core::ops::ReduceKind;
 
 use super::versions::{Versioned, best};
+pub(super) use crate::vmath::sum::LEAF;
+use crate::vmath::sum::row;
 
 /// What a reduction starts from and how it combines.
 pub(super) trait Combine: Copy {
@@ -95,9 +97,6 @@ macro_rules! with_number {
 }
 pub(super) use with_number;
 
-/// Elements reduced at once, before the lanes are folded.
-pub(super) const LEAF: usize = 512;
-
 /// Combines `total` with `n` neighbours in an order that depends on `n` alone. A row may be handed over in parts of
 /// whole [`LEAF`]s: the order stays the same.
 ///
@@ -130,72 +129,6 @@ impl<T: Combine> Versioned for Row<T> {
                 ReduceKind::Min => row(x, n, start, total, |a, b| T::combine(ReduceKind::Min, a, b)),
             }
         }
-    }
-}
-
-#[inline(always)]
-unsafe fn row<T: Copy>(x: *const T, n: usize, start: T, mut total: T, f: impl Fn(T, T) -> T + Copy) -> T {
-    let mut at = 0;
-    while at < n {
-        let len = (n - at).min(LEAF);
-        // SAFETY: `at + len <= n`.
-        total = f(total, unsafe { leaf(x.add(at), len, start, f) });
-        at += len;
-    }
-    total
-}
-
-/// Partial results are kept side by side, in 256 bytes (or 64 lanes), so that several vectors are under way.
-#[inline(always)]
-unsafe fn leaf<T: Copy>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T + Copy) -> T {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if size_of::<T>() == 8 { lanes::<T, 32>(x, n, start, f) } else { lanes::<T, 64>(x, n, start, f) }
-    }
-}
-
-/// Lanes are only named by constants, so that they stay in registers: what is left over is filled up to whole lanes with
-/// `start`, which changes nothing. They go through memory before they are folded: the compiler would otherwise keep them in
-/// pairs, as the last folds want them, and load two elements at a time.
-#[inline(always)]
-unsafe fn lanes<T: Copy, const N: usize>(x: *const T, n: usize, start: T, f: impl Fn(T, T) -> T + Copy) -> T {
-    let mut lanes = [start; N];
-    let whole = n / N * N;
-    let mut at = 0;
-    while at < whole {
-        // SAFETY: `at + N <= n`.
-        let block = unsafe { x.add(at).cast::<[T; N]>().read_unaligned() };
-        for j in 0..N {
-            lanes[j] = f(lanes[j], block[j]);
-        }
-        at += N;
-    }
-    if whole < n {
-        let mut rest = [start; N];
-        for (j, to) in rest.iter_mut().take(n - whole).enumerate() {
-            // SAFETY: `whole + j < n`.
-            *to = unsafe { *x.add(whole + j) };
-        }
-        for j in 0..N {
-            lanes[j] = f(lanes[j], rest[j]);
-        }
-    }
-    let mut lanes = std::hint::black_box(lanes);
-    if N > 32 {
-        fold::<T, N, 32>(&mut lanes, f);
-    }
-    fold::<T, N, 16>(&mut lanes, f);
-    fold::<T, N, 8>(&mut lanes, f);
-    fold::<T, N, 4>(&mut lanes, f);
-    fold::<T, N, 2>(&mut lanes, f);
-    f(lanes[0], lanes[1])
-}
-
-/// Joins the second `WIDTH` lanes to the first.
-#[inline(always)]
-fn fold<T: Copy, const N: usize, const WIDTH: usize>(lanes: &mut [T; N], f: impl Fn(T, T) -> T) {
-    for j in 0..WIDTH {
-        lanes[j] = f(lanes[j], lanes[j + WIDTH]);
     }
 }
 

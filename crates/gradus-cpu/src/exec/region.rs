@@ -16,6 +16,7 @@ use super::join::{Joined, join, last_uses, made};
 use super::lanes;
 use super::reduce::LEAF;
 use crate::vmath::step::{BLOCK, OPERANDS, StepFn};
+use crate::vmath::sum::Summand;
 
 /// How an operand gets into a tile.
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub(super) struct Step {
     /// Whether whole blocks may be computed, since all it reads and writes lies in tiles: for a few rows, that is faster than
     /// the exact number.
     pub(super) blocks: bool,
+    /// Whether it sums rows: the loop takes their number for its integer.
+    pub(super) summed: bool,
     /// The loop to call, with its integer, where there is one of its own for the step.
     pub(super) call: Option<(StepFn, i32)>,
 }
@@ -280,6 +283,11 @@ impl Compiled {
                     args[..all.len()].copy_from_slice(all);
                     lanes::chain(*chain, step.dtype)
                 }
+                Joined::Sum { summand, args: terms } => {
+                    args = [terms[0]; OPERANDS];
+                    args[1] = terms[1];
+                    lanes::sum(*summand, step.dtype)
+                }
                 Joined::Twin { twin, x, first, second: other } => {
                     args = [*x; OPERANDS];
                     (out, second) = (usize::from(*first), usize::from(*other));
@@ -292,8 +300,10 @@ impl Compiled {
                 }
             }
             let in_tile = |slot: usize| (slot >= region.loads.len() || thin[slot]) && !outside[slot];
+            let summed = matches!(joined[i], Joined::Sum { .. });
             let blocks = step.level == Level::Row
                 && call.is_some()
+                && !summed
                 && [out, second].into_iter().chain(args.map(usize::from)).all(in_tile);
             steps.push(Step {
                 op: step.op,
@@ -306,6 +316,7 @@ impl Compiled {
                 second: second as u16,
                 block: thin[out],
                 blocks,
+                summed,
                 call,
             });
             for &dead in &dies[i] {
@@ -381,6 +392,8 @@ fn thin(region: &Region, joined: &[Joined], one_row: bool) -> Vec<bool> {
         let whole: &[u16] = match (joined, step.op) {
             (Joined::Away | Joined::Pair { .. } | Joined::Chain { .. }, _) => &[],
             (Joined::Twin { x, .. }, _) => std::slice::from_ref(x),
+            (Joined::Sum { summand: Summand::ScaledSquare, args }, _) => &args[..1],
+            (Joined::Sum { args, .. }, _) => args,
             // A mask is not of floats.
             (
                 Joined::Alone,
@@ -413,11 +426,7 @@ fn bytes_of(value: f64, dtype: DType) -> u64 {
 
 /// Operands that are constants or single elements: a bit each.
 fn scalar_bits(region: &Region, args: &[u16]) -> u8 {
-    let scalar = |slot: usize| match region.loads.get(slot) {
-        Some(load) => load.view.is_scalar(),
-        None => slot < region.first_step(),
-    };
-    args.iter().enumerate().fold(0, |bits, (i, &a)| bits | u8::from(scalar(a as usize)) << i)
+    args.iter().enumerate().fold(0, |bits, (i, &a)| bits | u8::from(region.is_scalar(a)) << i)
 }
 
 /// Bytes of the partial results of one reduction.

@@ -78,8 +78,8 @@ impl Compiled {
         for (i, step) in region.steps.iter().enumerate() {
             let own = (region.first_step() + i) as u16;
             let (args, out, second) = match &joined[i] {
-                // Chains were not asked for.
-                Joined::Away | Joined::Chain { .. } => continue,
+                // Chains and sums were not asked for.
+                Joined::Away | Joined::Chain { .. } | Joined::Sum { .. } => continue,
                 Joined::Alone => (&step.args[..], own, own),
                 Joined::Pair { args, .. } => (&args[..], own, own),
                 Joined::Twin { x, first, second, .. } => (std::slice::from_ref(x), *first, *second),
@@ -272,7 +272,7 @@ fn blocks(region: &Region, joined: &[Joined]) -> Vec<u32> {
     let (mut count, mut free) = (first as u32, Vec::new());
     for (i, dead) in dies.iter().enumerate() {
         let made: SmallVec<[usize; 2]> = match joined[i] {
-            Joined::Away | Joined::Chain { .. } => continue,
+            Joined::Away | Joined::Chain { .. } | Joined::Sum { .. } => continue,
             Joined::Twin { first, second, .. } => SmallVec::from_slice(&[first as usize, second as usize]),
             Joined::Alone | Joined::Pair { .. } => SmallVec::from_slice(&[first + i]),
         };

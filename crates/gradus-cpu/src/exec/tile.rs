@@ -339,7 +339,10 @@ impl<'a> Runner<'a> {
                 let arg = |i: usize| at(step.args[i]).cast_const();
                 let out = at(step.out);
                 if let Some((call, number)) = step.call {
-                    let n = tile.count(step.level);
+                    let (n, number) = match step.summed {
+                        true => (tile.cols, tile.rows as i32),
+                        false => (tile.count(step.level), number),
+                    };
                     let n = if step.blocks { n.next_multiple_of(BLOCK) } else { n };
                     let args = [arg(0), arg(1), arg(2), arg(3), arg(4), arg(5)];
                     call(&Call { args, moves: step.moves, out, second: at(step.second), n, number });

@@ -26,6 +26,7 @@ pub(crate) mod loops;
 mod power;
 pub(crate) mod small;
 pub(crate) mod step;
+pub(crate) mod sum;
 mod trig;
 pub(crate) mod twin;
 mod unary;

@@ -13,7 +13,7 @@ use gradus_num::{Binary, Unary};
 use super::binary::Compare;
 use super::float::Float;
 use super::isa::{Isa, dispatch};
-use super::step::{Linear, Simple, Tangents, linear_products};
+use super::step::{Linear, Simple, Tangents, arithmetic_block};
 use super::twin::Twin;
 
 /// Most elements of a block.
@@ -321,9 +321,9 @@ unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize
         let minus = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| x - y);
         let less = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| y - x);
         let times = |a: [T; L], b: [T; L]| lanes(a, b, |x, y| x * y);
-        let linear = |a: [T; L], b: [T; L]| linear_products::<T, I, Linear, L>(a, b);
-        let linked = |a: [T; L], b: [T; L]| linear_products::<T, I, Linear, L>(b, a);
-        let tangents = |a: [T; L], b: [T; L]| linear_products::<T, I, Tangents, L>(a, b);
+        let linear = |a: [T; L], b: [T; L]| arithmetic_block::<T, I, Linear, L>(a, b);
+        let linked = |a: [T; L], b: [T; L]| arithmetic_block::<T, I, Linear, L>(b, a);
+        let tangents = |a: [T; L], b: [T; L]| arithmetic_block::<T, I, Tangents, L>(a, b);
         let write_mask = |block: [u8; L]| {
             // SAFETY: as above.
             unsafe { *memory.add(step.out as usize).cast::<[u8; L]>() = block }

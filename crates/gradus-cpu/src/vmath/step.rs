@@ -11,6 +11,7 @@ use super::binary::Compare;
 use super::float::Float;
 use super::isa::{Isa, Level};
 use super::loops::{Along, Many, One, Source, WIDTH, each, each_vector, keep_blocks, store};
+use super::sum::{self, Summand};
 use super::twin::{self, Twin};
 use crate::vector::Vector;
 
@@ -188,6 +189,8 @@ pub trait Steps: Sized {
     fn chain(level: Level, chain: Chain) -> StepFn;
     /// Two functions of one argument.
     fn twin(level: Level, twin: Twin) -> StepFn;
+    /// The sums of rows, `number` of them with `n` elements each.
+    fn sum(level: Level, summand: Summand) -> StepFn;
 }
 
 /// A kernel of the loop body given, for `T` and `I` as the body names them.
@@ -279,7 +282,7 @@ impl<T: Float> Begin<T> for One<T> {
 
 /// Blocks of a [`Simple`] in registers: those of half the size where a block is smaller than one.
 #[inline(always)]
-pub(super) fn linear_products<T: Float, I: Isa, P: Arithmetic, const N: usize>(
+pub(super) fn arithmetic_block<T: Float, I: Isa, P: Arithmetic, const N: usize>(
     x: [T; N],
     y: [T; N],
 ) -> [T; N] {
@@ -536,6 +539,10 @@ macro_rules! steps {
 
             fn twin(level: Level, twin: Twin) -> StepFn {
                 twin::of::<Self>(level, twin)
+            }
+
+            fn sum(level: Level, summand: Summand) -> StepFn {
+                sum::of::<Self>(level, summand)
             }
         }
     )+ };

@@ -1,9 +1,9 @@
 //! Activations, composed of primitives.
 
 use gradus_core::Binary;
-use gradus_core::ops::Compare;
 
-use crate::{Scalar, Tensor};
+use crate::Tensor;
+use crate::transform::with_own_rule;
 
 impl Tensor {
     /// `x` where positive, else 0; NaN at NaN. The derivative at 0 is 0, the left one, as trained networks have it;
@@ -64,46 +64,87 @@ impl Tensor {
         self.less_equal(-3.0).select(0.0, self * self.hard_sigmoid())
     }
 
-    /// The tensor, or `low` where it is below that: there the derivative is 0. For functions that vanish so far left, whose
-    /// factors would be -∞ and 0.
+    /// An activation of the shape `x g(x)`, where `g` goes from 0 on the left to 1 on the right, with the derivative
+    /// `g(x) + x g'(x)` in one factor. Left of `-limit` the function is what it is there, since `-∞ · 0` is no number; right of
+    /// `limit` so is the factor of `g'`, which is 0.
     #[track_caller]
-    fn not_below(&self, low: f64) -> Tensor {
-        self.with_constant(Compare::Lt, low).select(Scalar::Float(low).constant(self), self)
+    fn gated(
+        &self,
+        limit: f64,
+        value: fn(&Tensor) -> Tensor,
+        gate: fn(&Tensor) -> Tensor,
+        slope: fn(&Tensor) -> Tensor,
+    ) -> Tensor {
+        with_own_rule(
+            self,
+            |x| value(&x.with_constant(Binary::Max, -limit)),
+            |x, _, dx| {
+                let x = x.with_constant(Binary::Max, -limit);
+                (gate(&x) + x.with_constant(Binary::Min, limit) * slope(&x)) * dx
+            },
+        )
     }
 
     /// `x Φ(x) = x erfc(-x/√2) / 2`, accurate in the left tail.
     #[track_caller]
     pub fn gelu(&self) -> Tensor {
-        let x = self.not_below(-40.0);
-        let tail = x.with_constant(Binary::Mul, -std::f64::consts::FRAC_1_SQRT_2).erfc();
-        x.with_constant(Binary::Mul, 0.5) * tail
+        use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+        fn root(x: &Tensor) -> Tensor {
+            x.with_constant(Binary::Mul, -FRAC_1_SQRT_2)
+        }
+        self.gated(
+            40.0,
+            |x| x.with_constant(Binary::Mul, 0.5) * root(x).erfc(),
+            |x| root(x).erfc().with_constant(Binary::Mul, 0.5),
+            |x| (-root(x).square()).exp().with_constant(Binary::Mul, 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2),
+        )
     }
 
     /// GELU by its tanh approximation: `x (1 + tanh u) / 2 = x / (1 + e^(-2u))` with `u = √(2/π) (x + 0.044715 x³)`.
     #[track_caller]
     pub fn gelu_tanh(&self) -> Tensor {
-        let x = self.not_below(-25.0);
-        // So far right it is `x`, and the cube may overflow.
-        let inner = x.with_constant(Compare::Gt, 25.0).select(Scalar::Float(25.0).constant(&x), &x);
-        let cubic = &inner + inner.powi(3).with_constant(Binary::Mul, 0.044715);
-        let twice = cubic.with_constant(Binary::Mul, 2.0 * (2.0 / std::f64::consts::PI).sqrt());
-        x * twice.sigmoid()
+        // `2√(2/π)`
+        const SCALE: f64 = 1.595_769_121_605_730_7;
+        const CUBIC: f64 = 0.044_715;
+        // So far right the gate is 1, and the cube may overflow.
+        fn inner(x: &Tensor) -> Tensor {
+            x.with_constant(Binary::Min, 25.0)
+        }
+        fn twice(x: &Tensor) -> Tensor {
+            let x = inner(x);
+            (&x + x.powi(3).with_constant(Binary::Mul, CUBIC)).with_constant(Binary::Mul, SCALE)
+        }
+        self.gated(
+            25.0,
+            |x| x * twice(x).sigmoid(),
+            |x| twice(x).sigmoid(),
+            |x| {
+                let by_x =
+                    inner(x).square().with_constant(Binary::Mul, 3.0 * CUBIC).with_constant(Binary::Add, 1.0);
+                twice(x).sigmoid_slope() * by_x.with_constant(Binary::Mul, SCALE)
+            },
+        )
     }
 
     /// `x / (1 + e⁻ˣ)`, also called swish.
     #[track_caller]
     pub fn silu(&self) -> Tensor {
-        let x = self.not_below(-800.0);
-        let share = x.sigmoid();
-        x * share
+        self.gated(800.0, |x| x * x.sigmoid(), Tensor::sigmoid, Tensor::sigmoid_slope)
     }
 
     /// `x tanh(ln(1 + eˣ))`.
     #[track_caller]
     pub fn mish(&self) -> Tensor {
-        let x = self.not_below(-800.0);
-        let share = x.softplus().tanh();
-        x * share
+        fn gate(x: &Tensor) -> Tensor {
+            x.softplus().tanh()
+        }
+        self.gated(800.0, |x| x * gate(x), gate, |x| x.softplus().sech2() * x.sigmoid())
+    }
+
+    /// The derivative of the logistic function, `sech²(x/2) / 4`.
+    #[track_caller]
+    fn sigmoid_slope(&self) -> Tensor {
+        self.with_constant(Binary::Mul, 0.5).sech2().with_constant(Binary::Mul, 0.25)
     }
 
     /// `ln(1/(1 + e⁻ˣ))` without overflow.
