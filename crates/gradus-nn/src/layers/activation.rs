@@ -15,14 +15,45 @@ pub enum Activation {
     GeluTanh,
     /// `x / (1 + e⁻ˣ)`.
     Silu,
-    /// `x tanh(ln(1 + eˣ))`, the logarithm by the primitive softplus.
+    /// `x tanh(ln(1 + eˣ))`.
     Mish,
-    /// The same function with softplus written out: `x tanh(max(x, 0) + ln(1 + e^-|x|))`, four primitives more.
-    MishWrittenOut,
+    /// A function as its formula says, without a derivative of its own and without a guard at infinity.
+    Formula(Formula),
     /// The hyperbolic tangent.
     Tanh,
     /// `1 / (1 + e⁻ˣ)`.
     Sigmoid,
+}
+
+/// Activations composed of primitives, as a user would write them: what their derivatives keep is left to the strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Tree)]
+pub enum Formula {
+    /// GELU by tanh: `x / (1 + e^(-2u))` with `u = √(2/π) (x + 0.044715 x³)`.
+    GeluTanh,
+    /// `x / (1 + e⁻ˣ)`.
+    Silu,
+    /// `x tanh(softplus(x))`.
+    Mish,
+    /// The same with softplus written out: `x tanh(max(x, 0) + ln(1 + e^-|x|))`, four primitives more.
+    MishWrittenOut,
+}
+
+impl Formula {
+    #[track_caller]
+    fn apply(self, x: &Tensor) -> Tensor {
+        match self {
+            Formula::GeluTanh => {
+                let twice = (x + x.powi(3) * 0.044715) * (2.0 * (2.0 / std::f64::consts::PI).sqrt());
+                x * twice.sigmoid()
+            }
+            Formula::Silu => x * x.sigmoid(),
+            Formula::Mish => x * x.softplus().tanh(),
+            Formula::MishWrittenOut => {
+                let softplus = x.maximum(0.0) + (-x.abs()).exp().log1p();
+                x * softplus.tanh()
+            }
+        }
+    }
 }
 
 impl Activation {
@@ -42,10 +73,7 @@ impl Activation {
             Activation::GeluTanh => x.gelu_tanh(),
             Activation::Silu => x.silu(),
             Activation::Mish => x.mish(),
-            Activation::MishWrittenOut => {
-                let softplus = x.maximum(0.0) + (-x.abs()).exp().log1p();
-                x * softplus.tanh()
-            }
+            Activation::Formula(formula) => formula.apply(x),
             Activation::Tanh => x.tanh(),
             Activation::Sigmoid => x.sigmoid(),
         }

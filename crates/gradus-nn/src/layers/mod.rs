@@ -11,7 +11,7 @@ mod embedding;
 mod linear;
 mod norm;
 
-pub use activation::Activation;
+pub use activation::{Activation, Formula};
 pub use attention::Attention;
 pub use conv::Conv2d;
 pub use dropout::Dropout;

@@ -3,7 +3,7 @@
 use gradus::{Key, Tensor, Tree, value_and_grad, value_and_grad_aux};
 
 use super::{Batch, Design, Network};
-use crate::layers::Activation;
+use crate::layers::{Activation, Formula};
 use crate::{Adam, Error, Optimizer, Result, Sgd, State};
 
 /// The optimiser of a named model.
@@ -142,14 +142,14 @@ impl Named {
                 "deep-mish",
                 None,
                 "MLP 784-1024x16-10 with Mish as x tanh(softplus(x)), batch 4,096, SGD",
-                deep(Activation::Mish),
+                deep(Activation::Formula(Formula::Mish)),
                 4096,
             ),
             sgd(
                 "deep-gelu-tanh",
                 None,
                 "MLP 784-1024x16-10 with GELU by tanh, batch 4,096, SGD",
-                deep(Activation::GeluTanh),
+                deep(Activation::Formula(Formula::GeluTanh)),
                 4096,
             ),
             sgd(
@@ -213,8 +213,8 @@ impl Named {
     /// The same model with softplus written out of simpler primitives where it is one now.
     pub fn written_out(&self) -> Named {
         let mut model = self.clone();
-        if let Design::Mlp { activation: activation @ Activation::Mish, .. } = &mut model.design {
-            *activation = Activation::MishWrittenOut;
+        if let Design::Mlp { activation: Activation::Formula(formula @ Formula::Mish), .. } = &mut model.design {
+            *formula = Formula::MishWrittenOut;
         }
         model
     }

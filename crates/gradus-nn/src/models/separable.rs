@@ -3,7 +3,7 @@
 use gradus::{Key, Tensor, Tree, scope};
 
 use crate::Model;
-use crate::layers::{Activation, Conv2d, Linear};
+use crate::layers::{Activation, Conv2d, Formula, Linear};
 
 /// A 3x3 convolution of each channel by itself, then a 1x1 convolution that mixes channels, SiLU after each.
 #[derive(Clone, Debug, Tree)]
@@ -26,8 +26,8 @@ impl Unit {
     /// `[N, C, H, W]` to `[N, outputs, H, W]`.
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let y = scope("depthwise", || Activation::Silu.apply(&self.depthwise.forward(x)));
-        scope("pointwise", || Activation::Silu.apply(&self.pointwise.forward(&y)))
+        let y = scope("depthwise", || Activation::Formula(Formula::Silu).apply(&self.depthwise.forward(x)));
+        scope("pointwise", || Activation::Formula(Formula::Silu).apply(&self.pointwise.forward(&y)))
     }
 }
 
@@ -73,7 +73,7 @@ impl Separable {
 impl Model for Separable {
     #[track_caller]
     fn forward(&self, x: &Tensor, _: Option<&Key>) -> Tensor {
-        let mut x = scope("stem", || Activation::Silu.apply(&self.stem.forward(x)));
+        let mut x = scope("stem", || Activation::Formula(Formula::Silu).apply(&self.stem.forward(x)));
         for (i, units) in self.stages.iter().enumerate() {
             if i > 0 {
                 x = scope(format!("stages.{i}.pool"), || x.max_pool2d(2));
