@@ -12,7 +12,7 @@ use super::reference::{any_term, linear_term};
 use super::{Conv, Room};
 use crate::Pool;
 use crate::exec::{Versioned, best};
-use crate::matmul::{Element, Linear, has_nan, has_zero};
+use crate::matmul::{self, Element, Linear};
 use crate::memory::fail;
 use crate::reduce::Shared;
 use crate::vmath::Float;
@@ -122,10 +122,13 @@ pub(crate) unsafe fn run<T: Float + Element>(
     };
     let plainly = || once(x.at.0, kernel.at.0, out.at.0, false);
     let first = conv.group_outputs() * conv.taps() < MANY;
-    // SAFETY: the convolution has written the results.
-    if first && (plainly() || !unsafe { has_nan([1, out.len], (out.at.0, 0, 1)) }) {
-        mark(conv, pool, [x, kernel], out, tangents, marks);
-        return 1;
+    if first {
+        let done = plainly();
+        let found = look(pool, out);
+        if done || !found.nan.load(Ordering::Relaxed) {
+            mark(conv, pool, [x, kernel], out, tangents, marks && found.zero.load(Ordering::Relaxed));
+            return 1;
+        }
     }
     let seen = [look(pool, x), look(pool, kernel)];
     let nothing = |i: usize| if tangents[i] { &seen[i].dead } else { &seen[i].zero }.load(Ordering::Relaxed);
@@ -208,7 +211,9 @@ fn mark<T: Float + Element>(
     pool.run_ranges(out.len, GRAIN, &|range| {
         let parts = range.clone().step_by(PART).map(|from| from..(from + PART).min(range.end));
         // SAFETY: elements of the result, which belong to this task.
-        let parts = parts.filter(|part| unsafe { has_zero(out.at.at(part.start), part.len()) });
+        let parts = parts.filter(|part| unsafe {
+            matmul::look(matmul::Look::Zero, [1, part.len()], (out.at.at(part.start), 0, 1))
+        });
         for i in parts.flatten() {
             // SAFETY: as above, and the operands that they were made from.
             unsafe {

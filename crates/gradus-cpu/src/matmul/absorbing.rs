@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::dead::{Candidates, Linear, counts, mark_elements};
+use super::dead::{Candidates, Linear, Look, counts, look, mark_elements};
 use super::element::{Element, Operand, Sum};
 use super::kernel::{self, oriented, tiny};
 use super::panel::{DEPTH, Panels, parts, transpose};
@@ -73,7 +73,10 @@ pub(crate) unsafe fn product<T: Float + Element>(
         if !seen.load(Ordering::Relaxed) {
             let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);
             kernel::product(m, n, k, one, a, b, zero, c);
-            if !has_nan([m, n], c) {
+            if !look(Look::NanOrZero, [m, n], c) {
+                return;
+            }
+            if !look(Look::Nan, [m, n], c) {
                 Candidates::of(linear, true, [m, n], c).mark(size, a, b, c);
                 return mark_elements(linear, size, a, b, c);
             }
@@ -422,46 +425,6 @@ impl<T: Float + Element> Versioned for Settle<'_, T> {
                 }
             }
         }
-    }
-}
-
-/// Whether a matrix holds NaN.
-///
-/// # Safety
-/// It is valid.
-pub(crate) unsafe fn has_nan<T: Element>([m, n]: [usize; 2], (start, row, col): Operand<T>) -> bool {
-    let (m, n, row, col) = if row == 1 { (n, m, col, row) } else { (m, n, row, col) };
-    // SAFETY: the caller's promise.
-    (0..m as isize).any(|i| unsafe { best(HasNan { x: start.offset(i * row), n, step: col }) })
-}
-
-struct HasNan<T> {
-    x: *const T,
-    n: usize,
-    step: isize,
-}
-
-impl<T: Element> Versioned for HasNan<T> {
-    type Output = bool;
-    #[inline(always)]
-    #[allow(clippy::eq_op)] // only NaN differs from itself
-    unsafe fn run(self) -> bool {
-        // SAFETY: the caller's promise.
-        let x = |i: usize| unsafe { *self.x.offset(i as isize * self.step) };
-        if self.step != 1 {
-            return (0..self.n).any(|i| x(i) != x(i));
-        }
-        // Lanes of their own, so that the loop vectorises.
-        let mut seen = [0u32; LANES];
-        let whole = self.n / LANES * LANES;
-        for at in (0..whole).step_by(LANES) {
-            for j in 0..LANES {
-                // SAFETY: the caller's promise.
-                let x = unsafe { *self.x.add(at + j) };
-                seen[j] |= u32::from(x != x);
-            }
-        }
-        seen.iter().any(|&s| s != 0) || (whole..self.n).any(|i| x(i) != x(i))
     }
 }
 

@@ -139,7 +139,7 @@ pub(crate) unsafe fn mark_elements<T: Float + Element>(
     let (step, neighbour) = if c.1 == 1 { (c.2, c.1) } else { (c.1, c.2) };
     for o in 0..outer {
         // SAFETY: the caller's promise.
-        if !unsafe { best(HasZero { x: c.0.offset(o as isize * step), n: inner, step: neighbour }) } {
+        if !unsafe { look(Look::Zero, [1, inner], (c.0.offset(o as isize * step), 0, neighbour)) } {
             continue;
         }
         for l in 0..inner {
@@ -156,32 +156,47 @@ pub(crate) unsafe fn mark_elements<T: Float + Element>(
     }
 }
 
-/// Whether some of `n` neighbours are 0, dead or not.
-///
-/// # Safety
-/// They are valid.
-pub(crate) unsafe fn has_zero<T: Float + Element>(x: *const T, n: usize) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { best(HasZero { x, n, step: 1 }) }
+/// What is looked for among elements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// NaN.
+    Nan,
+    /// Zeros, dead or not.
+    Zero,
+    /// Either.
+    NanOrZero,
 }
 
-/// Whether some of `n` elements are 0, dead or not.
-struct HasZero<T> {
+/// Whether some elements of a matrix are what is looked for.
+///
+/// # Safety
+/// It is valid.
+pub(crate) unsafe fn look<T: Float + Element>(
+    what: Look,
+    [m, n]: [usize; 2],
+    (start, row, col): Operand<T>,
+) -> bool {
+    let (m, n, row, col) = if row == 1 { (n, m, col, row) } else { (m, n, row, col) };
+    // SAFETY: the caller's promise.
+    (0..m as isize).any(|i| unsafe { best(Line { what, x: start.offset(i * row), n, step: col }) })
+}
+
+/// Some elements of a matrix in a line.
+struct Line<T> {
+    what: Look,
     x: *const T,
     n: usize,
     step: isize,
 }
 
-impl<T: Float + Element> Versioned for HasZero<T> {
-    type Output = bool;
+impl<T: Float + Element> Line<T> {
     #[inline(always)]
-    unsafe fn run(self) -> bool {
+    unsafe fn any(&self, is: impl Fn(T) -> bool) -> bool {
         const LANES: usize = 16;
-        let zero = |x: T| x == <T as Element>::ZERO;
         // SAFETY: the caller's promise.
         let at = |i: usize| unsafe { *self.x.offset(i as isize * self.step) };
         if self.step != 1 {
-            return (0..self.n).any(|i| zero(at(i)));
+            return (0..self.n).any(|i| is(at(i)));
         }
         // Lanes of their own, so that the loop vectorises.
         let mut seen = [0u32; LANES];
@@ -189,9 +204,25 @@ impl<T: Float + Element> Versioned for HasZero<T> {
         for from in (0..whole).step_by(LANES) {
             for j in 0..LANES {
                 // SAFETY: the caller's promise.
-                seen[j] |= u32::from(zero(unsafe { *self.x.add(from + j) }));
+                seen[j] |= u32::from(is(unsafe { *self.x.add(from + j) }));
             }
         }
-        seen.iter().any(|&s| s != 0) || (whole..self.n).any(|i| zero(at(i)))
+        seen.iter().any(|&s| s != 0) || (whole..self.n).any(|i| is(at(i)))
+    }
+}
+
+impl<T: Float + Element> Versioned for Line<T> {
+    type Output = bool;
+    #[inline(always)]
+    unsafe fn run(self) -> bool {
+        let zero = <T as Element>::ZERO;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.what {
+                Look::Nan => self.any(|x| x.is_nan()),
+                Look::Zero => self.any(|x| x == zero),
+                Look::NanOrZero => self.any(|x| (x == zero) | x.is_nan()),
+            }
+        }
     }
 }

@@ -213,7 +213,9 @@ impl Named {
     /// The same model with softplus written out of simpler primitives where it is one now.
     pub fn written_out(&self) -> Named {
         let mut model = self.clone();
-        if let Design::Mlp { activation: Activation::Formula(formula @ Formula::Mish), .. } = &mut model.design {
+        if let Design::Mlp { activation: Activation::Formula(formula @ Formula::Mish), .. } =
+            &mut model.design
+        {
             *formula = Formula::MishWrittenOut;
         }
         model
