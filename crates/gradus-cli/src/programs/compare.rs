@@ -158,7 +158,7 @@ fn disturbed(graph: &Graph, args: &[Array], rng: &mut Rng) -> Result<Vec<Array>>
     for eqn in graph.eqns() {
         let ulps = 2.0 + work(graph, eqn).sqrt();
         let exact = is_exact(&eqn.op);
-        // What a body rounds, its results show.
+        // What the body of a loop rounds, its results show.
         let inside = eqn.op.graphs().iter().map(|g| coarsest(g)).fold(0.0, f64::max);
         let inputs: Vec<Array> = eqn
             .inputs
@@ -168,8 +168,17 @@ fn disturbed(graph: &Graph, args: &[Array], rng: &mut Rng) -> Result<Vec<Array>>
                 if exact { value.clone() } else { nudged(value, ulps, 0.0, rng) }
             })
             .collect();
-        let inputs: Vec<&Array> = inputs.iter().collect();
-        let results = eqn.op.row().eval(&inputs).map_err(|kind| Error::new(kind, eqn.site.clone()))?;
+        let results = match &eqn.op {
+            Op::Call(call) => disturbed(&call.body, &inputs, rng)?,
+            Op::Cond(cond) => {
+                let holds = inputs[0].elements::<bool>().is_some_and(|v| v[0]);
+                disturbed(if holds { &cond.on_true } else { &cond.on_false }, &inputs[1..], rng)?
+            }
+            op => {
+                let inputs: Vec<&Array> = inputs.iter().collect();
+                op.row().eval(&inputs).map_err(|kind| Error::new(kind, eqn.site.clone()))?.into_vec()
+            }
+        };
         for (v, out) in eqn.outputs.iter().zip(results) {
             let out = if exact || !matches!(eqn.op, Op::Cast(_)) && out.dtype() == DType::Bf16 {
                 out

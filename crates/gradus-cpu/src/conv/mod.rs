@@ -342,6 +342,12 @@ impl Conv {
         [volume(&self.kernel[1..]), self.kernel[2], 1].map(|step| isize::try_from(step).unwrap_or(isize::MAX))
     }
 
+    /// Whether taps may lie on padding, or between elements.
+    pub(crate) fn has_holes(&self) -> bool {
+        let positive = |pads: &[isize]| pads.iter().any(|&pad| pad > 0);
+        positive(&self.low) || positive(&self.high) || self.lhs_dilation.iter().any(|&step| step > 1)
+    }
+
     /// Whether the taps between two channels lie one after another.
     pub(crate) fn has_dense_taps(&self) -> bool {
         let dense = self.dense_steps();
