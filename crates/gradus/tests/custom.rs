@@ -198,3 +198,18 @@ fn parameters_of_sixteen_bits_have_gradients() {
     let (_, push) = gradus::linearize(|w: &Tensor| w.cast(DType::F32).sin(), &w);
     assert_eq!(push(&w).dtype(), DType::F32);
 }
+
+#[test]
+fn rules_made_of_loops_that_branch_are_linear() {
+    let f = |x: &Tensor| {
+        let step = |(v, k): &(Tensor, Tensor)| {
+            let v = gradus::cond(&v.greater(0.25), v, |v| v.tanh(), |v| v * 0.5);
+            (v * 0.9, k + 1)
+        };
+        gradus::while_loop(&(x.clone(), Tensor::from(0i64)), |(_, k)| k.less(4), step).0
+    };
+    let own = |x: &Tensor| custom_jvp(f, |x, dx| gradus::linearize(f, x).1(dx))(x);
+    let x = Tensor::from(1.1);
+    near(&grad(own)(&x), &grad(f)(&x));
+    near(&grad(grad(own))(&x), &grad(grad(f))(&x));
+}

@@ -8,7 +8,7 @@ use super::{active, batch_graph, batched, distribute};
 use crate::graph::Vars;
 use crate::ops::call::{check_inputs, graph_cost, inputs_like, run};
 use crate::ops::{Broadcast, Select, materialize_batch};
-use crate::primitive::{Arrays, Tangents, Types};
+use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::{Residual, jvp_inline, split, transpose_inline, vmap_inline};
 use crate::{
     Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
@@ -176,7 +176,7 @@ impl Primitive for Cond {
         Ok((results.into(), distribute(&active, dots)))
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
-        let condition = inputs[0].residual().expect("a condition is no float");
+        let Some(condition) = inputs[0].residual() else { return Err(not_linear("cond")) };
         let residuals: Vec<Var> = inputs[1..].iter().filter_map(Operand::residual).collect();
         let cts: Vec<Var> = cotangents.iter().copied().flatten().collect();
         let back = self.map(|g| {
