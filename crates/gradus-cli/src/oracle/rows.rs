@@ -508,7 +508,6 @@ fn layers() -> Vec<Row> {
     let conv = Conv2d::new(&key, 1, 1, 2).padding(1);
     let attention = Attention::new(&key, 2, 1);
     let causal = attention.clone().causal();
-    let embedding = Embedding::new(&key, 3, 2);
     let dropout = Dropout { rate: 0.5 };
     vec![
         whole("layer_norm", 3, |x| cast_floats(&LayerNorm::new(3), x.dtype()).forward(&rows_of(x, 3)))
@@ -536,7 +535,7 @@ fn layers() -> Vec<Row> {
         .covers(&["causal"])
         .cancels(3),
         whole("embedding", 6, move |x| {
-            let embedding = Embedding { weight: x.reshape([3, 2]), ..embedding.clone() };
+            let embedding = Embedding { weight: x.reshape([3, 2]) };
             embedding.forward(&Tensor::from([2i64, 2])).square()
         }),
         whole("dropout", 3, move |x| dropout.forward(x, Some(&Key::new(3))).square()),
