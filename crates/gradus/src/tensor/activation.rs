@@ -102,7 +102,11 @@ impl Tensor {
             40.0,
             |x| x.with_constant(Binary::Mul, 0.5) * root(x).erfc(),
             |x| root(x).erfc().with_constant(Binary::Mul, 0.5),
-            |x| (-root(x).square()).exp().with_constant(Binary::Mul, 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2),
+            |x| {
+                // An infinite argument is not to meet the 0 in the next derivative.
+                let exponent = x.with_constant(Binary::Min, 40.0).square().with_constant(Binary::Mul, -0.5);
+                exponent.exp().with_constant(Binary::Mul, 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2)
+            },
         )
     }
 
