@@ -8,6 +8,7 @@ use gradus_core::table::{Cell, CellKind, Options, Status, check_each};
 use serde_json::{Value, json};
 
 use crate::composites::{self, Outcome};
+use crate::oracle;
 use crate::programs::{Coverage, Verdict, check_program};
 use crate::{Error, Output};
 
@@ -133,6 +134,31 @@ fn table(output: Output, arguments: &Arguments) -> Result<ExitCode, Error> {
             })
         })?;
     }
+    let reports = oracle::check(arguments.filter.as_deref().unwrap_or_default());
+    if !reports.is_empty() {
+        output.text(oracle_heading)?;
+    }
+    let (mut compared, mut differences, mut skipped) = (0, 0, 0);
+    for report in &reports {
+        cells += 1;
+        failed += usize::from(!report.failures.is_empty());
+        compared += report.compared;
+        differences += report.differences;
+        skipped += report.skips();
+        let trouble = |f: &String| format!("failed: oracle of {}: {f}", report.name);
+        troubles.extend(report.failures.first().map(trouble));
+        output.text(|| oracle_line(report))?;
+        output.json(|| {
+            json!({
+                "event": "oracle",
+                "function": report.name,
+                "compared": report.compared,
+                "differences": report.differences,
+                "skipped": report.skipped.iter().map(|(why, n)| json!({"kinks": why, "results": n})).collect::<Vec<_>>(),
+                "failures": report.failures,
+            })
+        })?;
+    }
     if cells == 0 {
         let name = arguments.filter.as_deref().unwrap_or_default();
         return Err(Error::Usage(format!(
@@ -143,10 +169,23 @@ fn table(output: Output, arguments: &Arguments) -> Result<ExitCode, Error> {
         output.result(|| trouble)?;
     }
     output
-        .result(|| format!("{cells} cells, {failed} failed, {empty} empty; {excepted} results excepted"))?;
-    output.json(
-        || json!({"event": "done", "cells": cells, "failed": failed, "empty": empty, "excepted": excepted}),
-    )?;
+        .result(|| {
+            format!(
+                "{cells} cells, {failed} failed, {empty} empty; {excepted} results excepted; oracle: {compared} comparisons, \
+                 {differences} with differences or limits, {skipped} skipped"
+            )
+        })?;
+    output.json(|| {
+        let oracle = json!({"compared": compared, "differences": differences, "skipped": skipped});
+        json!({
+            "event": "done",
+            "cells": cells,
+            "failed": failed,
+            "empty": empty,
+            "excepted": excepted,
+            "oracle": oracle,
+        })
+    })?;
     Ok(if failed + empty == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -174,6 +213,18 @@ fn composed_line(name: &str, dtype: DType, outcome: &Outcome) -> String {
         "{name:<22}{:>COLUMN$}{value:>COLUMN$}{first:>COLUMN$}{second:>COLUMN$}{held:>COLUMN$}{excepted:>COLUMN$}",
         dtype.to_string()
     )
+}
+
+/// The names of the columns of the oracle: how many results were compared among the compositions of modes, with differences or
+/// limits, and skipped for a line of `docs/kinks.md`.
+fn oracle_heading() -> String {
+    format!("\n{:<30}{:>COLUMN$}{:>12}{:>COLUMN$}", "oracle", "compared", "differences", "skipped")
+}
+
+fn oracle_line(report: &oracle::Report) -> String {
+    let verdict = if report.failures.is_empty() { "" } else { "    FAILED" };
+    let (name, skips) = (&report.name, report.skips());
+    format!("{name:<30}{:>COLUMN$}{:>12}{skips:>COLUMN$}{verdict}", report.compared, report.differences)
 }
 
 /// A row of the table: the worst error of each cell.

@@ -13,6 +13,7 @@ pub mod composites;
 mod explain;
 mod memory;
 mod modes;
+pub mod oracle;
 mod output;
 pub mod programs;
 mod stop;

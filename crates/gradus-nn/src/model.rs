@@ -1,6 +1,6 @@
 //! What a model is, and what can be said of any tree of parameters.
 
-use gradus::{DType, Key, Tensor, Tree};
+use gradus::{DType, Key, Tensor, Tree, with_own_rule};
 
 /// A tree of parameters that maps a batch to predictions.
 pub trait Model: Tree + Clone {
@@ -19,12 +19,36 @@ pub trait Model: Tree + Clone {
 #[track_caller]
 pub fn global_norm<T: Tree>(tree: &T) -> Tensor {
     let floats = tree.tensors().into_iter().filter(|t| t.dtype().is_differentiable());
-    let norms: Vec<Tensor> = floats.map(|t| t.cast(t.dtype().tangent()).norm(())).collect();
-    match &norms[..] {
-        [] => Tensor::zeros([], DType::F32),
-        [norm] => norm.clone(),
-        _ => Tensor::stack(&norms.iter().collect::<Vec<_>>(), 0).norm(()),
+    let leaves: Vec<Tensor> = floats.map(|t| t.cast(t.dtype().tangent())).collect();
+    match &leaves[..] {
+        [] => return Tensor::zeros([], DType::F32),
+        [leaf] => return leaf.norm(()),
+        _ => {}
     }
+    let sum = |terms: Vec<Tensor>| Tensor::stack(&terms.iter().collect::<Vec<_>>(), 0);
+    // The norm, the tensors over it, and its inverse. A norm of the norms alone would have no second derivative by a tensor
+    // that is 0, where its own norm has none.
+    let (norm, _, _) = with_own_rule(
+        &leaves,
+        |leaves| {
+            let norm = sum(leaves.iter().map(|x| x.norm(())).collect()).norm(());
+            let zero = norm.equal(0.0);
+            let length = zero.select(1.0, &norm);
+            let units: Vec<Tensor> = leaves.iter().map(|x| x / length.cast(x.dtype())).collect();
+            let inverse = zero.select(0.0, length.recip());
+            (norm, units, inverse)
+        },
+        |_, (_, units, inverse), dx| {
+            let parts = units.iter().zip(dx).map(|(unit, dx)| (unit * dx).sum(()));
+            let along = sum(parts.collect()).sum(());
+            let across = |(unit, dx): (&Tensor, &Tensor)| {
+                (dx - unit * along.cast(dx.dtype())) * inverse.cast(dx.dtype())
+            };
+            let units = units.iter().zip(dx).map(across).collect();
+            (along.clone(), units, -(inverse * &along * inverse))
+        },
+    );
+    norm
 }
 
 /// The number of elements of all float tensors of a tree.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use gradus::{DType, Key, Tensor, Tree, check_grads, grad};
+use gradus::{DType, Key, Tensor, Tree, check_grads, grad, jit};
 use gradus_nn::layers::{Activation, Attention, BatchNorm, Conv2d, LayerNorm, Mlp};
 use gradus_nn::models::Cnn;
 use gradus_nn::{Adam, Event, Model, Optimizer, Schedule, Sgd, State, Training, data, fit, loss};
@@ -91,6 +91,30 @@ fn gradients_of_layers_hold_in_both_modes_and_second_order() {
     check_grads(|c: &Conv2d| c.forward(&image).sin(), &conv, 2).unwrap();
     let depthwise = gradus_nn::optim::cast_floats(&Conv2d::depthwise(&Key::new(1), 2, 3), DType::F64);
     check_grads(|c: &Conv2d| c.forward(&image).sin(), &depthwise, 1).unwrap();
+}
+
+/// What comes later does not reach what is earlier, be it NaN.
+#[test]
+fn a_causal_layer_keeps_what_is_later_out() {
+    let attention = gradus_nn::optim::cast_floats(&Attention::new(&Key::new(0), 4, 2).causal(), DType::F64);
+    for places in [3isize, 150] {
+        let x = Key::new(3).normal([2, places as usize, 4], DType::F64);
+        let later = Tensor::iota([places as usize, 1], 0, DType::I64).equal(places as i64 - 1);
+        let broken = later.select(f64::NAN, &x);
+        let earlier = |a: &Attention, x: &Tensor| a.forward(x).slice(1, ..places - 1);
+        assert_eq!(earlier(&attention, &broken), earlier(&attention, &x));
+        let slopes = |x: &Tensor| grad(|a: &Attention| earlier(a, x).square().sum(()))(&attention);
+        let (got, want) = (jit(slopes).call(&broken), slopes(&x));
+        if places > 100 {
+            let told = jit(slopes).explain(&broken);
+            assert_eq!(told.matches("without what a mask leaves out").count(), 2, "{told}");
+        }
+        for (got, want) in got.tensors().iter().zip(want.tensors()) {
+            assert!((got - want).abs().max(()).item::<f64>() < 1e-10);
+        }
+        let by_x = grad(|x: &Tensor| earlier(&attention, x).square().sum(()))(&broken);
+        assert!(by_x.is_finite().all(()).item::<bool>());
+    }
 }
 
 #[test]

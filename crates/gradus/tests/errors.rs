@@ -201,6 +201,27 @@ fn errors_name_the_line_of_the_program_and_the_truth() {
     let whole = Tensor::from([1i64, 2]);
     says(&["mean", "i64", "cast", "errors.rs:"], || whole.mean(()));
     says(&["var", "i64", "cast", "errors.rs:"], || whole.var((), 0));
+    // The function is named, not the first part of it that does not take integers.
+    let functions: [(&str, fn(&Tensor) -> Tensor); 15] = [
+        ("norm", |x| x.norm(())),
+        ("norm_p", |x| x.norm_p(3.0, ())),
+        ("softmax", |x| x.softmax(0)),
+        ("log_softmax", |x| x.log_softmax(0)),
+        ("logsumexp", |x| x.logsumexp(())),
+        ("leaky_relu", |x| x.leaky_relu(0.1)),
+        ("elu", |x| x.elu(1.0)),
+        ("selu", |x| x.selu()),
+        ("hard_sigmoid", |x| x.hard_sigmoid()),
+        ("hard_swish", |x| x.hard_swish()),
+        ("gelu", |x| x.gelu()),
+        ("gelu_tanh", |x| x.gelu_tanh()),
+        ("silu", |x| x.silu()),
+        ("mish", |x| x.mish()),
+        ("powf", |x| x.powf(0.5)),
+    ];
+    for (name, f) in functions {
+        says(&[&format!("{name}: dtype i64"), "cast", "errors.rs:"], || f(&whole));
+    }
     says(&["einsum", "2 terms for 1 tensors", "errors.rs:"], || Tensor::einsum("i,i", &[&whole]));
     says(&["einsum", "'k' of the result", "errors.rs:"], || Tensor::einsum("i->k", &[&whole]));
     says(&["einsum", "errors.rs:"], || Tensor::einsum("", &[]));

@@ -1,6 +1,6 @@
 //! Multi-head self-attention.
 
-use gradus::{DType, Key, Tensor, Tree};
+use gradus::{Axes, DType, Key, Tensor, Tree};
 
 use super::Linear;
 use crate::Init;
@@ -51,12 +51,21 @@ impl Attention {
         let size = width / self.heads.max(1);
         let qkv = self.inputs.forward(x).reshape([n, t, 3, self.heads, size]).permute([2, 0, 3, 1, 4]);
         let (q, k, v) = (qkv.index(0, 0), qkv.index(0, 1), qkv.index(0, 2));
-        let mut scores = q.matmul(&k.t()) * (size as f64).sqrt().recip();
-        if self.causal {
-            let past = Tensor::iota([t, 1], 0, DType::I64).greater_equal(Tensor::iota([1, t], 1, DType::I64));
-            scores = past.select(&scores, f64::NEG_INFINITY);
-        }
-        let mixed = scores.softmax(-1).matmul(&v);
+        let scores = q.matmul(&k.t()) * (size as f64).sqrt().recip();
+        let mixed = if self.causal { causal(&scores, &v) } else { scores.softmax(-1).matmul(&v) };
         self.output.forward(&mixed.permute([0, 2, 1, 3]).reshape([n, t, width]))
     }
+}
+
+/// `softmax(scores) v` over the places up to a row's own. What comes later has the weight 0 and may be infinite or NaN: values
+/// that are no numbers are taken out of the product, and come back as NaN in the rows that see them.
+#[track_caller]
+fn causal(scores: &Tensor, v: &Tensor) -> Tensor {
+    let t = v.shape()[v.rank() - 2];
+    let past = Tensor::iota([t, 1], 0, DType::I64).greater_equal(Tensor::iota([1, t], 1, DType::I64));
+    let weights = past.select(scores, f64::NEG_INFINITY).softmax(-1);
+    let (finite, place) = (v.is_finite(), Tensor::iota([t, 1], 0, v.dtype()));
+    let first_seen = finite.select(t as f64, &place).min(Axes::keep(-2));
+    let mixed = weights.matmul(&finite.select(v, 0.0));
+    place.less(first_seen).select(mixed, f64::NAN)
 }

@@ -5,7 +5,7 @@ use core::f64::consts::PI;
 use super::lgamma::{GAUSS, lgamma};
 use super::{abs, exp, floor, log, powf, powi, recip, round, tan};
 
-/// `ψ⁽ⁿ⁾(x)`. At the poles `0, -1, -2, …` infinite for odd `n`, NaN for even `n`, where the sides differ.
+/// `ψ⁽ⁿ⁾(x)`; 0 at ∞ for `n > 0`. At the poles `0, -1, -2, …` infinite for odd `n`, NaN for even `n`, where the sides differ.
 ///
 /// ```
 /// use gradus_num::math::polygamma;
@@ -15,6 +15,9 @@ use super::{abs, exp, floor, log, powf, powi, recip, round, tan};
 pub fn polygamma(n: u32, x: f64) -> f64 {
     if x <= 0.0 && x == floor(x) {
         return if n % 2 == 1 { f64::INFINITY } else { f64::NAN };
+    }
+    if n > 0 && x == f64::INFINITY {
+        return 0.0;
     }
     match n {
         0 => digamma(x),

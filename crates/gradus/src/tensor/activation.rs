@@ -24,6 +24,7 @@ impl Tensor {
     /// `x` where positive, else `slope x`; derivative `slope` at 0.
     #[track_caller]
     pub fn leaky_relu(&self, slope: f64) -> Tensor {
+        self.of_floats("leaky_relu");
         self.less_equal(0.0).select(self.with_constant(Binary::Mul, slope), self)
     }
 
@@ -36,12 +37,14 @@ impl Tensor {
     /// `x` where positive, else `alpha (eˣ - 1)`; derivative `alpha` at 0.
     #[track_caller]
     pub fn elu(&self, alpha: f64) -> Tensor {
+        self.of_floats("elu");
         self.less_equal(0.0).select(self.expm1().with_constant(Binary::Mul, alpha), self)
     }
 
     /// The self-normalising `λ elu(x, α)` with `λ = 1.0507…`, `α = 1.6732…` (Klambauer et al. 2017).
     #[track_caller]
     pub fn selu(&self) -> Tensor {
+        self.of_floats("selu");
         self.elu(1.673_263_242_354_377_2).with_constant(Binary::Mul, 1.050_700_987_355_480_5)
     }
 
@@ -55,12 +58,14 @@ impl Tensor {
     /// `relu6(x + 3) / 6`; derivative 0 at -3 and at 3.
     #[track_caller]
     pub fn hard_sigmoid(&self) -> Tensor {
+        self.of_floats("hard_sigmoid");
         self.with_constant(Binary::Add, 3.0).relu6().with_constant(Binary::Div, 6.0)
     }
 
     /// `x relu6(x + 3) / 6`; 0 at -∞.
     #[track_caller]
     pub fn hard_swish(&self) -> Tensor {
+        self.of_floats("hard_swish");
         self.less_equal(-3.0).select(0.0, self * self.hard_sigmoid())
     }
 
@@ -89,6 +94,7 @@ impl Tensor {
     #[track_caller]
     pub fn gelu(&self) -> Tensor {
         use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+        self.of_floats("gelu");
         fn root(x: &Tensor) -> Tensor {
             x.with_constant(Binary::Mul, -FRAC_1_SQRT_2)
         }
@@ -96,13 +102,18 @@ impl Tensor {
             40.0,
             |x| x.with_constant(Binary::Mul, 0.5) * root(x).erfc(),
             |x| root(x).erfc().with_constant(Binary::Mul, 0.5),
-            |x| (-root(x).square()).exp().with_constant(Binary::Mul, 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2),
+            |x| {
+                // An infinite argument is not to meet the 0 in the next derivative.
+                let exponent = x.with_constant(Binary::Min, 40.0).square().with_constant(Binary::Mul, -0.5);
+                exponent.exp().with_constant(Binary::Mul, 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2)
+            },
         )
     }
 
     /// GELU by its tanh approximation: `x (1 + tanh u) / 2 = x / (1 + e^(-2u))` with `u = √(2/π) (x + 0.044715 x³)`.
     #[track_caller]
     pub fn gelu_tanh(&self) -> Tensor {
+        self.of_floats("gelu_tanh");
         // `2√(2/π)`
         const SCALE: f64 = 1.595_769_121_605_730_7;
         const CUBIC: f64 = 0.044_715;
@@ -129,12 +140,14 @@ impl Tensor {
     /// `x / (1 + e⁻ˣ)`, also called swish.
     #[track_caller]
     pub fn silu(&self) -> Tensor {
+        self.of_floats("silu");
         self.gated(800.0, |x| x * x.sigmoid(), Tensor::sigmoid, Tensor::sigmoid_slope)
     }
 
     /// `x tanh(ln(1 + eˣ))`.
     #[track_caller]
     pub fn mish(&self) -> Tensor {
+        self.of_floats("mish");
         fn gate(x: &Tensor) -> Tensor {
             x.softplus().tanh()
         }
@@ -150,6 +163,7 @@ impl Tensor {
     /// `ln(1/(1 + e⁻ˣ))` without overflow.
     #[track_caller]
     pub fn log_sigmoid(&self) -> Tensor {
+        self.of_floats("log_sigmoid");
         -(-self).softplus()
     }
 }

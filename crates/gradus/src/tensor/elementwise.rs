@@ -103,7 +103,9 @@ impl Tensor {
     /// `xᵖ` for a fixed real exponent.
     #[track_caller]
     pub fn powf(&self, p: f64) -> Tensor {
-        self.with_constant(Binary::Pow, p)
+        self.of_floats("powf");
+        // What is 1 for every number depends on none of them.
+        if p == 0.0 { self.powi(0) } else { self.with_constant(Binary::Pow, p) }
     }
 
     /// `x²`.

@@ -96,6 +96,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn norm(&self, axes: impl Into<Axes>) -> Tensor {
+        self.of_floats("norm");
         let (axes, keep) = axes.into().kept();
         dropped(lengths(self, &axes).0, axes, keep)
     }
@@ -110,6 +111,7 @@ impl Tensor {
             f64::INFINITY => return self.abs().max(axes),
             _ => {}
         }
+        self.of_floats("norm_p");
         let (axes, keep) = axes.into().kept();
         // The norm, `x` over it, and its inverse, of the powers of what is left when the largest is divided out.
         let (norm, _, _) = with_own_rule(

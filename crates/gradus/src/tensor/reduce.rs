@@ -132,6 +132,15 @@ impl Tensor {
         self.reduce("min", ReduceKind::Min, axes.into())
     }
 
+    /// An error of `op`, and not of one of its parts, if the elements are integers or truth values.
+    #[track_caller]
+    pub(super) fn of_floats(&self, op: &'static str) {
+        if !self.dtype().is_differentiable() {
+            let detail = "it takes f32 or f64; cast first".into();
+            Err(ErrorKind::DType { op, dtypes: vec![self.dtype()], detail }).or_fail()
+        }
+    }
+
     /// Number of elements that go into one result of an operation that divides by it.
     #[track_caller]
     pub(super) fn count(&self, op: &'static str, axes: &Axes) -> f64 {

@@ -55,6 +55,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
+        self.of_floats("softmax");
         // Without a rule of its own: attention is planned block by block from what this is made of.
         let axes = Axes::keep(axis);
         let top = self.max(axes.clone()).stop_gradient();
@@ -75,6 +76,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
+        self.of_floats("log_softmax");
         let axes = Axes::keep(axis);
         let (y, _) = with_own_rule(
             self,
@@ -101,6 +103,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn logsumexp(&self, axes: impl Into<Axes>) -> Tensor {
+        self.of_floats("logsumexp");
         let (axes, keep) = axes.into().kept();
         let (y, _) = with_own_rule(
             self,

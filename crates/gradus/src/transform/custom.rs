@@ -68,11 +68,7 @@ pub fn custom_jvp<A: Tree, B: Tree, F: Fn(&A) -> B, R: Fn(&A, &A) -> B>(f: F, ru
 /// [`custom_jvp_with_output`] for functions of the library: what is not recorded is computed as it stands, and every
 /// operation has the line of the user's call.
 #[track_caller]
-pub(crate) fn with_own_rule<A: Tree, B: Tree>(
-    x: &A,
-    f: impl Fn(&A) -> B,
-    rule: impl Fn(&A, &B, &A) -> B,
-) -> B {
+pub fn with_own_rule<A: Tree, B: Tree>(x: &A, f: impl Fn(&A) -> B, rule: impl Fn(&A, &B, &A) -> B) -> B {
     let (line, site) = (Location::caller(), here());
     at_line(line, || {
         if !x.tensors().iter().any(Tensor::is_traced) {

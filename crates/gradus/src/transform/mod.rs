@@ -19,7 +19,8 @@ pub use budget::IntoBudget;
 pub use check::{CheckError, check_grads};
 pub use checkpoints::Checkpoints;
 pub use control::{cond, scan, scan_with, while_loop, while_loop_with};
-pub(crate) use custom::with_own_rule;
+#[doc(hidden)]
+pub use custom::with_own_rule;
 pub use custom::{
     checkpoint, custom_jvp, custom_jvp_checked, custom_jvp_with_output, custom_jvp_with_residuals, custom_vjp,
 };

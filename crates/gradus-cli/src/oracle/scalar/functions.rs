@@ -1,6 +1,6 @@
 //! Every operation and library function as a [`ScalarFn`], with the points at which it is special.
 
-use gradus_num::{Binary, Real, Scalar, ScalarFn, Unary};
+use gradus::num::{Binary, Real, Scalar, ScalarFn, Unary};
 
 /// What a function is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,15 +1,15 @@
-//! The second-order oracle: every operation and library function at its special points, through every composition of modes.
+//! The oracle of scalars: every operation and library function at its special points, through every composition of modes.
 //!
 //! At each point the gradient and the Hessian come from a dual number in a dual number, dual numbers on a tape, a tape in a
 //! dual number, a tape on a tape, power series with dual numbers and tapes around and inside them, lanes and all drivers. All
 //! have to be the same, NaN and infinities included, and the Hessian symmetric. What the values are where there is a
-//! derivative is checked against high precision (`accuracy.rs`), and where there is none against `docs/kinks.md`, here.
+//! derivative is checked against high precision (the tables of `gradus-num`), and where there is none against `docs/kinks.md`, here.
 
 mod functions;
 
 use functions::{Function, all};
-use gradus_num::batch::{Batch, Block, PointFn};
-use gradus_num::{
+use gradus::num::batch::{Batch, Block, PointFn};
+use gradus::num::{
     Dual, Lanes, Mode, Real, ScalarDriver, ScalarFn, Tape, Taylor, Var, VectorDriver, VectorFn, forward,
     gradient, hessian, hvp, reverse,
 };
@@ -203,7 +203,7 @@ fn gradients(f: &Function, x: &[f64]) -> Vec<(&'static str, Numbers)> {
 
 fn directional(f: &Function, x: &[f64], i: usize) -> f64 {
     let v: Vec<f64> = (0..x.len()).map(unit(x.len(), i)).collect();
-    gradus_num::directional(f, x, &v).1
+    gradus::num::directional(f, x, &v).1
 }
 
 fn series_slope(f: &Function, x: &[f64], i: usize) -> f64 {
@@ -303,6 +303,24 @@ struct Report {
     failures: Vec<String>,
 }
 
+/// Checks every function of scalars.
+pub fn check() -> super::Report {
+    let mut report = Report::default();
+    for f in all() {
+        for x in f.special_points() {
+            compare(&f, &x, &mut report);
+        }
+    }
+    report.failures.extend(conventions());
+    super::Report {
+        name: "functions of scalars".into(),
+        compared: report.cells,
+        skipped: vec![(super::LEFT_OPEN.into(), report.unsaid)],
+        failures: report.failures,
+        ..super::Report::default()
+    }
+}
+
 impl Report {
     fn note(&mut self, f: &Function, x: &[f64], what: &str, got: &[f64], want: &[f64], open: bool) {
         self.cells += 1;
@@ -344,31 +362,10 @@ fn compare(f: &Function, x: &[f64], report: &mut Report) {
 
 const PLAIN_SLOPES: &[&str] = &["dual, width 1", "dual, width 4", "series", "lanes"];
 
-#[test]
-fn every_composition_says_the_same() {
-    let (mut report, mut points) = (Report::default(), 0);
-    for f in all() {
-        for x in f.special_points() {
-            compare(&f, &x, &mut report);
-            points += 1;
-        }
-    }
-    let Report { cells, unsaid, mut failures } = report;
-    println!(
-        "{cells} comparisons at {points} points; {unsaid} with NaN on one side beside infinite derivatives"
-    );
-    let total = failures.len();
-    if std::env::var("ORACLE_ALL").is_err() {
-        failures.truncate(60);
-    }
-    assert!(failures.is_empty(), "{total} of {cells} differ, among them\n{}", failures.join("\n"));
-}
-
 /// Where there is no derivative, or a branch or a literal decides: gradient and Hessian as `docs/kinks.md` has them.
-#[test]
-fn conventions() {
+fn conventions() -> Vec<String> {
     use Function::*;
-    use gradus_num::{Binary, Unary};
+    use gradus::num::{Binary, Unary};
     let (inf, nan, ln2) = (f64::INFINITY, f64::NAN, core::f64::consts::LN_2);
     let rows: &[(Function, &[f64], &[f64], &[f64])] = &[
         (One(Unary::Abs), &[0.0], &[0.0], &[0.0]),
@@ -423,5 +420,5 @@ fn conventions() {
             }
         }
     }
-    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    failures
 }
