@@ -213,10 +213,10 @@ impl Named {
     /// The same model with softplus written out of simpler primitives where it is one now.
     pub fn written_out(&self) -> Named {
         let mut model = self.clone();
-        if let Design::Mlp { activation: Activation::Formula(formula @ Formula::Mish), .. } =
-            &mut model.design
+        if let Design::Mlp { activation, .. } = &mut model.design
+            && matches!(activation, Activation::Mish | Activation::Formula(Formula::Mish))
         {
-            *formula = Formula::MishWrittenOut;
+            *activation = Activation::Formula(Formula::MishWrittenOut);
         }
         model
     }
