@@ -331,8 +331,13 @@ impl Places {
         let mut spared = None;
         for k in [g].iter().chain(late) {
             work::count(fuser.groups.list[*k].roots.len());
-            for at in 0..fuser.groups.list[*k].roots.len() {
+            let mut at = 0;
+            while at < fuser.groups.list[*k].roots.len() {
                 let v = fuser.groups.list[*k].roots[at];
+                if fuser.groups.is_inside(*k, at) {
+                    continue;
+                }
+                at += 1;
                 if !self.returned[v.index()] && self.values.mark(v.index()) {
                     longer += self.longer(fuser, v, g, h, late.len() + ASKED);
                 }

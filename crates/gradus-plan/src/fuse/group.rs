@@ -68,6 +68,14 @@ impl Roots {
         self.index.as_ref().map_or_else(|| self.list.contains(&v), |index| index.contains(&v))
     }
 
+    /// Removes the buffer at a place, which the last one takes.
+    fn remove(&mut self, at: usize) {
+        let v = self.list.swap_remove(at);
+        if let Some(index) = &mut self.index {
+            index.remove(&v);
+        }
+    }
+
     /// Adds a buffer; false if it was there.
     fn insert(&mut self, v: Var) -> bool {
         let new = match &mut self.index {
@@ -254,6 +262,19 @@ impl Groups {
         list.extend(found.iter().rev().copied());
         self.readers[v.index()] = list;
         goes_on.then_some(all)
+    }
+
+    /// Whether `g` makes the buffer at this place of its list and nobody else reads it: then it is struck off the list,
+    /// for when groups are only merged any more that does not change.
+    pub(super) fn is_inside(&mut self, g: usize, at: usize) -> bool {
+        let v = self.list[g].roots[at];
+        let inside = self.producers[v.index()].is_some_and(|p| self.resolve(p.group) == g)
+            && self.readers[v.index()].iter().rev().all(|&r| self.resolve(r) == g);
+        if inside {
+            self.readers[v.index()].clear();
+            self.list[g].roots.remove(at);
+        }
+        inside
     }
 
     /// Whether more than `most` groups may read what `g` makes.
