@@ -168,22 +168,19 @@ fn readable(fuser: &Fuser<'_>, users: &Users, union: &Union, g: usize, h: usize)
     let read = read_of(fuser, g, h);
     let all = groups.list[h].eqns.len();
     if read.iter().map(|&v| users.of(v).len()).sum::<usize>() > all {
-        work::count(all);
         return groups.list[h].eqns.iter().all(|&i| readable(i));
     }
     let in_h = |i: usize| groups.producer(fuser.graph.eqns()[i].outputs[0]).is_some_and(|p| p.group == h);
     read.iter().flat_map(|&v| users.of(v)).all(|&i| !in_h(i as usize) || readable(i as usize))
 }
 
-/// The buffers of `g` that `h` reads.
+/// The buffers of `g` that `h` reads; no more than a region may have equations are looked at.
 fn read_of(fuser: &Fuser<'_>, g: usize, h: usize) -> SmallVec<[Var; 8]> {
     let groups = &fuser.groups;
     let (x, roots) = (&groups.list[g], &groups.list[h].roots);
     if x.eqns.len() + x.fills.len() < roots.len() {
-        work::count(x.eqns.len());
         return made_by(fuser, g).filter(|&v| roots.contains(v)).collect();
     }
-    work::count(roots.len());
     roots.iter().copied().filter(|&v| groups.producer(v).is_some_and(|p| p.group == g)).collect()
 }
 
