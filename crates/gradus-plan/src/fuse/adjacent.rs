@@ -167,7 +167,9 @@ fn readable(fuser: &Fuser<'_>, users: &Users, union: &Union, g: usize, h: usize)
     // Equations of `h` that read what `g` makes, whichever side is the shorter one to look at.
     let read = read_of(fuser, g, h);
     let all = groups.list[h].eqns.len();
-    if read.iter().map(|&v| users.of(v).len()).sum::<usize>() > all {
+    let reads = read.iter().map(|&v| users.of(v).len()).sum::<usize>();
+    work::count(reads.min(all));
+    if reads > all {
         return groups.list[h].eqns.iter().all(|&i| readable(i));
     }
     let in_h = |i: usize| groups.producer(fuser.graph.eqns()[i].outputs[0]).is_some_and(|p| p.group == h);
@@ -178,6 +180,7 @@ fn readable(fuser: &Fuser<'_>, users: &Users, union: &Union, g: usize, h: usize)
 fn read_of(fuser: &Fuser<'_>, g: usize, h: usize) -> SmallVec<[Var; 8]> {
     let groups = &fuser.groups;
     let (x, roots) = (&groups.list[g], &groups.list[h].roots);
+    work::count(roots.len().min(x.eqns.len() + x.fills.len()));
     if x.eqns.len() + x.fills.len() < roots.len() {
         return made_by(fuser, g).filter(|&v| roots.contains(v)).collect();
     }

@@ -80,7 +80,7 @@ fn measure(case: &Case, order: &Order) -> Result<serde_json::Value, Error> {
         Ok(plan) => (Some(plan.kernels().len()), Some(plan.planned_peak_bytes()), None),
         Err(error) => (None, None, Some(error.to_string())),
     };
-    let digest = plan.as_ref().ok().filter(|_| order.digest).map(|plan| digest(plan));
+    let digest = plan.as_ref().ok().filter(|_| order.digest).map(digest);
     let began = Busy::now();
     drop((plan, whole));
     let dropped = began.seconds();
