@@ -91,7 +91,15 @@ pub fn digits(arguments: &Arguments) -> Result<ExitCode, Error> {
     let output = Output::of(arguments.json, arguments.quiet);
     let mut session = Session { arguments, output, stop: Stop::listen()?, last: None };
     let done = session.run();
-    let Some(Written { steps, of, files }) = &session.last else { return done };
+    let Some(Written { steps, of, files }) = &session.last else {
+        return done.or_else(|error| match error.is_closed_pipe() {
+            true => {
+                say("the output was closed before the first step: nothing was trained");
+                Ok(ExitCode::from(CLOSED))
+            }
+            false => Err(error),
+        });
+    };
     let [file, picture] = files;
     let wrote = format!("wrote {} and {}", file.display(), picture.display());
     match (done, session.stop.signal()) {

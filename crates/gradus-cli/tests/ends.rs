@@ -108,6 +108,18 @@ fn a_reader_that_has_had_enough_leaves_the_model() {
 }
 
 #[test]
+fn a_reader_that_is_gone_at_once_is_no_success() {
+    let folder = Folder::new("gone");
+    let mut command = training(&folder.0, "100000");
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(141));
+    assert!(stderr(&output).contains("the output was closed"), "{}", stderr(&output));
+}
+
+#[test]
 fn names_that_are_no_text_are_written() {
     let folder = Folder::new("name");
     let odd = folder.0.join(OsStr::from_bytes(b"r\xffn"));

@@ -292,7 +292,7 @@ impl Array {
     /// The elements converted to `dtype`.
     pub fn cast(&self, dtype: DType) -> Self {
         fn convert<S: Element + CastTo<T>, T: Element>(v: &[S]) -> Buffer {
-            T::wrap(v.iter().map(|&x| x.cast()).collect())
+            T::wrap(converted("cast", v))
         }
         if self.dtype() == dtype {
             return self.clone();
@@ -316,13 +316,23 @@ impl Array {
 
     /// The elements as `f64`, for tests, printing and reading.
     pub fn to_f64(&self) -> Vec<f64> {
-        with_elements!(&self.buffer, v => v.iter().map(|&x| x.cast()).collect())
+        with_elements!(&self.buffer, v => converted("to_f64", v))
     }
 
     /// The elements as `i64`.
     pub fn to_i64(&self) -> Vec<i64> {
-        with_elements!(&self.buffer, v => v.iter().map(|&x| x.cast()).collect())
+        with_elements!(&self.buffer, v => converted("to_i64", v))
     }
+}
+
+/// The elements as another type.
+///
+/// # Panics
+/// If there is no memory for them.
+fn converted<S: Copy + CastTo<T>, T>(op: &'static str, elements: &[S]) -> Vec<T> {
+    let mut out = memory::with_capacity(op, elements.len()).unwrap_or_else(|kind| panic!("{kind}"));
+    out.extend(elements.iter().map(|&x| x.cast()));
+    out
 }
 
 /// Checks that elements of one shape can be arranged as another.

@@ -19,7 +19,7 @@ use crate::{Array, Binary, DType, Error, ErrorKind, Result, Shape, Site};
 /// selects elements.
 pub const DEAD: f64 = -0.0;
 
-/// Equations from which on a finished program gives back what its list does not use.
+/// Equations from which on a finished program gives back what its list does not use, if that is much.
 const LONG: usize = 1024;
 
 /// A graph under construction.
@@ -48,6 +48,18 @@ impl Builder {
         self.graph.types.reserve(like.types().len());
     }
 
+    /// A program to go on with.
+    pub(crate) fn resume(graph: Graph) -> Self {
+        let full = |eqn: &Eqn| match &eqn.op {
+            Op::Full(full) => {
+                Some(((graph.ty(eqn.outputs[0]).clone(), full.value.to_bits()), eqn.outputs[0]))
+            }
+            _ => None,
+        };
+        let fulls = graph.eqns.iter().filter_map(full).collect();
+        Builder { fulls, graph, site: Site::default() }
+    }
+
     /// Adds an input.
     pub fn input(&mut self, ty: Type) -> Var {
         let var = self.fresh(ty);
@@ -64,7 +76,8 @@ impl Builder {
     pub fn finish(mut self, outputs: Vec<Var>) -> Graph {
         self.graph.outputs = outputs;
         self.graph.answers = Default::default();
-        if self.graph.eqns.len() >= LONG {
+        let wasted = self.graph.eqns.capacity() - self.graph.eqns.len();
+        if self.graph.eqns.len() >= LONG && wasted > self.graph.eqns.len() / 2 {
             self.graph.eqns.shrink_to_fit();
             self.graph.types.shrink_to_fit();
         }
@@ -114,13 +127,17 @@ impl Builder {
         if outputs.is_empty() {
             return Ok(outputs);
         }
+        self.push(op, inputs, &outputs);
+        Ok(outputs)
+    }
+
+    fn push(&mut self, op: Op, inputs: &[Var], outputs: &[Var]) {
         self.graph.eqns.push(Eqn {
             op,
-            inputs: inputs.into(),
-            outputs: outputs.clone(),
+            inputs: Vars::from_slice(inputs),
+            outputs: Vars::from_slice(outputs),
             site: self.site.clone(),
         });
-        Ok(outputs)
     }
 
     /// Appends an equation with one output.
@@ -263,19 +280,21 @@ impl Builder {
     pub fn emit_again(&mut self, graph: &Graph, eqn: &Eqn, inputs: &[Var]) -> Result<Vars> {
         let same = eqn.inputs.len() == inputs.len()
             && eqn.inputs.iter().zip(inputs).all(|(old, new)| graph.ty(*old) == self.ty(*new));
-        let nested = !eqn.op.graphs().is_empty();
-        if !same || nested {
+        if !same {
             return self.emit(eqn.op.clone(), inputs);
         }
+        Ok(self.emit_same(graph, eqn, inputs))
+    }
+
+    /// Appends an equation of another graph on operands that have the types of the old ones.
+    pub fn emit_same(&mut self, graph: &Graph, eqn: &Eqn, inputs: &[Var]) -> Vars {
         crate::nest::count();
+        debug_assert!(eqn.inputs.iter().zip(inputs).all(|(old, new)| graph.ty(*old) == self.ty(*new)));
+        let inside = eqn.op.graphs().iter().map(|g| g.depth() + 1).max().unwrap_or(0);
+        self.graph.depth = self.graph.depth.max(inside);
         let outputs: Vars = eqn.outputs.iter().map(|v| self.fresh(graph.ty(*v).clone())).collect();
-        self.graph.eqns.push(Eqn {
-            op: eqn.op.clone(),
-            inputs: inputs.into(),
-            outputs: outputs.clone(),
-            site: self.site.clone(),
-        });
-        Ok(outputs)
+        self.push(eqn.op.clone(), inputs, &outputs);
+        outputs
     }
 
     /// Copies one equation of `graph`, renaming its operands by `map` and recording its results there.

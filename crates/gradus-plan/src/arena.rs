@@ -2,9 +2,10 @@
 //!
 //! Greedy by size: the largest block first, each at the lowest gap that fits among the blocks alive at the same time.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use gradus_core::Var;
+use gradus_core::quick::Map;
 
 use crate::kernel::{Domain, Kernel, Level, Work};
 use crate::work;
@@ -243,7 +244,7 @@ pub(crate) fn in_place(
     bytes: impl Fn(Var) -> usize,
 ) -> Vec<(Var, Var)> {
     let Work::Region(region) = &kernel.work else { return Vec::new() };
-    let mut times: HashMap<Var, usize> = HashMap::new();
+    let mut times: Map<Var, usize> = Map::default();
     region.loads.iter().for_each(|l| *times.entry(l.value).or_default() += 1);
     let mut uses = vec![0usize; region.loads.len()];
     for &arg in region.steps.iter().flat_map(|s| &s.args) {
@@ -254,7 +255,7 @@ pub(crate) fn in_place(
     // What can be taken over, by what takes it, its bytes, its level and the width of an element; of all, what is read once
     // (a running average) comes before what is read often (the gradient).
     type Class = (Kind, usize, Level, usize);
-    let mut free: HashMap<Class, BTreeSet<(usize, Var, usize)>> = HashMap::new();
+    let mut free: Map<Class, BTreeSet<(usize, Var, usize)>> = Map::default();
     for (i, load) in region.loads.iter().enumerate() {
         let fits = times[&load.value] == 1
             && load.view.is_contiguous()

@@ -1,9 +1,11 @@
 //! The plan: kernels in order, a place for every value, and the peak in bytes.
 
+use std::sync::Arc;
+
 use gradus_core::{ErrorKind, Graph, Op, Result, Site, Type, Var, nest};
 
 use crate::arena::{self, Block, Kind};
-use crate::fuse::{self, Source};
+use crate::fuse::{self, Source, Sources};
 use crate::kernel::{Kernel, Work};
 use crate::packed::{self, packed_bytes};
 use crate::{Needs, Options, Strategy, keep, passes};
@@ -35,11 +37,12 @@ pub enum Return {
 /// A compiled program: what to run, where everything lies, and what it costs, known before the first run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub(crate) graph: Graph,
-    pub(crate) kernels: Vec<Kernel>,
-    pub(crate) places: Vec<Option<Place>>,
+    // What is large is shared among clones.
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) kernels: Arc<Vec<Kernel>>,
+    pub(crate) places: Arc<Vec<Option<Place>>>,
     pub(crate) returns: Vec<Return>,
-    pub(crate) in_place: Vec<Vec<(Var, Var)>>,
+    pub(crate) in_place: Arc<Vec<Vec<(Var, Var)>>>,
     pub(crate) donations: Vec<(usize, usize)>,
     pub(crate) arena: usize,
     pub(crate) blocks: Vec<Block>,
@@ -53,7 +56,7 @@ pub struct Plan {
 impl Drop for Plan {
     /// The kernels of control flow hold plans in turn.
     fn drop(&mut self) {
-        nest::level(|| self.kernels.clear());
+        nest::level(|| drop(std::mem::take(&mut self.kernels)));
     }
 }
 
@@ -319,7 +322,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(graph: Graph, kernels: Vec<Kernel>, sources: Vec<Source>, bits: bool) -> Self {
+    fn new(graph: Graph, kernels: Vec<Kernel>, sources: Sources, bits: bool) -> Self {
         let n = graph.types().len();
         let mut places = vec![None; n];
         for (i, v) in graph.inputs().iter().enumerate() {
@@ -442,11 +445,11 @@ impl Layout {
         Ok(Plan {
             input_types: self.graph.input_types(),
             output_types: self.graph.output_types(),
-            graph: self.graph,
-            kernels: self.kernels,
-            places: self.places,
+            graph: self.graph.into(),
+            kernels: self.kernels.into(),
+            places: self.places.into(),
             returns: self.returns,
-            in_place,
+            in_place: in_place.into(),
             donations,
             arena,
             blocks,

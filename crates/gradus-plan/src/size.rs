@@ -16,8 +16,8 @@ impl Plan {
         while let Some(plan) = plans.pop() {
             bytes += size_of::<Plan>() + plan.kernels.len() * 2 * size_of::<Kernel>();
             bytes += plan.graph.types().len() * (size_of::<Option<Place>>() + 2 * size_of::<usize>());
-            graphs.push(&plan.graph);
-            for kernel in &plan.kernels {
+            graphs.push(plan.graph());
+            for kernel in plan.kernels() {
                 bytes += size_of_val(&*kernel.eqns);
                 match &kernel.work {
                     Work::Region(region) => {

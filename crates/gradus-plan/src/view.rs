@@ -9,12 +9,20 @@ pub type Dim = (usize, isize);
 
 /// How the elements of a value are read from a row-major buffer: element `(i, j, …)` lies at
 /// `offset + i·stride₀ + j·stride₁ + …`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct View {
     /// Where the first element lies.
     pub offset: isize,
     /// Extents and strides, outermost first.
     pub dims: SmallVec<[Dim; 4]>,
+}
+
+impl Clone for View {
+    #[inline]
+    fn clone(&self) -> Self {
+        // The vector's own clone goes dim by dim.
+        View { offset: self.offset, dims: SmallVec::from_slice(&self.dims) }
+    }
 }
 
 impl View {

@@ -218,15 +218,16 @@ mod tests {
                 if name == "results" && transform == "grad" {
                     continue;
                 }
-                let grows = exponent(program, transform, 100, &Options::default());
+                // Lists of bounded length, which fill up first, are most of what the shortest programs take.
+                let n = if transform == "value" { 800 } else { 100 };
+                let grows = exponent(program, transform, n, &Options::default());
                 println!("{name}, {transform}: {grows:.2}");
                 if grows > worst.0 {
                     worst = (grows, format!("{name}, {transform}"));
                 }
             }
         }
-        // Lists of bounded length fill up.
-        assert!(worst.0 < 1.25, "{}: steps grow with the power {:.2}", worst.1, worst.0);
+        assert!(worst.0 < 1.15, "{}: steps grow with the power {:.2}", worst.1, worst.0);
     }
 
     #[test]

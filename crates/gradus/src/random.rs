@@ -1,5 +1,6 @@
 //! Random numbers from splittable keys.
 
+use gradus_core::memory::probe;
 use gradus_core::ops::{FoldIn, RandomBits};
 use gradus_core::{Binary, ErrorKind, Shape};
 
@@ -9,6 +10,9 @@ use crate::{DType, Tensor, Tree};
 /// Streams of derived keys, so that splitting and folding in never meet.
 const SPLIT: u32 = 0;
 const FOLD: u32 = 1;
+
+/// Bytes of a tensor of one element, at least.
+const HANDLE: usize = 128;
 
 /// A source of random numbers: the same key always gives the same numbers, whatever the threads and the order.
 ///
@@ -42,7 +46,7 @@ impl Key {
     /// `n` independent keys.
     #[track_caller]
     pub fn split_n(&self, n: usize) -> Vec<Key> {
-        Shape::from([n, size_of::<Key>()]).checked("split_n").or_fail();
+        probe("split_n", n.saturating_mul(size_of::<Key>() + HANDLE)).or_fail();
         (0..n).map(|i| Key(self.derive(SPLIT, &Tensor::from(i as i64)))).collect()
     }
 

@@ -6,11 +6,11 @@
 //! captures.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use gradus_core::quick::Map;
 use gradus_core::{Array, Builder, Error, ErrorKind, Graph, Op, Result, Site, Type, Var};
 
 use crate::device::at_once;
@@ -40,7 +40,7 @@ struct State {
     /// `None` once the trace has ended.
     builder: Option<Builder>,
     captures: Vec<Tensor>,
-    captured: HashMap<Identity, Var>,
+    captured: Map<Identity, Var>,
     /// What has been computed of a trace at a known point.
     known: Known,
 }
@@ -320,7 +320,8 @@ impl Tensor {
 }
 
 thread_local! {
-    static SCOPES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// The scopes that are open, each with those around it.
+    static SCOPES: RefCell<Vec<Arc<str>>> = const { RefCell::new(Vec::new()) };
     /// The line that operations are recorded with instead of their caller's.
     static LINE: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
 }
@@ -338,7 +339,11 @@ pub fn scope<R>(name: impl Into<String>, f: impl FnOnce() -> R) -> R {
             SCOPES.with_borrow_mut(|s| s.pop());
         }
     }
-    SCOPES.with_borrow_mut(|s| s.push(name.into()));
+    let name = name.into();
+    SCOPES.with_borrow_mut(|s| {
+        let path = s.last().map_or_else(|| name.as_str().into(), |outer| format!("{outer}.{name}").into());
+        s.push(path);
+    });
     let _leave = Leave;
     f()
 }
@@ -364,11 +369,7 @@ pub(crate) fn here() -> Site {
     if let Some(line) = LINE.get() {
         site.location = Some(line);
     }
-    SCOPES.with_borrow(|s| {
-        if !s.is_empty() {
-            site.scope = Some(s.join(".").into());
-        }
-    });
+    site.scope = SCOPES.with_borrow(|s| s.last().cloned());
     site
 }
 

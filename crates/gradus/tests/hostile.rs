@@ -152,6 +152,14 @@ fn sized() -> Vec<Sized> {
             x.reshape([1, 2, 3]).conv(&Tensor::ones([1, 2, 1], DType::F64), &Stencil::new(1).dilation(n))
         }),
         ("stencil", |x, n| x.avg_pool(&[1, 1], &Stencil::new(n))),
+        ("stencil strides", |x, n| x.avg_pool(&[1, 2], &Stencil::new(2).strides(&[n, n]))),
+        ("stencil strides of one", |x, n| x.max_pool(&[1, 2], &Stencil::new(2).strides(&[n]))),
+        ("conv2d stride", |x, n| image(x).conv2d(&Tensor::ones([1, 1, 2, 2], DType::F64), n, 0)),
+        ("conv2d padding", |x, n| image(x).conv2d(&Tensor::ones([1, 1, 2, 2], DType::F64), 1, n)),
+        ("conv2d both", |x, n| image(x).conv2d(&Tensor::ones([1, 1, 2, 2], DType::F64), n, n)),
+        ("polygamma", |x, n| x.polygamma(n as u32)),
+        ("polygamma of one digit", |x, n| x.cast(DType::F32).polygamma((n >> 32) as u32).cast(DType::F64)),
+        ("gradient of polygamma", |x, n| grad(|x: &Tensor| x.polygamma(n as u32).sum(()))(x)),
         ("key bits", |_, n| Key::new(0).bits([n, 3], 31)),
         ("key bits as many", |_, n| Key::new(0).bits([3], n as u32)),
         ("key uniform", |_, n| Key::new(0).uniform([n, n], DType::F32)),
@@ -192,6 +200,10 @@ fn sized() -> Vec<Sized> {
             ))
         }),
     ]
+}
+
+fn image(x: &Tensor) -> Tensor {
+    x.reshape([1, 1, 2, 3])
 }
 
 fn convolved(x: &Tensor, stencil: Stencil) -> Tensor {
@@ -240,6 +252,12 @@ fn placed() -> Vec<Placed> {
         ("sort", |x, i| x.sort(i)),
         ("argsort", |x, i| x.argsort(i).cast(DType::F64)),
         ("argmax", |x, i| x.argmax(i).cast(DType::F64)),
+        ("argmin", |x, i| x.argmin(i).cast(DType::F64)),
+        ("any", |x, i| x.greater(2.0).any(i).cast(DType::F64)),
+        ("norm", |x, i| x.norm(i)),
+        ("norm_p", |x, i| x.norm_p(i as f64, i)),
+        ("standardize", |x, i| x.standardize(i, 1e-5)),
+        ("log_softmax", |x, i| x.log_softmax(i)),
         ("cumsum", |x, i| x.cumsum(i)),
         ("cumprod", |x, i| x.cumprod(i)),
         ("softmax", |x, i| x.softmax(i)),
@@ -285,6 +303,34 @@ fn absurd_places_are_errors_or_answers() {
             agree(&what, now, recorded);
         }
     }
+}
+
+/// Every public function that takes an extent, a place or an axis is called above.
+#[test]
+fn all_functions_of_sizes_are_called() {
+    let here = include_str!("hostile.rs");
+    let mut files = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    let mut functions = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for signature in text.split("\n    pub fn ").chain(text.split("\npub fn ")).skip(1) {
+            let Some((name, rest)) = signature.split_once(['(', '<']) else { continue };
+            let parameters = rest.split(['{', ';']).next().unwrap().split("->").next().unwrap();
+            let sizes = ["usize", "isize", "Shape", "RangeBounds", "Axes", "u32", "i32", "Stencil"];
+            if name.chars().all(|c| c.is_alphanumeric() || c == '_')
+                && sizes.iter().any(|s| parameters.contains(s))
+            {
+                functions += 1;
+                let called = [".", "::", "("].iter().any(|before| here.contains(&format!("{before}{name}(")));
+                assert!(called, "{}: `{name}` is not called with absurd sizes", path.display());
+            }
+        }
+    }
+    assert!(functions > 60, "{functions}");
 }
 
 /// Computed at once or as a program, it is the same result or an error.

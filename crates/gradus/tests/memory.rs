@@ -147,6 +147,8 @@ fn operations_say_what_cannot_be_allocated() {
     let messages = [
         refused(|| Tensor::zeros([HUGE], DType::F32)),
         refused(|| Tensor::arange(HUGE, DType::I64)),
+        refused(|| Tensor::linspace(0.0, 1.0, HUGE, DType::F64)),
+        refused(|| Key::new(1).split_n(HUGE)),
         refused(|| x.broadcast_to([HUGE, 3])),
         refused(|| Key::new(1).normal([HUGE], DType::F64)),
         refused(|| Tensor::from([0i64]).one_hot(HUGE, DType::F32)),

@@ -53,7 +53,7 @@ pub(crate) fn inputs_like(b: &mut Builder, types: impl IntoIterator<Item = Type>
 
 /// Checks operand types against the inputs of a sub-program.
 pub(crate) fn check_inputs(op: &'static str, graph: &Graph, inputs: &[Type]) -> Result<(), ErrorKind> {
-    if graph.input_types() == inputs {
+    if graph.inputs().iter().map(|&v| graph.ty(v)).eq(inputs) {
         return Ok(());
     }
     let detail = format!("the sub-program takes {:?}, but is given {inputs:?}", graph.input_types());
@@ -70,7 +70,7 @@ pub(crate) fn graph_cost(graph: &Graph) -> Cost {
     let sum = || {
         let mut total = Cost::default();
         for eqn in graph.eqns() {
-            let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<_>>();
+            let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Types>();
             total += eqn.op.row().cost(&types(&eqn.inputs), &types(&eqn.outputs));
         }
         total

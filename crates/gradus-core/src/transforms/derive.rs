@@ -6,10 +6,9 @@ use crate::{Builder, ErrorKind, Graph, Result, Var};
 
 /// The program `(x, cotangents of the differentiable outputs) -> (f(x), cotangents of the marked inputs)`.
 pub fn vjp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
-    let lin = linearize(graph, wrt)?;
-    let mut b = Builder::new();
-    let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
-    let forward = b.inline(&lin.forward, &args)?;
+    let mut lin = linearize(graph, wrt)?;
+    let forward = lin.forward.outputs().to_vec();
+    let mut b = Builder::resume(std::mem::take(&mut lin.forward));
     let mut cts = Vec::new();
     for (ty, &active) in graph.output_types().into_iter().zip(&lin.active) {
         if ty.dtype.is_differentiable() {
@@ -33,10 +32,9 @@ pub fn value_and_grad(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
             return Err(ErrorKind::NonScalar { transform: "grad", found }.into());
         }
     }
-    let lin = linearize(graph, wrt)?;
-    let mut b = Builder::new();
-    let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
-    let forward = b.inline(&lin.forward, &args)?;
+    let mut lin = linearize(graph, wrt)?;
+    let forward = lin.forward.outputs().to_vec();
+    let mut b = Builder::resume(std::mem::take(&mut lin.forward));
     let one = b.full(&graph.output_types()[0], 1.0);
     let seeds = lin.active.iter().enumerate().filter(|(_, active)| **active);
     let cts: Vec<Option<Var>> = seeds.map(|(i, _)| (i == 0).then_some(one)).collect();

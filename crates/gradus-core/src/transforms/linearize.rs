@@ -30,7 +30,7 @@ pub fn linearize(graph: &Graph, wrt: &[bool]) -> Result<Linearized> {
             outputs.push(b.cast(dot, ty.dtype)?);
         }
     }
-    let (forward, linear, residuals) = split(&b.finish(outputs), args.len(), n, |_| false)?;
+    let (forward, linear, residuals) = split(b.finish(outputs), args.len(), n, |_| false);
     debug_assert!(residuals.iter().all(|r| matches!(r, Residual::Computed)));
     Ok(Linearized { forward, linear, outputs: n, active })
 }
@@ -48,11 +48,11 @@ pub(crate) enum Residual {
 /// `(residuals, dx) -> dy`. An input of `x` for which `keeps` holds is not output again as a residual: the linear
 /// part refers to it as [`Residual::Input`].
 pub(crate) fn split(
-    joint: &Graph,
+    mut joint: Graph,
     primal_inputs: usize,
     primal_outputs: usize,
     keeps: impl Fn(usize) -> bool,
-) -> Result<(Graph, Graph, Vec<Residual>)> {
+) -> (Graph, Graph, Vec<Residual>) {
     let marked: Vec<bool> = (0..joint.inputs().len()).map(|i| i >= primal_inputs).collect();
     let linear_var = joint.depends_on(&marked);
     let mut constant = vec![false; joint.types().len()];
@@ -84,33 +84,30 @@ pub(crate) fn split(
     };
     let residuals: Vec<Residual> = residual_vars.iter().map(origin).collect();
 
-    let mut forward = Builder::sized(joint);
-    let mut map = vec![None; joint.types().len()];
-    for &v in &joint.inputs()[..primal_inputs] {
-        map[v.index()] = Some(forward.input(joint.ty(v).clone()));
-    }
-    for eqn in joint.eqns().iter().filter(|e| !e.outputs.iter().any(|v| linear_var[v.index()])) {
-        forward.copy_eqn(joint, eqn, &mut map)?;
-    }
-    let computed =
-        residual_vars.iter().zip(&residuals).filter(|(_, r)| **r == Residual::Computed).map(|(v, _)| v);
-    let outputs = joint.outputs()[..primal_outputs].iter().chain(computed);
-    let outputs =
-        outputs.map(|v| map[v.index()].expect("primal outputs do not depend on tangents")).collect();
-    let forward = super::prune(forward.finish(outputs));
-
-    let mut linear = Builder::sized(joint);
-    let mut map = vec![None; joint.types().len()];
-    for v in residual_vars.iter().chain(&joint.inputs()[primal_inputs..]) {
-        map[v.index()] = Some(linear.input(joint.ty(*v).clone()));
-    }
-    for eqn in joint.eqns() {
+    // Each equation goes into one of the two; constants are in both.
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for eqn in std::mem::take(&mut joint.eqns) {
         let out = eqn.outputs[0].index();
-        if linear_var[out] || constant[out] {
-            linear.copy_eqn(joint, eqn, &mut map)?;
+        if linear_var[out] {
+            second.push(eqn);
+            continue;
         }
+        if constant[out] {
+            second.push(eqn.clone());
+        }
+        first.push(eqn);
     }
-    let outputs = joint.outputs()[primal_outputs..].iter();
-    let outputs = outputs.map(|v| map[v.index()].expect("tangents are linear or residual")).collect();
-    Ok((forward, super::prune(linear.finish(outputs)), residuals))
+    let (x, dx) = joint.inputs.split_at(primal_inputs);
+    let (y, dy) = joint.outputs.split_at(primal_outputs);
+    let computed =
+        residual_vars.iter().zip(&residuals).filter(|(_, r)| **r == Residual::Computed).map(|(v, _)| *v);
+    let part = |types, inputs: Vec<Var>, eqns, outputs: Vec<Var>| {
+        let (depth, answers) = (joint.depth, Default::default());
+        super::prune(Graph { types, inputs, eqns, outputs, depth, answers })
+    };
+    let outputs = y.iter().copied().chain(computed).collect();
+    let forward = part(joint.types.clone(), x.to_vec(), first, outputs);
+    let inputs = residual_vars.iter().chain(dx).copied().collect();
+    let linear = part(std::mem::take(&mut joint.types), inputs, second, dy.to_vec());
+    (forward, linear, residuals)
 }

@@ -19,6 +19,6 @@ pub use linear::{Linearity, check_linear};
 pub use linearize::{Linearized, linearize};
 pub(crate) use linearize::{Residual, split};
 pub use loops::checkpoint_loops;
-pub use prune::prune;
+pub use prune::{prune, reordered};
 pub use transpose::{linear_form, pushed, transpose, transpose_inline, transposed};
 pub use vmap::{vmap, vmap_inline};

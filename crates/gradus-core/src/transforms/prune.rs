@@ -1,9 +1,16 @@
 //! Dead code: equations whose results nobody reads.
 
-use crate::graph::Var;
+use crate::graph::{Eqn, Var};
 use crate::nest::level;
 use crate::quick::Map;
 use crate::{Graph, Op, Site, Type};
+
+/// The program with its equations in another order, each after those it reads: `order` names them all. Without dead code.
+pub fn reordered(mut graph: Graph, order: &[usize]) -> Graph {
+    let mut eqns: Vec<Option<Eqn>> = std::mem::take(&mut graph.eqns).into_iter().map(Some).collect();
+    graph.eqns = order.iter().filter_map(|&i| eqns[i].take()).collect();
+    prune(graph)
+}
 
 /// The program without equations that no output depends on, constants that are equal made one. Inputs stay, used or not.
 pub fn prune(mut graph: Graph) -> Graph {
@@ -30,7 +37,7 @@ pub fn prune(mut graph: Graph) -> Graph {
     graph.inputs.iter_mut().for_each(|v| fresh(v, &mut map));
     let mut constants: Map<(Type, u64), Var> = Map::default();
     let mut depth = 0;
-    let mut kept = |eqn: &mut crate::graph::Eqn| {
+    let mut kept = |eqn: &mut Eqn| {
         if !eqn.outputs.iter().any(|v| live[v.index()]) {
             return false;
         }

@@ -49,8 +49,42 @@ struct Places {
     near: Vec<Vec<usize>>,
     /// Whether a buffer is returned.
     returned: Vec<bool>,
+    /// The equations of regions that read each buffer.
+    users: Users,
     groups: Marks,
     values: Marks,
+}
+
+/// The equations that read each buffer, one list after the other.
+struct Users {
+    starts: Vec<u32>,
+    eqns: Vec<u32>,
+}
+
+impl Users {
+    fn new(fuser: &Fuser<'_>) -> Self {
+        let roots = |i: usize| {
+            fuser.operands(i).filter_map(|source| match source {
+                Source::View(root, _) => Some(root.index()),
+                _ => None,
+            })
+        };
+        let mut starts = vec![0u32; fuser.graph.types().len() + 1];
+        let eqns = || 0..fuser.graph.eqns().len();
+        eqns().flat_map(roots).for_each(|v| starts[v + 1] += 1);
+        (1..starts.len()).for_each(|v| starts[v] += starts[v - 1]);
+        let mut next = starts.clone();
+        let mut list = vec![0u32; starts.last().map_or(0, |n| *n as usize)];
+        for (i, v) in eqns().flat_map(|i| roots(i).map(move |v| (i, v))) {
+            list[next[v] as usize] = i as u32;
+            next[v] += 1;
+        }
+        Users { starts, eqns: list }
+    }
+
+    fn of(&self, v: Var) -> &[u32] {
+        &self.eqns[self.starts[v.index()] as usize..self.starts[v.index() + 1] as usize]
+    }
 }
 
 /// The space of two groups, and which of them becomes a part of the other's rows.
@@ -79,7 +113,7 @@ fn takes(fuser: &mut Fuser<'_>, places: &mut Places, h: usize) -> bool {
     for g in places.nearest(&fuser.groups, h) {
         if let Some(union) = fits(fuser, g, h)
             && let Some(late) = places.waiting(fuser, g, h)
-            && readable(fuser, &union, g, h)
+            && readable(fuser, &places.users, &union, g, h)
             && places.free(fuser, g, h, &late, union.domain.points() / LITTLE)
         {
             join(fuser, places, g, h, &union, &late);
@@ -106,20 +140,20 @@ fn fits(fuser: &Fuser<'_>, g: usize, h: usize) -> Option<Union> {
 }
 
 /// Whether `h` can read what `g` makes where it is made, if both are one.
-fn readable(fuser: &Fuser<'_>, union: &Union, g: usize, h: usize) -> bool {
+fn readable(fuser: &Fuser<'_>, users: &Users, union: &Union, g: usize, h: usize) -> bool {
     let groups = &fuser.groups;
     let level = |v: Var, rows: bool| {
         let p = groups.producer(v)?;
         Some(Producer { level: if rows { Level::Row } else { p.level }, ..p })
     };
-    let readable = |&i: &usize| {
+    let readable = |i: usize| {
         let eqn = &fuser.graph.eqns()[i];
         let own = if matches!(eqn.op, Op::Reduce(_)) {
             Level::Full
         } else {
             level(eqn.outputs[0], union.rows[1]).map_or(Level::Full, |p| p.level)
         };
-        fuser.operands[i].iter().all(|source| {
+        fuser.operands(i).all(|source| {
             let Source::View(root, view) = source else { return true };
             match level(*root, union.rows[0]) {
                 Some(p) if p.group == g => {
@@ -130,8 +164,27 @@ fn readable(fuser: &Fuser<'_>, union: &Union, g: usize, h: usize) -> bool {
             }
         })
     };
-    let reads = groups.list[h].roots.iter().any(|&v| groups.producer(v).is_some_and(|p| p.group == g));
-    !reads || groups.list[h].eqns.iter().all(readable)
+    // Equations of `h` that read what `g` makes, whichever side is the shorter one to look at.
+    let read = read_of(fuser, g, h);
+    let all = groups.list[h].eqns.len();
+    let reads = read.iter().map(|&v| users.of(v).len()).sum::<usize>();
+    work::count(reads.min(all));
+    if reads > all {
+        return groups.list[h].eqns.iter().all(|&i| readable(i));
+    }
+    let in_h = |i: usize| groups.producer(fuser.graph.eqns()[i].outputs[0]).is_some_and(|p| p.group == h);
+    read.iter().flat_map(|&v| users.of(v)).all(|&i| !in_h(i as usize) || readable(i as usize))
+}
+
+/// The buffers of `g` that `h` reads; no more than a region may have equations are looked at.
+fn read_of(fuser: &Fuser<'_>, g: usize, h: usize) -> SmallVec<[Var; 8]> {
+    let groups = &fuser.groups;
+    let (x, roots) = (&groups.list[g], &groups.list[h].roots);
+    work::count(roots.len().min(x.eqns.len() + x.fills.len()));
+    if x.eqns.len() + x.fills.len() < roots.len() {
+        return made_by(fuser, g).filter(|&v| roots.contains(v)).collect();
+    }
+    roots.iter().copied().filter(|&v| groups.producer(v).is_some_and(|p| p.group == g)).collect()
 }
 
 impl Union {
@@ -171,6 +224,7 @@ impl Places {
             before: vec![SmallVec::new(); n],
             near: vec![Vec::new(); count],
             returned,
+            users: Users::new(fuser),
             groups: Marks::default(),
             values: Marks::default(),
         }
@@ -273,15 +327,17 @@ impl Places {
         let bytes = |v: Var| waiting_bytes(graph.ty(v));
         let mut longer = 0;
         // What is not stored any more is at most what `h` reads of `g`.
-        let of_g = |fuser: &Fuser<'_>| {
-            let made = |v: &Var| fuser.groups.producer(*v).is_some_and(|p| p.group == g);
-            fuser.groups.list[h].roots.iter().copied().filter(made).map(bytes).sum::<usize>()
-        };
+        let of_g = |fuser: &Fuser<'_>| read_of(fuser, g, h).into_iter().map(bytes).sum::<usize>();
         let mut spared = None;
         for k in [g].iter().chain(late) {
             work::count(fuser.groups.list[*k].roots.len());
-            for at in 0..fuser.groups.list[*k].roots.len() {
+            let mut at = 0;
+            while at < fuser.groups.list[*k].roots.len() {
                 let v = fuser.groups.list[*k].roots[at];
+                if fuser.groups.is_inside(*k, at) {
+                    continue;
+                }
+                at += 1;
                 if !self.returned[v.index()] && self.values.mark(v.index()) {
                     longer += self.longer(fuser, v, g, h, late.len() + ASKED);
                 }
@@ -295,11 +351,8 @@ impl Places {
         }
         // What only `h` reads of `g` is not stored any more.
         let mut less = 0;
-        work::count(fuser.groups.list[h].roots.len());
-        for at in 0..fuser.groups.list[h].roots.len() {
-            let v = fuser.groups.list[h].roots[at];
-            let made = fuser.groups.producer(v).is_some_and(|p| p.group == g);
-            if made && !self.returned[v.index()] && fuser.groups.readers(v, 2).0[..] == [h] {
+        for v in read_of(fuser, g, h) {
+            if !self.returned[v.index()] && fuser.groups.readers(v, 2).0[..] == [h] {
                 less += bytes(v);
             }
         }
@@ -317,16 +370,24 @@ impl Places {
         {
             return 0;
         }
-        let (readers, all) = fuser.groups.readers(v, asked);
-        let moves = |k: usize| self.groups.has(k);
-        if made == Some(g) && all && !readers.is_empty() && readers.iter().all(|&k| moves(k)) {
+        // What stays or has been said needs no further readers.
+        let (mut any, mut between) = (false, false);
+        let all = fuser.groups.visit_readers(v, asked, |k| {
+            any = true;
+            if self.groups.has(k) {
+                return true;
+            }
+            between |= (from..to).contains(&self.at[k]);
+            made != Some(g) && self.at[k] < to
+        });
+        // Read by one that does not wait, though it should, or later than all that wait.
+        let Some(all) = all else { return 0 };
+        if made == Some(g) {
             // What only those read that wait is there when the group runs.
-            return waiting_bytes(fuser.graph.ty(v));
+            return if all && any { waiting_bytes(fuser.graph.ty(v)) } else { 0 };
         }
-        let stays = made == Some(g) || readers.iter().any(|&k| !moves(k) && self.at[k] >= to);
         // An argument is there anyway, but something else may be written over it.
-        let other = || !all || readers.iter().any(|&k| !moves(k) && (from..to).contains(&self.at[k]));
-        if stays || made.is_none() && !other() { 0 } else { bytes }
+        if made.is_none() && all && !between { 0 } else { bytes }
     }
 
     /// Puts those that are `late` behind `h`.
@@ -348,16 +409,17 @@ impl Places {
 }
 
 /// The buffers that a group makes.
-fn made_by(fuser: &Fuser<'_>, g: usize) -> Vec<Var> {
+fn made_by(fuser: &Fuser<'_>, g: usize) -> impl Iterator<Item = Var> {
     let group = &fuser.groups.list[g];
     let results = group.eqns.iter().map(|&i| fuser.graph.eqns()[i].outputs[0]);
-    results.chain(group.fills.iter().map(|f| f.0)).collect()
+    results.chain(group.fills.iter().map(|f| f.0))
 }
 
 fn join(fuser: &mut Fuser<'_>, places: &mut Places, g: usize, h: usize, union: &Union, late: &[usize]) {
     for (group, rows) in [g, h].into_iter().zip(union.rows) {
         if rows {
-            made_by(fuser, group).into_iter().for_each(|v| fuser.groups.level(v, Level::Row));
+            let made: Vec<Var> = made_by(fuser, group).collect();
+            made.into_iter().for_each(|v| fuser.groups.level(v, Level::Row));
         }
     }
     if !late.is_empty() {

@@ -7,10 +7,11 @@
 
 use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 
 use crate::kernel::{Domain, Level, Work};
 use crate::work;
+use gradus_core::quick::Set;
 use gradus_core::{DType, Var};
 use smallvec::SmallVec;
 
@@ -47,8 +48,8 @@ pub(super) struct Group {
 /// Different buffers; many of them with an index.
 #[derive(Default)]
 pub(super) struct Roots {
-    list: Vec<Var>,
-    index: Option<HashSet<Var>>,
+    list: SmallVec<[Var; 4]>,
+    index: Option<Box<Set<Var>>>,
 }
 
 impl std::ops::Deref for Roots {
@@ -67,6 +68,14 @@ impl Roots {
         self.index.as_ref().map_or_else(|| self.list.contains(&v), |index| index.contains(&v))
     }
 
+    /// Removes the buffer at a place, which the last one takes.
+    fn remove(&mut self, at: usize) {
+        let v = self.list.swap_remove(at);
+        if let Some(index) = &mut self.index {
+            index.remove(&v);
+        }
+    }
+
     /// Adds a buffer; false if it was there.
     fn insert(&mut self, v: Var) -> bool {
         let new = match &mut self.index {
@@ -76,7 +85,7 @@ impl Roots {
         if new {
             self.list.push(v);
             if self.index.is_none() && self.list.len() > Self::FEW {
-                self.index = Some(self.list.iter().copied().collect());
+                self.index = Some(Box::new(self.list.iter().copied().collect()));
             }
         }
         new
@@ -218,23 +227,54 @@ impl Groups {
     /// The groups that read buffer `v`, other than the one that makes it, the youngest first; of very many only the
     /// youngest `most`, and then `false`.
     pub(super) fn readers(&mut self, v: Var, most: usize) -> (SmallVec<[usize; 4]>, bool) {
+        let mut found = SmallVec::new();
+        let all = self.visit_readers(v, most, |g| {
+            found.push(g);
+            true
+        });
+        (found, all.unwrap_or(false))
+    }
+
+    /// Goes over those groups while `visit` says so: whether there are no more than `most`, `None` if it was told to stop.
+    pub(super) fn visit_readers(
+        &mut self,
+        v: Var,
+        most: usize,
+        mut visit: impl FnMut(usize) -> bool,
+    ) -> Option<bool> {
         let made = self.producer(v).map(|p| p.group);
         let mut list = std::mem::take(&mut self.readers[v.index()]);
         self.marks.begin(self.list.len());
-        let mut found: SmallVec<[usize; 4]> = SmallVec::new();
-        while found.len() < most
+        let mut found: SmallVec<[usize; 8]> = SmallVec::new();
+        let mut goes_on = true;
+        while goes_on
+            && found.len() < most
             && let Some(g) = list.pop()
         {
             work::count(1);
             let g = self.resolve(g);
             if Some(g) != made && self.marks.mark(g) {
                 found.push(g);
+                goes_on = visit(g);
             }
         }
         let all = list.is_empty();
         list.extend(found.iter().rev().copied());
         self.readers[v.index()] = list;
-        (found, all)
+        goes_on.then_some(all)
+    }
+
+    /// Whether `g` makes the buffer at this place of its list and nobody else reads it: then it is struck off the list,
+    /// for when groups are only merged any more that does not change.
+    pub(super) fn is_inside(&mut self, g: usize, at: usize) -> bool {
+        let v = self.list[g].roots[at];
+        let inside = self.producers[v.index()].is_some_and(|p| self.resolve(p.group) == g)
+            && self.readers[v.index()].iter().rev().all(|&r| self.resolve(r) == g);
+        if inside {
+            self.readers[v.index()].clear();
+            self.list[g].roots.remove(at);
+        }
+        inside
     }
 
     /// Whether more than `most` groups may read what `g` makes.
@@ -264,7 +304,7 @@ impl Groups {
         let mut marks = std::mem::take(&mut self.marks);
         marks.begin(self.list.len());
         let (most, mut steps) = (STEPS + self.credit, 0);
-        let mut pending = vec![y];
+        let mut pending: SmallVec<[usize; 16]> = SmallVec::from_slice(&[y]);
         let mut found = false;
         while let Some(g) = pending.pop() {
             steps += 1 + self.list[g].readers.len();

@@ -25,7 +25,7 @@ use crate::kernel::{Assemble, Domain, Fill, Kernel, LONG_ROW, Level, MANY_ROWS, 
 use crate::{Options, View, bodies};
 use group::{Body, Groups};
 pub use order::{ROW_CHUNK, column_chunk, column_lanes, column_width};
-pub(crate) use resolve::Source;
+pub(crate) use resolve::{Source, Sources};
 
 /// The most groups that read one buffer among which those are looked for that reduce as another does.
 const SIBLINGS: usize = 16;
@@ -33,7 +33,7 @@ const SIBLINGS: usize = 16;
 /// The kernels of a graph in order, and what each value is.
 pub(crate) struct Fused {
     pub(crate) kernels: Vec<Kernel>,
-    pub(crate) sources: Vec<Source>,
+    pub(crate) sources: Sources,
 }
 
 /// Walks over a graph, making groups.
@@ -42,10 +42,10 @@ pub(crate) struct Fuser<'a> {
     stages: &'a [u32],
     options: &'a Options,
     /// What each value is read from.
-    sources: Vec<Source>,
-    /// For each equation, what its operands were read from when it found its kernel: a later copy of a value is not
-    /// for those who came before.
-    operands: Vec<SmallVec<[Source; 3]>>,
+    sources: Sources,
+    /// For each equation, the names of what its operands were read from when it found its kernel: a later copy of a value
+    /// is not for those who came before.
+    operands: Vec<SmallVec<[u32; 4]>>,
     groups: Groups,
     /// The values whose buffers results are written into, instead of ones of their own.
     homes: Vec<Option<home::Home>>,
@@ -101,9 +101,9 @@ pub(crate) fn is_movement(op: &Op) -> bool {
 /// Groups the equations of `graph`. Equations of different `stages` share a kernel only where nothing then waits longer
 /// in memory than before.
 pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<Fused> {
-    let mut sources = vec![Source::Undefined; graph.types().len()];
+    let mut sources = Sources::new(graph.types().len());
     for &v in graph.inputs() {
-        sources[v.index()] = Source::whole(v, &graph.ty(v).shape);
+        sources.set(v, Source::whole(v, &graph.ty(v).shape));
     }
     let groups = Groups::new(graph.types().len());
     let operands = vec![SmallVec::new(); graph.eqns().len()];
@@ -154,7 +154,12 @@ impl Fuser<'_> {
     }
 
     fn set(&mut self, v: Var, source: Source) {
-        self.sources[v.index()] = source;
+        self.sources.set(v, source);
+    }
+
+    /// What the operands of equation `i` were read from when it found its kernel.
+    fn operands(&self, i: usize) -> impl Iterator<Item = &Source> {
+        self.operands[i].iter().map(|&name| self.sources.at(name))
     }
 
     /// Makes `v` a buffer of its own, written by group `g`.
@@ -320,7 +325,7 @@ impl Fuser<'_> {
             })
             .collect();
         self.groups.add(g, i, &roots);
-        self.operands[i] = inputs.iter().map(|v| self.sources[v.index()].clone()).collect();
+        self.operands[i] = inputs.iter().map(|&v| self.sources.now(v)).collect();
     }
 
     /// Makes one group of two that an element-wise equation brings together, where nothing lies between them.
@@ -429,7 +434,7 @@ impl Fuser<'_> {
         let eqn = &graph.eqns()[i];
         let roots: SmallVec<[Var; 4]> = eqn.inputs.iter().map(|&v| self.whole(v)).collect();
         let g = self.groups.barrier(work, self.stages[i], i, Some(i), &roots);
-        self.operands[i] = roots.iter().map(|&v| self.sources[v.index()].clone()).collect();
+        self.operands[i] = roots.iter().map(|&v| self.sources.now(v)).collect();
         for &v in &eqn.outputs {
             self.define(v, g, Level::Full, false);
         }

@@ -13,6 +13,9 @@ use super::{Fused, Fuser, Source, one};
 use crate::Needs;
 use crate::kernel::{Domain, Kernel, Region, Work};
 
+/// Types of a few values.
+type Types = SmallVec<[Type; 4]>;
+
 /// The kernels of all groups.
 pub(super) fn kernels(mut fuser: Fuser<'_>) -> Result<Fused> {
     fuser.groups.list.iter_mut().for_each(|g| g.eqns.sort_unstable());
@@ -56,22 +59,29 @@ fn read_outside(fuser: &Fuser<'_>) -> Vec<bool> {
 /// A topological order that takes the group whose last equation comes first.
 pub(super) fn sorted(fuser: &Fuser<'_>) -> Vec<usize> {
     let list = &fuser.groups.list;
-    let mut waits = vec![0usize; list.len()];
-    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); list.len()];
+    let mut waits = vec![0u32; list.len()];
+    // Who reads whom, and where those that read a group begin among them.
+    let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(list.len());
+    let mut starts = vec![0u32; list.len() + 1];
+    let mut from: SmallVec<[usize; 8]> = SmallVec::new();
     for (g, group) in list.iter().enumerate().filter(|(_, g)| !g.dead) {
-        let mut from: Vec<usize> = group
-            .roots
-            .iter()
-            .filter_map(|&v| fuser.groups.producer(v))
-            .map(|p| p.group)
-            .filter(|&p| p != g)
-            .collect();
+        from.clear();
+        from.extend(group.roots.iter().filter_map(|&v| fuser.groups.producer(v)).map(|p| p.group));
+        from.retain(|p| *p != g);
         from.sort_unstable();
         from.dedup();
-        waits[g] = from.len();
-        for p in from {
-            readers[p].push(g);
+        waits[g] = from.len() as u32;
+        for &p in &from {
+            pairs.push((p as u32, g as u32));
+            starts[p + 1] += 1;
         }
+    }
+    (0..list.len()).for_each(|g| starts[g + 1] += starts[g]);
+    let mut next = starts.clone();
+    let mut readers = vec![0u32; pairs.len()];
+    for (p, g) in pairs {
+        readers[next[p as usize] as usize] = g;
+        next[p as usize] += 1;
     }
     let mut ready: BinaryHeap<Reverse<(u32, usize, usize)>> = BinaryHeap::new();
     let key = |g: usize| Reverse((list[g].stage, list[g].last, g));
@@ -81,10 +91,10 @@ pub(super) fn sorted(fuser: &Fuser<'_>) -> Vec<usize> {
     let mut order = Vec::with_capacity(list.len());
     while let Some(Reverse((_, _, g))) = ready.pop() {
         order.push(g);
-        for &r in &readers[g] {
-            waits[r] -= 1;
-            if waits[r] == 0 {
-                ready.push(key(r));
+        for &r in &readers[starts[g] as usize..starts[g + 1] as usize] {
+            waits[r as usize] -= 1;
+            if waits[r as usize] == 0 {
+                ready.push(key(r as usize));
             }
         }
     }
@@ -122,7 +132,7 @@ fn region_kernel(fuser: &Fuser<'_>, g: usize, region: Region) -> Kernel {
     }
     let (reads, writes): (SmallVec<[Var; 4]>, SmallVec<[Var; 2]>) =
         (dedup(region.loads.iter().map(|l| l.value)), region.stores.iter().map(|s| s.value).collect());
-    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
+    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Types>();
     let workspace = partials(&region, |v| graph.ty(v).dtype.size());
     let work = Work::Region(region);
     let needs = Needs { workspace, ..(fuser.options.needs)(&work, &types(&reads), &types(&writes)) };
@@ -152,7 +162,7 @@ fn site(fuser: &Fuser<'_>, eqns: &[usize]) -> Site {
 
 fn cost(fuser: &Fuser<'_>, i: usize) -> f64 {
     let eqn = &fuser.graph.eqns()[i];
-    let types = |vars: &[Var]| vars.iter().map(|&v| fuser.graph.ty(v).clone()).collect::<Vec<Type>>();
+    let types = |vars: &[Var]| vars.iter().map(|&v| fuser.graph.ty(v).clone()).collect::<Types>();
     eqn.op.row().cost(&types(&eqn.inputs), &types(&eqn.outputs)).flops
 }
 
@@ -215,10 +225,10 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
                 Source::View(root, _) => *root,
                 _ => unreachable!("operands were made whole"),
             };
-            (fuser.operands[eqns[0]].iter().map(root).collect(), eqn.outputs.iter().copied().collect())
+            (fuser.operands(eqns[0]).map(root).collect(), eqn.outputs.iter().copied().collect())
         }
     };
-    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
+    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Types>();
     let (from, to) = match &work {
         // A primitive sees its operands' own shapes, whatever the buffers are named after that hold them.
         Work::Primitive(_) => (types(&graph.eqns()[eqns[0]].inputs), types(&graph.eqns()[eqns[0]].outputs)),

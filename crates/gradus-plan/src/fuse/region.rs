@@ -145,7 +145,7 @@ impl<'a, 'b> Writer<'a, 'b> {
     fn operand(&mut self, i: usize, o: usize, level: Level) -> Draft {
         let (graph, fuser) = (self.fuser.graph, self.fuser);
         let dtype = graph.ty(graph.eqns()[i].inputs[o]).dtype;
-        match &fuser.operands[i][o] {
+        match fuser.sources.at(fuser.operands[i][o]) {
             Source::Constant(value, dtype) => self.constant(*value, *dtype),
             Source::View(root, view) => {
                 if let Some(p) = self.fuser.groups.producer(*root)

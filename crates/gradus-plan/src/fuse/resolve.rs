@@ -26,6 +26,44 @@ impl Source {
     }
 }
 
+/// What each value is read from, and what it was read from before.
+pub(crate) struct Sources {
+    list: Vec<Source>,
+    /// For each value, its place in the list.
+    of: Vec<u32>,
+}
+
+impl Sources {
+    /// Those of so many values, not seen yet.
+    pub(super) fn new(values: usize) -> Self {
+        let mut list = Vec::with_capacity(values + 1);
+        list.push(Source::Undefined);
+        Sources { list, of: vec![0; values] }
+    }
+
+    pub(super) fn set(&mut self, v: Var, source: Source) {
+        self.of[v.index()] = self.list.len() as u32;
+        self.list.push(source);
+    }
+
+    /// The name of what `v` is read from now, for [`at`](Self::at) later.
+    pub(super) fn now(&self, v: Var) -> u32 {
+        self.of[v.index()]
+    }
+
+    pub(super) fn at(&self, name: u32) -> &Source {
+        &self.list[name as usize]
+    }
+}
+
+impl std::ops::Index<usize> for Sources {
+    type Output = Source;
+
+    fn index(&self, value: usize) -> &Source {
+        &self.list[self.of[value] as usize]
+    }
+}
+
 /// How a value that a region itself computes is read again inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inside {
@@ -76,7 +114,7 @@ fn merge<const N: usize>(axes: &[(usize, [isize; N])]) -> SmallVec<[(usize, [isi
 pub(super) fn product(
     dot: &Dot,
     inputs: &[Var],
-    sources: &[Source],
+    sources: &Sources,
     (out, to): (Var, &View),
 ) -> Option<Product> {
     let operand = |v: Var| match &sources[v.index()] {
@@ -137,7 +175,7 @@ pub(super) fn convolution(
     op: &Conv,
     inputs: &[Var],
     out: &Type,
-    sources: &[Source],
+    sources: &Sources,
     (buffer, to): (Var, &View),
 ) -> Option<Convolution> {
     let operand = |v: Var| match &sources[v.index()] {

@@ -2,6 +2,7 @@
 
 use gradus_core::ops::Op;
 use gradus_core::{Graph, Type, Var};
+use smallvec::SmallVec;
 
 use super::boundary::is_cheap;
 use super::{cut, scores};
@@ -17,7 +18,7 @@ fn of(graph: &Graph, i: usize) -> f64 {
     if matches!(eqn.op, Op::Full(_)) || is_movement(&eqn.op) {
         return 0.0;
     }
-    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<Type>>();
+    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<SmallVec<[Type; 4]>>();
     let (inputs, outputs) = (types(&eqn.inputs), types(&eqn.outputs));
     let flops = eqn.op.row().cost(&inputs, &outputs).flops;
     if is_cheap(&eqn.op) {

@@ -166,7 +166,7 @@ impl Network {
                 return level.into_iter().map(|l| l <= last).collect();
             }
             next.fill(0);
-            while self.push(source, sink, &level, &mut next) {}
+            self.block(source, sink, &level, &mut next);
         }
         unreachable!("levels rise until the sink is cut off")
     }
@@ -185,14 +185,29 @@ impl Network {
         left[least as usize].is_finite().then_some(least)
     }
 
-    /// One augmenting path along the levels.
-    fn push(&mut self, source: usize, sink: usize, level: &[u32], next: &mut [u32]) -> bool {
+    /// Augmenting paths along the levels until there are no more.
+    fn block(&mut self, source: usize, sink: usize, level: &[u32], next: &mut [u32]) {
         let mut path: Vec<usize> = Vec::new();
         let mut at = source;
-        while at != sink {
+        loop {
+            if at == sink {
+                let flow = path.iter().map(|&e| self.edges[e].1).fold(INFINITE, f64::min);
+                if flow.is_infinite() {
+                    // Something that may not be computed again is read by itself: it crosses, whatever it costs.
+                    return;
+                }
+                for &e in &path {
+                    self.edges[e].1 -= flow;
+                    self.edges[e ^ 1].1 += flow;
+                }
+                // The next path begins as this one does, as far as that takes more.
+                let full = path.iter().position(|&e| self.edges[e].1 <= DUST).unwrap_or(0);
+                at = self.edges[path[full] ^ 1].0 as usize;
+                path.truncate(full);
+            }
             work::count(1);
             let Some(&e) = self.from(at).get(next[at] as usize) else {
-                let Some(e) = path.pop() else { return false };
+                let Some(e) = path.pop() else { return };
                 at = self.edges[e ^ 1].0 as usize;
                 next[at] += 1;
                 continue;
@@ -205,15 +220,5 @@ impl Network {
                 next[at] += 1;
             }
         }
-        let flow = path.iter().map(|&e| self.edges[e].1).fold(INFINITE, f64::min);
-        if flow.is_infinite() {
-            // Something that may not be computed again is read by itself: it crosses, whatever it costs.
-            return false;
-        }
-        for &e in &path {
-            self.edges[e].1 -= flow;
-            self.edges[e ^ 1].1 += flow;
-        }
-        true
     }
 }

@@ -4,15 +4,14 @@
 //! follows its own gradient at once, but not before the way back has read the old parameter for the last time: the new
 //! one is then written over it.
 
-use gradus_core::{Graph, Result, Var};
+use gradus_core::{Graph, Var};
 
 use super::boundary::{Halves, Part, is_cheap};
 use crate::fuse::is_movement;
-use crate::passes::Copier;
 use crate::work;
 
-/// The graph with cheap equations after the way back moved to where what they read is complete.
-pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
+/// The order in which cheap equations after the way back stand where what they read is complete; `None` where they do.
+pub(super) fn order(graph: &Graph, halves: &Halves) -> Option<Vec<usize>> {
     let eqns = graph.eqns();
     let moves = |i: usize| i >= halves.at && halves.parts[i] == Part::After && is_cheap(&eqns[i].op);
     // Equations that need nothing of the way back wait until they are asked for.
@@ -50,7 +49,7 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
         before.into_iter().for_each(|j| frees[j].push(i));
         over.into_iter().for_each(|v| replaces[v].push(i));
     }
-    let mut copy = Copier::new(graph);
+    let mut order = Vec::with_capacity(eqns.len());
     let mut done = vec![false; eqns.len()];
     let mut pending = Vec::new();
     for i in 0..eqns.len() {
@@ -69,7 +68,7 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
                 pending.extend(missing);
                 continue;
             }
-            copy.copy(&eqns[i])?;
+            order.push(i);
             done[i] = true;
             let mut ready = Vec::new();
             let mut free = |waiting: &[usize]| {
@@ -92,8 +91,6 @@ pub(super) fn as_they_come(graph: &Graph, halves: &Halves) -> Result<Graph> {
         }
     }
     // What nobody has asked for may still be a result.
-    for i in (0..eqns.len()).filter(|&i| !done[i]) {
-        copy.copy(&eqns[i])?;
-    }
-    Ok(copy.finish(graph.outputs()))
+    order.extend((0..eqns.len()).filter(|&i| !done[i]));
+    (!order.is_sorted()).then_some(order)
 }

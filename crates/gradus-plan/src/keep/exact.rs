@@ -2,7 +2,7 @@
 //! everything else computed again.
 
 use gradus_core::ops::{Axes, Dot, Op, Reduce, ReduceKind};
-use gradus_core::transforms::value_and_grad;
+use gradus_core::transforms::{self, value_and_grad};
 use gradus_core::{Binary, Builder, DType, Graph, Type, Unary, Var};
 
 use super::boundary::Halves;
@@ -31,9 +31,12 @@ fn chain(widths: &[usize], batch: usize, f: Unary, residual: bool) -> Graph {
 fn all(graph: &Graph, options: &Options) -> Vec<(usize, f64)> {
     let simple = passes::simplify(graph).unwrap();
     let halves = Halves::find(&simple).unwrap();
-    let simple = early::as_they_come(&simple, &halves).unwrap();
+    let simple = match early::order(&simple, &halves) {
+        Some(order) => transforms::reordered(simple, &order),
+        None => simple,
+    };
     let halves = Halves::find(&simple).unwrap();
-    let graph = nested::preaccumulate(&simple, &halves).unwrap();
+    let graph = nested::preaccumulate(&simple, &halves).unwrap().unwrap_or(simple);
     let halves = Halves::find(&graph).unwrap();
     // Products, and what is kept at any worth; other sets keep what is computed from those at no less bytes.
     let choices = curve::choices(&graph, &halves, &cost::nanos(&graph), curve::MOST);

@@ -32,7 +32,7 @@ mod rewrite;
 mod schedule;
 mod scores;
 
-use gradus_core::{Graph, Result};
+use gradus_core::{Graph, Result, transforms};
 
 use crate::{Options, Plan, Strategy};
 use boundary::Halves;
@@ -64,11 +64,12 @@ pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
         Ok(plan)
     };
     const STRAIGHT: &str = "nothing is kept for later: the program has no second half";
-    let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
-    // Long programs are large: each is dropped when the next one is there.
-    let follows = early::as_they_come(&graph, &halves)?;
-    drop((std::mem::replace(&mut graph, follows), halves));
-    let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+    let Some(mut halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+    if let Some(order) = early::order(&graph, &halves) {
+        graph = transforms::reordered(graph, &order);
+        let Some(again) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+        halves = again;
+    }
     match options.strategy {
         Strategy::Plain => staged(halves.as_it_is(&graph), "each primitive keeps what its rule reads"),
         Strategy::Recompute => {
@@ -88,9 +89,12 @@ pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
             )
         }
         Strategy::Nested | Strategy::Auto => {
-            let nested = nested::preaccumulate(&graph, &halves)?;
-            drop((std::mem::replace(&mut graph, nested), halves));
-            let Some(halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+            // Long programs are large: each is dropped when the next one is there.
+            if let Some(nested) = nested::preaccumulate(&graph, &halves)? {
+                drop((std::mem::replace(&mut graph, nested), halves));
+                let Some(again) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+                halves = again;
+            }
             let prices = cost::cheap_prices(&graph, &cost::nanos(&graph));
             let kept = cut::kept(&graph, &halves, FAST, &prices);
             let s = rewrite::rewrite(&graph, &halves, &kept)?;

@@ -75,8 +75,9 @@ fn waiting(graph: &Graph) -> Vec<usize> {
     waiting
 }
 
-/// Replaces linear regions of the second half by their coefficients, where that keeps fewer bytes.
-pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Graph> {
+/// Replaces linear regions of the second half by their coefficients, where that keeps fewer bytes; `None` if it does
+/// nowhere.
+pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Option<Graph>> {
     let terms = vec![None; graph.types().len()];
     let mut region = Region { graph, halves, pool: Vec::new(), ready: Vec::new(), number: Vec::new(), terms };
     let mut inner = vec![false; graph.eqns().len()];
@@ -109,7 +110,10 @@ pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Graph> {
             replaced.insert(i, terms.clone());
         }
     }
-    region.write(&replaced)
+    if replaced.is_empty() {
+        return Ok(None);
+    }
+    region.write(&replaced).map(Some)
 }
 
 impl Region<'_> {
@@ -382,7 +386,7 @@ mod tests {
         let sum = b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[y]).unwrap();
         let graph = passes::simplify(&value_and_grad(&b.finish(vec![sum]), &[true]).unwrap()).unwrap();
         let halves = Halves::find(&graph).unwrap();
-        let after = preaccumulate(&graph, &halves).unwrap();
+        let after = preaccumulate(&graph, &halves).unwrap().unwrap_or_else(|| graph.clone());
         (graph, after)
     }
 

@@ -6,34 +6,69 @@ mod picks;
 mod products;
 mod rewrite;
 
-use std::hash::{Hash, Hasher};
+use std::hash::{Hash as _, Hasher as _};
 
 use gradus_core::graph::Vars;
 use gradus_core::ops::{CallKind, Op};
-use gradus_core::quick::{Map, Set};
+use gradus_core::quick::{Quick, Set};
 use gradus_core::{Builder, Graph, Result, Site, Var, nest, transforms};
 
-/// A primitive with its operands, as the key of a table.
-#[derive(PartialEq)]
-struct Key(Op, Vars);
+/// The equations of a graph by what they compute, found again by their hashes: their numbers in a table that is at most
+/// half full.
+#[derive(Default)]
+struct Known {
+    /// One more than the number of an equation, and some bits of its hash.
+    slots: Vec<(u32, u32)>,
+    held: usize,
+}
 
-// Parameters are integers, and floats compared by their bits: equality is reflexive.
-impl Eq for Key {}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-        self.1.hash(state);
+impl Known {
+    fn sized(equations: usize) -> Self {
+        Known { slots: vec![(0, 0); (2 * equations + 16).next_power_of_two()], held: 0 }
     }
+
+    /// The slot of the equation of this hash that `is` it, or the empty one where it would be.
+    fn slot(&self, hash: u64, is: impl Fn(usize) -> bool) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while let (number @ 1.., bits) = self.slots[at] {
+            if bits == (hash >> 32) as u32 && is(number as usize - 1) {
+                break;
+            }
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    fn insert(&mut self, slot: usize, hash: u64, equation: usize, hash_of: impl Fn(usize) -> u64) {
+        self.slots[slot] = (equation as u32 + 1, (hash >> 32) as u32);
+        self.held += 1;
+        if 2 * self.held > self.slots.len() {
+            let old = std::mem::replace(self, Known::sized(self.slots.len()));
+            for (number, _) in old.slots.into_iter().filter(|s| s.0 > 0) {
+                let hash = hash_of(number as usize - 1);
+                let slot = self.slot(hash, |_| false);
+                self.slots[slot] = (number, (hash >> 32) as u32);
+            }
+            self.held = old.held;
+        }
+    }
+}
+
+/// The hash of an equation: a primitive with its operands.
+fn hash_of(op: &Op, inputs: &[Var]) -> u64 {
+    let mut quick = Quick::default();
+    (op, inputs).hash(&mut quick);
+    quick.finish()
 }
 
 /// A graph being written again, each equation simplified and shared with an equal one before it.
 pub(crate) struct Rewriter {
     b: Builder,
     /// Equations by what they compute.
-    known: Map<Key, Vars>,
-    /// The equation that defines a value, by its number in the new graph.
-    defined: Vec<Option<usize>>,
+    known: Known,
+    /// The equation that defines a value, by its number in the new graph; `u32::MAX` where none does.
+    defined: Vec<u32>,
     /// The indices that elements are gathered at, with the extents of the axes.
     read_at: Set<(Var, usize)>,
     /// Transpositions of the rule that is being written out.
@@ -43,26 +78,32 @@ pub(crate) struct Rewriter {
 impl Rewriter {
     /// Emits an equation, or finds the equal one.
     fn emit(&mut self, op: Op, inputs: &[Var]) -> Result<Vars> {
-        let key = Key(op, inputs.into());
-        if let Some(found) = self.known.get(&key) {
-            return Ok(found.clone());
+        let hash = hash_of(&op, inputs);
+        let eqns = self.b.graph().eqns();
+        let slot = self.known.slot(hash, |i| eqns[i].op == op && eqns[i].inputs[..] == *inputs);
+        if let (number @ 1.., _) = self.known.slots[slot] {
+            return Ok(eqns[number as usize - 1].outputs.clone());
         }
-        let outputs = self.b.emit(key.0.clone(), inputs)?;
-        if let (Op::Gather(g), &[x, indices]) = (&key.0, inputs) {
+        let outputs = self.b.emit(op, inputs)?;
+        if outputs.is_empty() {
+            return Ok(outputs);
+        }
+        let eqns = self.b.graph().eqns();
+        let made = eqns.len() - 1;
+        self.known.insert(slot, hash, made, |i| hash_of(&eqns[i].op, &eqns[i].inputs));
+        if let (Op::Gather(g), &[x, indices]) = (&eqns[made].op, inputs) {
             self.read_at.insert((indices, self.b.shape(x)[g.axis]));
         }
-        self.defined.resize(self.b.graph().types().len(), None);
+        self.defined.resize(self.b.graph().types().len(), u32::MAX);
         for v in &outputs {
-            self.defined[v.index()] = Some(self.b.graph().eqns().len() - 1);
+            self.defined[v.index()] = made as u32;
         }
-        self.known.insert(key, outputs.clone());
         Ok(outputs)
     }
 
     /// The primitive that defines `v`, if an equation does.
     fn definition(&self, v: Var) -> Option<(&Op, &[Var])> {
-        let at = (*self.defined.get(v.index())?)?;
-        let eqn = &self.b.graph().eqns()[at];
+        let eqn = self.b.graph().eqns().get(*self.defined.get(v.index())? as usize)?;
         Some((&eqn.op, &eqn.inputs))
     }
 
@@ -111,7 +152,7 @@ pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
     let graph = products::turn(transforms::prune(graph.clone()))?;
     let mut r = Rewriter {
         b: Builder::sized(&graph),
-        known: Map::with_capacity_and_hasher(graph.eqns().len(), Default::default()),
+        known: Known::sized(graph.eqns().len()),
         defined: Vec::with_capacity(graph.types().len()),
         read_at: Set::default(),
         transposed: 0,

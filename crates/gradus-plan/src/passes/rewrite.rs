@@ -56,9 +56,9 @@ impl<'a> Copier<'a> {
                 work::count(1 + eqn.inputs.len());
                 let args: Vars = eqn.inputs.iter().map(|&v| self.get(v)).collect();
                 let outer = self.b.set_site(eqn.site.clone());
-                let out = self.b.emit_again(self.graph, eqn, &args);
+                let out = self.b.emit_same(self.graph, eqn, &args);
                 self.b.set_site(outer);
-                out?
+                out
             }
         };
         for (&old, &new) in eqn.outputs.iter().zip(&out) {

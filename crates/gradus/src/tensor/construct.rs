@@ -1,7 +1,7 @@
 //! Making tensors.
 
 use gradus_core::ops::Iota;
-use gradus_core::{Array, DType, Element, ErrorKind, Shape};
+use gradus_core::{Array, DType, Element, ErrorKind, Shape, memory};
 
 use crate::tensor::Repr;
 use crate::trace::OrFail;
@@ -110,8 +110,8 @@ impl Tensor {
             crate::trace::fail(ErrorKind::Argument { op: "linspace", detail }.into());
         }
         let step = if n > 1 { (stop - start) / (n - 1) as f64 } else { 0.0 };
-        let points =
-            (0..n).map(|i| if i + 1 == n { stop } else { start + step * i as f64 }).collect::<Vec<f64>>();
+        let mut points = memory::with_capacity("linspace", n).or_fail();
+        points.extend((0..n).map(|i| if i + 1 == n { stop } else { start + step * i as f64 }));
         Tensor::from(points).cast(dtype)
     }
     /// The identity matrix.

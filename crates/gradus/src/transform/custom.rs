@@ -62,7 +62,7 @@ pub fn checkpoint<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> impl Fn(&A) -> B {
 #[track_caller]
 pub fn custom_jvp<A: Tree, B: Tree, F: Fn(&A) -> B, R: Fn(&A, &A) -> B>(f: F, rule: R) -> impl Fn(&A) -> B {
     let site = here();
-    move |x| by_jvp("custom_jvp", |x| (f(x), ()), |x, _, (), dx| rule(x, dx), x, &site).or_fail()
+    move |x| by_jvp("custom_jvp", false, |x| (f(x), ()), |x, _, (), dx| rule(x, dx), x, &site).or_fail()
 }
 
 /// [`custom_jvp_with_output`] for functions of the library: what is not recorded is computed as it stands, and every
@@ -74,7 +74,7 @@ pub fn with_own_rule<A: Tree, B: Tree>(x: &A, f: impl Fn(&A) -> B, rule: impl Fn
         if !x.tensors().iter().any(Tensor::is_traced) {
             return f(x);
         }
-        by_jvp("custom_jvp", |x| (f(x), ()), |x, y, (), dx| rule(x, y, dx), x, &site).or_fail()
+        by_jvp("custom_jvp", true, |x| (f(x), ()), |x, y, (), dx| rule(x, y, dx), x, &site).or_fail()
     })
 }
 
@@ -93,7 +93,7 @@ pub fn custom_jvp_with_output<A: Tree, B: Tree, F: Fn(&A) -> B, R: Fn(&A, &B, &A
     rule: R,
 ) -> impl Fn(&A) -> B {
     let site = here();
-    move |x| by_jvp("custom_jvp", |x| (f(x), ()), |x, y, (), dx| rule(x, y, dx), x, &site).or_fail()
+    move |x| by_jvp("custom_jvp", false, |x| (f(x), ()), |x, y, (), dx| rule(x, y, dx), x, &site).or_fail()
 }
 
 /// [`custom_jvp`] for a function that gives its rule more than the result: `f(x)` is the result and residuals, and
@@ -113,7 +113,7 @@ pub fn custom_jvp_with_residuals<A: Tree, B: Tree, S: Tree, F: Fn(&A) -> (B, S),
     rule: R,
 ) -> impl Fn(&A) -> B {
     let site = here();
-    move |x| by_jvp("custom_jvp", &f, |_, _, residuals, dx| rule(residuals, dx), x, &site).or_fail()
+    move |x| by_jvp("custom_jvp", false, &f, |_, _, residuals, dx| rule(residuals, dx), x, &site).or_fail()
 }
 
 /// A function with a backward rule of the user's own: `forward(x)` is the result and residuals, and
@@ -192,8 +192,10 @@ fn value<A: Tree, B: Tree, S: Tree>(
     Ok(Value { graph, captures, y, residuals })
 }
 
+/// `own` rules are those of the library: that they are linear is not looked at each time.
 fn by_jvp<A: Tree, B: Tree, S: Tree>(
     op: &'static str,
+    own: bool,
     f: impl Fn(&A) -> (B, S),
     rule: impl Fn(&A, &B, &S, &A) -> B,
     x: &A,
@@ -206,7 +208,9 @@ fn by_jvp<A: Tree, B: Tree, S: Tree>(
     same_types(op, "tangent like the result", &value.y, &dots, site)?;
     let known = types(&arguments.0).len() + types(&arguments.1.0).len();
     let n = types(x).len();
-    linear(op, &graph, known..known + n, &captures, "the tangent", site)?;
+    if !own {
+        linear(op, &graph, known..known + n, &captures, "the tangent", site)?;
+    }
     // The rule was recorded as (x, y, residuals, dx, captures); its linear form takes the tangents last.
     let marks: Vec<bool> = (0..graph.inputs().len()).map(|i| (known..known + n).contains(&i)).collect();
     let pushed = guarded("transforming", Some(site), || linear_form(&graph, &marks))?;

@@ -1,6 +1,8 @@
 //! One program recorded, differentiated, planned and dropped in a process of its own.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
+use std::hash::Hasher as _;
 
 use clap::Args;
 use gradus::{Tensor, grad, hvp, jit, vjp};
@@ -27,6 +29,9 @@ pub struct Order {
     /// KiB of the thread's stack
     #[arg(long)]
     pub stack: usize,
+    /// Print a hash of the plan: equal plans have equal ones
+    #[arg(long)]
+    pub digest: bool,
 }
 
 /// The work of the process; prints one line.
@@ -75,6 +80,7 @@ fn measure(case: &Case, order: &Order) -> Result<serde_json::Value, Error> {
         Ok(plan) => (Some(plan.kernels().len()), Some(plan.planned_peak_bytes()), None),
         Err(error) => (None, None, Some(error.to_string())),
     };
+    let digest = plan.as_ref().ok().filter(|_| order.digest).map(digest);
     let began = Busy::now();
     drop((plan, whole));
     let dropped = began.seconds();
@@ -88,5 +94,20 @@ fn measure(case: &Case, order: &Order) -> Result<serde_json::Value, Error> {
         "kernels": kernels,
         "planned_peak_bytes": peak,
         "refused": refused,
+        "digest": digest,
     }))
+}
+
+/// A hash of all that a plan says of itself.
+fn digest(plan: &gradus::Plan) -> String {
+    struct Text(std::hash::DefaultHasher);
+    impl std::fmt::Write for Text {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut text = Text(std::hash::DefaultHasher::new());
+    let _ = write!(text, "{plan:?}");
+    format!("{:016x}", text.0.finish())
 }

@@ -70,18 +70,18 @@ impl Cond {
         let active = self.active(&marks);
         let marks = &marks[1..];
         let (n_in, n_out) = (inputs.len() - 1, active.len());
-        let parts: Vec<(Graph, Graph, Vec<Residual>)> = self
+        let mut parts: Vec<(Graph, Graph, Vec<Residual>)> = self
             .branches()
             .into_iter()
-            .map(|g| split(&Self::joint(g, marks, &active, Mode::Split)?, n_in, n_out, |_| true))
+            .map(|g| Ok(split(Self::joint(g, marks, &active, Mode::Split)?, n_in, n_out, |_| true)))
             .collect::<Result<_>>()?;
         let computed: Vec<Vec<Type>> = parts.iter().map(|p| p.0.output_types()[n_out..].to_vec()).collect();
 
         // Each forward branch gives its own residuals and zeros in the places of the other's.
-        let forward_branch = |own: usize| -> Result<Arc<Graph>> {
-            let mut f = Builder::new();
-            let args = inputs_like(&mut f, parts[own].0.input_types());
-            let mut results = f.inline(&parts[own].0, &args)?;
+        let mut forward_branch = |own: usize| {
+            let first = std::mem::take(&mut parts[own].0);
+            let mut results = first.outputs().to_vec();
+            let mut f = Builder::resume(first);
             let residuals = results.split_off(n_out);
             for (i, types) in computed.iter().enumerate() {
                 if i == own {
@@ -90,9 +90,9 @@ impl Cond {
                     results.extend(types.iter().map(|ty| f.full(ty, 0.0)).collect::<Vec<_>>());
                 }
             }
-            Ok(Arc::new(f.finish(results)))
+            Arc::new(f.finish(results))
         };
-        let forward = Cond { on_true: forward_branch(0)?, on_false: forward_branch(1)? };
+        let forward = Cond { on_true: forward_branch(0), on_false: forward_branch(1) };
         let mut results = b.emit(forward, inputs)?.to_vec();
         let residuals = results.split_off(n_out);
 
@@ -144,12 +144,13 @@ impl Primitive for Cond {
         for branch in self.branches() {
             check_inputs("cond", branch, &inputs[1..])?;
         }
-        let (a, b) = (self.on_true.output_types(), self.on_false.output_types());
-        if a != b {
+        let [a, b] = self.branches().map(|g| g.outputs().iter().map(|&v| g.ty(v)));
+        if !a.clone().eq(b.clone()) {
+            let [a, b] = [a.collect::<Vec<_>>(), b.collect()];
             let detail = format!("both branches must return the same types, found {a:?} and {b:?}");
             return Err(ErrorKind::Argument { op: "cond", detail });
         }
-        Ok(a.into())
+        Ok(a.cloned().collect())
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let condition = inputs[0].elements::<bool>().is_some_and(|v| v[0]);

@@ -192,7 +192,7 @@ impl Scan {
         let is_stacked = |i: usize| i >= self.constants + self.carry;
         let outputs = self.body.outputs().len();
         let (forward, linear, residuals) =
-            split(&joint, inputs.len(), outputs, |i| is_constant(i) || is_stacked(i))?;
+            split(joint, inputs.len(), outputs, |i| is_constant(i) || is_stacked(i));
         let forward = Scan { body: Arc::new(forward), ..self.clone() };
         let mut results = b.emit(forward, inputs)?.to_vec();
         let mut computed = results.split_off(outputs).into_iter();
