@@ -46,6 +46,7 @@ impl Key {
     /// `n` independent keys.
     #[track_caller]
     pub fn split_n(&self, n: usize) -> Vec<Key> {
+        Shape::from([n]).checked("split_n").or_fail();
         probe("split_n", n.saturating_mul(size_of::<Key>() + HANDLE)).or_fail();
         (0..n).map(|i| Key(self.derive(SPLIT, &Tensor::from(i as i64)))).collect()
     }

@@ -5,8 +5,9 @@
 //! these samples; where a sample takes another branch or another order, that shows in the spread.
 
 use gradus::{Array, DType, Result};
+use gradus_core::ops::{Reduce, ReduceKind};
 use gradus_core::table::Rng;
-use gradus_core::{Eqn, Error, Graph, Op};
+use gradus_core::{Binary, Eqn, Error, Graph, Op, Unary};
 
 /// The first element whose bits differ.
 fn first_difference(a: &Array, b: &Array) -> Option<usize> {
@@ -200,11 +201,20 @@ fn work(graph: &Graph, eqn: &Eqn) -> f64 {
     if flops.is_finite() { flops.clamp(1.0, 1e6) } else { 1e3 }
 }
 
-/// Whether it only moves elements.
+/// Whether nothing is rounded: elements are moved, chosen or compared. What is read by several of these has to be the same
+/// for all, or no element would equal its maximum.
 fn is_exact(op: &Op) -> bool {
     matches!(
         op,
-        Op::Full(_)
+        Op::Unary(Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round)
+            | Op::Binary(Binary::Max | Binary::Min)
+            | Op::Reduce(Reduce { kind: ReduceKind::Max | ReduceKind::Min, .. })
+            | Op::Clamp(_)
+            | Op::Compare(_)
+            | Op::ArgReduce(_)
+            | Op::Sort(_)
+            | Op::MaxPool(_)
+            | Op::Full(_)
             | Op::Iota(_)
             | Op::RandomBits(_)
             | Op::FoldIn(_)
