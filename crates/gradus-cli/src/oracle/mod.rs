@@ -1,9 +1,9 @@
 //! The second-order oracle: every operation and library function at its special points, through every composition of modes.
 //!
-//! [`rows`] has a function and its points, [`compositions`] the modes over modes and what a function may lie in. At each point
+//! `rows` has a function and its points, `compositions` the modes over modes and what a function may lie in. At each point
 //! all of them have to be the same, NaN and infinities included, the Hessian has to be symmetric, derivatives that exist have to be
-//! what finite differences say, and the others what `docs/kinks.md` does. [`scalar`] does the same for functions of scalars,
-//! [`sources`] finds functions that have no row.
+//! what finite differences say, and the others what `docs/kinks.md` does. `scalar` does the same for functions of scalars,
+//! `sources` finds functions that have no row.
 
 mod compositions;
 mod conventions;
