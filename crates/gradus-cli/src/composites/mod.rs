@@ -13,52 +13,14 @@ use std::collections::BTreeMap;
 use gradus::{DType, Tensor, grad, jvp, value_and_grad};
 
 pub use exceptions::{EXCEPTIONS, Exception};
+pub use gradus_core::table::Exact;
+
 use functions::function;
 
 const TABLE: &str = include_str!("../../../../bench/golden/composites.txt");
 
 /// Units in the last place that a value and derivatives of order 1 and 2 may be off.
 pub const LIMITS: [f64; 3] = [8.0, 16.0, 16.0];
-
-/// An exact result.
-#[derive(Clone, Copy, Debug)]
-pub struct Exact {
-    /// The nearest `f64`.
-    pub near: f64,
-    /// What it lacks, in units in the last place.
-    fraction: f64,
-    /// Relative change of the result over that of the arguments, at least 1.
-    pub condition: f64,
-}
-
-impl Exact {
-    fn parse(group: &str) -> Option<Self> {
-        let mut parts = group.split(':');
-        let near = f64::from_bits(u64::from_str_radix(parts.next()?, 16).ok()?);
-        let mut number = || parts.next()?.parse().ok();
-        Some(Exact { near, fraction: number()?, condition: number()? })
-    }
-
-    /// The error of a result in units in the last place of its type; what is out of range is right if both are.
-    fn units(&self, got: f64, dtype: DType) -> f64 {
-        let single = dtype == DType::F32;
-        let near = if single { f64::from(self.near as f32) } else { self.near };
-        if self.near.is_nan() || near == got && (single || self.fraction == 0.0) {
-            return 0.0;
-        }
-        if !near.is_finite() || !got.is_finite() {
-            return if near.is_finite() == got.is_finite() { 0.0 } else { f64::INFINITY };
-        }
-        let size = near.abs();
-        if single {
-            let unit = f64::from(f32::from_bits((size as f32).to_bits() + 1)) - size;
-            return (got - self.near).abs() / unit;
-        }
-        let unit = f64::from_bits(size.to_bits() + 1) - size;
-        let apart = (got / unit - near / unit - self.fraction).abs();
-        apart.min(((got - near) / unit - self.fraction).abs())
-    }
-}
 
 /// A row of the table.
 #[derive(Clone, Debug)]

@@ -38,7 +38,7 @@ impl Context {
         Context::JitInside,
     ];
 
-    /// The value of `f` at `x`, by way of the context.
+    /// The value of `f` at `x`, computed inside the context.
     fn apply(self, f: Function<'_>, x: &Tensor) -> Tensor {
         match self {
             Context::Plain | Context::Jit => f(x),

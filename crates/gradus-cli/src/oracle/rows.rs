@@ -71,8 +71,8 @@ impl Row {
         self
     }
 
-    /// Rounding beside what cancels, as `docs/kinks.md` has it of `softmax` with nearly all of the weight on one element, is
-    /// multiplied by products of so many arguments.
+    /// Where terms cancel (`docs/kinks.md`, `softmax` with nearly all of the weight on one element), the tolerance grows with the
+    /// largest argument raised to `powers`.
     fn cancels(mut self, powers: i32) -> Self {
         self.cancels = powers;
         self

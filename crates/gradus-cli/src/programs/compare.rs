@@ -238,7 +238,8 @@ fn coarsest(graph: &Graph) -> f64 {
     own.chain(inside).fold(0.0, f64::max)
 }
 
-/// A value with so many units of its dtype, or of the one it was rounded in before.
+/// The value with a random error of up to `ulps` units in the last place, of its own dtype or of the coarser one `before` in which a
+/// body rounded it.
 fn nudged(x: &Array, ulps: f64, before: f64, rng: &mut Rng) -> Array {
     let own = epsilon(x.dtype());
     let e =

@@ -2,39 +2,48 @@
 //! rows `name direction arguments… value first second`; each result is `bits:fraction:condition`, where `fraction` is
 //! the exact result's distance from the `f64` in units in the last place.
 
-use crate::{Binary, Op, Unary};
+use crate::{Binary, DType, Op, Unary};
 
 const TABLE: &str = include_str!("golden.txt");
 
 /// An exact result.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Exact {
-    near: f64,
+pub struct Exact {
+    /// The nearest `f64`.
+    pub near: f64,
+    /// What it lacks, in units in the last place.
     fraction: f64,
-    /// Relative change of the result over that of the argument, at least 1.
+    /// Relative change of the result over that of the arguments, at least 1.
     pub condition: f64,
 }
 
 impl Exact {
-    fn parse(group: &str) -> Option<Self> {
+    /// From `bits:fraction:condition`, the bits in hexadecimal.
+    pub fn parse(group: &str) -> Option<Self> {
         let mut parts = group.split(':');
         let near = f64::from_bits(u64::from_str_radix(parts.next()?, 16).ok()?);
         let mut number = || parts.next()?.parse().ok();
         Some(Exact { near, fraction: number()?, condition: number()? })
     }
 
-    /// The error of a result in units in the last place; results out of range count as right if both are.
-    pub fn units(&self, got: f64) -> f64 {
-        if self.near.is_nan() || (self.near == got && self.fraction == 0.0) {
+    /// The error of a result in units in the last place of its type; what is out of range is right if both are.
+    pub fn units(&self, got: f64, dtype: DType) -> f64 {
+        let single = dtype == DType::F32;
+        let near = if single { f64::from(self.near as f32) } else { self.near };
+        if self.near.is_nan() || near == got && (single || self.fraction == 0.0) {
             return 0.0;
         }
-        if !self.near.is_finite() || !got.is_finite() {
-            return if self.near.is_finite() == got.is_finite() { 0.0 } else { f64::INFINITY };
+        if !near.is_finite() || !got.is_finite() {
+            return if near.is_finite() == got.is_finite() { 0.0 } else { f64::INFINITY };
         }
-        let magnitude = self.near.abs();
-        let unit = f64::from_bits(magnitude.to_bits() + 1) - magnitude;
-        let apart = (got / unit - self.near / unit - self.fraction).abs();
-        apart.min(((got - self.near) / unit - self.fraction).abs())
+        let size = near.abs();
+        if single {
+            let unit = f64::from(f32::from_bits((size as f32).to_bits() + 1)) - size;
+            return (got - self.near).abs() / unit;
+        }
+        let unit = f64::from_bits(size.to_bits() + 1) - size;
+        let apart = (got / unit - near / unit - self.fraction).abs();
+        apart.min(((got - near) / unit - self.fraction).abs())
     }
 }
 

@@ -15,6 +15,7 @@ mod row;
 mod rows;
 
 pub use cells::CellKind;
+pub use golden::Exact;
 pub use random::{Range, Rng, Sampled};
 pub use row::{Case, Definition, Row};
 pub use rows::rows;

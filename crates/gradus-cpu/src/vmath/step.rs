@@ -226,9 +226,9 @@ macro_rules! kernel {
     }};
 }
 
-/// A kernel of the loop body given, of operands in order.
+/// A kernel of the loop body given, of operands in order: `each` element by element, `each_vector` in registers.
 macro_rules! several {
-    ($level:expr, |$($v:ident),+| $body:expr) => {{
+    ($level:expr, $each:ident, |$($v:ident),+| $body:expr) => {{
         struct K<T>(PhantomData<T>);
         impl<T: Float> Kernel for K<T> {
             #[inline(always)]
@@ -236,28 +236,13 @@ macro_rules! several {
                 let mut operands = (0..OPERANDS).map(|i| call.along::<T>(i));
                 $(let Some($v) = operands.next() else { return };)+
                 let out = call.out::<T>();
-                each!(call.n, out, |$($v: $v),+| $body)
+                several!(@$each call.n, out, |$($v: $v),+| $body)
             }
         }
         pick::<K<Self>>($level)
     }};
-}
-
-/// The same, in vectors.
-macro_rules! several_vectors {
-    ($level:expr, |$($v:ident),+| $body:expr) => {{
-        struct K<T>(PhantomData<T>);
-        impl<T: Float> Kernel for K<T> {
-            #[inline(always)]
-            unsafe fn run<I: Isa>(call: &Call) {
-                let mut operands = (0..OPERANDS).map(|i| call.along::<T>(i));
-                $(let Some($v) = operands.next() else { return };)+
-                let out = call.out::<T>();
-                each_vector!(T, I, call.n, out, |$($v: $v),+| $body)
-            }
-        }
-        pick::<K<Self>>($level)
-    }};
+    (@each $n:expr, $($rest:tt)+) => { each!($n, $($rest)+) };
+    (@each_vector $n:expr, $($rest:tt)+) => { each_vector!(T, I, $n, $($rest)+) };
 }
 
 /// A source of elements that begins at a pointer.
@@ -511,29 +496,29 @@ macro_rules! steps {
 
             fn chain(level: Level, chain: Chain) -> StepFn {
                 match chain {
-                    Chain::Products => several!(level, |a, b, c, d| a * b + c * d),
-                    Chain::MixedProducts => several_vectors!(level, |a, b, c, d| Plus::of(Times::of(a, b), Linear::of(c, d))),
+                    Chain::Products => several!(level, each, |a, b, c, d| a * b + c * d),
+                    Chain::MixedProducts => several!(level, each_vector, |a, b, c, d| Plus::of(Times::of(a, b), Linear::of(c, d))),
                     Chain::LinearProducts => {
-                        several_vectors!(level, |a, b, c, d| Plus::of(Linear::of(a, b), Linear::of(c, d)))
+                        several!(level, each_vector, |a, b, c, d| Plus::of(Linear::of(a, b), Linear::of(c, d)))
                     }
-                    Chain::Gradient => several_vectors!(level, |a, b, c, d, e| {
+                    Chain::Gradient => several!(level, each_vector, |a, b, c, d, e| {
                         Linear::of(Plus::of(Times::of(a, b), Times::of(c, d)), e)
                     }),
                     Chain::LinearGradient => {
-                        several_vectors!(level, |a, b, c, d, e| {
+                        several!(level, each_vector, |a, b, c, d, e| {
                             Linear::of(e, Plus::of(Linear::of(a, b), Linear::of(c, d)))
                         })
                     }
-                    Chain::ProductAndSquare => several!(level, |a, b, c, d| a * b + c * c * d),
+                    Chain::ProductAndSquare => several!(level, each, |a, b, c, d| a * b + c * c * d),
                     Chain::Descent => {
-                        several!(level, |a, b, c, d, e, f| a - (b * c) / ((d / e).sqrt() + f))
+                        several!(level, each, |a, b, c, d, e, f| a - (b * c) / ((d / e).sqrt() + f))
                     }
-                    Chain::ExpDifference => several!(level, |a, b| (a - b).exp::<I>()),
-                    Chain::ExpProduct => several!(level, |a, b| (a * b).exp::<I>()),
-                    Chain::ExpSquare => several!(level, |a, b| (a * a * b).exp::<I>()),
-                    Chain::Gaussian => several!(level, |a| (-(a * a)).exp::<I>()),
-                    Chain::ErfProduct => several!(level, |a, b| (a * b).erf::<I>()),
-                    Chain::ErfcProduct => several!(level, |a, b| (a * b).erfc::<I>()),
+                    Chain::ExpDifference => several!(level, each, |a, b| (a - b).exp::<I>()),
+                    Chain::ExpProduct => several!(level, each, |a, b| (a * b).exp::<I>()),
+                    Chain::ExpSquare => several!(level, each, |a, b| (a * a * b).exp::<I>()),
+                    Chain::Gaussian => several!(level, each, |a| (-(a * a)).exp::<I>()),
+                    Chain::ErfProduct => several!(level, each, |a, b| (a * b).erf::<I>()),
+                    Chain::ErfcProduct => several!(level, each, |a, b| (a * b).erfc::<I>()),
                 }
             }
 

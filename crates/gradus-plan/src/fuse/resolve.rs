@@ -34,7 +34,7 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Those of so many values, not seen yet.
+    /// For a graph of so many values, none of them resolved yet.
     pub(super) fn new(values: usize) -> Self {
         let mut list = Vec::with_capacity(values + 1);
         list.push(Source::Undefined);

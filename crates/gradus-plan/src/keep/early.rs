@@ -10,7 +10,7 @@ use super::boundary::{Halves, Part, is_cheap};
 use crate::fuse::is_movement;
 use crate::work;
 
-/// The order in which cheap equations after the way back stand where what they read is complete; `None` where they do.
+/// The order that moves cheap equations behind the backward pass up to where their operands are complete; `None` if they stand there.
 pub(super) fn order(graph: &Graph, halves: &Halves) -> Option<Vec<usize>> {
     let eqns = graph.eqns();
     let moves = |i: usize| i >= halves.at && halves.parts[i] == Part::After && is_cheap(&eqns[i].op);

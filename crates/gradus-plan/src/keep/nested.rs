@@ -75,8 +75,8 @@ fn waiting(graph: &Graph) -> Vec<usize> {
     waiting
 }
 
-/// Replaces linear regions of the second half by their coefficients, where that keeps fewer bytes; `None` if it does
-/// nowhere.
+/// Replaces linear regions of the backward pass by their coefficients where that keeps fewer bytes; `None` if it never
+/// does.
 pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Option<Graph>> {
     let terms = vec![None; graph.types().len()];
     let mut region = Region { graph, halves, pool: Vec::new(), ready: Vec::new(), number: Vec::new(), terms };

@@ -46,7 +46,7 @@ pub(in crate::table) fn accuracy(row: &Row) -> Result<Outcome> {
                 if order <= point.orders {
                     let exact = &point.exact[order];
                     let scale = if order == 0 { 1.0 } else { exact.condition };
-                    let units = exact.units(got) / scale;
+                    let units = exact.units(got, crate::DType::F64) / scale;
                     worst.see(units / limits[order], || {
                         format!("{units:.2} units in order {order} at {:?}", point.args)
                     });
