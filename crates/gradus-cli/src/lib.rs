@@ -87,6 +87,7 @@ pub fn run(command: Command) -> Result<ExitCode, Error> {
     let environment = |error: &dyn std::fmt::Display| Error::Environment(error.to_string());
     gradus_cpu::pool::threads_from_env().map_err(|e| environment(&e))?;
     gradus_cpu::vmath::Level::from_env().map_err(|e| environment(&e))?;
+    gradus::Device::from_env().map_err(|e| environment(&e))?;
     match command.task {
         Task::Train(Data::Digits(arguments)) => train::digits(&arguments),
         Task::Check(arguments) => check::check(&arguments),

@@ -162,6 +162,7 @@ fn a_limit_of_the_disk_is_an_error() {
 fn the_environment_is_checked_at_the_start() {
     for (variable, values, right) in [
         ("GRADUS_THREADS", ["", "0", "-1", "99999999999999999999", "many"], "1 to 1024"),
+        ("GRADUS_DEVICE", ["", "gpu", "CPU", "cpu,reference", "0"], "cpu and reference"),
         ("GRADUS_ISA", ["", "sse9", "AVX2", "0", "avx2,avx512"], "baseline"),
     ] {
         for value in values {

@@ -142,6 +142,14 @@ pub enum ErrorKind {
         /// The operation whose body lies too deep.
         op: &'static str,
     },
+    /// Tensors that lie on different devices.
+    #[error("{op}: the tensors lie on different devices, {}; bring them together with `to`", list(devices))]
+    Device {
+        /// The operation.
+        op: &'static str,
+        /// The devices, each once.
+        devices: Vec<String>,
+    },
     /// Memory that cannot be had.
     #[error(
         "{op}: cannot allocate {}: {} are left of what this process may hold; use a smaller shape or batch, or a \

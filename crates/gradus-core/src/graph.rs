@@ -233,6 +233,12 @@ impl Graph {
         self.depth
     }
 
+    /// Whether something in it must not be run again: see [`Purity`](crate::ops::Purity).
+    pub fn runs_once(&self) -> bool {
+        let find = || level(|| self.eqns.iter().any(|eqn| eqn.op.runs_once()));
+        *self.answers.once.get_or_init(find)
+    }
+
     /// Whether two equal graphs come from the same lines, scopes and transpositions, too.
     pub fn same_sites(&self, other: &Graph) -> bool {
         let sub_graphs =

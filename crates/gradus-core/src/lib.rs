@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod array;
+pub mod backend;
 mod builder;
 pub mod dtype;
 mod error;
@@ -27,6 +28,7 @@ pub mod table;
 pub mod transforms;
 
 pub use array::{Array, Buffer, Element, Elements};
+pub use backend::{Backend, Budget, Executable, Storage, Strategy};
 pub use builder::{Builder, DEAD, check_arguments, interpret};
 pub use dtype::{Bf16, CastTo, DType};
 pub use error::{Error, ErrorKind, Result, Site};

@@ -12,6 +12,7 @@
 //!
 //! Every kernel cuts its work from shapes alone, so the same inputs give the same bits on any number of threads.
 
+mod backend;
 pub mod conv;
 pub mod exec;
 pub mod matmul;
@@ -24,5 +25,6 @@ mod vector;
 pub mod vmath;
 pub mod window;
 
+pub use backend::Cpu;
 pub use memory::{keep_within, release};
 pub use pool::Pool;

@@ -28,6 +28,7 @@ use gradus_core::{ErrorKind, Graph, Result, Type};
 pub use arena::{ALIGN, Block};
 pub use control::{ControlLayout, ReplayLayout, carried, packed};
 pub use explain::{Alternative, Explanation, json_text};
+pub use gradus_core::{Budget, Strategy};
 pub use kernel::Kernel;
 pub use needs::{Ask, Needs, unknown};
 pub use phase::Phase;
@@ -37,32 +38,6 @@ pub use view::{Dim, View};
 /// How the bits of a reduction come about, shared with whoever runs a plan.
 pub mod chunks {
     pub use crate::fuse::{ROW_CHUNK, column_chunk, column_lanes, column_width};
-}
-
-/// A limit on the planned peak.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Budget {
-    /// So many bytes.
-    Bytes(usize),
-    /// So much of the peak without a limit: `0.5` is half.
-    Share(f64),
-}
-
-/// How a reverse-mode program treats what its second half reads of the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Strategy {
-    /// Local derivatives multiplied out, the fastest choice of what to keep, and within a budget whatever it takes.
-    #[default]
-    Auto,
-    /// Each primitive keeps what its rule reads.
-    Plain,
-    /// Element-wise regions keep what enters them and are computed again.
-    Recompute,
-    /// As [`Recompute`](Self::Recompute), and what products read is kept too, so that only derivatives are computed
-    /// again: as many bytes as [`Nested`](Self::Nested) keeps.
-    Rederive,
-    /// Element-wise regions keep their derivatives.
-    Nested,
 }
 
 /// What a plan may choose.

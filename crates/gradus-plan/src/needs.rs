@@ -60,6 +60,7 @@ pub fn unknown(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
             // Operands of one value are not read, and one read twice is there once.
             reads.first().map_or(0, |x| convolution(x, reads.get(1).unwrap_or(x), groups))
         }
+        Work::Primitive(Op::External(p)) => 2 * touched + p.primitive().workspace(reads, writes),
         Work::Primitive(_) => 2 * touched,
         Work::Product(_) => (4 * touched).min(PACKED),
         Work::Slabs(slabs) => slabs.repacked() + PACKED,

@@ -1,32 +1,35 @@
-//! Where tensors live and programs run.
+//! Where tensors live and programs run: a back end, and the programs compiled for it.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use gradus_core::memory;
-use gradus_core::{Array, Builder, DType, Element, Error, ErrorKind, Graph, Op, Result, Shape, Site, Type};
-use gradus_cpu::exec::{Executable, Profile, needs};
-use gradus_cpu::vmath;
-use gradus_plan::{Options, Plan};
-use smallvec::SmallVec;
+use gradus_core::backend::{Backend, Executable, Options, Reference, Storage, Stored};
+use gradus_core::{Builder, Error, ErrorKind, Graph, Op, Result, Site, Type, memory};
+use gradus_plan::Plan;
 
-use crate::Tensor;
 use crate::programs::{Kept, Ready};
-use crate::tensor::Repr;
-
-/// Up to so many elements in and out a single operation is not worth a plan.
-const SMALL: usize = 256;
 
 /// A place where tensors live and programs run. Cloning gives another handle to the same place.
 ///
-/// It keeps the programs planned for it, so that a training loop written without [`jit`](crate::jit) plans once.
+/// It keeps the programs compiled for it, so that a training loop written without [`jit`](crate::jit) plans once.
+///
+/// ```
+/// use gradus::{Device, Tensor, grad};
+/// let x = Tensor::from([1.0, 2.0]);
+/// let there = x.to(&Device::reference())?;
+/// let slope = grad(|x: &Tensor| x.square().sum(()));
+/// assert_eq!(slope(&there).device(), Device::reference());
+/// assert_eq!(slope(&there), slope(&x));
+/// # Ok::<(), gradus::Error>(())
+/// ```
 #[derive(Clone)]
-pub struct Device(Arc<Cpu>);
+pub struct Device(Arc<Place>);
 
-struct Cpu {
+struct Place {
+    backend: Box<dyn Backend>,
     programs: Mutex<Programs>,
     planned: AtomicUsize,
 }
@@ -34,25 +37,39 @@ struct Cpu {
 /// Programs by a hash of the graph and the transform that they were made from.
 type Programs = HashMap<u64, Vec<Kept>>;
 
-/// A program ready to run, and the graph it was planned from.
+/// Every device that has been opened and is still held.
+static OPEN: Mutex<Vec<Weak<Place>>> = Mutex::new(Vec::new());
+
+/// A program ready to run, and the graph it was compiled from.
 #[derive(Clone)]
 pub(crate) struct Program {
     graph: Arc<Graph>,
-    executable: Executable,
+    executable: Arc<dyn Executable>,
+    device: Device,
 }
 
 impl Program {
-    pub(crate) fn new(graph: Graph, options: &Options) -> Result<Self> {
+    pub(crate) fn new(graph: Graph, device: &Device, options: &Options) -> Result<Self> {
         // Limits that cannot be read are told before anything is planned.
         memory::limit()?;
         memory::kept_limit()?;
-        let options = Options { needs, ..options.clone() };
-        let executable = Executable::new(gradus_plan::plan(&graph, &options)?);
-        Ok(Program { graph: Arc::new(graph), executable })
+        let graph = Arc::new(graph);
+        let executable = device.backend().compile(&graph, options)?.into();
+        Ok(Program { graph, executable, device: device.clone() })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Where it runs.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What runs it.
+    pub(crate) fn executable(&self) -> &dyn Executable {
+        &*self.executable
     }
 
     /// An estimate of the bytes that it takes.
@@ -60,31 +77,102 @@ impl Program {
         self.executable.bytes() + self.graph.own_bytes()
     }
 
-    pub(crate) fn plan(&self) -> &Plan {
-        self.executable.plan()
+    /// The plan that it runs by.
+    ///
+    /// # Errors
+    /// If its device runs it by none.
+    pub(crate) fn plan(&self) -> Result<&Plan> {
+        let plan = self.executable.plan().and_then(|plan| plan.downcast_ref());
+        plan.ok_or_else(|| {
+            let detail = format!("the device `{}` runs programs without a plan", self.device.name());
+            ErrorKind::Argument { op: "plan", detail }.into()
+        })
     }
 
-    pub(crate) fn run(&self, args: &[Array]) -> Result<Vec<Array>> {
+    pub(crate) fn run(&self, args: &[&Storage]) -> Result<Vec<Storage>> {
         self.executable.run(args)
     }
 
-    /// What each kernel takes.
-    pub(crate) fn profile(&self, args: &[Array], owned: bool) -> Result<Profile> {
-        if owned { self.executable.profile_owned(args) } else { self.executable.profile(args) }
-    }
-
     /// Results may be written into arguments that nobody else holds.
-    pub(crate) fn run_owned(&self, args: Vec<Array>) -> Result<Vec<Array>> {
+    pub(crate) fn run_owned(&self, args: Vec<Storage>) -> Result<Vec<Storage>> {
         self.executable.run_owned(args)
     }
 }
 
 impl Device {
     /// The processor this runs on.
+    #[cfg(feature = "cpu")]
     pub fn cpu() -> Self {
         static CPU: OnceLock<Device> = OnceLock::new();
-        CPU.get_or_init(|| Device(Arc::new(Cpu { programs: Mutex::default(), planned: AtomicUsize::new(0) })))
-            .clone()
+        CPU.get_or_init(|| Device::open(gradus_cpu::Cpu)).clone()
+    }
+
+    /// The reference interpreter: every primitive by its plainest evaluation, without a plan. It is slow, and right: what
+    /// to compare other devices with.
+    pub fn reference() -> Self {
+        static REFERENCE: OnceLock<Device> = OnceLock::new();
+        REFERENCE.get_or_init(|| Device::open(Reference)).clone()
+    }
+
+    /// A device of a back end: what is opened twice is two places.
+    pub fn open(backend: impl Backend + 'static) -> Self {
+        let place =
+            Place { backend: Box::new(backend), programs: Mutex::default(), planned: AtomicUsize::new(0) };
+        let place = Arc::new(place);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|place| place.strong_count() > 0);
+        open.push(Arc::downgrade(&place));
+        Device(place)
+    }
+
+    /// The device that the environment variable `GRADUS_DEVICE` names, `cpu` or `reference`; without it the processor,
+    /// or the reference interpreter where the feature `cpu` is off. The [default](Device::default) is the same, and ignores
+    /// a name that there is not.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn from_env() -> Result<Self> {
+        let name = std::env::var_os("GRADUS_DEVICE");
+        Device::named(name.as_ref().map(|name| name.to_string_lossy()).as_deref())
+    }
+
+    fn named(name: Option<&str>) -> Result<Self> {
+        match name {
+            #[cfg(feature = "cpu")]
+            None | Some("cpu") => Ok(Device::cpu()),
+            #[cfg(not(feature = "cpu"))]
+            None => Ok(Device::reference()),
+            Some("reference") => Ok(Device::reference()),
+            Some(other) => {
+                let cpu = if cfg!(feature = "cpu") { "cpu and " } else { "" };
+                let detail =
+                    format!("GRADUS_DEVICE is `{other}`, which is no device here (those are {cpu}reference)");
+                Err(ErrorKind::Data(detail).into())
+            }
+        }
+    }
+
+    /// The name of its back end: `cpu`, `reference`.
+    pub fn name(&self) -> &str {
+        self.backend().name()
+    }
+
+    /// Waits until everything asked of the device has been done.
+    ///
+    /// # Errors
+    /// If a computation has failed.
+    pub fn synchronize(&self) -> Result<()> {
+        self.backend().synchronize()
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.0.backend
+    }
+
+    /// Every device that is open.
+    pub(crate) fn all() -> Vec<Device> {
+        let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().filter_map(Weak::upgrade).map(Device).collect()
     }
 
     /// How many programs have been planned for this device since it was opened; programs found in its cache do
@@ -115,7 +203,7 @@ impl Device {
         if let Some(ready) = found {
             return Ok(ready);
         }
-        let program = Program::new(make(&source)?, &Options::default())?;
+        let program = Program::new(make(&source)?, self, &Options::default())?;
         self.0.planned.fetch_add(1, Ordering::Relaxed);
         let ready = Ready::new(program, Vec::new(), Some((source, transform.into())));
         let kept = Kept::new(ready.clone());
@@ -128,74 +216,40 @@ impl Device {
         Ok(ready)
     }
 
-    /// One primitive on concrete arrays: small ones by its reference evaluation, larger ones by a planned program.
-    pub(crate) fn eval(&self, op: &Op, inputs: &[&Array], site: &Site) -> Result<Vec<Array>> {
-        let at = |kind| Error::new(kind, site.clone());
-        let types: Vec<Type> = inputs.iter().map(|a| Type::new(a.dtype(), a.shape().clone())).collect();
-        let results = op.row().infer(&types).map_err(at)?;
-        let elements =
-            inputs.iter().map(|a| a.size()).chain(results.iter().map(|ty| ty.shape.size())).sum::<usize>();
-        if elements <= SMALL && op.graphs().is_empty() {
-            return op.row().eval(inputs).map(|out| out.to_vec()).map_err(at);
+    /// One primitive on elements that lie here: on the spot where the back end does that, else by a program.
+    pub(crate) fn eval(&self, op: &Op, operands: &[&Storage], site: &Site) -> Result<Stored> {
+        if let Some(done) = self.backend().eval_at_once(op, operands) {
+            return done.map_err(|kind| Error::new(kind, site.clone()));
         }
         // Without a line of its own, so that all callers of an operation share its program.
         let mut b = Builder::new();
-        let args: Vec<_> = types.into_iter().map(|ty| b.input(ty)).collect();
+        let ty = |storage: &&Storage| Type::new(storage.dtype(), storage.shape().clone());
+        let args: Vec<_> = operands.iter().map(|storage| b.input(ty(storage))).collect();
         let outputs = b.emit(op.clone(), &args).map_err(|e| e.or_at(site))?.to_vec();
         let ready = self.program(b.finish(outputs), "", |g| Ok(g.clone())).map_err(|e| e.or_at(site))?;
-        let args: Vec<Array> = inputs.iter().map(|&a| a.clone()).collect();
-        ready.program.run(&args).map_err(|e| {
+        let results = ready.program.run(operands).map_err(|e| {
             let kind = match e.kind().clone() {
                 ErrorKind::Memory { bytes, left, .. } => ErrorKind::Memory { op: op.name(), bytes, left },
                 kind => kind,
             };
             Error::new(kind, e.site().clone()).or_at(site)
-        })
+        })?;
+        Ok(results.into())
     }
 }
 
-/// An element-wise function of floats with few elements, computed on the spot by the same functions that programs use:
-/// whatever is between a call and its arithmetic would take longer. `None` leaves the operation to the usual way.
-pub(crate) fn at_once(op: &Op, operands: &[&Tensor]) -> Option<Tensor> {
-    fn operand<'a, T: Element>(a: &'a Array, shape: &Shape) -> Option<vmath::Operand<'a, T>> {
-        let elements = a.elements::<T>()?;
-        if a.shape() == shape {
-            return Some(vmath::Operand::Slice(elements));
-        }
-        if a.shape().rank() == 0 { elements.first().map(|&x| vmath::Operand::Scalar(x)) } else { None }
+impl Default for Device {
+    /// The device that new tensors are made on: see [`from_env`](Device::from_env).
+    fn default() -> Self {
+        static DEFAULT: OnceLock<Device> = OnceLock::new();
+        let named = || {
+            Device::from_env().or_else(|error| {
+                log::warn!("{error}");
+                Device::named(None)
+            })
+        };
+        DEFAULT.get_or_init(|| named().unwrap_or_else(|_| Device::reference())).clone()
     }
-    fn typed<T: Element + vmath::Float>(op: &Op, operands: &[(&Array, &Device)]) -> Option<Array> {
-        let largest = operands.iter().map(|(a, _)| a).max_by_key(|a| (a.shape().rank(), a.size()))?;
-        let shape = largest.shape().clone();
-        let n = largest.size();
-        if n > SMALL {
-            return None;
-        }
-        let mut out = vec![T::ZERO; n];
-        match (op, operands) {
-            (Op::Unary(f), [(x, _)]) => vmath::unary(*f, x.elements::<T>()?, &mut out),
-            (Op::Binary(f), [(x, _), (y, _)]) => {
-                vmath::binary(*f, operand(x, &shape)?, operand(y, &shape)?, &mut out);
-            }
-            _ => return None,
-        }
-        Array::new(shape, out).ok()
-    }
-    if !matches!(op, Op::Unary(_) | Op::Binary(_)) {
-        return None;
-    }
-    let mut concrete: SmallVec<[(&Array, &Device); 2]> = SmallVec::new();
-    for x in operands {
-        let Repr::Concrete(array, device) = &x.0 else { return None };
-        concrete.push((array, device));
-    }
-    let (first, device) = *concrete.first()?;
-    let out = match first.dtype() {
-        DType::F32 => typed::<f32>(op, &concrete),
-        DType::F64 => typed::<f64>(op, &concrete),
-        _ => None,
-    }?;
-    Some(Tensor(Repr::Concrete(out, device.clone())))
 }
 
 impl PartialEq for Device {
@@ -209,6 +263,6 @@ impl Eq for Device {}
 
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cpu")
+        f.write_str(self.name())
     }
 }

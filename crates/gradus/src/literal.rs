@@ -4,8 +4,7 @@ use gradus_core::{Array, DType, ErrorKind, Type};
 
 use crate::Tensor;
 use crate::guard::raise;
-use crate::tensor::Repr;
-use crate::trace::constant_in_trace_of;
+use crate::trace::{OrFail, constant_in_trace_of};
 
 /// A Rust number used as an operand. It takes the dtype of the tensor beside it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +82,7 @@ impl Literal for Scalar {
         {
             return self.constant(like);
         }
-        Tensor(Repr::Concrete(self.array(like.dtype()), like.device()))
+        Tensor::on(like.device_ref(), self.array(like.dtype())).or_fail()
     }
 }
 
@@ -104,7 +103,7 @@ impl Scalar {
         self.array(like.dtype());
         let ty = Type::new(like.dtype(), []);
         constant_in_trace_of(like, &ty, self.to_f64())
-            .unwrap_or_else(|| Tensor(Repr::Concrete(self.array(like.dtype()), like.device())))
+            .unwrap_or_else(|| Tensor::on(like.device_ref(), self.array(like.dtype())).or_fail())
     }
 
     /// The number as a scalar array of `dtype`.

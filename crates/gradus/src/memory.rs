@@ -1,9 +1,9 @@
 //! What the process holds, and the limits on it.
 
+use gradus_core::Budget;
 use gradus_core::memory::{self as core, Amount, Held};
-use gradus_plan::Budget;
 
-use crate::{IntoBudget, Result, programs};
+use crate::{Device, IntoBudget, Result, programs};
 
 /// Bytes that a process holds: see [`memory`].
 ///
@@ -75,7 +75,7 @@ pub fn memory() -> Memory {
 /// called again is planned again. [`Jit::clear`](crate::Jit::clear) drops the programs of one function.
 pub fn release_memory() {
     programs::release();
-    gradus_cpu::release();
+    Device::all().iter().for_each(|device| device.backend().release());
 }
 
 /// Sets the most bytes that the process may hold for tensors, arenas and scratch memory: `8 << 30`, `"8 GiB"`, or `"50%"` of
@@ -113,7 +113,7 @@ pub fn set_memory_limit(limit: impl IntoBudget) -> Result<()> {
 /// If the text is no amount.
 pub fn set_kept_limit(limit: impl IntoBudget) -> Result<()> {
     core::set_kept_limit(amount(limit)?)?;
-    gradus_cpu::keep_within();
+    Device::all().iter().for_each(|device| device.backend().keep_within_limit());
     Ok(())
 }
 

@@ -10,12 +10,14 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use gradus_core::backend::Storage;
 use gradus_core::quick::Map;
 use gradus_core::{Array, Builder, Error, ErrorKind, Graph, Op, Result, Site, Type, Var};
+use smallvec::SmallVec;
 
-use crate::device::at_once;
+use crate::device::Program;
+pub(crate) use crate::guard::fail;
 use crate::guard::guarded;
-pub(crate) use crate::guard::{catch, fail};
 use crate::known::Known;
 use crate::positions::Past;
 use crate::tensor::Repr;
@@ -30,6 +32,8 @@ struct Inner {
     /// Later traces have larger numbers: the innermost one of several is the newest.
     id: u64,
     transform: &'static str,
+    /// Where the program will run.
+    device: Device,
     /// The arguments themselves, where the transform runs the function at a point (so values can be read).
     point: Option<Vec<Tensor>>,
     state: Mutex<State>,
@@ -60,11 +64,12 @@ pub(crate) struct Traced {
 }
 
 impl Trace {
-    /// Starts recording a function of arguments of these types. With `point`, the values of the arguments are
-    /// known and recorded values can be read.
+    /// Starts recording a function of arguments of these types, to run on `device`. With `point`, the values of the
+    /// arguments are known and recorded values can be read.
     pub(crate) fn start(
         transform: &'static str,
         types: &[Type],
+        device: Device,
         point: Option<Vec<Tensor>>,
     ) -> (Self, Vec<Tensor>) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -72,7 +77,7 @@ impl Trace {
         let vars: Vec<Var> = types.iter().map(|ty| builder.input(ty.clone())).collect();
         let state = Mutex::new(State { builder: Some(builder), ..State::default() });
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let trace = Trace(Arc::new(Inner { id, transform, point, state }));
+        let trace = Trace(Arc::new(Inner { id, transform, device, point, state }));
         let mut state = trace.state();
         let tensors =
             vars.into_iter().zip(types).map(|(v, ty)| trace.wrap(&mut state, v, ty.clone())).collect();
@@ -90,6 +95,10 @@ impl Trace {
             Some(_) => state.known.handle(var, traced),
             None => Arc::new(traced()),
         }))
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.0.device
     }
 
     pub(crate) fn transform(&self) -> &'static str {
@@ -131,7 +140,7 @@ impl Trace {
                 }
                 Identity::Traced(t.trace.0.id, t.var)
             }
-            Repr::Concrete(a, _) => Identity::Concrete(address(a), Type::new(a.dtype(), a.shape().clone())),
+            Repr::Concrete(storage, _) => Identity::Concrete(storage.address(), tensor.ty()),
         };
         if let Some(&var) = state.captured.get(&identity) {
             return Ok(var);
@@ -201,10 +210,6 @@ impl Trace {
     }
 }
 
-fn address(array: &Array) -> usize {
-    gradus_core::with_elements!(array.buffer(), v => v.as_ptr() as usize)
-}
-
 /// The newest trace among some tensors.
 fn newest<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<&'a Trace> {
     let traced = tensors.into_iter().filter_map(|t| match &t.0 {
@@ -231,6 +236,37 @@ pub(crate) fn meeting(tensors: &[&Tensor], op: &'static str) -> Result<Vec<Tenso
     tensors.iter().map(one).collect()
 }
 
+/// The operands of a concrete operation, and the device that all of them lie on.
+fn together<'a>(tensors: &[&'a Tensor]) -> Option<(&'a Device, SmallVec<[&'a Storage; 4]>)> {
+    let mut device: Option<&Device> = None;
+    let mut operands = SmallVec::new();
+    for tensor in tensors {
+        let Repr::Concrete(storage, here) = &tensor.0 else { return None };
+        if **device.get_or_insert(here) != *here {
+            return None;
+        }
+        operands.push(storage);
+    }
+    Some((device?, operands))
+}
+
+/// An element-wise function of a few concrete floats, where their device computes it on the spot.
+pub(crate) fn elementwise_at_once(op: &Op, tensors: &[&Tensor]) -> Option<Tensor> {
+    let (first, second) = match tensors {
+        [x] => (x, None),
+        [x, y] => (x, Some(y)),
+        _ => return None,
+    };
+    let Repr::Concrete(x, device) = &first.0 else { return None };
+    let y = match second.map(|tensor| &tensor.0) {
+        Some(Repr::Concrete(y, there)) if there == device => Some(y),
+        Some(_) => return None,
+        None => None,
+    };
+    let done = device.backend().elementwise_at_once(op, x, y)?;
+    Some(Tensor(Repr::Concrete(done, device.clone())))
+}
+
 /// Applies a primitive: at once to concrete tensors, recorded otherwise.
 pub(crate) fn emit(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {
     guarded("recording", Some(site), || emit_unguarded(op, inputs, site)).map_err(|e| e.or_at(site))
@@ -240,13 +276,17 @@ fn emit_unguarded(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor
     if let Some(trace) = newest(inputs.iter().copied()) {
         return trace.emit(op, inputs, site);
     }
-    if let Some(done) = at_once(op, inputs) {
+    if let Some(done) = elementwise_at_once(op, inputs) {
         return Ok(vec![done]);
     }
-    let device = inputs.first().map_or_else(Device::cpu, |t| t.device());
-    let arrays: Vec<&Array> = inputs.iter().filter_map(|t| t.array()).collect();
-    let outputs = device.eval(op, &arrays, site)?;
-    Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
+    if inputs.is_empty() {
+        let device = Device::default();
+        return Ok(concrete(device.eval(op, &[], site)?, &device));
+    }
+    let Some((device, operands)) = together(inputs) else {
+        return Err(apart(op.name(), inputs.iter().copied()));
+    };
+    Ok(concrete(device.eval(op, &operands, site)?, device))
 }
 
 /// Applies what `transform` makes of a program: runs it on concrete tensors (planned at most once for the program
@@ -260,40 +300,61 @@ pub(crate) fn apply(
     if let Some(trace) = newest(&args) {
         return guarded("transforming", None, || trace.inline(&make(&source)?, &args));
     }
-    let device = args.first().map_or_else(Device::cpu, |t| t.device());
+    let device = args.first().map_or_else(Device::default, |t| t.device());
+    let args = all_on(&device, args)?;
     let ready = guarded("planning", None, || device.program(source, transform, make))?;
     if finite_everywhere() {
         finite(ready.program.graph(), &args)?;
     }
-    run(&ready.program, &device, &args)
+    run(&ready.program, &args)
 }
 
-/// Runs a planned program on tensors, or records it if one of them is recorded.
-pub(crate) fn run(program: &crate::device::Program, device: &Device, args: &[Tensor]) -> Result<Vec<Tensor>> {
+/// Tensors that meet in a program, copied to its device where they lie on another; recorded ones stay.
+pub(crate) fn all_on(device: &Device, mut tensors: Vec<Tensor>) -> Result<Vec<Tensor>> {
+    for tensor in &mut tensors {
+        if !tensor.is_traced() && tensor.device_ref() != device {
+            *tensor = tensor.to(device)?;
+        }
+    }
+    Ok(tensors)
+}
+
+/// Results of a device.
+fn concrete(results: impl IntoIterator<Item = Storage>, device: &Device) -> Vec<Tensor> {
+    results.into_iter().map(|storage| Tensor(Repr::Concrete(storage, device.clone()))).collect()
+}
+
+/// The error of tensors that lie on different devices.
+pub(crate) fn apart<'a>(op: &'static str, tensors: impl IntoIterator<Item = &'a Tensor>) -> Error {
+    let mut devices: Vec<String> =
+        tensors.into_iter().map(|t| format!("`{}`", t.device_ref().name())).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    ErrorKind::Device { op, devices }.into()
+}
+
+/// Runs a compiled program on tensors of its device, or records it if one of them is recorded.
+pub(crate) fn run(program: &Program, args: &[Tensor]) -> Result<Vec<Tensor>> {
     if let Some(trace) = newest(args) {
         return guarded("recording", None, || trace.inline(program.graph(), args));
     }
-    let arrays: Vec<Array> = args.iter().filter_map(|t| t.array().cloned()).collect();
-    let outputs = guarded("running", None, || program.run(&arrays))?;
-    Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
+    let args: SmallVec<[&Storage; 16]> = args.iter().filter_map(Tensor::storage).collect();
+    let outputs = guarded("running", None, || program.run(&args))?;
+    Ok(concrete(outputs, program.device()))
 }
 
-/// Runs a planned program on tensors given away: results may be written into those that nobody else holds.
-pub(crate) fn run_owned(
-    program: &crate::device::Program,
-    device: &Device,
-    args: Vec<Tensor>,
-) -> Result<Vec<Tensor>> {
+/// Runs a compiled program on tensors given away: results may be written into those that nobody else holds.
+pub(crate) fn run_owned(program: &Program, args: Vec<Tensor>) -> Result<Vec<Tensor>> {
     if newest(&args).is_some() {
-        return run(program, device, &args);
+        return run(program, &args);
     }
-    let into_array = |t: Tensor| match t.0 {
-        Repr::Concrete(a, _) => Some(a),
+    let into_storage = |t: Tensor| match t.0 {
+        Repr::Concrete(storage, _) => Some(storage),
         Repr::Traced(_) => None,
     };
-    let args = args.into_iter().filter_map(into_array).collect();
+    let args = args.into_iter().filter_map(into_storage).collect();
     let outputs = guarded("running", None, || program.run_owned(args))?;
-    Ok(outputs.into_iter().map(|a| Tensor(Repr::Concrete(a, device.clone()))).collect())
+    Ok(concrete(outputs, program.device()))
 }
 
 impl Tensor {
@@ -301,7 +362,10 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn read(&self, op: &'static str) -> Result<Array> {
         match &self.0 {
-            Repr::Concrete(a, _) => Ok(a.clone()),
+            Repr::Concrete(storage, device) => match storage.host() {
+                Some(array) => Ok(array.clone()),
+                None => device.backend().download(storage),
+            },
             Repr::Traced(t) => t.trace.evaluate(t.var, op)?.read(op),
         }
     }
@@ -311,11 +375,17 @@ impl Tensor {
         matches!(self.0, Repr::Traced(_))
     }
 
-    pub(crate) fn array(&self) -> Option<&Array> {
+    /// The elements of a concrete tensor, where they lie.
+    pub(crate) fn storage(&self) -> Option<&Storage> {
         match &self.0 {
-            Repr::Concrete(a, _) => Some(a),
+            Repr::Concrete(storage, _) => Some(storage),
             Repr::Traced(_) => None,
         }
+    }
+
+    /// The elements of a concrete tensor that lie on the host.
+    pub(crate) fn array(&self) -> Option<&Array> {
+        self.storage().and_then(Storage::host)
     }
 }
 

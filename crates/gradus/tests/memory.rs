@@ -15,47 +15,6 @@ fn loss(x: &Tensor) -> Tensor {
     (&y * y.sin()).sum(())
 }
 
-/// Calls of many shapes, each planned by the device and by `jit`, hold no more than calls of a few.
-#[test]
-fn programs_of_many_shapes_share_their_memory() {
-    let f = jit(grad(loss));
-    let call = |n: usize| {
-        let x = Key::new(n as u64).normal([n % 151 + 100, n / 151 % 7 + 40], DType::F32);
-        drop(f.call(&x));
-        drop(grad(loss)(&x));
-    };
-    (0..60).for_each(|n| call(n * 7));
-    let arenas = memory().idle_arenas;
-    let before = resident();
-    (60..400).for_each(|n| call(n * 11));
-    let now = memory();
-    // Blocks of a few sizes, not one for each program.
-    assert!(now.idle_arenas <= arenas + (2 << 20), "{} and then {}", arenas, now.idle_arenas);
-    assert_eq!((now.arenas, f.programs()), (0, 400));
-    let grown = resident().saturating_sub(before);
-    let made = now.programs;
-    assert!(grown < made + (24 << 20), "resident grew by {grown} with programs of {made} bytes");
-    assert!(now.kept() <= now.kept_limit && now.peak >= now.in_use());
-    release_memory();
-    let now = memory();
-    assert_eq!(now.kept(), 0);
-    call(1);
-    assert_eq!(f.programs(), 401, "planned again");
-}
-
-/// A new length rarely makes a new arena: most find one with room to spare.
-#[test]
-fn lengths_that_grow_share_few_arenas() {
-    let f = jit(grad(|x: &Tensor| x.matmul(&x.t()).softmax(1).matmul(x).tanh().square().cumsum(0).sum(())));
-    let mut sizes = Vec::new();
-    for length in 265..=280 {
-        f.call(&Tensor::ones([length, 64], DType::F32));
-        sizes.push(memory().idle_arenas);
-    }
-    sizes.dedup();
-    assert!(sizes[0] > 0 && sizes.len() <= 3, "{sizes:?}");
-}
-
 #[test]
 fn shapes_in_rotation_are_planned_once() {
     let f = jit(grad(loss));
@@ -108,26 +67,6 @@ fn nothing_waits_beyond_the_limit() {
         assert!(memory().kept() <= 1 << 20, "{:?}", memory());
     }
     assert!(set_kept_limit("a lot").is_err());
-}
-
-#[test]
-fn threads_share_arenas_and_leave_no_scratch() {
-    let f = jit(grad(loss));
-    let x = Tensor::ones([300, 50], DType::F32);
-    let want = f.call(&x);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..20 {
-                    assert_eq!(f.call(&x), want);
-                }
-            });
-        }
-    });
-    let arena = f.plan(&x).arena_bytes();
-    assert!(memory().idle_arenas <= 5 * arena, "{:?}", memory());
-    release_memory();
-    assert!(memory().scratch <= 4 * (64 << 10) * gradus_threads(), "{:?}", memory());
 }
 
 fn gradus_threads() -> usize {
@@ -184,25 +123,6 @@ fn grad_of(x: &Tensor) -> gradus::Result<Tensor> {
         .try_call(x)
 }
 
-#[test]
-fn limits_hold_and_can_be_raised() {
-    let f = jit(|x: &Tensor| x.exp().cumsum(0).cumsum(1));
-    let x = Tensor::ones([1000, 1000], DType::F32);
-    set_memory_limit(memory().in_use() + (1 << 20)).unwrap();
-    let error = f.try_call(&x).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Memory { .. }), "{error}");
-    // What was given away is not half-written: there was no run.
-    assert!(f.try_call(&x).is_err());
-    set_memory_limit("100%").unwrap();
-    assert_eq!(f.call(&x).shape(), x.shape());
-    // What is kept makes place for what is needed.
-    drop(f.call(&x));
-    assert!(memory().kept() >= 4_000_000);
-    set_memory_limit(memory().in_use() + 9_000_000).unwrap();
-    drop(Tensor::ones([2_000_000], DType::F32));
-    assert!(set_memory_limit(0).is_err() && set_memory_limit("x").is_err());
-}
-
 /// The limits of the environment hold, and those that make no sense are errors that say so.
 #[test]
 fn variables_of_the_environment_are_checked() {
@@ -230,5 +150,91 @@ fn variables_of_the_environment_are_checked() {
             .output()
             .unwrap();
         assert!(done.status.success(), "{limit}, {kept}: {}", String::from_utf8_lossy(&done.stdout));
+    }
+}
+
+/// What only devices with a planner do.
+mod plans {
+    use super::*;
+
+    /// Calls of many shapes, each planned by the device and by `jit`, hold no more than calls of a few.
+    #[test]
+    fn programs_of_many_shapes_share_their_memory() {
+        let f = jit(grad(loss));
+        let call = |n: usize| {
+            let x = Key::new(n as u64).normal([n % 151 + 100, n / 151 % 7 + 40], DType::F32);
+            drop(f.call(&x));
+            drop(grad(loss)(&x));
+        };
+        (0..60).for_each(|n| call(n * 7));
+        let arenas = memory().idle_arenas;
+        let before = resident();
+        (60..400).for_each(|n| call(n * 11));
+        let now = memory();
+        // Blocks of a few sizes, not one for each program.
+        assert!(now.idle_arenas <= arenas + (2 << 20), "{} and then {}", arenas, now.idle_arenas);
+        assert_eq!((now.arenas, f.programs()), (0, 400));
+        let grown = resident().saturating_sub(before);
+        let made = now.programs;
+        assert!(grown < made + (24 << 20), "resident grew by {grown} with programs of {made} bytes");
+        assert!(now.kept() <= now.kept_limit && now.peak >= now.in_use());
+        release_memory();
+        let now = memory();
+        assert_eq!(now.kept(), 0);
+        call(1);
+        assert_eq!(f.programs(), 401, "planned again");
+    }
+
+    /// A new length rarely makes a new arena: most find one with room to spare.
+    #[test]
+    fn lengths_that_grow_share_few_arenas() {
+        let f =
+            jit(grad(|x: &Tensor| x.matmul(&x.t()).softmax(1).matmul(x).tanh().square().cumsum(0).sum(())));
+        let mut sizes = Vec::new();
+        for length in 265..=280 {
+            f.call(&Tensor::ones([length, 64], DType::F32));
+            sizes.push(memory().idle_arenas);
+        }
+        sizes.dedup();
+        assert!(sizes[0] > 0 && sizes.len() <= 3, "{sizes:?}");
+    }
+
+    #[test]
+    fn threads_share_arenas_and_leave_no_scratch() {
+        let f = jit(grad(loss));
+        let x = Tensor::ones([300, 50], DType::F32);
+        let want = f.call(&x);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        assert_eq!(f.call(&x), want);
+                    }
+                });
+            }
+        });
+        let arena = f.plan(&x).arena_bytes();
+        assert!(memory().idle_arenas <= 5 * arena, "{:?}", memory());
+        release_memory();
+        assert!(memory().scratch <= 4 * (64 << 10) * gradus_threads(), "{:?}", memory());
+    }
+
+    #[test]
+    fn limits_hold_and_can_be_raised() {
+        let f = jit(|x: &Tensor| x.exp().cumsum(0).cumsum(1));
+        let x = Tensor::ones([1000, 1000], DType::F32);
+        set_memory_limit(memory().in_use() + (1 << 20)).unwrap();
+        let error = f.try_call(&x).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Memory { .. }), "{error}");
+        // What was given away is not half-written: there was no run.
+        assert!(f.try_call(&x).is_err());
+        set_memory_limit("100%").unwrap();
+        assert_eq!(f.call(&x).shape(), x.shape());
+        // What is kept makes place for what is needed.
+        drop(f.call(&x));
+        assert!(memory().kept() >= 4_000_000);
+        set_memory_limit(memory().in_use() + 9_000_000).unwrap();
+        drop(Tensor::ones([2_000_000], DType::F32));
+        assert!(set_memory_limit(0).is_err() && set_memory_limit("x").is_err());
     }
 }

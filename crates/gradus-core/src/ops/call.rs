@@ -60,6 +60,13 @@ pub(crate) fn check_inputs(op: &'static str, graph: &Graph, inputs: &[Type]) -> 
     Err(ErrorKind::Argument { op, detail })
 }
 
+/// The error of a program that would be run again and holds what must not be.
+pub(crate) fn runs_again(op: &'static str) -> ErrorKind {
+    let detail =
+        "it computes its program again, and an external primitive in it runs only once; take the call out";
+    ErrorKind::Argument { op, detail: detail.into() }
+}
+
 /// Runs a sub-program; an error of it keeps its own kind.
 pub(crate) fn run(graph: &Graph, args: &[Array]) -> Result<Vec<Array>, ErrorKind> {
     interpret(graph, args).map_err(|e| e.kind().clone())
@@ -198,6 +205,9 @@ impl Primitive for Call {
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         check_inputs(self.doc().name, &self.body, inputs)?;
+        if self.kind == CallKind::Checkpoint && self.body.runs_once() {
+            return Err(runs_again("checkpoint"));
+        }
         Ok(self.body.output_types().into())
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {

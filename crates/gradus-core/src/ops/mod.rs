@@ -8,6 +8,7 @@ mod conv;
 mod cumulative;
 mod dot;
 mod elementwise;
+mod external;
 mod index;
 mod masks;
 mod movement;
@@ -31,6 +32,7 @@ pub(crate) use control::{batched_type, recomputed};
 pub use conv::{Conv, Padding};
 pub use cumulative::{Cumulative, CumulativeKind, Recurrence};
 pub use dot::Dot;
+pub use external::{External, ExternalPrimitive, Purity};
 pub use index::{Gather, ScatterAdd};
 pub use masks::{Compare, Logic, Not, Select};
 pub use movement::{Broadcast, Permute, Reshape};
@@ -119,6 +121,7 @@ primitives! {
     While(While),
     Replay(Arc<Replay>),
     Call(Call),
+    External(External),
 }
 
 impl Op {
@@ -140,6 +143,14 @@ impl Op {
         let bytes = bytes.chain(types.iter().map(Type::bytes)).fold(0, usize::saturating_add);
         crate::memory::probe(self.name(), bytes)?;
         self.row().eval(inputs)
+    }
+
+    /// Whether it, or something inside it, must not be run again for the same operands: see [`Purity`].
+    pub fn runs_once(&self) -> bool {
+        match self {
+            Op::External(p) => p.primitive().purity() == Purity::Once,
+            op => op.graphs().iter().any(|graph| graph.runs_once()),
+        }
     }
 
     /// The sub-graphs the primitive carries.
@@ -178,6 +189,7 @@ impl Op {
             | Op::Recurrence(_)
             | Op::RandomBits(_)
             | Op::FoldIn(_)
+            | Op::External(_)
             | Op::Conv(_)
             | Op::MaxPool(_)
             | Op::SumPool(_)
@@ -243,7 +255,8 @@ impl fmt::Display for Op {
             | Op::Reshape(_)
             | Op::Cond(_)
             | Op::While(_)
-            | Op::Call(_) => f.write_str(name),
+            | Op::Call(_)
+            | Op::External(_) => f.write_str(name),
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Answers {
     pub(crate) hash: OnceLock<u64>,
     /// What one run costs.
     pub(crate) cost: OnceLock<Cost>,
+    /// Whether something in it may run only once.
+    pub(crate) once: OnceLock<bool>,
 }
 
 impl Clone for Answers {
@@ -116,7 +118,8 @@ fn tangents(graph: &Graph, eqn: &Eqn, marks: &[bool]) -> Vec<bool> {
         | Op::Dot(_)
         | Op::Conv(_)
         | Op::MaxPool(_)
-        | Op::SumPool(_) => eqn.outputs.iter().map(|&v| graph.ty(v).dtype.is_differentiable()).collect(),
+        | Op::SumPool(_)
+        | Op::External(_) => eqn.outputs.iter().map(|&v| graph.ty(v).dtype.is_differentiable()).collect(),
     }
 }
 

@@ -48,10 +48,11 @@ mod unpool;
 mod versions;
 mod whole;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use gradus_core::memory::{self, COUNTED};
-use gradus_core::{Array, ErrorKind, Result};
+use gradus_core::{Array, ErrorKind, Result, Type};
 use gradus_plan::{Plan, Return};
 use smallvec::SmallVec;
 
@@ -138,15 +139,15 @@ impl Executable {
     ///
     /// # Errors
     /// If the arguments do not have the types of the program's inputs, or a primitive fails on its data.
-    pub fn run(&self, args: &[Array]) -> Result<Vec<Array>> {
+    pub fn run<A: Borrow<Array>>(&self, args: &[A]) -> Result<Vec<Array>> {
         // SAFETY: `run_by` promises what running needs.
         self.run_by(args, |program, memory, pool| unsafe { program.run(memory, pool) })
     }
 
     /// Runs the program by `go`, which is promised what [`Program::run`] needs.
-    fn run_by(
+    fn run_by<A: Borrow<Array>>(
         &self,
-        args: &[Array],
+        args: &[A],
         go: impl FnOnce(&Program, &Memory<'_>, &Pool) -> Result<()>,
     ) -> Result<Vec<Array>> {
         self.check(args)?;
@@ -156,9 +157,9 @@ impl Executable {
         for (ty, how) in types.iter().zip(self.plan().returns()) {
             held.push(if *how == Return::Written { Some(Held::new(ty)?) } else { None });
         }
-        let pointers: SmallVec<[*const u8; 16]> = args.iter().map(results::start).collect();
+        let pointers: SmallVec<[*const u8; 16]> = args.iter().map(|a| results::start(a.borrow())).collect();
         self.launch(&pointers, &mut held, go)?;
-        Ok(self.collect(held, |i| args[i].clone()))
+        Ok(self.collect(held, |i| args[i].borrow().clone()))
     }
 
     /// Runs the program on arguments given away: where nobody else holds one, a result may be written into its
@@ -212,15 +213,16 @@ impl Executable {
         Ok(self.collect(held, |i| args[i].clone().expect("a returned argument is never given away")))
     }
 
-    fn check(&self, args: &[Array]) -> Result<()> {
+    fn check<A: Borrow<Array>>(&self, args: &[A]) -> Result<()> {
         let types = self.plan().input_types();
-        let fits = args.len() == types.len()
-            && args.iter().zip(types).all(|(a, ty)| a.dtype() == ty.dtype && *a.shape() == ty.shape);
+        let fits = |a: &Array, ty: &Type| a.dtype() == ty.dtype && *a.shape() == ty.shape;
+        let fits = args.len() == types.len() && args.iter().zip(types).all(|(a, ty)| fits(a.borrow(), ty));
         if fits {
             return Ok(());
         }
         // The slow path finds the words.
-        gradus_core::check_arguments(self.plan().graph(), args)?;
+        let args: Vec<Array> = args.iter().map(|a| a.borrow().clone()).collect();
+        gradus_core::check_arguments(self.plan().graph(), &args)?;
         Err(ErrorKind::Argument { op: "call", detail: "the arguments do not fit the program".into() }.into())
     }
 
@@ -249,7 +251,7 @@ impl Executable {
     fn collect(&self, held: SmallVec<[Option<Held>; 8]>, argument: impl Fn(usize) -> Array) -> Vec<Array> {
         let plan = self.plan();
         let mut out: Vec<Array> = Vec::with_capacity(held.len());
-        let reshaped = |array: Array, ty: &gradus_core::Type| {
+        let reshaped = |array: Array, ty: &Type| {
             array.reshaped(ty.shape.clone()).expect("what is returned as another type has as many elements")
         };
         for ((held, ty), how) in held.into_iter().zip(plan.output_types()).zip(plan.returns()) {

@@ -4,7 +4,7 @@
 //! What lies in the arena and what is allocated while a kernel runs are functions of the sizes alone: the same for any
 //! number of threads and any instruction set. Beside that each thread keeps scratch memory.
 
-use gradus_core::{DType, Type};
+use gradus_core::{DType, Op, Type};
 use gradus_plan::kernel::{Along, Product, SlabPart, Work};
 use gradus_plan::{ALIGN, Needs};
 
@@ -66,7 +66,11 @@ fn bare(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
                 // Copies of the operands, and results that are copied again.
                 None => (2 * touched(), 0),
             };
-            let mut needs = Needs { outside, ..Needs::default() };
+            let own_memory = match op {
+                Op::External(p) => p.primitive().workspace(reads, writes),
+                _ => 0,
+            };
+            let mut needs = Needs { outside: outside + own_memory, ..Needs::default() };
             needs.scratch[PRIMITIVE] = own;
             needs
         }

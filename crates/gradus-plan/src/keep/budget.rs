@@ -75,6 +75,9 @@ pub(super) fn fit(
     if natural <= limit {
         return Ok(fast);
     }
+    if graph.runs_once() {
+        return Err(too_small(limit, natural).into());
+    }
     let nanos = cost::nanos(graph);
     let long = graph.eqns().len() > LONG;
     if long {

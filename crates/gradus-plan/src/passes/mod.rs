@@ -78,6 +78,9 @@ pub(crate) struct Rewriter {
 impl Rewriter {
     /// Emits an equation, or finds the equal one.
     fn emit(&mut self, op: Op, inputs: &[Var]) -> Result<Vars> {
+        if op.runs_once() {
+            return self.b.emit(op, inputs);
+        }
         let hash = hash_of(&op, inputs);
         let eqns = self.b.graph().eqns();
         let slot = self.known.slot(hash, |i| eqns[i].op == op && eqns[i].inputs[..] == *inputs);

@@ -5,9 +5,8 @@ use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Sub};
 use gradus_core::ops::{Broadcast, Compare, Logic, Not as NotOp, Op, Select};
 use gradus_core::{Binary, Error, ErrorKind, Result, Shape, Site, Unary};
 
-use crate::device::at_once;
 use crate::literal::Literal;
-use crate::trace::{OrFail, here, meeting};
+use crate::trace::{OrFail, elementwise_at_once, here, meeting};
 use crate::{Scalar, Tensor};
 
 /// Stretches a tensor to `shape` by NumPy's rule.
@@ -39,7 +38,7 @@ pub(crate) fn common_shape(op: &'static str, operands: &[&Tensor], site: &Site) 
 /// An element-wise primitive on broadcast operands.
 pub(crate) fn broadcasting(op: impl Into<Op>, operands: &[&Tensor], site: &Site) -> Result<Tensor> {
     let op = op.into();
-    if let Some(done) = at_once(&op, operands) {
+    if let Some(done) = elementwise_at_once(&op, operands) {
         return Ok(done);
     }
     if operands.windows(2).all(|pair| pair[0].shape() == pair[1].shape()) {

@@ -9,7 +9,7 @@ use crate::{Device, Result, Tensor};
 
 impl From<Array> for Tensor {
     fn from(array: Array) -> Self {
-        Tensor(Repr::Concrete(array, Device::cpu()))
+        Tensor::on(&Device::default(), array).or_fail()
     }
 }
 
@@ -43,6 +43,11 @@ macro_rules! from_elements {
 from_elements!(f32, f64, i32, i64, bool, u8);
 
 impl Tensor {
+    /// Elements on a device.
+    pub(crate) fn on(device: &Device, array: Array) -> Result<Self, ErrorKind> {
+        Ok(Tensor(Repr::Concrete(device.backend().upload(array)?, device.clone())))
+    }
+
     /// A tensor of `shape` from its elements in row-major order.
     ///
     /// # Errors
@@ -81,12 +86,17 @@ impl Tensor {
     /// Zeros of the shape and dtype of `self`.
     #[track_caller]
     pub fn zeros_like(&self) -> Self {
-        Self::zeros(self.shape(), self.dtype())
+        self.full_like(0.0)
     }
     /// Ones of the shape and dtype of `self`.
     #[track_caller]
     pub fn ones_like(&self) -> Self {
-        Self::ones(self.shape(), self.dtype())
+        self.full_like(1.0)
+    }
+    #[track_caller]
+    fn full_like(&self, value: f64) -> Self {
+        let array = Array::try_full(self.shape(), self.dtype(), value).or_fail();
+        Self::on(self.device_ref(), array).or_fail()
     }
     /// `0, 1, …, n - 1`.
     #[track_caller]

@@ -16,10 +16,10 @@ mod softmax;
 use std::fmt;
 use std::sync::Arc;
 
-use gradus_core::{Array, DType, Op, Result, Shape, Site, Type};
+use gradus_core::{DType, Error, ErrorKind, Op, Result, Shape, Site, Storage, Type};
 
 use crate::Device;
-use crate::trace::{OrFail, Traced, emit};
+use crate::trace::{OrFail, Traced, emit, here};
 
 pub use convolution::Stencil;
 pub use reduce::Axes;
@@ -45,7 +45,7 @@ pub struct Tensor(pub(crate) Repr);
 
 #[derive(Clone)]
 pub(crate) enum Repr {
-    Concrete(Array, Device),
+    Concrete(Storage, Device),
     Traced(Arc<Traced>),
 }
 
@@ -53,14 +53,14 @@ impl Tensor {
     /// The shape.
     pub fn shape(&self) -> &Shape {
         match &self.0 {
-            Repr::Concrete(a, _) => a.shape(),
+            Repr::Concrete(storage, _) => storage.shape(),
             Repr::Traced(t) => &t.ty.shape,
         }
     }
     /// The dtype.
     pub fn dtype(&self) -> DType {
         match &self.0 {
-            Repr::Concrete(a, _) => a.dtype(),
+            Repr::Concrete(storage, _) => storage.dtype(),
             Repr::Traced(t) => t.ty.dtype,
         }
     }
@@ -72,19 +72,43 @@ impl Tensor {
     pub fn size(&self) -> usize {
         self.shape().size()
     }
-    /// Where the tensor lives.
+    /// Where the tensor lives; of a recorded one, where the program will run.
     pub fn device(&self) -> Device {
+        self.device_ref().clone()
+    }
+    pub(crate) fn device_ref(&self) -> &Device {
         match &self.0 {
-            Repr::Concrete(_, d) => d.clone(),
-            Repr::Traced(_) => Device::cpu(),
+            Repr::Concrete(_, device) => device,
+            Repr::Traced(t) => t.trace.device(),
         }
     }
-    /// Whether it lives there; what is recorded is nowhere else.
-    pub(crate) fn is_on(&self, device: &Device) -> bool {
-        match &self.0 {
-            Repr::Concrete(_, d) => d == device,
-            Repr::Traced(_) => *device == Device::cpu(),
+    /// The tensor on another device; nothing is copied if it is there already.
+    ///
+    /// A function runs where its argument lies. What it captures is copied there when it is recorded; other tensors of
+    /// different devices meet in no operation.
+    ///
+    /// # Errors
+    /// If the device has no memory for it, or the tensor is being recorded by a transform.
+    ///
+    /// ```
+    /// use gradus::{Device, Tensor};
+    /// let x = Tensor::from([1.0, 2.0]).to(&Device::reference())?;
+    /// assert_eq!(format!("{:?}", x.device()), "reference");
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to(&self, device: &Device) -> Result<Tensor> {
+        if self.device_ref() == device {
+            return Ok(self.clone());
         }
+        let Repr::Concrete(storage, from) = &self.0 else {
+            let detail =
+                format!("a recorded tensor stays on `{}`; move the arguments", self.device_ref().name());
+            return Err(Error::new(ErrorKind::Argument { op: "to", detail }, here()));
+        };
+        let array = from.backend().download(storage)?;
+        let there = device.backend().upload(array).map_err(|kind| Error::new(kind, here()))?;
+        Ok(Tensor(Repr::Concrete(there, device.clone())))
     }
     pub(crate) fn ty(&self) -> Type {
         Type::new(self.dtype(), self.shape().clone())
@@ -112,7 +136,10 @@ impl fmt::Display for Tensor {
     /// The elements, or what transform records it: `traced f64[3] in grad`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Repr::Concrete(a, _) => fmt::Display::fmt(a, f),
+            Repr::Concrete(storage, device) => match device.backend().download(storage) {
+                Ok(array) => fmt::Display::fmt(&array, f),
+                Err(error) => write!(f, "{} that cannot be read: {error}", self.ty()),
+            },
             Repr::Traced(t) => write!(f, "traced {} in {}", t.ty, t.trace.transform()),
         }
     }

@@ -1,8 +1,7 @@
 //! Amounts of memory as users write them.
 
 use gradus_core::memory::Amount;
-use gradus_core::{ErrorKind, Result};
-use gradus_plan::Budget;
+use gradus_core::{Budget, ErrorKind, Result};
 
 /// What [`Jit::memory_budget`](crate::Jit::memory_budget) and the limits of memory take: a number of bytes, or text such as `"300 MiB"`, `"2 GB"` or
 /// `"60%"`.

@@ -3,17 +3,18 @@
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gradus_core::{Graph, Type};
-use gradus_plan::{Options, Plan, Strategy};
+use gradus_core::backend::Options;
+use gradus_core::{Graph, Strategy, Type};
+use gradus_plan::Plan;
 
 use super::checks::{Checks, finite, unchanged};
 use super::key::{Key, Programs};
-use super::{IntoBudget, Recorded, record};
+use super::{IntoBudget, Recorded, device_of, record};
 use crate::device::Program;
 use crate::guard::{catch, guarded};
 use crate::programs::{Kept, Ready};
-use crate::trace::{OrFail, run, run_owned};
-use crate::{Device, Result, Tensor, Tree};
+use crate::trace::{OrFail, all_on, run, run_owned};
+use crate::{Result, Tensor, Tree};
 
 /// Compiles a function: it is recorded and planned at the first call for each structure, shapes and dtypes of its
 /// argument, and only run after that.
@@ -153,7 +154,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     #[track_caller]
     pub fn planned_peak_bytes(&self, x: &A) -> usize {
         let compiled = self.compiled(x).or_fail();
-        let plan = compiled.program().plan();
+        let plan = compiled.program().plan().or_fail();
         if self.options.donate { plan.planned_peak_donated_bytes() } else { plan.planned_peak_bytes() }
     }
 
@@ -161,7 +162,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// program without one.
     #[track_caller]
     pub fn saved_bytes(&self, x: &A) -> usize {
-        self.compiled(x).or_fail().program().plan().saved_bytes()
+        self.compiled(x).or_fail().program().plan().or_fail().saved_bytes()
     }
 
     /// What will run for an argument like `x`, and why: kernels, what is kept and for what, memory over time.
@@ -173,20 +174,23 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// ```
     #[track_caller]
     pub fn explain(&self, x: &A) -> String {
-        self.compiled(x).or_fail().program().plan().explain()
+        self.compiled(x).or_fail().program().executable().explain()
     }
 
     /// The plan for an argument like `x`: kernels, places in memory, what each costs.
+    ///
+    /// # Panics
+    /// Where the function would, and on a device that runs programs without a plan.
     #[track_caller]
     pub fn plan(&self, x: &A) -> Plan {
-        self.compiled(x).or_fail().program().plan().clone()
+        self.try_plan(x).or_fail()
     }
 
     /// The plan for an argument like `x`, giving a budget that cannot be met, and errors of shapes and dtypes, as a typed
     /// error. A defect of the library is one as well: [`ErrorKind::Internal`](crate::ErrorKind::Internal).
     #[track_caller]
     pub fn try_plan(&self, x: &A) -> Result<Plan> {
-        catch(|| Ok(self.compiled(x)?.program().plan().clone()))
+        catch(|| Ok(self.compiled(x)?.program().plan()?.clone()))
     }
 
     /// The program that the function is for an argument like `x`, before it is planned, and the values that it captures:
@@ -305,10 +309,9 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     fn run(&self, x: &A) -> Result<B> {
         let mut args = x.tensors();
         let compiled = self.compiled_for(x, &args)?;
-        let device = args.first().map_or_else(Device::cpu, Tensor::device);
         args.extend(compiled.captures().iter().cloned());
         self.check_values(&compiled, &args)?;
-        let results = run(compiled.program(), &device, &args)?;
+        let results = run(compiled.program(), &args)?;
         Ok(compiled.result.with_tensors(results))
     }
 
@@ -316,10 +319,9 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         let mut args = x.tensors();
         let compiled = self.compiled_for(&x, &args)?;
         drop(x);
-        let device = args.first().map_or_else(Device::cpu, Tensor::device);
         args.extend(compiled.captures().iter().cloned());
         self.check_values(&compiled, &args)?;
-        let results = run_owned(compiled.program(), &device, args)?;
+        let results = run_owned(compiled.program(), args)?;
         Ok(compiled.result.with_tensors(results))
     }
 
@@ -341,8 +343,10 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         }
         let Recorded { graph, captures, result } = self.record(x, leaves)?;
         let kept = captures.iter().all(|t| !t.is_traced());
-        let program =
-            guarded("planning", None, || Program::new(gradus_core::transforms::prune(graph), &self.options))?;
+        let device = device_of("jit", leaves)?;
+        let captures = all_on(&device, captures)?;
+        let graph = gradus_core::transforms::prune(graph);
+        let program = guarded("planning", None, || Program::new(graph, &device, &self.options))?;
         let (ready, result) = (Ready::new(program, captures, None), Arc::new(result));
         // A program that captures tensors of an outer transform belongs to this run of that transform alone.
         if kept {

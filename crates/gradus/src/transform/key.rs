@@ -38,7 +38,7 @@ impl Key {
 
     fn matches(&self, x: &impl Tree, leaves: &[Tensor]) -> bool {
         let same = |((_, ty, device), leaf): (&(String, Type, Device), &Tensor)| {
-            ty.dtype == leaf.dtype() && ty.shape == *leaf.shape() && leaf.is_on(device)
+            ty.dtype == leaf.dtype() && ty.shape == *leaf.shape() && leaf.device_ref() == device
         };
         self.leaves.len() == leaves.len()
             && self.leaves.iter().zip(leaves).all(same)

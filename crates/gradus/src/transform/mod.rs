@@ -6,10 +6,12 @@ mod checkpoints;
 pub(crate) mod checks;
 mod control;
 mod custom;
+mod external;
 mod forward;
 mod jacobian;
 mod jit;
 mod key;
+#[cfg(feature = "cpu")]
 mod profile;
 mod reverse;
 mod scalar;
@@ -24,6 +26,7 @@ pub use custom::with_own_rule;
 pub use custom::{
     checkpoint, custom_jvp, custom_jvp_checked, custom_jvp_with_output, custom_jvp_with_residuals, custom_vjp,
 };
+pub use external::external;
 pub use forward::{jvp, linearize};
 pub use jacobian::{hessian, hvp, jacfwd, jacobian, jacrev};
 pub use jit::{Jit, jit};
@@ -36,8 +39,8 @@ use std::cell::Cell;
 use gradus_core::nest::{self, DEEPEST};
 use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type};
 
-use crate::trace::Trace;
-use crate::{Tensor, Tree};
+use crate::trace::{Trace, apart};
+use crate::{Device, Tensor, Tree};
 
 /// A function recorded at arguments of given types.
 pub(crate) struct Recorded<B> {
@@ -56,10 +59,24 @@ pub(crate) fn record<A: Tree, B: Tree>(
     arguments: &A,
     f: impl FnOnce(&A) -> B,
 ) -> Result<Recorded<B>> {
-    let (trace, leaves) = Trace::start(transform, types, point);
+    let device = device_of(transform, &arguments.tensors())?;
+    let (trace, leaves) = Trace::start(transform, types, device, point);
     let result = nest::level(|| f(&arguments.with_tensors(leaves)));
     let (graph, captures) = trace.finish(&result.tensors())?;
     Ok(Recorded { graph, captures, result })
+}
+
+/// The device that all arguments lie on.
+///
+/// # Errors
+/// If they lie on different ones.
+pub(crate) fn device_of(op: &'static str, arguments: &[Tensor]) -> Result<Device> {
+    let Some(first) = arguments.first() else { return Ok(Device::default()) };
+    let device = first.device_ref();
+    if arguments.iter().any(|t| t.device_ref() != device) {
+        return Err(apart(op, arguments));
+    }
+    Ok(device.clone())
 }
 
 /// Records a body of control flow or of a call, which becomes a program inside the one being recorded.

@@ -1,9 +1,11 @@
 //! A compiled function run with a clock beside it.
 
-use gradus_cpu::exec::Profile;
+use gradus_core::ErrorKind;
+use gradus_cpu::exec::{Executable, Profile};
 
 use super::jit::Jit;
-use crate::trace::{OrFail, catch};
+use crate::guard::catch;
+use crate::trace::OrFail;
 use crate::{Result, Tensor, Tree};
 
 impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
@@ -43,7 +45,12 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
             args.extend(compiled.captures().iter().cloned());
             let arrays = args.iter().map(|t| t.read("profile")).collect::<Result<Vec<_>>>()?;
             drop::<Vec<Tensor>>(args);
-            compiled.program().profile(&arrays, owned)
+            let program = compiled.program();
+            let Some(executable) = program.executable().as_any().downcast_ref::<Executable>() else {
+                let detail = format!("the device `{}` has no clock beside its runs", program.device().name());
+                return Err(ErrorKind::Argument { op: "profile", detail }.into());
+            };
+            if owned { executable.profile_owned(&arrays) } else { executable.profile(&arrays) }
         })
     }
 }

@@ -10,7 +10,7 @@ use super::sweep::{Stepper, Sweep};
 use super::tower::{Level, Tower};
 use super::{active, batched, distribute, fixpoint};
 use crate::graph::Vars;
-use crate::ops::call::{graph_cost, run};
+use crate::ops::call::{graph_cost, run, runs_again};
 use crate::ops::{Broadcast, Compare, Reduce, ReduceKind, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::flow::Marks;
@@ -215,6 +215,9 @@ impl Primitive for Replay {
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         let wrong = |detail: String| Err(ErrorKind::Argument { op: "replay", detail });
+        if self.levels.iter().any(|level| level.runs_once()) {
+            return Err(runs_again("a loop that stores only some states"));
+        }
         let index = Type::new(DType::I64, []);
         if inputs.first() != Some(&index) || self.levels.is_empty() || self.slots == Some(0) {
             return wrong(format!(

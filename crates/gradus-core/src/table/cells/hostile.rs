@@ -172,7 +172,8 @@ fn parameters(op: &Op, n: usize) -> Vec<Op> {
         | Op::Cast(_)
         | Op::StopGradient(_)
         | Op::Cond(_)
-        | Op::Call(_) => {}
+        | Op::Call(_)
+        | Op::External(_) => {}
     }
     all
 }

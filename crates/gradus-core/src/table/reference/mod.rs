@@ -52,7 +52,7 @@ fn wrapped(dtype: DType, x: f64) -> f64 {
     }
 }
 
-/// The results by the formula, in `f64`, for operands of any dtype; `None` for primitives that carry sub-programs.
+/// The results by the formula, in `f64`, for operands of any dtype; `None` for primitives that carry sub-programs, and those of users.
 pub(super) fn results(op: &Op, args: &[Array], types: &[Type]) -> Option<Vec<Grid>> {
     let g: Vec<Grid> = args.iter().map(Grid::new).collect();
     let dtype = args.first().map_or(DType::F64, Array::dtype);
@@ -206,7 +206,9 @@ pub(super) fn results(op: &Op, args: &[Array], types: &[Type]) -> Option<Vec<Gri
         Op::Conv(p) => vec![windows::conv(p, &g[0], &g[1], shape)],
         Op::MaxPool(p) => windows::max_pool(&p.window, &g[0], shape),
         Op::SumPool(p) => vec![windows::sum_pool(&p.window, &g[0], shape)],
-        Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Replay(_) | Op::Call(_) => return None,
+        Op::Cond(_) | Op::Scan(_) | Op::While(_) | Op::Replay(_) | Op::Call(_) | Op::External(_) => {
+            return None;
+        }
     };
     for (grid, ty) in out.iter_mut().zip(types) {
         grid.v.iter_mut().for_each(|x| *x = wrapped(ty.dtype, *x));

@@ -2,6 +2,7 @@
 
 mod control;
 mod elementwise;
+mod external;
 mod structure;
 
 use super::row::Row;
@@ -9,7 +10,7 @@ use crate::Op;
 
 /// Every row of the op table.
 pub fn rows() -> Vec<Row> {
-    [elementwise::rows(), structure::rows(), control::rows()].concat()
+    [elementwise::rows(), structure::rows(), control::rows(), external::rows()].concat()
 }
 
 /// The variants of [`Op`] without a row.
