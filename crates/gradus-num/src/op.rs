@@ -3,6 +3,8 @@
 //! Each variant has exactly one derivative formula, in [`crate::rules`]; the same variant is evaluated on
 //! `f64`, on dual numbers, on tape variables and on whole tensors.
 
+use core::fmt;
+
 use Curve::{Step, Straight};
 use Domain::{AboveMinusOne, AboveOne, NonZero, Positive, Unit};
 use Kind::{Division, Elementary, Product, Special, Sum};
@@ -132,6 +134,22 @@ impl Unary {
     pub const fn reads(self) -> Reads {
         self.entry().reads
     }
+
+    /// Whether the value is exact by nature, its parameter counted.
+    pub const fn is_exact(self) -> bool {
+        matches!(self, Self::Powi(0 | 1)) || self.entry().exact
+    }
+}
+
+impl fmt::Display for Unary {
+    /// The name, with the parameter of those that have one: `powi(3)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Powi(n) => write!(f, "powi({n})"),
+            Self::Polygamma(n) => write!(f, "polygamma({n})"),
+            _ => f.pad(self.name()),
+        }
+    }
 }
 
 /// An element-wise function of two arguments.
@@ -193,6 +211,11 @@ impl Binary {
     /// Whether the function is linear in both arguments taken together.
     pub const fn is_linear(self) -> bool {
         matches!(self, Self::Add | Self::Sub)
+    }
+
+    /// Whether the value is exact by nature.
+    pub const fn is_exact(self) -> bool {
+        matches!(self, Self::Rem | Self::Max | Self::Min)
     }
 
     /// What [`partials`](Self::partials) read.

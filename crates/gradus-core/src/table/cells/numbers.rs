@@ -11,14 +11,22 @@ use crate::{Array, Op, Result};
 pub(in crate::table) fn accuracy(row: &Row) -> Result<Outcome> {
     let op = &row.cases[0].op;
     let points = golden::points(op);
+    let (exact, units) = match op {
+        Op::Unary(op) => (op.is_exact(), op.entry().units),
+        Op::Binary(op) => (op.is_exact(), 2.0),
+        _ => return Ok(Outcome::NotApplicable("not a function of numbers")),
+    };
     if points.is_empty() {
-        return Ok(match op {
-            Op::Unary(_) | Op::Binary(_) => Outcome::NotApplicable("one rounding or none: see value"),
-            _ => Outcome::NotApplicable("not a function of numbers"),
+        return Ok(match exact {
+            true => Outcome::NotApplicable("exact by nature: see value"),
+            false => Outcome::Error(
+                f64::INFINITY,
+                "it has no table of more digits: run bench/golden/generate.py and bench/golden/subset.py"
+                    .into(),
+            ),
         });
     }
-    let gamma = row.name.contains("gamma");
-    let limits = [if gamma { 4.0 } else { 2.0 }, 4.0, 16.0];
+    let limits = [units, 4.0, 16.0];
     let mut worst = Worst::new();
     for direction in 0..points[0].args.len() {
         let rows: Vec<_> = points.iter().filter(|p| p.direction == direction).collect();
