@@ -38,6 +38,8 @@ pub struct Entry {
     pub exact: bool,
     /// How many units in the last place a value may be off.
     pub units: f64,
+    /// The size of its waves, to whose last bit values near its zeros are held; 0 where they are held to their own.
+    pub wave: fn(f64) -> f64,
     /// The value by another formula or another library, for checks: slower, and not to the last bit.
     pub reference: fn(f64) -> f64,
     /// The value to any number of digits, as an expression of Python's `mpmath` in `x`; tables are made from it.
@@ -65,6 +67,7 @@ impl Entry {
         edges: &[],
         exact: false,
         units: 2.0,
+        wave: |_| 0.0,
         reference: |_| f64::NAN,
         mpmath: "",
         at: &[],

@@ -26,7 +26,6 @@ mod number;
 pub mod op;
 #[cfg(feature = "std")]
 mod operators;
-mod reference;
 #[cfg(feature = "std")]
 pub mod reverse;
 pub mod rules;

@@ -11,7 +11,8 @@ use Kind::{Division, Elementary, Product, Special, Sum};
 use Reads::{Both, Nothing, Output};
 
 use crate::entry::{Curve, Domain, Entry, Kind};
-use crate::{for_each_unary, reference};
+use crate::for_each_unary;
+use crate::math::{elementary, special};
 
 macro_rules! unary {
     ($($name:ident $Op:ident $family:ident {

@@ -77,9 +77,9 @@ macro_rules! for_each_unary {
             tanh Tanh hyperbolic { "tanh x", "sech² x", "all x; the derivative is accurate in both tails";
                 reference: libm::tanh, mpmath: "tanh(x)", at: &[(INF, 0.0, 0.0)] }
             asinh Asinh hyperbolic { "arsinh x", "1/√(x²+1)", "all x";
-                cost: (Elementary, 25.0), reference: reference::asinh, mpmath: "asinh(x)" }
+                cost: (Elementary, 25.0), reference: elementary::reference::asinh, mpmath: "asinh(x)" }
             acosh Acosh hyperbolic { "arcosh x", "1/√(x²-1)", "x ≥ 1; derivative ∞ at 1";
-                cost: (Elementary, 25.0), within: AboveOne, sample: &[(1.4, 4.0)], reference: reference::acosh,
+                cost: (Elementary, 25.0), within: AboveOne, sample: &[(1.4, 4.0)], reference: elementary::reference::acosh,
                 mpmath: "acosh(x)" }
             atanh Atanh hyperbolic { "artanh x", "1/(1-x²)", "|x| < 1; ±∞ at ±1";
                 cost: (Elementary, 25.0), within: Unit, sample: &[(-0.7, 0.7)],
@@ -94,14 +94,14 @@ macro_rules! for_each_unary {
                 reference: |x| libm::fmax(x, 0.0) + libm::log1p(libm::exp(-x.abs())), mpmath: "log1p(exp(x))",
                 at: &[(INF, 1.0, 0.0)] }
             erf Erf special { "2/√π ∫₀ˣ e^(-t²) dt", "2/√π e^(-x²)", "all x";
-                cost: (Special, 25.0), sample: &[(-2.0, 2.0)], reference: reference::erf, mpmath: "erf(x)",
+                cost: (Special, 25.0), sample: &[(-2.0, 2.0)], reference: special::reference::erf, mpmath: "erf(x)",
                 at: &[(INF, 0.0, f64::NAN)], at_infinity: Some("the square of the argument times 0") }
             erfc Erfc special { "1 - erf x", "-2/√π e^(-x²)", "all x; accurate for large x";
-                cost: (Special, 25.0), sample: &[(-2.0, 2.0)], reference: reference::erfc, mpmath: "erfc(x)",
+                cost: (Special, 25.0), sample: &[(-2.0, 2.0)], reference: special::reference::erfc, mpmath: "erfc(x)",
                 at_infinity: Some("the square of the argument times 0") }
             lgamma Lgamma special { "ln |Γ(x)|", "ψ(x)", "x not 0, -1, -2, …";
                 cost: (Special, 80.0), within: Positive, sample: &[(0.5, 6.0), (-1.7, -1.3)], units: 4.0,
-                edges: &[3.0, 1e-3, 0.5, 100.0, 1e5, INF, f64::NAN, -0.5, -2.5], reference: reference::lgamma,
+                edges: &[3.0, 1e-3, 0.5, 100.0, 1e5, INF, f64::NAN, -0.5, -2.5], reference: special::reference::lgamma,
                 mpmath: "log(abs(gamma(x)))", at: &[(INF, INF, 0.0)] }
         }
     };

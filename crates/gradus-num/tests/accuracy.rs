@@ -86,9 +86,9 @@ fn orders(d: D3) -> [f64; 4] {
 struct Worst([(f64, String); 4]);
 
 impl Worst {
-    fn note(&mut self, got: [f64; 4], exact: &[Exact], orders: usize, place: &str) {
+    fn note(&mut self, got: [f64; 4], exact: &[Exact], orders: usize, wave: f64, place: &str) {
         for k in 0..=orders {
-            let scale = if k == 0 { 1.0 } else { exact[k].condition };
+            let scale = if k == 0 { (wave / exact[0].near.abs()).max(1.0) } else { exact[k].condition };
             let units = exact[k].units(got[k]) / scale;
             if units > self.0[k].0 {
                 self.0[k] = (units, format!("at {place}: {:e} for {:e}", got[k], exact[k].near));
@@ -119,6 +119,8 @@ fn measure() -> BTreeMap<(String, &'static str), Worst> {
                 (1, false) => 3,
                 _ => (300.0 / extent).clamp(1.0, 3.0) as usize,
             };
+            let op = Unary::ALL.iter().find(|op| op.name() == name);
+            let wave = op.map_or(0.0, |op| (op.entry().wave)(args[0]));
             let (dual, series) = if arity == 1 {
                 (apply(name, &nested(args[0], true)), apply(name, &Taylor::<f64, 4>::variable(args[0])))
             } else {
@@ -128,7 +130,7 @@ fn measure() -> BTreeMap<(String, &'static str), Worst> {
             };
             let name = if arity == 1 { name.to_string() } else { format!("{name}/{direction}") };
             let name = if ends { format!("{name} ends") } else { name };
-            worst.entry((name.clone(), "dual")).or_default().note(orders(dual), &exact, asked, place);
+            worst.entry((name.clone(), "dual")).or_default().note(orders(dual), &exact, asked, wave, place);
             let series = [0, 1, 2, 3].map(|k| series.derivative(k));
             // The coefficients of a series go through the square of the quotient (docs/kinks.md).
             let large = args.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
@@ -136,7 +138,7 @@ fn measure() -> BTreeMap<(String, &'static str), Worst> {
             let lost = small < f64::MIN_POSITIVE || (small / large).powi(2) < f64::MIN_POSITIVE;
             let apart = name.starts_with("hypot") && lost;
             let asked = if apart { asked.min(1) } else { asked };
-            worst.entry((name, "taylor")).or_default().note(series, &exact, asked, place);
+            worst.entry((name, "taylor")).or_default().note(series, &exact, asked, wave, place);
         }
     }
     worst

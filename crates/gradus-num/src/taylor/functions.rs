@@ -1,9 +1,9 @@
 //! [`Scalar`] and [`Real`] for power series.
 
 use super::Taylor;
-use crate::rules::{self, binary};
+use crate::rules::binary;
 use crate::table::binary_table;
-use crate::{Binary, Curve, Reads, Real, Scalar, Unary, for_each_unary, math};
+use crate::{Binary, Real, Scalar, Unary, for_each_unary, math};
 
 macro_rules! series_unary {
     ($($name:ident $op:ident $family:ident $entry:tt)*) => {
@@ -19,7 +19,7 @@ macro_rules! series_unary {
             fn $name(&self) -> Self {
                 match self.by_equation(Unary::$op) {
                     Some(series) => series,
-                    None => self.by_rule(Unary::$op, self.primal().$name(), rules::$family::$name),
+                    None => self.by_rule(Unary::$op, K),
                 }
             }
         )*
@@ -44,7 +44,7 @@ macro_rules! dispatch_binary {
 impl<T: Real, const K: usize> Taylor<T, K> {
     /// Functions with a recurrence of their own, where that is cheaper or closer than [`by_rule`](Self::by_rule).
     #[inline(always)]
-    fn by_equation(&self, op: Unary) -> Option<Self> {
+    pub(super) fn by_equation(&self, op: Unary) -> Option<Self> {
         let x = self.primal();
         Some(match op {
             Unary::Recip => Self::constant(T::one()) / *self,
@@ -60,25 +60,10 @@ impl<T: Real, const K: usize> Taylor<T, K> {
             Unary::Tan => self.tan_series(x.tan()),
             Unary::Tanh => self.bell_series((x.tanh(), x.sech2())).0,
             Unary::Sech2 => self.bell_series((x.tanh(), x.sech2())).1,
+            Unary::Softplus => self.integrate(x.softplus(), &self.sigmoid()),
             Unary::Lgamma => self.compose(|j| if j == 0 { x.lgamma() } else { x.polygamma(j as u32 - 1) }),
             _ => return None,
         })
-    }
-
-    /// The series with value `out` and derivative `rule(x, y) x'`. What the rule reads of the result is one coefficient better
-    /// each time, so that of `K` coefficients `K - 1` times give all.
-    #[inline]
-    fn by_rule(&self, op: Unary, out: T, rule: impl Fn(&Self, &Self) -> Self) -> Self {
-        let mut y = Self::constant(out);
-        let times = match (op.curve(), op.reads()) {
-            (Curve::Step, _) => 0,
-            (_, Reads::Nothing | Reads::Input) => 1,
-            (_, Reads::Output | Reads::Both) => K.saturating_sub(1),
-        };
-        for _ in 0..times {
-            y = self.integrate(out, &rule(self, &y));
-        }
-        y
     }
 }
 

@@ -1,0 +1,68 @@
+//! Error functions and Bessel functions.
+
+/// The error function.
+#[inline]
+pub fn erf(x: f64) -> f64 {
+    libm::erf(x)
+}
+
+/// The complementary error function.
+#[inline]
+pub fn erfc(x: f64) -> f64 {
+    libm::erfc(x)
+}
+
+/// Values by other formulas, for checks.
+pub(crate) mod reference {
+    use core::f64::consts::{FRAC_2_SQRT_PI, PI, TAU};
+
+    /// By the series for small arguments, by [`erfc`] beyond.
+    pub(crate) fn erf(x: f64) -> f64 {
+        if x.abs() < 2.0 { erf_series(x) } else { 1.0 - erfc(x) }
+    }
+
+    /// `2/√π Σ (-1)ᵏ x²ᵏ⁺¹/(k! (2k+1))`, for small `|x|`.
+    fn erf_series(x: f64) -> f64 {
+        let (mut term, mut sum) = (x, x);
+        for k in 1..80 {
+            let k = f64::from(k);
+            term *= -x * x / k;
+            sum += term / (2.0 * k + 1.0);
+        }
+        sum * FRAC_2_SQRT_PI
+    }
+
+    /// From the series for small `x`, by a continued fraction beyond.
+    pub(crate) fn erfc(x: f64) -> f64 {
+        if x.is_nan() {
+            return x;
+        }
+        if x < 0.0 {
+            return 2.0 - erfc(-x);
+        }
+        if x < 2.0 {
+            return 1.0 - erf_series(x);
+        }
+        // e^(-x²)/√π · 1/(x + (1/2)/(x + 1/(x + (3/2)/(x + …))))
+        let tail = (1..200).rev().fold(x, |tail, k| x + f64::from(k) / 2.0 / tail);
+        libm::exp(-x * x) / tail / libm::sqrt(PI)
+    }
+
+    /// Stirling's series after shifting the argument up; reflection below ½.
+    pub(crate) fn lgamma(x: f64) -> f64 {
+        if x.is_infinite() {
+            return f64::INFINITY;
+        }
+        if x < 0.5 {
+            return libm::log(PI / libm::sin(PI * x).abs()) - lgamma(1.0 - x);
+        }
+        let (mut x, mut shift) = (x, 0.0);
+        while x < 15.0 {
+            shift += libm::log(x);
+            x += 1.0;
+        }
+        let i = 1.0 / (x * x);
+        let series = (1.0 / 12.0 - i * (1.0 / 360.0 - i * (1.0 / 1260.0 - i / 1680.0))) / x;
+        (x - 0.5) * libm::log(x) - x + 0.5 * libm::log(TAU) + series - shift
+    }
+}
