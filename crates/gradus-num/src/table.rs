@@ -99,6 +99,9 @@ macro_rules! for_each_unary {
             erfc Erfc special { "1 - erf x", "-2/√π e^(-x²)", "all x; accurate for large x";
                 cost: (Special, 25.0), sample: &[(-2.0, 2.0)], reference: special::reference::erfc, mpmath: "erfc(x)",
                 at_infinity: Some("the square of the argument times 0") }
+            erfinv Erfinv special { "erf⁻¹ x", "√π/2 e^(y²) of the result y", "|x| ≤ 1; ±∞ at ±1, where the derivative is ∞";
+                reads: Output, cost: (Special, 80.0), within: Unit, sample: &[(-0.9, 0.9)], units: 8.0,
+                reference: special::reference::erfinv, mpmath: "erfinv(x)", at: &[(1.0, INF, INF), (-1.0, INF, -INF)] }
             lgamma Lgamma special { "ln |Γ(x)|", "ψ(x)", "x not 0, -1, -2, …";
                 cost: (Special, 80.0), within: Positive, sample: &[(0.5, 6.0), (-1.7, -1.3)], units: 4.0,
                 edges: &[3.0, 1e-3, 0.5, 100.0, 1e5, INF, f64::NAN, -0.5, -2.5], reference: special::reference::lgamma,

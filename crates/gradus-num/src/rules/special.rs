@@ -16,6 +16,12 @@ pub fn erfc<S: Scalar>(x: &S, _y: &S) -> S {
     (-x.square()).exp() * x.lit(-FRAC_2_SQRT_PI)
 }
 
+/// `(erf⁻¹)' = √π/2 e^(y²)`, infinite at ±1.
+#[inline]
+pub fn erfinv<S: Scalar>(_x: &S, y: &S) -> S {
+    y.square().exp() * y.lit(1.0 / FRAC_2_SQRT_PI)
+}
+
 /// `(ln |Γ|)' = ψ`.
 #[inline]
 pub fn lgamma<S: Scalar>(x: &S, _y: &S) -> S {
