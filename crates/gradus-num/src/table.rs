@@ -102,6 +102,14 @@ macro_rules! for_each_unary {
             erfinv Erfinv special { "erf⁻¹ x", "√π/2 e^(y²) of the result y", "|x| ≤ 1; ±∞ at ±1, where the derivative is ∞";
                 reads: Output, cost: (Special, 80.0), within: Unit, sample: &[(-0.9, 0.9)], units: 8.0,
                 reference: special::reference::erfinv, mpmath: "erfinv(x)", at: &[(1.0, INF, INF), (-1.0, INF, -INF)] }
+            j0 J0 special { "J₀(x)", "-J₁(x)", "all x; 0 at ±∞";
+                cost: (Special, 60.0), sample: &[(-9.0, 9.0)], units: 8.0, wave: |x| libm::sqrt(core::f64::consts::FRAC_2_PI / x.abs()).min(1.0),
+                reference: |x| special::reference::bessel(0, x), mpmath: "besselj(0, x)",
+                at: &[(0.0, 0.0, -0.5), (INF, 0.0, 0.0), (-INF, 0.0, 0.0)] }
+            j1 J1 special { "J₁(x)", "J₀(x) - J₁(x)/x", "all x; 0 at ±∞";
+                reads: Both, cost: (Special, 60.0), sample: &[(-9.0, 9.0)], units: 8.0, wave: |x| libm::sqrt(core::f64::consts::FRAC_2_PI / x.abs()).min(1.0),
+                reference: |x| special::reference::bessel(1, x), mpmath: "besselj(1, x)",
+                at: &[(0.0, 0.5, 0.0), (INF, 0.0, 0.0), (-INF, 0.0, 0.0)] }
             lgamma Lgamma special { "ln |Γ(x)|", "ψ(x)", "x not 0, -1, -2, …";
                 cost: (Special, 80.0), within: Positive, sample: &[(0.5, 6.0), (-1.7, -1.3)], units: 4.0,
                 edges: &[3.0, 1e-3, 0.5, 100.0, 1e5, INF, f64::NAN, -0.5, -2.5], reference: special::reference::lgamma,

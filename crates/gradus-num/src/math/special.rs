@@ -39,6 +39,18 @@ pub fn erfinv(x: f64) -> f64 {
     y.copysign(x)
 }
 
+/// The Bessel function of the first kind `J₀`.
+#[inline]
+pub fn j0(x: f64) -> f64 {
+    libm::j0(x)
+}
+
+/// The Bessel function of the first kind `J₁`.
+#[inline]
+pub fn j1(x: f64) -> f64 {
+    libm::j1(x)
+}
+
 /// Values by other formulas, for checks.
 pub(crate) mod reference {
     use core::f64::consts::{FRAC_2_SQRT_PI, PI, TAU};
@@ -81,6 +93,25 @@ pub(crate) mod reference {
             return if x.abs() == 1.0 { f64::INFINITY.copysign(x) } else { f64::NAN };
         }
         (0..200).fold(0.0, |y: f64, _| y + (x - erf(y)) * libm::exp(y * y) / FRAC_2_SQRT_PI)
+    }
+
+    /// `J₀` and `J₁`: `1/π ∫₀^π cos(x sin t) dt` and `1/π ∫₀^π sin t sin(x sin t) dt` by the trapezoidal rule, or by the first
+    /// term of the asymptotic series.
+    pub(crate) fn bessel(order: u32, x: f64) -> f64 {
+        let (sin, cos) = libm::sincos(x);
+        match (order, x.abs()) {
+            (_, f64::INFINITY) => 0.0,
+            (1, size) if size < 1e-8 => 0.5 * x,
+            (0, size) if size > 900.0 => (cos + sin * x.signum()) / libm::sqrt(PI * size),
+            (_, size) if size > 900.0 => (sin - cos * x.signum()) / libm::sqrt(PI * size),
+            _ => {
+                let term = |k| {
+                    let s = libm::sin(PI * (f64::from(k) + 0.5) / 1024.0);
+                    if order == 0 { libm::cos(x * s) } else { s * libm::sin(x * s) }
+                };
+                (0..1024).map(term).sum::<f64>() / 1024.0
+            }
+        }
     }
 
     /// Stirling's series after shifting the argument up; reflection below ½.

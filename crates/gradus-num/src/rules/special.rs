@@ -2,6 +2,7 @@
 
 use core::f64::consts::FRAC_2_SQRT_PI;
 
+use super::pick;
 use crate::Scalar;
 
 /// `erf' = 2/√π e^(-x²)`.
@@ -20,6 +21,27 @@ pub fn erfc<S: Scalar>(x: &S, _y: &S) -> S {
 #[inline]
 pub fn erfinv<S: Scalar>(_x: &S, y: &S) -> S {
     y.square().exp() * y.lit(1.0 / FRAC_2_SQRT_PI)
+}
+
+/// `J₀' = -J₁`.
+#[inline]
+pub fn j0<S: Scalar>(x: &S, _y: &S) -> S {
+    -x.j1()
+}
+
+/// `J₁' = J₀ - J₁/x`, and near 0, where derivatives of the quotient cancel, `½ Σ (-1)ᵏ (2k+1) (x/2)²ᵏ/(k! (k+1)!)`.
+#[inline]
+pub fn j1<S: Scalar>(x: &S, y: &S) -> S {
+    let series = || {
+        let quarter = x.square().scale(0.25);
+        let mut sum = x.lit(0.5);
+        for k in (1..13).rev().map(f64::from) {
+            let ratio = (2.0 * k + 1.0) / ((2.0 * k - 1.0) * k * (k + 1.0));
+            sum = x.lit(0.5) - quarter.clone() * sum.scale(ratio);
+        }
+        sum
+    };
+    pick(&x.abs().lt(&x.lit(1.5)), series, || x.j0() - y.clone() / x.clone())
 }
 
 /// `(ln |Γ|)' = ψ`.
