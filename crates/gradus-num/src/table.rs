@@ -110,6 +110,14 @@ macro_rules! for_each_unary {
                 reads: Both, cost: (Special, 60.0), sample: &[(-9.0, 9.0)], units: 8.0, wave: |x| libm::sqrt(core::f64::consts::FRAC_2_PI / x.abs()).min(1.0),
                 reference: |x| special::reference::bessel(1, x), mpmath: "besselj(1, x)",
                 at: &[(0.0, 0.5, 0.0), (INF, 0.0, 0.0), (-INF, 0.0, 0.0)] }
+            i0e I0e special { "I₀(x) e^-|x|", "I₁(x) e^-|x| - sign(x) I₀(x) e^-|x|", "all x; derivative 0 at the kink x = 0";
+                cost: (Special, 400.0), within: NonZero, sample: &[(-6.0, -0.4), (0.4, 6.0)], units: 8.0,
+                reference: |x| special::reference::scaled_bessel(0, x), mpmath: "besseli(0, x)*exp(-abs(x))",
+                at: &[(0.0, 0.0, 0.0), (INF, 0.0, 0.0), (-INF, 0.0, 0.0)], kinks: &["the middle of [-1, 1]"] }
+            i1e I1e special { "I₁(x) e^-|x|", "I₀(x) e^-|x| - I₁(x) e^-|x| (sign(x) + 1/x)", "all x; ½ at 0, where the second derivative jumps";
+                cost: (Special, 400.0), within: NonZero, sample: &[(-6.0, -0.4), (0.4, 6.0)], units: 8.0,
+                reference: |x| special::reference::scaled_bessel(1, x), mpmath: "besseli(1, x)*exp(-abs(x))",
+                at: &[(0.0, 0.5, 0.0), (INF, 0.0, 0.0), (-INF, 0.0, 0.0)], kinks: &["the middle of [-1, 1]"] }
             lgamma Lgamma special { "ln |Γ(x)|", "ψ(x)", "x not 0, -1, -2, …";
                 cost: (Special, 80.0), within: Positive, sample: &[(0.5, 6.0), (-1.7, -1.3)], units: 4.0,
                 edges: &[3.0, 1e-3, 0.5, 100.0, 1e5, INF, f64::NAN, -0.5, -2.5], reference: special::reference::lgamma,

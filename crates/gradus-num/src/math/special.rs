@@ -3,6 +3,7 @@
 use core::f64::consts::{FRAC_2_SQRT_PI, PI};
 
 use super::elementary::{exp, log, sqrt};
+use crate::rules::special::{FAR, scaled_bessel};
 
 /// The error function.
 #[inline]
@@ -49,6 +50,22 @@ pub fn j0(x: f64) -> f64 {
 #[inline]
 pub fn j1(x: f64) -> f64 {
     libm::j1(x)
+}
+
+/// `I₀(x) e^-|x|`, the modified Bessel function without its growth.
+pub fn i0e(x: f64) -> f64 {
+    scaled_bessel(&x.abs(), 0, false, |_| 1.0)
+}
+
+/// `I₁(x) e^-|x|`.
+pub fn i1e(x: f64) -> f64 {
+    let size = x.abs();
+    if size < 1e-9 {
+        return 0.5 * x * (1.0 - size);
+    }
+    // 1/π ∫ x sin² t e^(-x (1 - cos t)) dt, in which nothing cancels.
+    let weight = |v: f64| if size < FAR { size * v * (2.0 - v) } else { 1.0 };
+    scaled_bessel(&size, 1, false, weight).copysign(x)
 }
 
 /// Values by other formulas, for checks.
@@ -112,6 +129,20 @@ pub(crate) mod reference {
                 (0..1024).map(term).sum::<f64>() / 1024.0
             }
         }
+    }
+
+    /// The power series of `I₀` and `I₁` times `e^-|x|`, or the first term of the asymptotic series.
+    pub(crate) fn scaled_bessel(order: u32, x: f64) -> f64 {
+        let odd = |y: f64| if order == 0 { y } else { y.copysign(x) };
+        if x.abs() > 700.0 {
+            return odd(1.0 / libm::sqrt(TAU * x.abs()));
+        }
+        let first = if order == 0 { 1.0 } else { 0.5 * x };
+        let next = |(term, sum): (f64, f64), k: f64| {
+            let term = term * x * x / (4.0 * k * (k + f64::from(order)));
+            (term, sum + term)
+        };
+        libm::exp(-x.abs()) * (1..1200).map(f64::from).fold((first, first), next).1
     }
 
     /// Stirling's series after shifting the argument up; reflection below ½.
