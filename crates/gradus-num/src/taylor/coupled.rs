@@ -9,7 +9,7 @@ use core::cell::{Cell, RefCell};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::Taylor;
-use crate::{Binary, Curve, Reads, Real, Scalar, Unary};
+use crate::{Binary, Reads, Real, Scalar, Unary};
 
 /// Unknowns of a system; what would be one more is solved for apart.
 const MOST: usize = 4;
@@ -38,9 +38,6 @@ impl<T: Real, const K: usize> Taylor<T, K> {
     /// The first `len` coefficients of a function, by its rule.
     pub(super) fn by_rule(&self, op: Unary, len: usize) -> Self {
         let start = Self::constant(self.primal().unary(op));
-        if op.curve() == Curve::Step {
-            return start;
-        }
         let system = System { unknowns: RefCell::new([(op, start); MOST]), count: Cell::new(1) };
         let known = |series| Term { series, len: len - 1, system: None };
         let x = Term { system: Some(&system), ..known(*self) };
@@ -104,7 +101,8 @@ impl<T: Real, const K: usize> Scalar for Term<'_, T, K> {
         if matches!(op, Unary::Neg | Unary::Powi(_) | Unary::Polygamma(_)) {
             return self.with(x.unary(op));
         }
-        let series = x.by_equation(op).or_else(|| self.system.and_then(|system| system.of(op, x)));
+        let known = x.by_equation(op, |x, y| op.derivative(x, y));
+        let series = known.or_else(|| self.system.and_then(|system| system.of(op, x)));
         self.with(series.unwrap_or_else(|| x.by_rule(op, self.len)))
     }
     fn binary(&self, op: Binary, rhs: &Self) -> Self {

@@ -1,9 +1,9 @@
 //! [`Scalar`] and [`Real`] for power series.
 
 use super::Taylor;
-use crate::rules::binary;
+use crate::rules::{self, binary};
 use crate::table::binary_table;
-use crate::{Binary, Real, Scalar, Unary, for_each_unary, math};
+use crate::{Binary, Curve, Real, Scalar, Unary, for_each_unary, math};
 
 macro_rules! series_unary {
     ($($name:ident $op:ident $family:ident $entry:tt)*) => {
@@ -17,7 +17,7 @@ macro_rules! series_unary {
         }
         $(
             fn $name(&self) -> Self {
-                match self.by_equation(Unary::$op) {
+                match self.by_equation(Unary::$op, rules::$family::$name) {
                     Some(series) => series,
                     None => self.by_rule(Unary::$op, K),
                 }
@@ -44,7 +44,7 @@ macro_rules! dispatch_binary {
 impl<T: Real, const K: usize> Taylor<T, K> {
     /// Functions with a recurrence of their own, where that is cheaper or closer than [`by_rule`](Self::by_rule).
     #[inline(always)]
-    pub(super) fn by_equation(&self, op: Unary) -> Option<Self> {
+    pub(super) fn by_equation(&self, op: Unary, rule: impl Fn(&Self, &Self) -> Self) -> Option<Self> {
         let x = self.primal();
         Some(match op {
             Unary::Recip => Self::constant(T::one()) / *self,
@@ -60,7 +60,26 @@ impl<T: Real, const K: usize> Taylor<T, K> {
             Unary::Tan => self.tan_series(x.tan()),
             Unary::Tanh => self.bell_series((x.tanh(), x.sech2())).0,
             Unary::Sech2 => self.bell_series((x.tanh(), x.sech2())).1,
-            Unary::Softplus => self.integrate(x.softplus(), &self.sigmoid()),
+            // The rule reads the argument, and no function that reads this one: its series, integrated.
+            Unary::Abs
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log2
+            | Unary::Log1p
+            | Unary::Asin
+            | Unary::Acos
+            | Unary::Atan
+            | Unary::Asinh
+            | Unary::Acosh
+            | Unary::Atanh
+            | Unary::Sigmoid
+            | Unary::Softplus
+            | Unary::Erf
+            | Unary::Erfc => {
+                let out = x.unary(op);
+                self.integrate(out, &rule(self, &Self::constant(out)))
+            }
+            _ if op.curve() == Curve::Step => Self::constant(x.unary(op)),
             Unary::Lgamma => self.compose(|j| if j == 0 { x.lgamma() } else { x.polygamma(j as u32 - 1) }),
             _ => return None,
         })
