@@ -1,8 +1,9 @@
 """Writes the high-precision tables that the accuracy tests read (needs `mpmath`).
 
-    python bench/golden/generate.py
+    python bench/golden/generate.py            # all of them
+    python bench/golden/generate.py tanh j0    # the rows of these, the others as they are
 
-One row a point: the operation, its arguments as the bits of an f64, the direction differentiated in, and for the
+The functions are those of the table in `gradus-num`, as the `mpmath` expressions of their rows. One row a point: the operation, its arguments as the bits of an f64, the direction differentiated in, and for the
 orders 0 to 3 a group `bits:fraction:condition` where `bits` is the f64 nearest to the exact derivative,
 `fraction` the exact one's distance from it in units in the last place, and `condition` the larger of 1 and the relative
 change of that derivative over the relative change of the arguments.
@@ -10,186 +11,81 @@ change of that derivative over the relative change of the arguments.
 
 import math
 import random
+import re
 import struct
+import sys
+from collections import defaultdict
 from pathlib import Path
 
+import mpmath
 from mpmath import mp, mpf
 
 HERE = Path(__file__).parent
+NUM = HERE.parent.parent / "crates/gradus-num/src"
 ORDERS = 4
+# Steps of the differences, relative to arguments below 1: they leave out about as many digits, twice.
+STEP = 60
 
 
-# ---- power series in t, the argument being x + t ---------------------------------------------------------------
+# ---- functions: expressions of mpmath ---------------------------------------------------------------------------
 
-def times(a, b):
-    return [sum(a[j] * b[k - j] for j in range(k + 1)) for k in range(ORDERS)]
-
-
-def over(a, b):
-    out = []
-    for k in range(ORDERS):
-        out.append((a[k] - sum(b[j] * out[k - j] for j in range(1, k + 1))) / b[0])
-    return out
-
-
-def constant(c):
-    return [mpf(c)] + [mpf(0)] * (ORDERS - 1)
+def rows():
+    """Of the table of element-wise functions: names, with the domain and the expression."""
+    text = (NUM / "table.rs").read_text()
+    start = r"^ {12}(\w+) \w+ \w+ \{"
+    for name, row in re.findall(start + r"(.*?)(?=" + start.replace("(", "(?:") + r"|^ {8}\})", text, re.M | re.S):
+        within = re.search(r"within: (\w+)", row)
+        expression = re.search(r'mpmath: "(.*?)"', row)[1]
+        yield name, within[1] if within else "All", expression, "exact: true" in row, "wave: " in row
 
 
-def plus(a, b):
-    return [p + q for p, q in zip(a, b)]
+def family(name):
+    """The expression of a function with a parameter `n`."""
+    return re.search(rf'name: "{name}",.*?mpmath: "(.*?)"', (NUM / "op.rs").read_text(), re.S)[1]
 
 
-def integral(value, x, slope):
-    """The series with y' = slope * x'."""
-    return [value] + [sum(j * x[j] * slope[k - j] for j in range(1, k + 1)) / k for k in range(1, ORDERS)]
-
-
-def compose(x, derivatives):
-    """The series of f(x) from f's derivatives at x[0]."""
-    step, power, out = [mpf(0)] + x[1:], constant(1), constant(0)
-    for j, d in enumerate(derivatives):
-        out = plus(out, [d / mp.factorial(j) * p for p in power])
-        power = times(power, step)
-    return out
-
-
-def power(x, p):
-    """x^p for a fixed p."""
-    if x[0] == 0:
-        rows = []
-        for j in range(ORDERS):
-            falling = mp.fprod(p - i for i in range(j))
-            rows.append(falling * mpf(0) ** (p - j) if falling != 0 else mpf(0))
-        return compose(x, rows)
-    value = mp.power(x[0], p) if x[0] > 0 or p == int(p) else mp.nan
-    return compose(x, [mp.fprod(p - i for i in range(j)) * value / x[0] ** j for j in range(ORDERS)])
-
-
-def exponential(x):
-    e = mp.exp(x[0])
-    return compose(x, [e] * ORDERS)
-
-
-def log(x):
-    return integral(mp.log(x[0]) if x[0] > 0 else mp.nan, x, over(constant(1), x))
-
-
-def one_plus(x, sign=1):
-    return plus(constant(1), [sign * c for c in x])
-
-
-def root(x):
-    return power(x, mpf(1) / 2)
-
-
-def tanh(x):
-    e = exponential([-2 * abs(c) if k == 0 else -2 * c * mp.sign(x[0] or 1) for k, c in enumerate(x)])
-    t = over(one_plus(e, -1), one_plus(e))
-    return t if x[0] >= 0 else [-c for c in t]
-
-
-def sech2(x):
-    if abs(x[0]) < 1:
-        return plus(constant(1), [-c for c in times(tanh(x), tanh(x))])
-    e = exponential([-2 * abs(c) if k == 0 else -2 * c * mp.sign(x[0] or 1) for k, c in enumerate(x)])
-    return over([4 * c for c in e], times(one_plus(e), one_plus(e)))
-
-
-def sigmoid(x):
-    if x[0] >= 0:
-        return over(constant(1), one_plus(exponential([-c for c in x])))
-    e = exponential(x)
-    return over(e, one_plus(e))
-
-
-def gauss(x, factor):
-    return [factor * 2 / mp.sqrt(mp.pi) * c for c in exponential([-c for c in times(x, x)])]
-
-
-def waves(x, s, c, sign):
-    cycle = [s, c, sign * s, sign * c]
-    return compose(x, cycle[:ORDERS])
-
-
-def lgamma(x):
-    return compose(x, [mp.log(abs(mp.gamma(x[0])))] + [mp.psi(k, x[0]) for k in range(ORDERS - 1)])
-
-
-UNARY = {
-    "abs": lambda x: compose(x, [abs(x[0]), mp.sign(x[0]), mpf(0), mpf(0)]),
-    "recip": lambda x: over(constant(1), x),
-    "sqrt": root,
-    "rsqrt": lambda x: power(x, mpf(-1) / 2),
-    "cbrt": lambda x: power(x, mpf(1) / 3) if x[0] >= 0 else [-c for c in power([-c for c in x], mpf(1) / 3)],
-    "exp": exponential,
-    "exp2": lambda x: exponential([mp.log(2) * c for c in x]),
-    "expm1": lambda x: [mp.expm1(x[0])] + exponential(x)[1:],
-    "log": log,
-    "log2": lambda x: [c / mp.log(2) for c in log(x)],
-    "log1p": lambda x: log(one_plus(x)),
-    "sin": lambda x: waves(x, mp.sin(x[0]), mp.cos(x[0]), -1),
-    "cos": lambda x: waves(x, mp.cos(x[0]), -mp.sin(x[0]), -1),
-    "tan": lambda x: over(waves(x, mp.sin(x[0]), mp.cos(x[0]), -1), waves(x, mp.cos(x[0]), -mp.sin(x[0]), -1)),
-    "asin": lambda x: integral(mp.asin(x[0]), x, power(one_plus(times(x, x), -1), mpf(-1) / 2)),
-    "acos": lambda x: integral(mp.acos(x[0]), x, [-c for c in power(one_plus(times(x, x), -1), mpf(-1) / 2)]),
-    "atan": lambda x: integral(mp.atan(x[0]), x, over(constant(1), one_plus(times(x, x)))),
-    "sinh": lambda x: waves(x, mp.sinh(x[0]), mp.cosh(x[0]), 1),
-    "cosh": lambda x: waves(x, mp.cosh(x[0]), mp.sinh(x[0]), 1),
-    "tanh": tanh,
-    "asinh": lambda x: integral(mp.asinh(x[0]), x, power(one_plus(times(x, x)), mpf(-1) / 2)),
-    "acosh": lambda x: integral(mp.acosh(x[0]), x, power(plus(times(x, x), constant(-1)), mpf(-1) / 2)),
-    "atanh": lambda x: integral(mp.atanh(x[0]), x, over(constant(1), one_plus(times(x, x), -1))),
-    "sech2": sech2,
-    "sigmoid": sigmoid,
-    "softplus": lambda x: integral(mp.log1p(mp.exp(x[0])), x, sigmoid(x)),
-    "erf": lambda x: integral(mp.erf(x[0]), x, gauss(x, 1)),
-    "erfc": lambda x: integral(mp.erfc(x[0]), x, gauss(x, -1)),
-    "lgamma": lgamma,
-    "sinc": lambda x: over(waves(x, mp.sin(x[0]), mp.cos(x[0]), -1), x),
-}
-UNARY["log10"] = lambda x: [c / mp.log(10) for c in log(x)]
-UNARY["logit"] = lambda x: plus(log(x), [-c for c in log(one_plus(x, -1))])
-for n in (-2, 3, 5, 17):
-    UNARY[f"powi({n})"] = lambda x, n=n: power(x, mpf(n))
-for n in range(4):
-    UNARY[f"polygamma({n})"] = lambda x, n=n: compose(x, [mp.psi(n + k, x[0]) for k in range(ORDERS)])
-
-
-def hypot(x, y):
-    return root(plus(times(x, x), times(y, y)))
-
-
-def atan2(y, x):
-    square = plus(times(x, x), times(y, y))
-    dt = lambda s: [(k + 1) * s[k + 1] for k in range(ORDERS - 1)] + [mpf(0)]
-    slope = over(plus(times(dt(y), x), [-c for c in times(dt(x), y)]), square)
-    return [mp.atan2(y[0], x[0])] + [slope[k - 1] / k for k in range(1, ORDERS)]
-
-
-def powf(x, y):
-    if all(c == 0 for c in y[1:]):
-        return power(x, y[0])
-    return exponential(times(y, log(x)))
-
-
-def log_add_exp(x, y):
-    """`ln(e^x + e^y)` as the larger and `ln(1 + e^-gap)`, the exponential of the gap only where it can be told from 0."""
-    if x[0] < y[0]:
-        x, y = y, x
-    gap = plus(y, [-c for c in x])
-    return plus(x, log(one_plus(exponential(gap))))
-
-
+UNARY = {name: expression for name, _, expression, exact, _ in rows() if name == "abs" or not exact}
+WITHIN = {name: within for name, within, *_ in rows()}
+WAVES = [name for name, *_, waves in rows() if waves]
+UNARY |= {"sinc": "sin(x)/x", "log10": "log(x)/log(10)", "logit": "log(x) - log(1 - x)"}
+UNARY |= {f"powi({n})": family("powi").replace("n", f"mpf({n})") for n in (-2, 3, 5, 17)}
+UNARY |= {f"polygamma({n})": family("polygamma").replace("n", str(n)) for n in range(4)}
 BINARY = {
-    "log_add_exp": log_add_exp,
-    "xlogy": lambda x, y: times(x, log(y)),
-    "div": over,
-    "mul": times,
-    "powf": powf,
-    "atan2": atan2,
-    "hypot": hypot,
+    # The exponential of the gap only where it can be told from 0.
+    "log_add_exp": "max(x, y) + log1p(exp(-abs(x - y)))",
+    "xlogy": "x*log(y)",
+    "add": "x + y",
+    "sub": "x - y",
+    "div": "x/y",
+    "mul": "x*y",
+    "powf": "x**y",
+    "atan2": "atan2(x, y)",
+    "hypot": "hypot(x, y)",
 }
+NAMES = {name: getattr(mpmath, name) for name in dir(mpmath) if not name.startswith("_")} | {"max": max, "abs": abs}
+
+
+def derivatives(expression, args, direction):
+    """Value and derivatives in one argument, by central differences of so many digits that nothing of them is lost."""
+    x = args[direction]
+    small = mpf(10) ** -STEP * (min(abs(x), 1) if x else 1)
+    digits = mp.dps
+    mp.dps = int(digits + 4 * (STEP + max(abs(mp.log10(abs(a))) if a else 0 for a in args)) + 350)
+    code = compile(expression, expression, "eval")
+
+    def at(k):
+        moved = [a + k * small if i == direction else a for i, a in enumerate(args)]
+        value = eval(code, NAMES, dict(zip("xy", moved)))
+        return mp.nan if isinstance(value, mpmath.mpc) else value
+
+    v = {k: at(k) for k in range(-2, 3)}
+    slope, bend = (v[1] - v[-1]) / (2 * small), (v[1] - 2 * v[0] + v[-1]) / small**2
+    third = (v[2] - 2 * v[1] + 2 * v[-1] - v[-2]) / (2 * small**3)
+    # What is left of a derivative that is 0.
+    noise = [abs(v[0]) * mpf(10) ** (10 - mp.dps) / small**k for k in range(ORDERS)]
+    mp.dps = digits
+    return [+d if abs(d) > least else mpf(0) for d, least in zip((v[0], slope, bend, third), noise)]
+
 
 # ---- where each function is sampled -----------------------------------------------------------------------------
 
@@ -217,6 +113,9 @@ def ends(name):
         return signed([x for x in ENDS if x < 1])
     if name.startswith("polygamma") or name == "lgamma":
         return FAR
+    # What is small for small arguments reaches the end of the range, too.
+    if name in UNARY and abs(derivatives(UNARY[name], [mpf(1e-30)], 0)[0]) < 1e-20:
+        return signed([x for x in ENDS if x < 1])
     return []
 
 
@@ -260,7 +159,7 @@ def points(name, rng):
         return positive + [1 - e for e in NEAR] + [1 + e for e in NEAR[1:]]
     if name == "log1p":
         return signed(tiny) + middle + large + [-p for p in unit]
-    if name in ("asin", "acos", "atanh"):
+    if WITHIN.get(name) == "Unit":
         return signed(unit)
     if name == "log10":
         return middle
@@ -293,7 +192,15 @@ def points(name, rng):
         return signed(tiny + middle) + large + [math.pi / 2, math.pi, 22.0, 1.5, 1.4999, -1.5]
     if name in ("atan", "asinh", "abs", "cbrt", "recip"):
         return signed(positive)
-    return signed(tiny + middle) + large
+    return signed(tiny + middle) + large + (first_zeros(UNARY[name]) if name in WAVES else [])
+
+
+def first_zeros(expression):
+    """The first zeros but 0, and points beside them."""
+    value = lambda x: derivatives(expression, [mpf(x)], 0)[0]
+    steps = [0.25 * k for k in range(1, 80)]
+    found = [float(mp.findroot(value, (a, b), solver="illinois")) for a, b in zip(steps, steps[1:]) if value(a) * value(b) < 0]
+    return [x + e for x in found for e in (0.0, 1e-6, -1e-3)]
 
 
 def pairs(name, rng):
@@ -335,23 +242,16 @@ def group(exact, condition):
         spacing = mpf(2) ** max(int(mp.floor(mp.log(abs(exact), 2))) - 52, -1074)
         near = float(mp.nint(exact / spacing) * spacing)
     fraction = (exact - mpf(near)) / mpf(math.ulp(near))
-    return f"{bits(near)}:{float(fraction):.3f}:{float(max(condition, mpf(1))):.3g}"
+    return f"{bits(near)}:{round(float(fraction), 3) + 0.0:.3f}:{float(max(condition, mpf(1))):.3g}"
 
 
-def derivatives(series):
-    return [mp.factorial(k) * c for k, c in enumerate(series)]
-
-
-def row(name, f, args, direction):
+def row(name, expression, args, direction):
     exponent = max(abs(mp.log10(abs(mpf(a)))) if a else 0 for a in args)
-    gamma = "gamma" in name
-    mp.dps = 60 if gamma else int(120 + 9 * exponent)
-    small = mpf(10) ** (-15 if gamma else -40)
+    mp.dps = int(120 + 9 * exponent)
+    small = mpf(10) ** -40
 
     def at(values):
-        series = [constant(v) for v in values]
-        series[direction][1] = mpf(1)
-        return derivatives(f(*series))
+        return derivatives(expression, values, direction)
 
     here = at([mpf(a) for a in args])
     conditions = [mpf(0)] * ORDERS
@@ -371,8 +271,15 @@ COMPOSED = ("log10", "logit", "log_add_exp", "xlogy")
 
 
 def write(path, functions, arguments):
+    """The rows of all functions, or of those named on the command line with the others as they are."""
+    kept = defaultdict(list)
+    for line in (HERE / path).read_text().splitlines(keepends=True) if sys.argv[1:] else []:
+        kept[line.split(" ")[0]].append(line)
     with open(HERE / path, "w") as out:
         for name, f in functions.items():
+            if sys.argv[1:] and name not in sys.argv[1:]:
+                out.writelines(kept[name])
+                continue
             for args in arguments(name, random.Random(name)):
                 for direction in range(len(args)):
                     if direction == 1 and name == "powf" and args[0] < 0:

@@ -1,10 +1,10 @@
 //! [`Scalar`] and [`Real`] for `f64` and `f32`.
 
-use crate::table::{binary_table, unary_table};
-use crate::{Binary, Real, Scalar, Unary, math};
+use crate::table::binary_table;
+use crate::{Binary, Real, Scalar, Unary, for_each_unary, math};
 
 macro_rules! direct_unary {
-    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {
+    ($($name:ident $op:ident $family:ident $entry:tt)*) => {
         #[inline]
         fn unary(&self, op: Unary) -> Self {
             match op {
@@ -77,7 +77,7 @@ macro_rules! float {
             fn select(mask: &bool, on_true: &Self, on_false: &Self) -> Self {
                 if *mask { *on_true } else { *on_false }
             }
-            unary_table!(direct_unary);
+            for_each_unary!(direct_unary);
             binary_table!(direct_binary);
             #[inline]
             fn powi(&self, n: i32) -> Self {

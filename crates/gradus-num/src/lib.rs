@@ -14,6 +14,7 @@ mod composed;
 #[cfg(feature = "std")]
 pub mod drivers;
 mod dual;
+mod entry;
 mod float;
 pub mod forward;
 #[cfg(feature = "num-traits")]
@@ -42,6 +43,7 @@ pub use drivers::{
     hvp, jacobian, jvp, laplacian, taylor, value_and_gradient, value_and_gradient_array, vjp,
 };
 pub use dual::{Dual, Dual1};
+pub use entry::{Curve, Domain, Entry, Kind};
 #[cfg(feature = "std")]
 pub use lanes::Lanes;
 pub use op::{Binary, Reads, Unary};

@@ -3,169 +3,117 @@
 //! Each variant has exactly one derivative formula, in [`crate::rules`]; the same variant is evaluated on
 //! `f64`, on dual numbers, on tape variables and on whole tensors.
 
-/// An element-wise function of one argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Unary {
-    /// `-x`
-    Neg,
-    /// `|x|`; derivative 0 at 0
-    Abs,
-    /// `-1`, `0` or `1` (0 at ±0, NaN at NaN); derivative 0
-    Sign,
-    /// Largest integer not above `x`; derivative 0
-    Floor,
-    /// Smallest integer not below `x`; derivative 0
-    Ceil,
-    /// Nearest integer, ties to even; derivative 0
-    Round,
-    /// `1/x`
-    Recip,
-    /// `x^n` for a fixed integer `n`
-    Powi(i32),
-    /// `√x`
-    Sqrt,
-    /// `1/√x`
-    Rsqrt,
-    /// `∛x`, odd
-    Cbrt,
-    /// `e^x`
-    Exp,
-    /// `2^x`
-    Exp2,
-    /// `e^x - 1`
-    Expm1,
-    /// `ln x`
-    Log,
-    /// `log₂ x`
-    Log2,
-    /// `ln(1 + x)`
-    Log1p,
-    /// `sin x`
-    Sin,
-    /// `cos x`
-    Cos,
-    /// `tan x`
-    Tan,
-    /// `arcsin x`
-    Asin,
-    /// `arccos x`
-    Acos,
-    /// `arctan x`
-    Atan,
-    /// `sinh x`
-    Sinh,
-    /// `cosh x`
-    Cosh,
-    /// `tanh x`
-    Tanh,
-    /// `arsinh x`
-    Asinh,
-    /// `arcosh x`
-    Acosh,
-    /// `artanh x`
-    Atanh,
-    /// `sech² x = 1/cosh² x`
-    Sech2,
-    /// `1/(1 + e^-x)`
-    Sigmoid,
-    /// `ln(1 + e^x)`
-    Softplus,
-    /// `2/√π ∫₀ˣ e^-t² dt`
-    Erf,
-    /// `1 - erf x`
-    Erfc,
-    /// `ln |Γ(x)|`
-    Lgamma,
-    /// `ψ⁽ⁿ⁾(x)`, the `n`-th derivative of digamma
-    Polygamma(u32),
+use core::fmt;
+
+use Curve::{Step, Straight};
+use Domain::{AboveMinusOne, AboveOne, NonZero, Positive, Unit};
+use Kind::{Division, Elementary, Product, Special, Sum};
+use Reads::{Both, Nothing, Output};
+
+use crate::entry::{Curve, Domain, Entry, Kind};
+use crate::for_each_unary;
+use crate::math::{elementary, special};
+
+macro_rules! unary {
+    ($($name:ident $Op:ident $family:ident {
+        $formula:literal, $derivative:literal, $domain:literal; $($field:ident: $value:expr),* $(,)?
+    })*) => {
+        /// An element-wise function of one argument: value, derivative, domain.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Unary {
+            /// `-x`; `-1`; all x.
+            Neg,
+            /// `xⁿ` for a fixed integer `n`; `n xⁿ⁻¹`; all x, x ≠ 0 for n < 0.
+            Powi(i32),
+            /// `ψ⁽ⁿ⁾(x)`, the `n`-th derivative of digamma; `ψ⁽ⁿ⁺¹⁾(x)`; x not 0, -1, -2, ….
+            Polygamma(u32),
+            $(#[doc = concat!("`", $formula, "`; `", $derivative, "`; ", $domain, ".")] $Op,)*
+        }
+
+        impl Unary {
+            /// Every function once; those with a parameter at a representative value.
+            pub const ALL: &'static [Self] = &[Self::Neg, Self::Powi(3), Self::Polygamma(0), $(Self::$Op),*];
+
+            /// All there is to say of it.
+            #[inline]
+            pub const fn entry(self) -> &'static Entry {
+                match self {
+                    Self::Neg => &NEG,
+                    Self::Powi(_) => &POWI,
+                    Self::Polygamma(_) => &POLYGAMMA,
+                    $(Self::$Op => const {
+                        &Entry {
+                            name: stringify!($name),
+                            formula: $formula,
+                            derivative: $derivative,
+                            domain: $domain,
+                            $($field: $value,)*
+                            ..Entry::USUAL
+                        }
+                    },)*
+                }
+            }
+        }
+    };
 }
+for_each_unary!(unary);
+
+const INF: f64 = f64::INFINITY;
+const STEPS: &[&str] = &["0 everywhere, the steps included"];
+/// Steps of the functions that round, and what lies between.
+const FLAT: &[(f64, f64, f64)] = &[(-1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (2.0, 0.0, 0.0)];
+
+const NEG: Entry = Entry {
+    name: "neg",
+    formula: "-x",
+    derivative: "-1",
+    domain: "all x",
+    reads: Nothing,
+    curve: Straight,
+    cost: (Sum, 1.0),
+    sample: &[(-2.0, 2.0)],
+    exact: true,
+    reference: |x| -x,
+    mpmath: "-x",
+    ..Entry::USUAL
+};
+
+const POWI: Entry = Entry {
+    name: "powi",
+    formula: "xⁿ",
+    derivative: "n xⁿ⁻¹",
+    domain: "all x; x ≠ 0 for n < 0",
+    cost: (Product, 1.0),
+    within: NonZero,
+    sample: &[(-2.0, -0.4), (0.4, 2.0)],
+    mpmath: "x**n",
+    ..Entry::USUAL
+};
+
+const POLYGAMMA: Entry = Entry {
+    name: "polygamma",
+    formula: "ψ⁽ⁿ⁾(x)",
+    derivative: "ψ⁽ⁿ⁺¹⁾(x)",
+    domain: "x not 0, -1, -2, …",
+    cost: (Special, 80.0),
+    within: Positive,
+    sample: &[(0.7, 6.0)],
+    edges: &[1.0, 2.0, 0.01, 0.5, 30.0, 1e4, f64::NAN],
+    units: 4.0,
+    mpmath: "psi(n, x)",
+    ..Entry::USUAL
+};
 
 impl Unary {
-    /// Every function once; those with a parameter at a representative value.
-    pub const ALL: &'static [Self] = &[
-        Self::Neg,
-        Self::Abs,
-        Self::Sign,
-        Self::Floor,
-        Self::Ceil,
-        Self::Round,
-        Self::Recip,
-        Self::Powi(3),
-        Self::Sqrt,
-        Self::Rsqrt,
-        Self::Cbrt,
-        Self::Exp,
-        Self::Exp2,
-        Self::Expm1,
-        Self::Log,
-        Self::Log2,
-        Self::Log1p,
-        Self::Sin,
-        Self::Cos,
-        Self::Tan,
-        Self::Asin,
-        Self::Acos,
-        Self::Atan,
-        Self::Sinh,
-        Self::Cosh,
-        Self::Tanh,
-        Self::Asinh,
-        Self::Acosh,
-        Self::Atanh,
-        Self::Sech2,
-        Self::Sigmoid,
-        Self::Softplus,
-        Self::Erf,
-        Self::Erfc,
-        Self::Lgamma,
-        Self::Polygamma(0),
-    ];
-
     /// The name of the method that applies it.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Neg => "neg",
-            Self::Abs => "abs",
-            Self::Sign => "sign",
-            Self::Floor => "floor",
-            Self::Ceil => "ceil",
-            Self::Round => "round",
-            Self::Recip => "recip",
-            Self::Powi(_) => "powi",
-            Self::Sqrt => "sqrt",
-            Self::Rsqrt => "rsqrt",
-            Self::Cbrt => "cbrt",
-            Self::Exp => "exp",
-            Self::Exp2 => "exp2",
-            Self::Expm1 => "expm1",
-            Self::Log => "log",
-            Self::Log2 => "log2",
-            Self::Log1p => "log1p",
-            Self::Sin => "sin",
-            Self::Cos => "cos",
-            Self::Tan => "tan",
-            Self::Asin => "asin",
-            Self::Acos => "acos",
-            Self::Atan => "atan",
-            Self::Sinh => "sinh",
-            Self::Cosh => "cosh",
-            Self::Tanh => "tanh",
-            Self::Asinh => "asinh",
-            Self::Acosh => "acosh",
-            Self::Atanh => "atanh",
-            Self::Sech2 => "sech2",
-            Self::Sigmoid => "sigmoid",
-            Self::Softplus => "softplus",
-            Self::Erf => "erf",
-            Self::Erfc => "erfc",
-            Self::Lgamma => "lgamma",
-            Self::Polygamma(_) => "polygamma",
-        }
+        self.entry().name
     }
 
     /// Whether the function is a step function: what it gives depends on nothing, as far as derivatives are concerned.
+    #[inline]
     pub const fn is_step(self) -> bool {
-        matches!(self, Self::Sign | Self::Floor | Self::Ceil | Self::Round | Self::Powi(0))
+        matches!(self.curve(), Curve::Step)
     }
 
     /// Whether the function is linear, so that it is its own derivative.
@@ -173,37 +121,34 @@ impl Unary {
         matches!(self, Self::Neg)
     }
 
+    /// Whether it bends, its parameter counted.
+    #[inline]
+    pub const fn curve(self) -> Curve {
+        match self {
+            Self::Powi(0) => Curve::Step,
+            Self::Powi(1) => Curve::Straight,
+            _ => self.entry().curve,
+        }
+    }
+
     /// What [`derivative`](Self::derivative) reads.
     pub const fn reads(self) -> Reads {
+        self.entry().reads
+    }
+
+    /// Whether the value is exact by nature, its parameter counted.
+    pub const fn is_exact(self) -> bool {
+        matches!(self, Self::Powi(0 | 1)) || self.entry().exact
+    }
+}
+
+impl fmt::Display for Unary {
+    /// The name, with the parameter of those that have one: `powi(3)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Neg | Self::Sign | Self::Floor | Self::Ceil | Self::Round => Reads::Nothing,
-            Self::Abs
-            | Self::Powi(_)
-            | Self::Expm1
-            | Self::Log
-            | Self::Log2
-            | Self::Log1p
-            | Self::Sin
-            | Self::Cos
-            | Self::Asin
-            | Self::Acos
-            | Self::Atan
-            | Self::Sinh
-            | Self::Cosh
-            | Self::Asinh
-            | Self::Acosh
-            | Self::Atanh
-            | Self::Tanh
-            | Self::Sigmoid
-            | Self::Softplus
-            | Self::Erf
-            | Self::Erfc
-            | Self::Lgamma
-            | Self::Polygamma(_) => Reads::Input,
-            Self::Recip | Self::Sqrt | Self::Rsqrt | Self::Cbrt | Self::Exp | Self::Exp2 | Self::Tan => {
-                Reads::Output
-            }
-            Self::Sech2 => Reads::Both,
+            Self::Powi(n) => write!(f, "powi({n})"),
+            Self::Polygamma(n) => write!(f, "polygamma({n})"),
+            _ => f.pad(self.name()),
         }
     }
 }
@@ -267,6 +212,11 @@ impl Binary {
     /// Whether the function is linear in both arguments taken together.
     pub const fn is_linear(self) -> bool {
         matches!(self, Self::Add | Self::Sub)
+    }
+
+    /// Whether the value is exact by nature.
+    pub const fn is_exact(self) -> bool {
+        matches!(self, Self::Rem | Self::Max | Self::Min)
     }
 
     /// What [`partials`](Self::partials) read.

@@ -4,12 +4,14 @@ use core::fmt::Debug;
 use core::iter::{Product, Sum};
 use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, Sub, SubAssign};
 
-use crate::table::{binary_table, unary_table};
-use crate::{Binary, Unary, composed};
+use crate::table::binary_table;
+use crate::{Binary, Unary, composed, for_each_unary};
 
 macro_rules! provide_unary {
-    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {$(
-        #[doc = $doc]
+    ($($name:ident $op:ident $family:ident {
+        $formula:literal, $derivative:literal, $domain:literal; $($rest:tt)*
+    })*) => {$(
+        #[doc = concat!("`", $formula, "`; derivative `", $derivative, "`; ", $domain, ".")]
         #[inline]
         fn $name(&self) -> Self {
             self.unary(Unary::$op)
@@ -90,7 +92,7 @@ pub trait Scalar:
         rhs.le(self)
     }
 
-    unary_table!(provide_unary);
+    for_each_unary!(provide_unary);
     binary_table!(provide_binary);
 
     /// `x^n` for an integer `n`; derivative `n x^(n-1)`.

@@ -9,46 +9,9 @@ fn close(a: f64, b: f64) {
 /// Every operation's reverse derivative is its rule's, at several points, through several weights.
 #[test]
 fn every_operation_agrees_with_its_rule() {
-    let unary = [
-        Unary::Neg,
-        Unary::Abs,
-        Unary::Sign,
-        Unary::Floor,
-        Unary::Ceil,
-        Unary::Round,
-        Unary::Recip,
-        Unary::Powi(3),
-        Unary::Powi(-2),
-        Unary::Sqrt,
-        Unary::Rsqrt,
-        Unary::Cbrt,
-        Unary::Exp,
-        Unary::Exp2,
-        Unary::Expm1,
-        Unary::Log,
-        Unary::Log2,
-        Unary::Log1p,
-        Unary::Sin,
-        Unary::Cos,
-        Unary::Tan,
-        Unary::Asin,
-        Unary::Acos,
-        Unary::Atan,
-        Unary::Sinh,
-        Unary::Cosh,
-        Unary::Tanh,
-        Unary::Asinh,
-        Unary::Atanh,
-        Unary::Sech2,
-        Unary::Sigmoid,
-        Unary::Softplus,
-        Unary::Erf,
-        Unary::Erfc,
-        Unary::Lgamma,
-        Unary::Polygamma(1),
-    ];
-    for op in unary {
-        for x in [0.3, 0.7] {
+    let more = [Unary::Powi(-2), Unary::Polygamma(1)];
+    for op in Unary::ALL.iter().copied().chain(more) {
+        for x in if op == Unary::Acosh { [1.3, 1.7] } else { [0.3, 0.7] } {
             let want = op.derivative(&x, &x.unary(op));
             let tape = Tape::new();
             let v = tape.var(x);
@@ -58,19 +21,7 @@ fn every_operation_agrees_with_its_rule() {
             assert_eq!(tape.len(), 1, "functions of one variable cost no entry");
         }
     }
-    let binary = [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::Div,
-        Binary::Rem,
-        Binary::Pow,
-        Binary::Atan2,
-        Binary::Hypot,
-        Binary::Max,
-        Binary::Min,
-    ];
-    for op in binary {
+    for op in Binary::ALL.iter().copied() {
         for (x, y) in [(0.3, 0.7), (2.5, 0.4), (1.0, 1.0)] {
             let (dx, dy) = op.partials(&x, &y, &x.binary(op, &y));
             let tape = Tape::new();

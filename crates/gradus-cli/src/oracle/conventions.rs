@@ -1,16 +1,30 @@
 //! Where there is no derivative, or a branch decides: gradient and Hessian as `docs/kinks.md` has them.
 
+use std::slice::from_ref;
+
+use gradus::num::Unary;
+
 use super::{Derivatives, Report, Site};
 
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
 
 /// A function at a point.
+#[derive(Clone, Copy)]
 pub(super) struct Convention {
     name: &'static str,
     x: &'static [f64],
     gradient: &'static [f64],
     hessian: &'static [f64],
+}
+
+/// Those of this file, and those that entries of the table of element-wise functions state.
+fn all() -> impl Iterator<Item = Convention> {
+    let of = |op: &Unary| (op.name(), op.entry().at);
+    let stated = Unary::ALL.iter().map(of).flat_map(|(name, points)| {
+        points.iter().map(move |(x, first, second)| at(name, from_ref(x), from_ref(first), from_ref(second)))
+    });
+    CONVENTIONS.iter().copied().chain(stated)
 }
 
 const fn at(
@@ -25,16 +39,7 @@ const fn at(
 const THIRD: f64 = 1.0 / 3.0;
 
 const CONVENTIONS: &[Convention] = &[
-    at("abs", &[0.0], &[0.0], &[0.0]),
-    at("abs", &[-0.0], &[0.0], &[0.0]),
-    at("sign", &[0.0], &[0.0], &[0.0]),
-    at("floor", &[2.0], &[0.0], &[0.0]),
     at("stop_gradient", &[2.0], &[0.0], &[0.0]),
-    at("sqrt", &[0.0], &[INF], &[-INF]),
-    at("cbrt", &[0.0], &[INF], &[-INF]),
-    at("recip", &[0.0], &[-INF], &[INF]),
-    at("rsqrt", &[0.0], &[-INF], &[INF]),
-    at("log1p", &[-1.0], &[INF], &[-INF]),
     at("powi(0)", &[0.0], &[0.0], &[0.0]),
     at("powf(0)", &[0.0], &[0.0], &[0.0]),
     at("relu", &[0.0], &[0.0], &[0.0]),
@@ -57,15 +62,6 @@ const CONVENTIONS: &[Convention] = &[
     at("mish", &[INF], &[1.0], &[0.0]),
     at("log_sigmoid", &[-INF], &[1.0], &[0.0]),
     at("log_sigmoid", &[INF], &[0.0], &[0.0]),
-    at("softplus", &[INF], &[1.0], &[0.0]),
-    at("tanh", &[INF], &[0.0], &[0.0]),
-    at("sigmoid", &[-INF], &[0.0], &[0.0]),
-    at("erf", &[INF], &[0.0], &[NAN]),
-    at("lgamma", &[INF], &[INF], &[0.0]),
-    at("atan", &[INF], &[0.0], &[0.0]),
-    at("exp", &[-INF], &[0.0], &[0.0]),
-    at("log", &[INF], &[0.0], &[0.0]),
-    at("recip", &[INF], &[0.0], &[0.0]),
     at("clamp(x, -1, 2)", &[2.0], &[1.0], &[0.0]),
     at("maximum(x, 0)", &[0.0], &[0.5], &[0.0]),
     at("select(sqrt)", &[0.0], &[0.0], &[0.0]),
@@ -99,7 +95,7 @@ const CONVENTIONS: &[Convention] = &[
 
 /// The points of a function at which there is a convention.
 pub(super) fn points(name: &str) -> impl Iterator<Item = &'static [f64]> {
-    CONVENTIONS.iter().filter(move |c| c.name == name).map(|c| c.x)
+    all().filter(move |c| c.name == name).map(|c| c.x)
 }
 
 fn same_bits(a: &[f64], b: &[f64]) -> bool {
@@ -108,13 +104,13 @@ fn same_bits(a: &[f64], b: &[f64]) -> bool {
 
 /// Whether there is a convention for the point.
 pub(super) fn exists(name: &str, x: &[f64]) -> bool {
-    CONVENTIONS.iter().any(|c| c.name == name && same_bits(c.x, x))
+    all().any(|c| c.name == name && same_bits(c.x, x))
 }
 
 /// Compares what was found with the convention for this point, if there is one.
 pub(super) fn check(site: &Site<'_>, found: &Derivatives, report: &mut Report) {
-    let here = |c: &&Convention| c.name == site.row.name && same_bits(c.x, &site.x);
-    let Some(convention) = CONVENTIONS.iter().find(here) else { return };
+    let here = |c: &Convention| c.name == site.row.name && same_bits(c.x, &site.x);
+    let Some(convention) = all().find(here) else { return };
     super::compare(
         site,
         &found.sizes,

@@ -1,5 +1,6 @@
 //! The functions, what of the library each stands for, and the lines of `docs/kinks.md` for where it has no derivative.
 
+use gradus::num::{Curve, Entry, Unary, for_each_unary};
 use gradus::{Axes, DType, Key, Stencil, Tensor, cond, scan, vmap, while_loop};
 use gradus_nn::layers::{
     Activation, Attention, BatchNorm, Conv2d, Dropout, Embedding, LayerNorm, Linear, Mlp,
@@ -78,9 +79,10 @@ impl Row {
         self
     }
 
-    fn at_infinity(mut self, words: &'static str) -> Self {
-        self.at_infinity = Some(words);
-        self
+    /// What the entry of an element-wise function states.
+    fn stated(self, entry: &'static Entry) -> Self {
+        let row = Row { kinks: entry.kinks, at_infinity: entry.at_infinity, ..self };
+        if entry.curve == Curve::Step { row.otherwise(|x| x[0].abs() > 1e3) } else { row }
     }
 
     fn kinks(mut self, words: &'static [&'static str]) -> Self {
@@ -127,7 +129,9 @@ fn whole(
 }
 
 macro_rules! unary {
-    ($($name:ident),+ $(,)?) => { vec![$(one(stringify!($name), Tensor::$name)),+] };
+    ($($name:ident $Op:ident $family:ident $entry:tt)*) => {
+        vec![$(one(stringify!($name), Tensor::$name).stated(Unary::$Op.entry())),*]
+    };
 }
 
 const CORNER: &[&str] = &["the branch taken"];
@@ -147,51 +151,17 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn elementwise() -> Vec<Row> {
-    let mut all = unary![
-        recip,
-        sqrt,
-        rsqrt,
-        cbrt,
-        exp,
-        exp2,
-        expm1,
-        log,
-        log2,
-        log1p,
-        sin,
-        cos,
-        tan,
-        asin,
-        acos,
-        atan,
-        sinh,
-        cosh,
-        tanh,
-        asinh,
-        acosh,
-        atanh,
-        sech2,
-        sigmoid,
-        softplus,
-        lgamma,
-        square,
-        gelu,
-        gelu_tanh,
-        silu,
-        mish,
-        log_sigmoid
-    ];
-    all.push(one("abs", Tensor::abs).kinks(&["the middle of [-1, 1]"]));
+    let mut all = for_each_unary!(unary);
     for (name, f) in [
-        ("sign", Tensor::sign as fn(&Tensor) -> Tensor),
-        ("floor", Tensor::floor),
-        ("ceil", Tensor::ceil),
-        ("round", Tensor::round),
+        ("square", Tensor::square as fn(&Tensor) -> Tensor),
+        ("gelu", Tensor::gelu),
+        ("gelu_tanh", Tensor::gelu_tanh),
+        ("silu", Tensor::silu),
+        ("mish", Tensor::mish),
+        ("log_sigmoid", Tensor::log_sigmoid),
     ] {
-        all.push(one(name, f).kinks(&["0 everywhere, the steps included"]).otherwise(|x| x[0].abs() > 1e3));
+        all.push(one(name, f));
     }
-    all.push(one("erf", Tensor::erf).at_infinity("the square of the argument times 0"));
-    all.push(one("erfc", Tensor::erfc).at_infinity("the square of the argument times 0"));
     all.push(one("neg", |x| -x));
     all.push(one("stop_gradient", Tensor::stop_gradient).kinks(&["by definition"]).otherwise(|_| true));
     all.push(one("relu", Tensor::relu).kinks(CORNER));

@@ -89,22 +89,13 @@ const NOT_DIFFERENTIABLE: &[&str] = &[
     "custom_jvp",
 ];
 
-/// The names of public functions in a source, those that macros define included.
+/// The names of public functions in a source. (Those of the table of element-wise functions have rows by it.)
 fn functions(source: &str) -> Vec<&str> {
     let code = source.split("\n#[cfg(test)]").next().unwrap_or_default();
     let word = |rest: &str| rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let plain = code.match_indices("pub fn ").map(|(at, start)| &code[at + start.len()..]);
     let plain = plain.map(|rest| &rest[..word(rest)]);
-    // `name => Op,`, the rows of the macros.
-    let made = code.lines().filter_map(|line| {
-        let (name, op) = line.trim().split_once(" => ")?;
-        (line.starts_with("    ")
-            && !line.starts_with("     ")
-            && op.ends_with(',')
-            && word(name) == name.len())
-        .then_some(name)
-    });
-    plain.chain(made).filter(|name| !name.is_empty()).collect()
+    plain.filter(|name| !name.is_empty()).collect()
 }
 
 /// Functions and operations that no row stands for.

@@ -1,6 +1,7 @@
 //! Grows well-typed programs: each step is drawn from the [kinds](super::kinds), computed at once, and its value decides
 //! what may follow.
 
+use gradus::num::Domain;
 use gradus::{DType, Shape, Tensor};
 use gradus_core::table::Rng;
 
@@ -23,27 +24,15 @@ pub(crate) struct Grower<'a> {
     pub(crate) float: DType,
 }
 
-/// Where a function is defined and smooth.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Domain {
-    All,
-    Positive,
-    AboveMinusOne,
-    Unit,
-    AboveOne,
-    NonZero,
-}
-
-impl Domain {
-    fn holds(self, x: f64) -> bool {
-        match self {
-            Domain::All => true,
-            Domain::Positive => x > 0.2,
-            Domain::AboveMinusOne => x > -0.8,
-            Domain::Unit => x.abs() < 0.9,
-            Domain::AboveOne => x > 1.2,
-            Domain::NonZero => x.abs() > 0.2,
-        }
+/// Whether an argument is well inside a domain.
+fn holds(domain: Domain, x: f64) -> bool {
+    match domain {
+        Domain::All => true,
+        Domain::Positive => x > 0.2,
+        Domain::AboveMinusOne => x > -0.8,
+        Domain::Unit => x.abs() < 0.9,
+        Domain::AboveOne => x > 1.2,
+        Domain::NonZero => x.abs() > 0.2,
     }
 }
 
@@ -186,7 +175,7 @@ impl<'a> Grower<'a> {
     pub(crate) fn within(&mut self, x: usize, domain: Domain) -> usize {
         let values = self.values[x].cast(DType::F64).to_vec::<f64>();
         // Now and then a function meets arguments outside of its domain.
-        if values.iter().all(|&v| domain.holds(v)) || self.one_in(60) {
+        if values.iter().all(|&v| holds(domain, v)) || self.one_in(60) {
             return x;
         }
         let step = match domain {

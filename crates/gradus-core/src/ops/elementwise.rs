@@ -1,7 +1,7 @@
 //! Element-wise arithmetic and functions: the rows of [`Unary`] and [`Binary`], whose derivative formulas live
 //! in [`gradus_num::rules`].
 
-use gradus_num::Scalar;
+use gradus_num::{Curve, Scalar};
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Vars;
@@ -26,8 +26,8 @@ fn over(b: &mut Builder, tangent: Var, y: Var) -> Result<Var> {
 
 impl Primitive for Unary {
     fn doc(&self) -> Doc {
-        let (formula, derivative, domain) = unary_doc(*self);
-        Doc { name: self.name(), formula, derivative, domain }
+        let entry = self.entry();
+        Doc { name: entry.name, formula: entry.formula, derivative: entry.derivative, domain: entry.domain }
     }
 
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
@@ -94,7 +94,7 @@ impl Primitive for Unary {
                 let t = tangents[0].map(|t| b.negate_tangent(t)).transpose()?;
                 Ok((smallvec![y], smallvec![t]))
             }
-            Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => jvp_zero(*self, b, inputs),
+            step if step.entry().curve == Curve::Step => jvp_zero(*self, b, inputs),
             _ => {
                 let y = b.emit1(*self, inputs)?;
                 let d = with_syms(b, [inputs[0], y], |[x, y]| self.derivative(&x, &y).var);
@@ -124,58 +124,9 @@ impl Primitive for Unary {
 
 /// Rough arithmetic operations of one element, as vectorised.
 fn unary_flops(op: Unary) -> f64 {
-    use Unary::*;
     match op {
-        Neg | Abs | Sign | Floor | Ceil | Round => 1.0,
-        Recip | Sqrt | Rsqrt => 4.0,
-        Powi(n) => 1.0 + 2.0 * f64::from(n.unsigned_abs().max(1).ilog2()),
-        Exp | Exp2 | Expm1 | Log | Log2 | Log1p | Sigmoid | Sech2 => 15.0,
-        Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh | Tanh | Cbrt => 20.0,
-        Asinh | Acosh | Atanh | Softplus | Erf | Erfc => 25.0,
-        Lgamma | Polygamma(_) => 80.0,
-    }
-}
-
-/// Value, derivative and domain of each function.
-fn unary_doc(op: Unary) -> (&'static str, &'static str, &'static str) {
-    use Unary::*;
-    match op {
-        Neg => ("-x", "-1", "all x"),
-        Abs => ("|x|", "sign x", "all x; derivative 0 at the kink x = 0"),
-        Sign => ("-1, 0 or 1", "0", "all x; NaN at NaN"),
-        Floor => ("⌊x⌋", "0", "all x; derivative 0 at the steps, too"),
-        Ceil => ("⌈x⌉", "0", "all x; derivative 0 at the steps, too"),
-        Round => ("nearest integer, ties to even", "0", "all x; derivative 0 at the steps, too"),
-        Recip => ("1/x", "-1/x²", "x ≠ 0"),
-        Powi(_) => ("xⁿ", "n xⁿ⁻¹", "all x; x ≠ 0 for n < 0"),
-        Sqrt => ("√x", "1/(2√x)", "x ≥ 0; derivative ∞ at 0"),
-        Rsqrt => ("1/√x", "-1/(2x√x)", "x > 0"),
-        Cbrt => ("∛x", "1/(3∛x²)", "all x; derivative ∞ at 0"),
-        Exp => ("eˣ", "eˣ", "all x"),
-        Exp2 => ("2ˣ", "2ˣ ln 2", "all x"),
-        Expm1 => ("eˣ - 1", "eˣ", "all x"),
-        Log => ("ln x", "1/x", "x > 0; -∞ at 0"),
-        Log2 => ("log₂ x", "1/(x ln 2)", "x > 0; -∞ at 0"),
-        Log1p => ("ln(1 + x)", "1/(1 + x)", "x > -1; -∞ at -1"),
-        Sin => ("sin x", "cos x", "finite x"),
-        Cos => ("cos x", "-sin x", "finite x"),
-        Tan => ("tan x", "1 + tan² x", "finite x"),
-        Asin => ("arcsin x", "1/√(1-x²)", "|x| ≤ 1; derivative ∞ at ±1"),
-        Acos => ("arccos x", "-1/√(1-x²)", "|x| ≤ 1; derivative -∞ at ±1"),
-        Atan => ("arctan x", "1/(1+x²)", "all x"),
-        Sinh => ("sinh x", "cosh x", "all x"),
-        Cosh => ("cosh x", "sinh x", "all x"),
-        Tanh => ("tanh x", "sech² x", "all x"),
-        Asinh => ("arsinh x", "1/√(x²+1)", "all x"),
-        Acosh => ("arcosh x", "1/√(x²-1)", "x ≥ 1; derivative ∞ at 1"),
-        Atanh => ("artanh x", "1/(1-x²)", "|x| < 1; ±∞ at ±1"),
-        Sech2 => ("1/cosh² x", "-2 tanh x sech² x", "all x"),
-        Sigmoid => ("1/(1+e⁻ˣ)", "e⁻ˣ/(1+e⁻ˣ)²", "all x"),
-        Softplus => ("ln(1+eˣ)", "1/(1+e⁻ˣ)", "all x"),
-        Erf => ("2/√π ∫₀ˣ e^(-t²) dt", "2/√π e^(-x²)", "all x"),
-        Erfc => ("1 - erf x", "-2/√π e^(-x²)", "all x"),
-        Lgamma => ("ln |Γ(x)|", "ψ(x)", "x not 0, -1, -2, …"),
-        Polygamma(_) => ("ψ⁽ⁿ⁾(x)", "ψ⁽ⁿ⁺¹⁾(x)", "x not 0, -1, -2, …"),
+        Unary::Powi(n) => 1.0 + 2.0 * f64::from(n.unsigned_abs().max(1).ilog2()),
+        _ => op.entry().cost.1,
     }
 }
 

@@ -2,7 +2,7 @@
 //! rows `name direction arguments… value first second`; each result is `bits:fraction:condition`, where `fraction` is
 //! the exact result's distance from the `f64` in units in the last place.
 
-use crate::{Binary, DType, Op, Unary};
+use crate::{Binary, DType, Op};
 
 const TABLE: &str = include_str!("golden.txt");
 
@@ -63,9 +63,7 @@ pub(super) struct Point {
 /// The points of a function; none for those that are exact or have no closed form.
 pub(super) fn points(op: &Op) -> Vec<Point> {
     let (name, arity) = match op {
-        Op::Unary(Unary::Powi(n)) => (format!("powi({n})"), 1),
-        Op::Unary(Unary::Polygamma(n)) => (format!("polygamma({n})"), 1),
-        Op::Unary(op) => (op.name().to_string(), 1),
+        Op::Unary(op) => (op.to_string(), 1),
         Op::Binary(op) => (Binary::name(*op).to_string(), 2),
         _ => return Vec::new(),
     };

@@ -10,7 +10,7 @@ use crate::{Array, Binary, Builder, DType, Graph, Op, Result, Type, Unary, Var};
 /// A function at a point where its derivative is a convention.
 pub(super) struct Convention {
     /// The rows it belongs to.
-    pub rows: &'static [&'static str],
+    pub rows: Vec<&'static str>,
     /// What the function is.
     pub spelling: &'static str,
     /// The function; its first result is the one differentiated.
@@ -24,7 +24,7 @@ pub(super) struct Convention {
 type Body<'a> = &'a dyn Fn(&mut Builder, &[Var]) -> Result<Vars>;
 
 fn at(
-    rows: &'static [&'static str],
+    rows: &[&'static str],
     spelling: &'static str,
     points: &[&[f64]],
     gradient: &[&[f64]],
@@ -34,7 +34,7 @@ fn at(
     let vars: Vec<Var> = points.iter().map(|p| b.input(Type::new(DType::F64, [p.len()]))).collect();
     let outputs = body(&mut b, &vars)?;
     Ok(Convention {
-        rows,
+        rows: rows.to_vec(),
         spelling,
         graph: b.finish(outputs[..1].to_vec()),
         args: points.iter().map(|p| Array::of([p.len()].into(), p.to_vec())).collect(),
@@ -62,8 +62,6 @@ fn reduce(kind: ReduceKind) -> Reduce {
 
 /// The conventions, in the order of the table in `docs/kinks.md`.
 pub(super) fn conventions() -> Result<Vec<Convention>> {
-    let inf = f64::INFINITY;
-    let steps: &[f64] = &[0.0, 1.0, -2.0, 0.5];
     let relu = |b: &mut Builder, x: &[Var]| {
         let zero = b.zeros_like(x[0]);
         let off = b.emit1(Compare::Le, &[x[0], zero])?;
@@ -83,12 +81,7 @@ pub(super) fn conventions() -> Result<Vec<Convention>> {
     let bounds: &[&[f64]] = &[&[0.0, 1.0, 0.5, 2.0], &[0.0; 4], &[1.0; 4]];
     let inside: &[&[f64]] = &[&[1.0, 1.0, 1.0, 0.0], &[0.0; 4], &[0.0, 0.0, 0.0, 1.0]];
     let shares: &[&[f64]] = &[&[0.5, 0.5, 1.0, 0.0], &[0.5, 0.0, 0.0, 0.0], &[0.0, 0.5, 0.0, 1.0]];
-    Ok(vec![
-        at(&["abs"], "abs(x) at 0", &[&[0.0, -0.0, 2.0]], &[&[0.0, 0.0, 1.0]], &single(Unary::Abs))?,
-        at(&["sign"], "sign(x) at 0", &[&[0.0, 3.0]], &[&[0.0, 0.0]], &single(Unary::Sign))?,
-        at(&["floor"], "floor(x) at a step", &[steps], &[&[0.0; 4]], &single(Unary::Floor))?,
-        at(&["ceil"], "ceil(x) at a step", &[steps], &[&[0.0; 4]], &single(Unary::Ceil))?,
-        at(&["round"], "round(x) at a step", &[steps], &[&[0.0; 4]], &single(Unary::Round))?,
+    let mut all = vec![
         at(
             &["max"],
             "max(x, y) at a tie",
@@ -131,8 +124,6 @@ pub(super) fn conventions() -> Result<Vec<Convention>> {
         at(&["sort"], "sort of ties", &[&[2.0, 2.0, 1.0]], &[&[1.0, 1.0, 1.0]], &greatest_by_sorting)?,
         at(&["max_pool"], "the first of ties", &[&[1.0, 3.0, 3.0]], &[&[0.0, 1.0, 0.0]], &single(pooled))?,
         at(&["stop_gradient"], "stop_gradient(x)", &[&[1.0, -2.0]], &[&[0.0, 0.0]], &single(StopGradient))?,
-        at(&["sqrt"], "√x at 0", &[&[0.0]], &[&[inf]], &single(Unary::Sqrt))?,
-        at(&["cbrt"], "∛x at 0", &[&[0.0]], &[&[inf]], &single(Unary::Cbrt))?,
         at(
             &["hypot"],
             "hypot(x, y) at the origin",
@@ -163,5 +154,10 @@ pub(super) fn conventions() -> Result<Vec<Convention>> {
             &single(running),
         )?,
         at(&["rem"], "x mod y at a multiple", &[&[4.0], &[2.0]], &[&[1.0], &[-2.0]], &single(Binary::Rem))?,
-    ])
+    ];
+    for op in Unary::ALL.iter().filter(|op| !op.entry().at.is_empty()) {
+        let (x, slope): (Vec<f64>, Vec<f64>) = op.entry().at.iter().map(|&(x, first, _)| (x, first)).unzip();
+        all.push(at(&[op.name()], "where its entry says", &[&x], &[&slope], &single(*op))?);
+    }
+    Ok(all)
 }

@@ -70,8 +70,7 @@ impl Row {
     pub(super) fn of(cases: Vec<Case>) -> Self {
         let op = &cases[0].op;
         let name = match op {
-            Op::Unary(crate::Unary::Powi(n)) => format!("powi({n})"),
-            Op::Unary(crate::Unary::Polygamma(n)) => format!("polygamma({n})"),
+            Op::Unary(op) => op.to_string(),
             other => other.name().to_string(),
         };
         Row { name, doc: op.row().doc(), cases }

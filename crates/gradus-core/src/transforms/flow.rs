@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::graph::Eqn;
 use crate::nest::level;
 use crate::primitive::Cost;
-use crate::{Graph, Op, Unary};
+use gradus_num::Curve;
+
+use crate::{Graph, Op};
 
 /// Marks of a program's results.
 pub(crate) type Marks = Arc<[bool]>;
@@ -92,10 +94,8 @@ fn tangents(graph: &Graph, eqn: &Eqn, marks: &[bool]) -> Vec<bool> {
         | Op::Logic(_)
         | Op::Not(_)
         | Op::StopGradient(_)
-        | Op::ArgReduce(_)
-        | Op::Unary(Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round) => {
-            vec![false; eqn.outputs.len()]
-        }
+        | Op::ArgReduce(_) => vec![false; eqn.outputs.len()],
+        Op::Unary(p) if p.entry().curve == Curve::Step => vec![false; eqn.outputs.len()],
         Op::Unary(_)
         | Op::Binary(_)
         | Op::LinearMul(_)

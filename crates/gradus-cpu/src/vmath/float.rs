@@ -68,7 +68,6 @@ macro_rules! lanes {
             fn far_sin(self) -> Self;
             fn far_cos(self) -> Self;
             fn far_tan(self) -> Self;
-            fn lgamma(self) -> Self;
             fn power<I: Isa>(self, n: i32) -> Self;
             /// The logistic function and `sech²` of half the argument.
             fn sigmoid_sech2<I: Isa>(self) -> (Self, Self);
@@ -89,7 +88,6 @@ macro_rules! lanes {
             fn far_sin(self) -> f64 { far::sin(self) }
             fn far_cos(self) -> f64 { far::cos(self) }
             fn far_tan(self) -> f64 { far::tan(self) }
-            fn lgamma(self) -> f64 { gradus_num::math::lgamma(self) }
             #[inline(always)] fn power<I: Isa>(self, n: i32) -> f64 { power::pow::<I>(self, n as f64) }
             #[inline(always)] fn sigmoid_sech2<I: Isa>(self) -> (f64, f64) { exp::sigmoid_sech2::<I>(self) }
         }
@@ -109,7 +107,6 @@ macro_rules! lanes {
             fn far_sin(self) -> f32 { far::sin(self as f64) as f32 }
             fn far_cos(self) -> f32 { far::cos(self as f64) as f32 }
             fn far_tan(self) -> f32 { far::tan(self as f64) as f32 }
-            fn lgamma(self) -> f32 { gradus_num::math::lgamma(self as f64) as f32 }
             #[inline(always)] fn power<I: Isa>(self, n: i32) -> f32 { power::powi_single::<I>(self, n) }
             #[inline(always)] fn sigmoid_sech2<I: Isa>(self) -> (f32, f32) { exp::sigmoid_sech2f::<I>(self) }
         }

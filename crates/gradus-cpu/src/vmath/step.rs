@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use gradus_num::{Binary, Unary};
+use gradus_num::{Binary, Scalar, Unary};
 
 use super::binary::Compare;
 use super::float::Float;
@@ -377,6 +377,33 @@ impl<T: Float, A: Begin<T>, B: Begin<T>> Kernel for Choose<T, A, B> {
     }
 }
 
+/// A function without a loop of its own: that of numbers, lane by lane.
+struct ByLane<T>(PhantomData<T>);
+impl<T: Float> Kernel for ByLane<T> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(call: &Call) {
+        let (x, out) = (Many(call.arg::<T>(0)), call.out::<T>());
+        let op = Unary::ALL[call.number as usize];
+        each!(call.n, out, |v: x| T::from_f64(of_number(op, v.to_f64())))
+    }
+}
+
+struct Polygamma<T>(PhantomData<T>);
+impl<T: Float> Kernel for Polygamma<T> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(call: &Call) {
+        let (x, out) = (Many(call.arg::<T>(0)), call.out::<T>());
+        let op = Unary::Polygamma(call.number as u32);
+        each!(call.n, out, |v: x| T::from_f64(of_number(op, v.to_f64())))
+    }
+}
+
+/// Compiled once for all loops.
+#[inline(never)]
+fn of_number(op: Unary, x: f64) -> f64 {
+    Scalar::unary(&x, op)
+}
+
 macro_rules! steps {
     ($($float:ty),+) => { $(
         impl Steps for $float {
@@ -420,21 +447,8 @@ macro_rules! steps {
                     Unary::Softplus => kernel!(level, |v| v.softplus::<I>()),
                     Unary::Erf => kernel!(level, |v| v.erf::<I>()),
                     Unary::Erfc => kernel!(level, |v| v.erfc::<I>()),
-                    Unary::Lgamma => kernel!(level, |v| v.lgamma()),
-                    Unary::Polygamma(_) => {
-                        struct Polygamma<T>(PhantomData<T>);
-                        impl<T: Float> Kernel for Polygamma<T> {
-                            #[inline(always)]
-                            unsafe fn run<I: Isa>(call: &Call) {
-                                let (x, out) = (Many(call.arg::<T>(0)), call.out::<T>());
-                                let order = call.number as u32;
-                                each!(call.n, out, |v: x| {
-                                    T::from_f64(gradus_num::math::polygamma(order, v.to_f64()))
-                                })
-                            }
-                        }
-                        pick::<Polygamma<Self>>(level)
-                    }
+                    Unary::Polygamma(_) => pick::<Polygamma<Self>>(level),
+                    _ => pick::<ByLane<Self>>(level),
                 }
             }
 
@@ -569,11 +583,11 @@ impl<F: Float> Powers for F {
     }
 }
 
-/// The integer that belongs to a function of one argument.
+/// The integer that belongs to a function of one argument: an exponent, an order, or else its place in the list of all.
 pub fn number(op: Unary) -> i32 {
     match op {
         Unary::Powi(n) => n,
         Unary::Polygamma(order) => order as i32,
-        _ => 0,
+        _ => Unary::ALL.iter().position(|other| *other == op).unwrap_or_default() as i32,
     }
 }

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use std::vec::Vec;
 
 use super::function::VectorFn;
-use crate::{Binary, Real, Scalar, Unary};
+use crate::{Binary, Kind, Real, Scalar, Unary};
 
 /// How many operations of each kind one evaluation performs, and how many entries it leaves on a tape.
 ///
@@ -85,35 +85,13 @@ impl Scalar for Counting<'_> {
 
     fn unary(&self, op: Unary) -> Self {
         if let Some(counter) = self.counter {
-            counter.add(|c| match op {
-                Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => {
-                    c.sums += 1
-                }
-                Unary::Powi(n) => c.products += 1 + (n.unsigned_abs().max(2).ilog2() as usize),
-                Unary::Recip | Unary::Sqrt | Unary::Rsqrt => c.divisions += 1,
-                Unary::Cbrt
-                | Unary::Exp
-                | Unary::Exp2
-                | Unary::Expm1
-                | Unary::Log
-                | Unary::Log2
-                | Unary::Log1p
-                | Unary::Sin
-                | Unary::Cos
-                | Unary::Tan
-                | Unary::Asin
-                | Unary::Acos
-                | Unary::Atan
-                | Unary::Sinh
-                | Unary::Cosh
-                | Unary::Tanh
-                | Unary::Asinh
-                | Unary::Acosh
-                | Unary::Atanh
-                | Unary::Sech2
-                | Unary::Sigmoid
-                | Unary::Softplus => c.elementary += 1,
-                Unary::Erf | Unary::Erfc | Unary::Lgamma | Unary::Polygamma(_) => c.special += 1,
+            counter.add(|c| match (op, op.entry().cost.0) {
+                (Unary::Powi(n), _) => c.products += 1 + (n.unsigned_abs().max(2).ilog2() as usize),
+                (_, Kind::Sum) => c.sums += 1,
+                (_, Kind::Product) => c.products += 1,
+                (_, Kind::Division) => c.divisions += 1,
+                (_, Kind::Elementary) => c.elementary += 1,
+                (_, Kind::Special) => c.special += 1,
             });
         }
         Counting { value: self.value.unary(op), ..*self }

@@ -2,11 +2,11 @@
 
 use super::Dual;
 use crate::rules::{self, binary, powers, special};
-use crate::table::{binary_table, unary_table};
-use crate::{Binary, Real, Scalar, Unary};
+use crate::table::binary_table;
+use crate::{Binary, Real, Scalar, Unary, for_each_unary};
 
 macro_rules! chained_unary {
-    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {
+    ($($name:ident $op:ident $family:ident $entry:tt)*) => {
         #[inline]
         fn unary(&self, op: Unary) -> Self {
             match op {
@@ -19,8 +19,7 @@ macro_rules! chained_unary {
         $(
             #[inline]
             fn $name(&self) -> Self {
-                // Tests of constants: the compiler keeps one side.
-                if Unary::$op.is_step() {
+                if const { Unary::$op.is_step() } {
                     return Self::constant(self.primal.$name());
                 }
                 if let Some((out, slope)) = rules::joint(Unary::$op, &self.primal) {
@@ -99,7 +98,7 @@ impl<T: Real, const N: usize> Scalar for Dual<T, N> {
         }
     }
 
-    unary_table!(chained_unary);
+    for_each_unary!(chained_unary);
     binary_table!(dispatch_binary);
     chained_binary!(atan2 hypot);
 

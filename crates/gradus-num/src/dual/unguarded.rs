@@ -9,8 +9,8 @@ use core::cmp::Ordering;
 use core::iter::{Product, Sum};
 use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, RemAssign, Sub, SubAssign};
 
-use crate::table::{binary_table, unary_table};
-use crate::{Binary, Real, Scalar, Unary};
+use crate::table::binary_table;
+use crate::{Binary, Real, Scalar, Unary, for_each_unary};
 
 /// An `f64` whose zeros are not guarded against infinite factors when it is a tangent.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -64,7 +64,7 @@ impl Product for Unguarded {
 }
 
 macro_rules! delegated_unary {
-    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {$(
+    ($($name:ident $op:ident $family:ident $entry:tt)*) => {$(
         #[inline(always)]
         fn $name(&self) -> Self {
             Unguarded(Scalar::$name(&self.0))
@@ -117,7 +117,7 @@ impl Scalar for Unguarded {
         if *mask { *on_true } else { *on_false }
     }
 
-    unary_table!(delegated_unary);
+    for_each_unary!(delegated_unary);
     binary_table!(delegated_binary);
 
     #[inline(always)]

@@ -146,18 +146,6 @@ pub fn atanh(x: f64) -> f64 {
     libm::atanh(x)
 }
 
-/// The error function.
-#[inline]
-pub fn erf(x: f64) -> f64 {
-    libm::erf(x)
-}
-
-/// The complementary error function.
-#[inline]
-pub fn erfc(x: f64) -> f64 {
-    libm::erfc(x)
-}
-
 /// `x^n`: by multiplication up to the fourth power, where that stays within 2 units, else as a real power.
 #[inline]
 pub fn powi(x: f64, n: i32) -> f64 {
@@ -216,4 +204,18 @@ pub fn max(x: f64, y: f64) -> f64 {
 #[inline]
 pub fn min(x: f64, y: f64) -> f64 {
     if x < y || x.is_nan() { x } else { y }
+}
+
+/// Values by other formulas, for checks.
+pub(crate) mod reference {
+    /// `ln(x + √(x - 1) √(x + 1))`.
+    pub(crate) fn acosh(x: f64) -> f64 {
+        libm::log(x + libm::sqrt(x - 1.0) * libm::sqrt(x + 1.0))
+    }
+
+    /// `ln(1 + |x| + |x|/(hypot(1, 1/x) + 1/|x|))`, with the sign of `x`.
+    pub(crate) fn asinh(x: f64) -> f64 {
+        let inverse = 1.0 / x.abs();
+        libm::log1p(x.abs() + x.abs() / (libm::hypot(1.0, inverse) + inverse)).copysign(x)
+    }
 }

@@ -19,11 +19,10 @@ pub mod powers;
 pub mod special;
 pub mod trig;
 
-use crate::table::unary_table;
-use crate::{Binary, Scalar, Unary};
+use crate::{Binary, Scalar, Unary, for_each_unary};
 
 macro_rules! dispatch {
-    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {
+    ($($name:ident $op:ident $family:ident $entry:tt)*) => {
         impl Unary {
             /// The local derivative `dy/dx` at the argument `x` with result `y`.
             ///
@@ -46,7 +45,7 @@ macro_rules! dispatch {
         }
     };
 }
-unary_table!(dispatch);
+for_each_unary!(dispatch);
 
 /// `on_true` where the mask holds, else `on_false`; only that one is computed where the mask is decided.
 #[inline(always)]

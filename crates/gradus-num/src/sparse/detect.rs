@@ -11,7 +11,7 @@ use std::vec::Vec;
 
 use super::Pattern;
 use crate::drivers::{ScalarFn, VectorFn};
-use crate::{Binary, Real, Scalar, Unary};
+use crate::{Binary, Curve, Real, Scalar, Unary};
 
 const CONSTANT: u32 = u32::MAX;
 
@@ -249,12 +249,10 @@ impl Scalar for Dependent<'_> {
 
     fn unary(&self, op: Unary) -> Self {
         let value = self.value.unary(op);
-        match (op, self.graph) {
-            (_, None) => Dependent::from_f64(value),
-            (Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round, _) => Dependent::from_f64(value),
-            (Unary::Neg | Unary::Abs | Unary::Powi(1), _) => Dependent { value, ..*self },
-            (Unary::Powi(0), _) => Dependent::from_f64(value),
-            (_, Some(graph)) => {
+        match (op.curve(), self.graph) {
+            (_, None) | (Curve::Step, _) => Dependent::from_f64(value),
+            (Curve::Straight, _) => Dependent { value, ..*self },
+            (Curve::Curved, Some(graph)) => {
                 graph.curve(self.node);
                 Dependent { value, ..*self }
             }

@@ -1,8 +1,8 @@
 //! [`Var`]: a number that records its derivative.
 
 use crate::rules::{self, binary, powers, special};
-use crate::table::{binary_table, unary_table};
-use crate::{Binary, Real, Scalar, Unary};
+use crate::table::binary_table;
+use crate::{Binary, Real, Scalar, Unary, for_each_unary};
 
 use super::{CONSTANT, Entry, Tape};
 
@@ -139,7 +139,7 @@ fn unreachable_without_tape() -> ! {
 }
 
 macro_rules! chained_unary {
-    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {
+    ($($name:ident $op:ident $family:ident $entry:tt)*) => {
         #[inline(always)]
         fn unary(&self, op: Unary) -> Self {
             match op {
@@ -152,8 +152,7 @@ macro_rules! chained_unary {
         $(
             #[inline]
             fn $name(&self) -> Self {
-                // Tests of constants: the compiler keeps one side.
-                if Unary::$op.is_step() {
+                if const { Unary::$op.is_step() } {
                     return Var::constant(self.value.$name());
                 }
                 match rules::joint(Unary::$op, &self.value) {
@@ -198,7 +197,7 @@ impl<'t, T: Real> Scalar for Var<'t, T> {
         Var::constant(T::from_f64(value))
     }
 
-    unary_table!(chained_unary);
+    for_each_unary!(chained_unary);
     binary_table!(dispatch_binary);
     joined_binary!(atan2 hypot);
 

@@ -1,12 +1,12 @@
 //! [`Scalar`] and [`Real`] for power series.
 
 use super::Taylor;
-use crate::rules::{binary, exponential, hyperbolic, kinks, special, trig};
-use crate::table::{binary_table, unary_table};
-use crate::{Binary, Real, Scalar, Unary, math};
+use crate::rules::{self, binary};
+use crate::table::binary_table;
+use crate::{Binary, Curve, Real, Scalar, Unary, for_each_unary, math};
 
-macro_rules! dispatch_unary {
-    ($($name:ident $op:ident $family:ident $doc:literal;)*) => {
+macro_rules! series_unary {
+    ($($name:ident $op:ident $family:ident $entry:tt)*) => {
         fn unary(&self, op: Unary) -> Self {
             match op {
                 Unary::Neg => -*self,
@@ -15,6 +15,14 @@ macro_rules! dispatch_unary {
                 $(Unary::$op => Scalar::$name(self),)*
             }
         }
+        $(
+            fn $name(&self) -> Self {
+                match self.by_equation(Unary::$op, rules::$family::$name) {
+                    Some(series) => series,
+                    None => self.by_rule(Unary::$op, K),
+                }
+            }
+        )*
     };
 }
 
@@ -33,14 +41,49 @@ macro_rules! dispatch_binary {
     };
 }
 
-/// Functions whose rule reads the argument alone: the rule's series, integrated.
-macro_rules! by_rule {
-    ($($family:ident: $($name:ident)*;)*) => {$($(
-        fn $name(&self) -> Self {
-            let out = self.primal().$name();
-            self.integrate(out, &$family::$name(self, &Self::constant(out)))
-        }
-    )*)*};
+impl<T: Real, const K: usize> Taylor<T, K> {
+    /// Functions with a recurrence of their own, where that is cheaper or closer than [`by_rule`](Self::by_rule).
+    #[inline(always)]
+    pub(super) fn by_equation(&self, op: Unary, rule: impl Fn(&Self, &Self) -> Self) -> Option<Self> {
+        let x = self.primal();
+        Some(match op {
+            Unary::Recip => Self::constant(T::one()) / *self,
+            Unary::Sqrt => self.sqrt_series(x.sqrt()),
+            Unary::Rsqrt => self.power_series(x.rsqrt(), T::from_f64(-1.0), 2.0),
+            Unary::Cbrt => self.cbrt_series(x.cbrt()),
+            Unary::Exp => self.exp_series(x.exp()),
+            Unary::Exp2 => self.scale(core::f64::consts::LN_2).exp_series(x.exp2()),
+            Unary::Sin => self.sin_cos().0,
+            Unary::Cos => self.sin_cos().1,
+            Unary::Sinh => self.wave_series((x.sinh(), x.cosh()), 1.0).0,
+            Unary::Cosh => self.wave_series((x.sinh(), x.cosh()), 1.0).1,
+            Unary::Tan => self.tan_series(x.tan()),
+            Unary::Tanh => self.bell_series((x.tanh(), x.sech2())).0,
+            Unary::Sech2 => self.bell_series((x.tanh(), x.sech2())).1,
+            // The rule reads the argument, and no function that reads this one: its series, integrated.
+            Unary::Abs
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log2
+            | Unary::Log1p
+            | Unary::Asin
+            | Unary::Acos
+            | Unary::Atan
+            | Unary::Asinh
+            | Unary::Acosh
+            | Unary::Atanh
+            | Unary::Sigmoid
+            | Unary::Softplus
+            | Unary::Erf
+            | Unary::Erfc => {
+                let out = x.unary(op);
+                self.integrate(out, &rule(self, &Self::constant(out)))
+            }
+            _ if op.curve() == Curve::Step => Self::constant(x.unary(op)),
+            Unary::Lgamma => self.compose(|j| if j == 0 { x.lgamma() } else { x.polygamma(j as u32 - 1) }),
+            _ => return None,
+        })
+    }
 }
 
 impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
@@ -77,74 +120,11 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         }
     }
 
-    unary_table!(dispatch_unary);
+    for_each_unary!(series_unary);
     binary_table!(dispatch_binary);
 
-    by_rule! {
-        kinks: abs;
-        exponential: expm1 log log2 log1p;
-        trig: asin acos atan;
-        hyperbolic: asinh acosh atanh sigmoid softplus;
-        special: erf erfc;
-    }
-
-    fn sign(&self) -> Self {
-        Self::constant(self.primal().sign())
-    }
-    fn floor(&self) -> Self {
-        Self::constant(self.primal().floor())
-    }
-    fn ceil(&self) -> Self {
-        Self::constant(self.primal().ceil())
-    }
-    fn round(&self) -> Self {
-        Self::constant(self.primal().round())
-    }
-    fn recip(&self) -> Self {
-        Self::constant(T::one()) / *self
-    }
-    fn sqrt(&self) -> Self {
-        self.sqrt_series(self.primal().sqrt())
-    }
-    fn rsqrt(&self) -> Self {
-        self.power_series(self.primal().rsqrt(), T::from_f64(-1.0), 2.0)
-    }
-    fn cbrt(&self) -> Self {
-        self.cbrt_series(self.primal().cbrt())
-    }
-    fn exp(&self) -> Self {
-        self.exp_series(self.primal().exp())
-    }
-    fn exp2(&self) -> Self {
-        self.scale(core::f64::consts::LN_2).exp_series(self.primal().exp2())
-    }
-    fn sin(&self) -> Self {
-        Scalar::sin_cos(self).0
-    }
-    fn cos(&self) -> Self {
-        Scalar::sin_cos(self).1
-    }
     fn sin_cos(&self) -> (Self, Self) {
         self.wave_series(self.primal().sin_cos(), -1.0)
-    }
-    fn sinh(&self) -> Self {
-        self.wave_series((self.primal().sinh(), self.primal().cosh()), 1.0).0
-    }
-    fn cosh(&self) -> Self {
-        self.wave_series((self.primal().sinh(), self.primal().cosh()), 1.0).1
-    }
-    fn tan(&self) -> Self {
-        self.tan_series(self.primal().tan())
-    }
-    fn tanh(&self) -> Self {
-        self.bell_series((self.primal().tanh(), self.primal().sech2())).0
-    }
-    fn sech2(&self) -> Self {
-        self.bell_series((self.primal().tanh(), self.primal().sech2())).1
-    }
-    fn lgamma(&self) -> Self {
-        let x = self.primal();
-        self.compose(|j| if j == 0 { x.lgamma() } else { x.polygamma(j as u32 - 1) })
     }
     fn polygamma(&self, n: u32) -> Self {
         let x = self.primal();

@@ -5,6 +5,7 @@
 //! the rule `f'`. Where the rule reads the result (exponential, roots, the circular pair) the same equation is
 //! solved coefficient by coefficient, so an operation costs `O(K²)` and not `2ᴷ` as nesting does.
 
+mod coupled;
 mod functions;
 mod operators;
 mod series;

@@ -2,6 +2,7 @@
 
 use gradus_core::ops::{Cast, Clamp, StopGradient};
 use gradus_core::{Binary, Unary};
+use gradus_num::for_each_unary;
 
 use crate::literal::Literal;
 use crate::tensor::arith::broadcasting;
@@ -9,83 +10,17 @@ use crate::trace::{OrFail, here};
 use crate::{DType, Tensor};
 
 macro_rules! functions {
-    ($($(#[$doc:meta])+ $name:ident => $op:ident),+ $(,)?) => {
+    ($($name:ident $Op:ident $family:ident {
+        $formula:literal, $derivative:literal, $domain:literal; $($rest:tt)*
+    })*) => {
         impl Tensor { $(
-            $(#[$doc])+
+            #[doc = concat!("`", $formula, "`; derivative `", $derivative, "`; ", $domain, ".")]
             #[track_caller]
-            pub fn $name(&self) -> Tensor { Tensor::apply(Unary::$op, &[self]) }
-        )+ }
+            pub fn $name(&self) -> Tensor { Tensor::apply(Unary::$Op, &[self]) }
+        )* }
     };
 }
-
-functions! {
-    /// `|x|`; derivative 0 at 0.
-    abs => Abs,
-    /// `-1`, `0` or `1`; derivative 0.
-    sign => Sign,
-    /// The largest integer not above `x`; derivative 0.
-    floor => Floor,
-    /// The smallest integer not below `x`; derivative 0.
-    ceil => Ceil,
-    /// The nearest integer, ties to even; derivative 0.
-    round => Round,
-    /// `1/x`.
-    recip => Recip,
-    /// `√x`.
-    sqrt => Sqrt,
-    /// `1/√x`.
-    rsqrt => Rsqrt,
-    /// `∛x`.
-    cbrt => Cbrt,
-    /// `eˣ`.
-    exp => Exp,
-    /// `2ˣ`.
-    exp2 => Exp2,
-    /// `eˣ - 1`, accurate near 0.
-    expm1 => Expm1,
-    /// `ln x`.
-    log => Log,
-    /// `log₂ x`.
-    log2 => Log2,
-    /// `ln(1 + x)`, accurate near 0.
-    log1p => Log1p,
-    /// `sin x`.
-    sin => Sin,
-    /// `cos x`.
-    cos => Cos,
-    /// `tan x`.
-    tan => Tan,
-    /// `arcsin x`.
-    asin => Asin,
-    /// `arccos x`.
-    acos => Acos,
-    /// `arctan x`.
-    atan => Atan,
-    /// `sinh x`.
-    sinh => Sinh,
-    /// `cosh x`.
-    cosh => Cosh,
-    /// `tanh x`.
-    tanh => Tanh,
-    /// `arsinh x`.
-    asinh => Asinh,
-    /// `arcosh x`.
-    acosh => Acosh,
-    /// `artanh x`.
-    atanh => Atanh,
-    /// `sech² x = 1/cosh² x`, accurate in both tails.
-    sech2 => Sech2,
-    /// `1/(1 + e⁻ˣ)`.
-    sigmoid => Sigmoid,
-    /// `ln(1 + eˣ)`.
-    softplus => Softplus,
-    /// `2/√π ∫₀ˣ e^(-t²) dt`.
-    erf => Erf,
-    /// `1 - erf x`, accurate for large `x`.
-    erfc => Erfc,
-    /// `ln |Γ(x)|`.
-    lgamma => Lgamma,
-}
+for_each_unary!(functions);
 
 impl Tensor {
     /// `ψ⁽ⁿ⁾(x)`: digamma for `n = 0`, trigamma for `n = 1`.

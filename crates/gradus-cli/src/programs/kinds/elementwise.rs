@@ -1,9 +1,10 @@
 //! Functions of one, two and three arguments, element by element.
 
+use gradus::num::{Domain, Unary as Op, for_each_unary};
 use gradus::{DType, Tensor};
 
 use super::Draw;
-use crate::programs::grow::{Domain, Grower};
+use crate::programs::grow::Grower;
 use crate::programs::step::{Step, step};
 
 pub(super) const KINDS: &[(usize, Draw)] = &[
@@ -23,19 +24,17 @@ pub(super) const KINDS: &[(usize, Draw)] = &[
 type Unary = (&'static str, Domain, fn(&Tensor) -> Tensor);
 
 macro_rules! unary {
-    ($($domain:ident: $($name:ident),+;)+) => {
-        &[$($((stringify!($name), Domain::$domain, Tensor::$name)),+),+]
+    ($($name:ident $Op:ident $family:ident $entry:tt)*) => {
+        &[$((Op::$Op.entry().name, Op::$Op.entry().within, Tensor::$name)),*]
     };
 }
-const UNARY: &[Unary] = unary! {
-    All: abs, sign, floor, ceil, round, exp, exp2, expm1, sin, cos, atan, sinh, cosh, tanh, asinh, sech2, sigmoid, softplus,
-        erf, erfc, relu, relu6, selu, hard_tanh, hard_sigmoid, hard_swish, gelu, gelu_tanh, silu, mish, log_sigmoid, square,
-        stop_gradient;
-    NonZero: recip, cbrt, tan;
-    Positive: sqrt, rsqrt, log, log2, lgamma;
-    AboveMinusOne: log1p;
-    Unit: asin, acos, atanh;
-    AboveOne: acosh;
+const UNARY: &[Unary] = for_each_unary!(unary);
+
+macro_rules! composed {
+    ($($name:ident)+) => { &[$((stringify!($name), Domain::All, Tensor::$name)),+] };
+}
+const COMPOSED: &[Unary] = composed! {
+    relu relu6 selu hard_tanh hard_sigmoid hard_swish gelu gelu_tanh silu mish log_sigmoid square stop_gradient
 };
 
 fn unary(g: &mut Grower<'_>) -> Option<usize> {
@@ -43,7 +42,8 @@ fn unary(g: &mut Grower<'_>) -> Option<usize> {
     if g.one_in(25) {
         return Some(g.push(step!(|x| -x), &[x]));
     }
-    let (name, domain, f) = g.choose(UNARY);
+    let at = g.rng.below(UNARY.len() + COMPOSED.len());
+    let (name, domain, f) = *UNARY.get(at).unwrap_or_else(|| &COMPOSED[at - UNARY.len()]);
     let x = g.within(x, domain);
     Some(g.push(Step::new(format!("{{0}}.{name}()"), move |a| f(a[0])), &[x]))
 }

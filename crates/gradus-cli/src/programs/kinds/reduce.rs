@@ -1,9 +1,10 @@
 //! Reductions, running reductions, pooling.
 
+use gradus::num::Domain;
 use gradus::{Axes, Stencil};
 
 use super::Draw;
-use crate::programs::grow::{Domain, Grower};
+use crate::programs::grow::Grower;
 use crate::programs::step::step;
 
 pub(super) const KINDS: &[(usize, Draw)] =

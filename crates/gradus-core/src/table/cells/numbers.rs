@@ -11,14 +11,22 @@ use crate::{Array, Op, Result};
 pub(in crate::table) fn accuracy(row: &Row) -> Result<Outcome> {
     let op = &row.cases[0].op;
     let points = golden::points(op);
+    let (exact, units, wave) = match op {
+        Op::Unary(op) => (op.is_exact(), op.entry().units, op.entry().wave),
+        Op::Binary(op) => (op.is_exact(), 2.0, (|_| 0.0) as fn(f64) -> f64),
+        _ => return Ok(Outcome::NotApplicable("not a function of numbers")),
+    };
     if points.is_empty() {
-        return Ok(match op {
-            Op::Unary(_) | Op::Binary(_) => Outcome::NotApplicable("one rounding or none: see value"),
-            _ => Outcome::NotApplicable("not a function of numbers"),
+        return Ok(match exact {
+            true => Outcome::NotApplicable("exact by nature: see value"),
+            false => Outcome::Error(
+                f64::INFINITY,
+                "it has no table of more digits: run bench/golden/generate.py and bench/golden/subset.py"
+                    .into(),
+            ),
         });
     }
-    let gamma = row.name.contains("gamma");
-    let limits = [if gamma { 4.0 } else { 2.0 }, 4.0, 16.0];
+    let limits = [units, 4.0, 16.0];
     let mut worst = Worst::new();
     for direction in 0..points[0].args.len() {
         let rows: Vec<_> = points.iter().filter(|p| p.direction == direction).collect();
@@ -45,7 +53,8 @@ pub(in crate::table) fn accuracy(row: &Row) -> Result<Outcome> {
             for (point, got) in rows.iter().zip(result[0].to_f64()) {
                 if order <= point.orders {
                     let exact = &point.exact[order];
-                    let scale = if order == 0 { 1.0 } else { exact.condition };
+                    let beside = (wave(point.args[0]) / exact.near.abs()).max(1.0);
+                    let scale = if order == 0 { beside } else { exact.condition };
                     let units = exact.units(got, crate::DType::F64) / scale;
                     worst.see(units / limits[order], || {
                         format!("{units:.2} units in order {order} at {:?}", point.args)

@@ -18,12 +18,7 @@ fn specials() -> Range {
 
 pub(super) fn special_range(op: &Op) -> Range {
     match op {
-        Op::Unary(crate::Unary::Lgamma) => {
-            Range::Values(vec![3.0, 1e-3, 0.5, 100.0, 1e5, f64::INFINITY, f64::NAN, -0.5, -2.5])
-        }
-        Op::Unary(crate::Unary::Polygamma(_)) => {
-            Range::Values(vec![1.0, 2.0, 0.01, 0.5, 30.0, 1e4, f64::NAN])
-        }
+        Op::Unary(op) if !op.entry().edges.is_empty() => Range::Values(op.entry().edges.to_vec()),
         Op::Recurrence(_) => Range::Values(vec![0.0, 1.0, -1.0, 1e100, 1e-300, -0.0, 0.5]),
         _ => specials(),
     }

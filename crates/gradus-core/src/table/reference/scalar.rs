@@ -10,90 +10,10 @@ pub(super) fn larger(a: f64, b: f64) -> f64 {
 
 pub(super) fn unary(op: Unary, x: f64) -> f64 {
     match op {
-        Unary::Neg => -x,
-        Unary::Abs => x.abs(),
-        Unary::Sign if x == 0.0 || x.is_nan() => x.abs(),
-        Unary::Sign => x.signum(),
-        Unary::Floor => x.floor(),
-        Unary::Ceil => x.ceil(),
-        Unary::Round => x.round_ties_even(),
-        Unary::Recip => 1.0 / x,
         Unary::Powi(n) => x.powf(f64::from(n)),
-        Unary::Sqrt => x.sqrt(),
-        Unary::Rsqrt => 1.0 / x.sqrt(),
-        Unary::Cbrt => x.cbrt(),
-        Unary::Exp => x.exp(),
-        Unary::Exp2 => x.exp2(),
-        Unary::Expm1 => x.exp_m1(),
-        Unary::Log => x.ln(),
-        Unary::Log2 => x.log2(),
-        Unary::Log1p => x.ln_1p(),
-        Unary::Sin => x.sin(),
-        Unary::Cos => x.cos(),
-        Unary::Tan => x.tan(),
-        Unary::Asin => x.asin(),
-        Unary::Acos => x.acos(),
-        Unary::Atan => x.atan(),
-        Unary::Sinh => x.sinh(),
-        Unary::Cosh => x.cosh(),
-        Unary::Tanh => x.tanh(),
-        Unary::Asinh => x.asinh(),
-        Unary::Acosh => x.acosh(),
-        Unary::Atanh => x.atanh(),
-        Unary::Sech2 => (1.0 / x.cosh()).powi(2),
-        Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        Unary::Softplus => larger(x, 0.0) + (-x.abs()).exp().ln_1p(),
-        Unary::Erf if x.abs() < 2.0 => erf_series(x),
-        Unary::Erf => 1.0 - erfc(x),
-        Unary::Erfc => erfc(x),
-        Unary::Lgamma => lgamma(x),
         Unary::Polygamma(n) => polygamma(n, x),
+        _ => (op.entry().reference)(x),
     }
-}
-
-/// `2/√π Σ (-1)ᵏ x²ᵏ⁺¹/(k! (2k+1))`, for small `|x|`.
-fn erf_series(x: f64) -> f64 {
-    let (mut term, mut sum) = (x, x);
-    for k in 1..80 {
-        let k = f64::from(k);
-        term *= -x * x / k;
-        sum += term / (2.0 * k + 1.0);
-    }
-    sum * std::f64::consts::FRAC_2_SQRT_PI
-}
-
-/// From the series for small `x`, by a continued fraction beyond.
-fn erfc(x: f64) -> f64 {
-    if x.is_nan() {
-        return x;
-    }
-    if x < 0.0 {
-        return 2.0 - erfc(-x);
-    }
-    if x < 2.0 {
-        return 1.0 - erf_series(x);
-    }
-    // e^(-x²)/√π · 1/(x + (1/2)/(x + 1/(x + (3/2)/(x + …))))
-    let tail = (1..200).rev().fold(x, |tail, k| x + f64::from(k) / 2.0 / tail);
-    (-x * x).exp() / tail / std::f64::consts::PI.sqrt()
-}
-
-/// Stirling's series after shifting the argument up; reflection below ½.
-fn lgamma(x: f64) -> f64 {
-    if x.is_infinite() {
-        return f64::INFINITY;
-    }
-    if x < 0.5 {
-        return (std::f64::consts::PI / (std::f64::consts::PI * x).sin().abs()).ln() - lgamma(1.0 - x);
-    }
-    let (mut x, mut shift) = (x, 0.0);
-    while x < 15.0 {
-        shift += x.ln();
-        x += 1.0;
-    }
-    let i = 1.0 / (x * x);
-    let series = (1.0 / 12.0 - i * (1.0 / 360.0 - i * (1.0 / 1260.0 - i / 1680.0))) / x;
-    (x - 0.5) * x.ln() - x + 0.5 * std::f64::consts::TAU.ln() + series - shift
 }
 
 /// The asymptotic series after shifting the argument up; positive arguments.
