@@ -156,6 +156,79 @@ pub(crate) unsafe fn mark_elements<T: Float + Element>(
     }
 }
 
+/// Inner indices that are looked at together.
+const SOME: usize = 64;
+
+/// Whether some term that does not count has an infinity or a NaN in it: only there is a product not what the kernels
+/// compute.
+///
+/// # Safety
+/// The operands are valid.
+pub(crate) unsafe fn hides<T: Float + Element>(
+    tangents: [bool; 2],
+    [m, n, k]: [usize; 3],
+    a: Operand<T>,
+    b: Operand<T>,
+) -> bool {
+    (0..k).step_by(SOME).any(|from| {
+        let facts = |i: usize, lanes: usize, (start, lane, inner): Operand<T>| {
+            let x = (start.wrapping_offset(from as isize * inner), lane, inner);
+            Terms { x, lanes, inner: SOME.min(k - from), tangent: tangents[i] }
+        };
+        // SAFETY: the caller's promise.
+        let (a, b) = unsafe { (best(facts(0, m, a)), best(facts(1, n, (b.0, b.2, b.1)))) };
+        a.odd & b.nothing | a.nothing & b.odd != 0
+    })
+}
+
+/// Lanes of an operand, at some inner indices.
+struct Terms<T> {
+    x: Operand<T>,
+    lanes: usize,
+    inner: usize,
+    tangent: bool,
+}
+
+/// At which inner indices factors are infinite or NaN, and at which they keep a term from counting.
+struct Found {
+    odd: u64,
+    nothing: u64,
+}
+
+impl<T: Float + Element> Versioned for Terms<T> {
+    type Output = Found;
+    #[inline(always)]
+    #[allow(clippy::eq_op)] // only what is finite is zero when taken from itself
+    unsafe fn run(self) -> Found {
+        const ODD: u32 = 1;
+        const NOTHING: u32 = 2;
+        let Terms { x: (start, lane, step), lanes, inner, tangent } = self;
+        let zero = <T as Element>::ZERO;
+        let of = |x: T| {
+            let nothing = if tangent { x.is_dead() } else { x == zero };
+            u32::from(x - x != zero) * ODD | u32::from(nothing) * NOTHING
+        };
+        // SAFETY: the caller's promise.
+        let at = |i: usize, p: usize| unsafe { of(*start.offset(i as isize * lane + p as isize * step)) };
+        let mut facts = [0u32; SOME];
+        if step == 1 && inner == SOME {
+            for i in 0..lanes {
+                for (p, facts) in facts.iter_mut().enumerate() {
+                    *facts |= at(i, p);
+                }
+            }
+        } else {
+            for (p, facts) in facts.iter_mut().enumerate().take(inner) {
+                *facts = (0..lanes).fold(0, |all, i| all | at(i, p));
+            }
+        }
+        let bits = |fact: u32| {
+            facts.iter().enumerate().fold(0, |bits, (p, &f)| bits | u64::from(f & fact != 0) << p)
+        };
+        Found { odd: bits(ODD), nothing: bits(NOTHING) }
+    }
+}
+
 /// What is looked for among elements.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
