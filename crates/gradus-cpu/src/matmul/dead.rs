@@ -177,7 +177,7 @@ pub(crate) unsafe fn hides<T: Float + Element>(
         };
         // SAFETY: the caller's promise.
         let (a, b) = unsafe { (best(facts(0, m, a)), best(facts(1, n, (b.0, b.2, b.1)))) };
-        a.odd & b.nothing | a.nothing & b.odd != 0
+        (a.odd & b.nothing) | (a.nothing & b.odd) != 0
     })
 }
 
@@ -206,7 +206,7 @@ impl<T: Float + Element> Versioned for Terms<T> {
         let zero = <T as Element>::ZERO;
         let of = |x: T| {
             let nothing = if tangent { x.is_dead() } else { x == zero };
-            u32::from(x - x != zero) * ODD | u32::from(nothing) * NOTHING
+            (u32::from(x - x != zero) * ODD) | (u32::from(nothing) * NOTHING)
         };
         // SAFETY: the caller's promise.
         let at = |i: usize, p: usize| unsafe { of(*start.offset(i as isize * lane + p as isize * step)) };
@@ -223,7 +223,7 @@ impl<T: Float + Element> Versioned for Terms<T> {
             }
         }
         let bits = |fact: u32| {
-            facts.iter().enumerate().fold(0, |bits, (p, &f)| bits | u64::from(f & fact != 0) << p)
+            facts.iter().enumerate().fold(0, |bits, (p, &f)| bits | (u64::from(f & fact != 0) << p))
         };
         Found { odd: bits(ODD), nothing: bits(NOTHING) }
     }
@@ -295,6 +295,43 @@ impl<T: Float + Element> Versioned for Line<T> {
                 Look::Nan => self.any(|x| x.is_nan()),
                 Look::Zero => self.any(|x| x == zero),
                 Look::NanOrZero => self.any(|x| (x == zero) | x.is_nan()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_terms_that_do_not_count_hide_anything() {
+        let (m, n, k) = (3, 70, 130);
+        for (odd, nothing, wanted) in [
+            ((0, 2, 129), (1, 129, 69), true),
+            ((0, 2, 129), (1, 128, 69), false),
+            ((0, 2, 129), (0, 1, 129), false),
+            ((1, 64, 0), (0, 0, 64), true),
+            ((1, 64, 0), (0, 0, 0), false),
+        ] {
+            let (mut a, mut b) = (vec![1f32; m * k], vec![1f32; k * n]);
+            for ((operand, row, column), value) in [(odd, f32::INFINITY), (nothing, 0.0)] {
+                match operand {
+                    0 => a[row * k + column] = value,
+                    _ => b[row * n + column] = value,
+                }
+            }
+            // Rows of A lie one after another, or columns; the same product either way.
+            let at: Vec<f32> = (0..m * k).map(|i| a[i % m * k + i / m]).collect();
+            let bt: Vec<f32> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
+            let of =
+                |x: &[f32], row: usize, column: usize| (x.as_ptr().cast_mut(), row as isize, column as isize);
+            for (a, b) in [(of(&a, k, 1), of(&b, n, 1)), (of(&at, 1, m), of(&bt, 1, k))] {
+                // SAFETY: the operands have these sizes.
+                let found = |tangents| unsafe { hides(tangents, [m, n, k], a, b) };
+                assert_eq!(found([false; 2]), wanted, "{odd:?}, {nothing:?}");
+                // The zero is no dead tangent.
+                assert!(!found([true; 2]), "{odd:?}, {nothing:?}");
             }
         }
     }
