@@ -5,7 +5,7 @@
 //! numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero than below.
 //! Both are counts, so that any of the [paths](super::job) serves, as long as its rounding leaves them whole numbers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gradus_core::memory::filled;
 
@@ -30,6 +30,12 @@ const GRAIN: usize = 1 << 16;
 /// Terms of a sum up to which Winograd's rounding leaves counts alone, and up to which that of plain sums does.
 const FEW_TERMS: usize = 1 << 15;
 const COUNTED: usize = 1 << 24;
+
+/// What a term costs by itself, as a multiple of one in a convolution; after how many two of them have mostly made NaN, where
+/// infinities are strewn; and how many convolutions counting takes.
+const ALONE: usize = 50;
+const MANY_TERMS: usize = 2048;
+const CONVOLUTIONS: usize = 5;
 
 /// An operand: its elements from the first on.
 #[derive(Clone, Copy)]
@@ -142,21 +148,28 @@ pub(crate) unsafe fn run<T: Float + Element>(
     let seen = [if linear.applies() { look(pool, x) } else { Seen::default() }, of_kernel];
     let nothing = |i: usize| if tangents[i] { &seen[i].dead } else { &seen[i].zero }.load(Ordering::Relaxed);
     let some_terms = linear.applies() && (nothing(0) || nothing(1));
-    if !(seen.iter().any(Seen::odd) && some_terms) {
+    let absorbed = seen.iter().any(Seen::odd) && some_terms;
+    let terms = conv.group_channels() * conv.taps();
+    if !absorbed {
         if !first {
             plainly();
         }
-        if spoils {
-            without_holes(conv, pool, [x, kernel], out);
+        let anew = if spoils { on_holes(conv, pool, out) } else { 0 };
+        // A term by itself costs tens of times as much as in a convolution.
+        let few = anew.saturating_mul(terms.min(MANY_TERMS)).saturating_mul(ALONE)
+            <= out.len.saturating_mul(terms).saturating_mul(CONVOLUTIONS);
+        if few || !linear.applies() {
+            if anew > 0 {
+                without_holes(conv, pool, [x, kernel], out);
+            }
+            mark(conv, pool, [x, kernel], out, tangents, marks && some_terms);
+            return 1;
         }
-        mark(conv, pool, [x, kernel], out, tangents, marks && some_terms);
-        return 1;
     }
     let counting = |i: usize| if tangents[i] { Keep::Alive } else { Keep::Some };
     let zeros = |n: usize| filled("conv", n, <T as Element>::ZERO).unwrap_or_else(|kind| fail(kind));
     let mut copies = [x.len, kernel.len].map(zeros);
-    let mut runs = usize::from(first);
-    let terms = conv.group_channels() * conv.taps();
+    let mut runs = usize::from(first || !absorbed);
     let mut convolve = |keep: [Keep; 2], to: *mut T| {
         for ((copy, from), keep) in copies.iter_mut().zip([x, kernel]).zip(keep) {
             fill(pool, Elements { at: Shared(copy.as_mut_ptr()), len: copy.len() }, from, keep);
@@ -207,7 +220,19 @@ pub(crate) unsafe fn run<T: Float + Element>(
     runs
 }
 
-/// Computes the results anew that are NaN and have taps on padding, whose terms there are none. Mostly a few terms tell.
+/// How many results are NaN and have taps on padding.
+fn on_holes<T: Float + Element>(conv: &Conv, pool: &Pool, out: Elements<T>) -> usize {
+    let all = AtomicUsize::new(0);
+    pool.run_ranges(out.len, GRAIN, &|range| {
+        // SAFETY: elements of the result, which has been computed.
+        let nan = |&i: &usize| unsafe { (*out.at.at(i)).is_nan() };
+        let here = range.filter(nan).filter(|&i| on_hole(conv, conv.place_of(i)[2])).count();
+        all.fetch_add(here, Ordering::Relaxed);
+    });
+    all.into_inner()
+}
+
+/// Computes those results anew. Mostly a few terms tell.
 fn without_holes<T: Float + Element>(
     conv: &Conv,
     pool: &Pool,
