@@ -5,11 +5,11 @@
 //! numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero than below.
 //! Both are counts, so that any of the [paths](super::job) serves, as long as its rounding leaves them whole numbers.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gradus_core::memory::filled;
 
-use super::reference::{any_term, linear_term, on_hole};
+use super::reference::{any_term, linear_term};
 use super::{Conv, Room};
 use crate::Pool;
 use crate::exec::{Versioned, best};
@@ -30,12 +30,6 @@ const GRAIN: usize = 1 << 16;
 /// Terms of a sum up to which Winograd's rounding leaves counts alone, and up to which that of plain sums does.
 const FEW_TERMS: usize = 1 << 15;
 const COUNTED: usize = 1 << 24;
-
-/// What a term costs by itself, as a multiple of one in a convolution; after how many two of them have mostly made NaN, where
-/// infinities are strewn; and how many convolutions counting takes.
-const ALONE: usize = 50;
-const MANY_TERMS: usize = 2048;
-const CONVOLUTIONS: usize = 5;
 
 /// An operand: its elements from the first on.
 #[derive(Clone, Copy)]
@@ -70,6 +64,8 @@ enum Keep {
     Finite,
     /// 1 for NaN and infinities.
     Odd,
+    /// 1 for all.
+    All,
     /// 1 for all but what is dead.
     Alive,
     /// 1 for all but zeros.
@@ -97,6 +93,7 @@ impl Keep {
                 }
             }
             Keep::Odd => truth(!finite),
+            Keep::All => one,
             Keep::Alive => truth(!x.is_dead()),
             Keep::Some => truth(x != zero),
             Keep::OddSign => {
@@ -129,7 +126,7 @@ pub(crate) unsafe fn run<T: Float + Element>(
         unsafe { conv.run_raw(pool, x, kernel, to, room, exact) }
     };
     let plainly = || once(x.at.0, kernel.at.0, out.at.0, false);
-    // Of a program that is not linear only the kernel can spoil terms, those of padding: the shorter of it and the result is looked at.
+    // Of a program that is not linear only the kernel can spoil terms: the shorter of it and the result is looked at.
     let first = match linear.applies() {
         true => conv.group_outputs() * conv.taps() < MANY,
         false => out.len < kernel.len,
@@ -145,31 +142,26 @@ pub(crate) unsafe fn run<T: Float + Element>(
     let of_kernel = look(pool, kernel);
     // The kernels multiply the zeros of padding, too.
     let spoils = of_kernel.odd() && conv.has_holes();
-    let seen = [if linear.applies() { look(pool, x) } else { Seen::default() }, of_kernel];
+    let seen = [if linear.applies() || spoils { look(pool, x) } else { Seen::default() }, of_kernel];
     let nothing = |i: usize| if tangents[i] { &seen[i].dead } else { &seen[i].zero }.load(Ordering::Relaxed);
     let some_terms = linear.applies() && (nothing(0) || nothing(1));
-    let absorbed = seen.iter().any(Seen::odd) && some_terms;
-    let terms = conv.group_channels() * conv.taps();
+    let absorbed = seen.iter().any(Seen::odd) && some_terms || spoils;
     if !absorbed {
         if !first {
             plainly();
         }
-        let anew = if spoils { on_holes(conv, pool, out) } else { 0 };
-        // A term by itself costs tens of times as much as in a convolution.
-        let few = anew.saturating_mul(terms.min(MANY_TERMS)).saturating_mul(ALONE)
-            <= out.len.saturating_mul(terms).saturating_mul(CONVOLUTIONS);
-        if few || !linear.applies() {
-            if anew > 0 {
-                without_holes(conv, pool, [x, kernel], out);
-            }
-            mark(conv, pool, [x, kernel], out, tangents, marks && some_terms);
-            return 1;
-        }
+        mark(conv, pool, [x, kernel], out, tangents, marks && some_terms);
+        return 1;
     }
-    let counting = |i: usize| if tangents[i] { Keep::Alive } else { Keep::Some };
+    let counting = |i: usize| match (linear.applies(), tangents[i]) {
+        (false, _) => Keep::All,
+        (true, true) => Keep::Alive,
+        (true, false) => Keep::Some,
+    };
     let zeros = |n: usize| filled("conv", n, <T as Element>::ZERO).unwrap_or_else(|kind| fail(kind));
     let mut copies = [x.len, kernel.len].map(zeros);
-    let mut runs = usize::from(first || !absorbed);
+    let mut runs = usize::from(first);
+    let terms = conv.group_channels() * conv.taps();
     let mut convolve = |keep: [Keep; 2], to: *mut T| {
         for ((copy, from), keep) in copies.iter_mut().zip([x, kernel]).zip(keep) {
             fill(pool, Elements { at: Shared(copy.as_mut_ptr()), len: copy.len() }, from, keep);
@@ -218,38 +210,6 @@ pub(crate) unsafe fn run<T: Float + Element>(
     });
     mark(conv, pool, [x, kernel], out, tangents, marks);
     runs
-}
-
-/// How many results are NaN and have taps on padding.
-fn on_holes<T: Float + Element>(conv: &Conv, pool: &Pool, out: Elements<T>) -> usize {
-    let all = AtomicUsize::new(0);
-    pool.run_ranges(out.len, GRAIN, &|range| {
-        // SAFETY: elements of the result, which has been computed.
-        let nan = |&i: &usize| unsafe { (*out.at.at(i)).is_nan() };
-        let here = range.filter(nan).filter(|&i| on_hole(conv, conv.place_of(i)[2])).count();
-        all.fetch_add(here, Ordering::Relaxed);
-    });
-    all.into_inner()
-}
-
-/// Computes those results anew. Mostly a few terms tell.
-fn without_holes<T: Float + Element>(
-    conv: &Conv,
-    pool: &Pool,
-    [x, kernel]: [Elements<T>; 2],
-    out: Elements<T>,
-) {
-    pool.run_ranges(out.len, PART, &|range| {
-        for i in range {
-            // SAFETY: elements of the result, which belong to this task, and the operands that they were made from.
-            unsafe {
-                let to = out.at.at(i);
-                if (*to).is_nan() && on_hole(conv, conv.place_of(i)[2]) {
-                    *to = linear_term(conv, x.at.at(0), kernel.at.at(0), conv.place_of(i), [false; 2]);
-                }
-            }
-        }
-    });
 }
 
 /// Marks results of which no term counts as dead. Only zeros are looked at, and mostly it is their first term that counts.

@@ -73,20 +73,10 @@ pub(crate) unsafe fn linear_term<T: Float>(
             if tangents == [false; 2] || counts(tangents, left, right) {
                 sum = sum + left * right;
             }
-            !sum.is_nan()
+            true
         });
     }
     sum
-}
-
-/// Whether taps of position `p` of a result lie on padding, or between elements.
-pub(crate) fn on_hole(conv: &Conv, p: usize) -> bool {
-    let output = conv.output();
-    let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
-    let last = conv.kernel.map(|taps| taps.saturating_sub(1));
-    conv.lhs_dilation.iter().any(|&step| step > 1)
-        || source(conv, at, [0; 3]).is_none()
-        || source(conv, at, last).is_none()
 }
 
 /// Whether a term of that element counts.
