@@ -15,9 +15,9 @@ test *args:
 ci:
     .ci/run
 
-# The tape's unsafe code under Miri, which comes with a nightly toolchain: `rustup component add miri --toolchain nightly`.
+# The tape's unsafe code under Miri, which comes with a nightly toolchain: `rustup component add miri --toolchain nightly`. It knows no assembly, which `libm` can do without.
 miri:
-    cargo +nightly miri test -p gradus-num --test tape
+    cargo +nightly miri test -p gradus-num --features libm/force-soft-floats --test tape
 
 # All tests of the CPU kernels under AddressSanitizer, in a target folder of their own (on x86-64 Linux; stable Rust ships the runtime).
 asan *args:
@@ -29,8 +29,12 @@ programs count="100000" seed="0":
 
 # Two thousand of them under AddressSanitizer, whose runtime comes with the stable toolchain.
 programs-asan seed="0":
-    RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_leaks=0 CARGO_TARGET_DIR=target/asan \
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes" ASAN_OPTIONS=detect_leaks=0 CARGO_TARGET_DIR=target/asan \
         cargo run --target x86_64-unknown-linux-gnu -p gradus-cli -- check --programs 2000 --seed {{seed}}
+
+# Calls of 10⁵ random shapes: resident memory stays flat.
+shapes:
+    cargo test --release -p gradus --test memory -- --ignored --nocapture
 
 # How many random programs it takes to find each of the faults of tools/faults.
 planted:

@@ -26,6 +26,12 @@ use gradus_cpu::{
 use gradus_plan::{Budget, Options, Plan, Strategy, plan};
 use programs::arguments;
 
+/// Tests that count run one after another, where they share a process.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
@@ -65,6 +71,7 @@ fn close(graph: &Graph, options: &Options) {
 /// From one element to megabytes, on one thread and on several: what is planned is never exceeded.
 #[test]
 fn measured_peaks_stay_within_planned_ones_at_every_size() {
+    let _alone = alone();
     let options = Options { needs, ..Options::default() };
     for n in [1usize, 2, 3, 5, 8, 16, 17, 33, 64, 100, 256, 300, 1000, 5000, 40_000, 300_000, 2_000_000] {
         for threads in [1, 2, 8] {
@@ -106,6 +113,7 @@ fn sorted(n: usize) -> Graph {
 /// memory of their own.
 #[test]
 fn plans_take_the_same_bytes_on_every_machine() {
+    let _alone = alone();
     let sizes = Sizes { examples: 2, heads: 2, places: 300, features: 16 };
     let attention = gradient(&attention(sizes, Mask::Causal, DType::F32));
     let of = |graph: &Graph| {
@@ -134,6 +142,7 @@ fn plans_take_the_same_bytes_on_every_machine() {
 
 #[test]
 fn measured_peaks_stay_within_planned_ones() {
+    let _alone = alone();
     let g = models::mlp(&[256, 512, 512, 512, 512, 512, 10], 1024, models::mish_of);
     let options = |strategy, memory_budget| Options { strategy, memory_budget, needs, ..Options::default() };
     let mut all = vec![];

@@ -29,6 +29,34 @@ fn shapes_in_rotation_are_planned_once() {
     assert_eq!(f.programs(), 65);
 }
 
+/// 10⁵ calls, nearly each of another shape, which takes minutes: `just shapes` runs it.
+#[test]
+#[ignore = "takes minutes"]
+fn a_hundred_thousand_random_shapes_stay_flat() {
+    let f = jit(grad(loss));
+    let mut state = 1u64;
+    let mut below = |n: u64| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) % n
+    };
+    let mut held = Vec::new();
+    for n in 1..=100_000 {
+        let x = Tensor::ones([1 + below(200) as usize, 1 + below(600) as usize], DType::F32);
+        if n % 2 == 0 {
+            drop(f.call(&x));
+        } else {
+            drop(grad(loss)(&x));
+        }
+        if n % 10_000 == 0 {
+            held.push(resident());
+            println!("{n} calls: {} MB resident, {} programs made", resident() / 1_000_000, f.programs());
+        }
+    }
+    let (least, most) = (held.iter().min().expect("ten"), held.iter().max().expect("ten"));
+    assert!(most - least <= 16 << 20, "{held:?}");
+    assert!(f.programs() > 20_000, "{} programs: shapes were not random", f.programs());
+}
+
 #[test]
 fn programs_that_nobody_uses_are_given_up() {
     let f = jit(|x: &Tensor| x.exp().sum(()));

@@ -1,13 +1,18 @@
 //! Whether results agree: to the bit, or within what rounding makes of them.
 //!
 //! What rounding may do is measured, not guessed: the recorded program is interpreted again and again with every
-//! intermediate value disturbed by a few units in the last place. An element may differ by a multiple of the spread of
-//! these samples; where a sample takes another branch or another order, that shows in the spread.
+//! intermediate value disturbed by a few units in the last place. A plan may compute a value once more where it is read, and
+//! the same value by other operations, so that two readers of it meet different roundings: two samples are taken side by side,
+//! and each operand is read from one or the other. Where a difference of two such readings is what remains, as where the
+//! exact result is 0, this is all that a result may be off; no error of the value itself shows it.
+//!
+//! An element may differ by a multiple of the distance of these samples from what the undisturbed interpreter computes; where
+//! a sample takes another branch or another order, that shows in the distance.
 
 use gradus::{Array, DType, Result};
 use gradus_core::ops::{Reduce, ReduceKind};
 use gradus_core::table::Rng;
-use gradus_core::{Binary, Eqn, Error, Graph, Op, Unary};
+use gradus_core::{Binary, Eqn, Error, Graph, Op, Unary, Var, interpret};
 
 /// The first element whose bits differ.
 fn first_difference(a: &Array, b: &Array) -> Option<usize> {
@@ -41,10 +46,10 @@ fn describe(k: usize, i: usize, a: &Array, b: &Array) -> String {
 
 /// Units in the last place that are no difference.
 const NEAR: f64 = 4.0;
-/// How often the spread of the samples two results may be apart.
+/// How often the distance of the samples two results may be apart.
 const SPREADS: f64 = 24.0;
 /// Numbers of samples: more are taken only where results differ.
-pub(crate) const SAMPLES: [usize; 3] = [3, 12, 64];
+pub(crate) const SAMPLES: [usize; 3] = [4, 12, 64];
 
 /// The unit in the last place of 1.
 fn epsilon(dtype: DType) -> f64 {
@@ -61,33 +66,38 @@ pub(crate) struct Rounding<'a> {
     graph: &'a Graph,
     args: &'a [Array],
     rng: Rng,
+    /// The results without a disturbance.
+    exact: Vec<Array>,
     samples: Vec<Vec<Array>>,
     /// The most samples.
     most: usize,
 }
 
 impl<'a> Rounding<'a> {
-    pub(crate) fn new(graph: &'a Graph, args: &'a [Array], most: usize) -> Self {
-        Rounding { graph, args, rng: Rng::new(7), samples: Vec::new(), most }
+    pub(crate) fn new(graph: &'a Graph, args: &'a [Array], most: usize) -> Result<Self> {
+        let exact = interpret(graph, args)?;
+        Ok(Rounding { graph, args, rng: Rng::new(7), exact, samples: Vec::new(), most })
+    }
+
+    /// What results disagree about with those of the interpreter, if they do.
+    pub(crate) fn differs(&mut self, a: &[Array]) -> Result<Option<String>> {
+        let exact = self.exact.clone();
+        self.disagree(a, &exact)
     }
 
     /// What two lists of results disagree about, if they do.
     pub(crate) fn disagree(&mut self, a: &[Array], b: &[Array]) -> Result<Option<String>> {
-        self.apart(a, b, |samples, k, _| (&samples[k], &samples[k]))
+        self.apart(a, b, 0)
     }
 
     /// What the halves of the results of a law disagree about.
     pub(crate) fn broken(&mut self, results: &[Array]) -> Result<Option<String>> {
         let (a, b) = results.split_at(results.len() / 2);
-        self.apart(a, b, |samples, k, n| (&samples[k], &samples[n + k]))
+        self.apart(a, b, a.len())
     }
 
-    fn apart(
-        &mut self,
-        a: &[Array],
-        b: &[Array],
-        of: impl for<'s> Fn(&'s [Array], usize, usize) -> (&'s Array, &'s Array),
-    ) -> Result<Option<String>> {
+    /// What results and those that stand so much `further` on disagree about.
+    fn apart(&mut self, a: &[Array], b: &[Array], further: usize) -> Result<Option<String>> {
         if a.len() != b.len() {
             return Ok(Some(format!("{} results and {}", a.len(), b.len())));
         }
@@ -104,19 +114,9 @@ impl<'a> Rounding<'a> {
                     break;
                 }
                 self.sample(count)?;
-                let columns: Vec<[Vec<f64>; 2]> = self
-                    .samples
-                    .iter()
-                    .map(|s| {
-                        let (p, q) = of(s, k, a.len());
-                        [p.to_f64(), q.to_f64()]
-                    })
-                    .collect();
+                let spread = [k, further + k].map(|k| self.spread(k));
                 open.retain(|&i| {
-                    let spread = |side: usize, value: f64| {
-                        columns.iter().map(|c| (c[side][i] - value).abs()).fold(0.0, nan_max)
-                    };
-                    let allowed = SPREADS * nan_max(spread(0, u[i]), spread(1, u[i]).min(spread(1, v[i])));
+                    let allowed = SPREADS * nan_max(spread[0][i], spread[1][i]);
                     let apart = (u[i] - v[i]).abs();
                     // Not a number in a sample, or in both, tells nothing.
                     !(allowed.is_nan() || allowed.is_infinite() || apart <= allowed)
@@ -134,9 +134,22 @@ impl<'a> Rounding<'a> {
         Ok(None)
     }
 
+    /// How far the samples are from the undisturbed result `k`, an element each.
+    fn spread(&self, k: usize) -> Vec<f64> {
+        let exact = self.exact[k].to_f64();
+        let mut most = vec![0.0; exact.len()];
+        for sample in &self.samples {
+            let apart = sample[k].to_f64();
+            let apart = apart.iter().zip(&exact).map(|(s, e)| if s == e { 0.0 } else { (s - e).abs() });
+            most.iter_mut().zip(apart).for_each(|(most, apart)| *most = nan_max(*most, apart));
+        }
+        most
+    }
+
     fn sample(&mut self, count: usize) -> Result<()> {
         while self.samples.len() < count {
-            self.samples.push(disturbed(self.graph, self.args, &mut self.rng)?);
+            let args = [self.args, self.args].map(<[Array]>::to_vec);
+            self.samples.extend(disturbed(self.graph, args, &mut self.rng)?);
         }
         Ok(())
     }
@@ -150,51 +163,62 @@ fn close(a: f64, b: f64, near: f64) -> bool {
     a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= near * a.abs().max(b.abs())
 }
 
-/// Interprets a program, disturbing every operand and result.
-fn disturbed(graph: &Graph, args: &[Array], rng: &mut Rng) -> Result<Vec<Array>> {
-    let mut values: Vec<Option<Array>> = vec![None; graph.types().len()];
-    for (v, a) in graph.inputs().iter().zip(args) {
-        values[v.index()] = Some(a.clone());
+/// Interprets a program twice, disturbing every operand and result; operands are read from one of the two by chance.
+fn disturbed(graph: &Graph, args: [Vec<Array>; 2], rng: &mut Rng) -> Result<[Vec<Array>; 2]> {
+    let mut values: [Vec<Option<Array>>; 2] = [(); 2].map(|()| vec![None; graph.types().len()]);
+    for (values, args) in values.iter_mut().zip(args) {
+        for (v, a) in graph.inputs().iter().zip(args) {
+            values[v.index()] = Some(a);
+        }
     }
     for eqn in graph.eqns() {
         let ulps = 2.0 + work(graph, eqn).sqrt();
         let exact = is_exact(&eqn.op);
         // What the body of a loop rounds, its results show.
         let inside = eqn.op.graphs().iter().map(|g| coarsest(g)).fold(0.0, f64::max);
-        let inputs: Vec<Array> = eqn
-            .inputs
-            .iter()
-            .map(|v| {
-                let value = values[v.index()].as_ref().expect("operands come first");
+        let mut operands = |own: usize| -> Vec<Array> {
+            let mut operand = |v: &Var| {
+                let from = if exact { own } else { rng.below(2) };
+                let value = values[from][v.index()].as_ref().expect("operands come first");
                 if exact { value.clone() } else { nudged(value, ulps, 0.0, rng) }
-            })
-            .collect();
+            };
+            eqn.inputs.iter().map(&mut operand).collect()
+        };
+        let operands = [operands(0), operands(1)];
+        let holds = |of: usize| operands[of][0].elements::<bool>().is_some_and(|v| v[0]);
         let results = match &eqn.op {
-            Op::Call(call) => disturbed(&call.body, &inputs, rng)?,
-            Op::Cond(cond) => {
-                let holds = inputs[0].elements::<bool>().is_some_and(|v| v[0]);
-                disturbed(if holds { &cond.on_true } else { &cond.on_false }, &inputs[1..], rng)?
+            Op::Call(call) => disturbed(&call.body, operands, rng)?,
+            Op::Cond(cond) if holds(0) == holds(1) => {
+                let branch = if holds(0) { &cond.on_true } else { &cond.on_false };
+                disturbed(branch, operands.map(|all| all[1..].to_vec()), rng)?
             }
             op => {
-                let inputs: Vec<&Array> = inputs.iter().collect();
-                op.row().eval(&inputs).map_err(|kind| Error::new(kind, eqn.site.clone()))?.into_vec()
+                let [first, second] = operands.each_ref().map(|operands| {
+                    let operands: Vec<&Array> = operands.iter().collect();
+                    let results = op.row().eval(&operands);
+                    results.map_err(|kind| Error::new(kind, eqn.site.clone()))
+                });
+                [first?.into_vec(), second?.into_vec()]
             }
         };
-        for (v, out) in eqn.outputs.iter().zip(results) {
-            let out = if exact || !matches!(eqn.op, Op::Cast(_)) && out.dtype() == DType::Bf16 {
-                out
-            } else {
-                nudged(&out, ulps, inside, rng)
-            };
-            values[v.index()] = Some(out);
+        for (values, results) in values.iter_mut().zip(results) {
+            for (v, out) in eqn.outputs.iter().zip(results) {
+                let out = if exact || !matches!(eqn.op, Op::Cast(_)) && out.dtype() == DType::Bf16 {
+                    out
+                } else {
+                    nudged(&out, ulps, inside, rng)
+                };
+                values[v.index()] = Some(out);
+            }
         }
     }
-    Ok(graph.outputs().iter().map(|v| values[v.index()].clone().expect("results are defined")).collect())
+    let result = |values: &[Option<Array>], v: &Var| values[v.index()].clone().expect("results are defined");
+    Ok(values.each_ref().map(|values| graph.outputs().iter().map(|v| result(values, v)).collect()))
 }
 
 /// Operations a result: sums of many terms round often.
 fn work(graph: &Graph, eqn: &Eqn) -> f64 {
-    let types = |vars: &[gradus_core::Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<_>>();
+    let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Vec<_>>();
     let (inputs, outputs) = (types(&eqn.inputs), types(&eqn.outputs));
     let results: usize = outputs.iter().map(|t| t.shape.size()).sum();
     let flops = eqn.op.row().cost(&inputs, &outputs).flops / results.max(1) as f64;

@@ -1,4 +1,5 @@
-//! Convolutions of linear programs, in which terms of dead tangents do not count, whatever the other factor is.
+//! Convolutions in which some terms do not count, whatever the other factor is: those of dead tangents in linear
+//! programs, and in all programs those of padding, which the kernels multiply as zeros.
 //!
 //! Where an operand is not finite, its finite part is convolved, and what the rest adds is found by convolutions of small
 //! numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero than below.
@@ -63,6 +64,8 @@ enum Keep {
     Finite,
     /// 1 for NaN and infinities.
     Odd,
+    /// 1 for all.
+    All,
     /// 1 for all but what is dead.
     Alive,
     /// 1 for all but zeros.
@@ -90,6 +93,7 @@ impl Keep {
                 }
             }
             Keep::Odd => truth(!finite),
+            Keep::All => one,
             Keep::Alive => truth(!x.is_dead()),
             Keep::Some => truth(x != zero),
             Keep::OddSign => {
@@ -114,14 +118,19 @@ pub(crate) unsafe fn run<T: Float + Element>(
     [x, kernel]: [Elements<T>; 2],
     out: Elements<T>,
     room: Room,
-    Linear { tangents, marks }: Linear,
+    linear: Linear,
 ) -> usize {
+    let Linear { tangents, marks } = linear;
     let once = |x: *const T, kernel: *const T, to: *mut T, exact: bool| {
         // SAFETY: the caller's promise, for copies as long as the operands.
         unsafe { conv.run_raw(pool, x, kernel, to, room, exact) }
     };
     let plainly = || once(x.at.0, kernel.at.0, out.at.0, false);
-    let first = conv.group_outputs() * conv.taps() < MANY;
+    // Of a program that is not linear only the kernel can spoil terms: the shorter of it and the result is looked at.
+    let first = match linear.applies() {
+        true => conv.group_outputs() * conv.taps() < MANY,
+        false => out.len < kernel.len,
+    };
     if first {
         let done = plainly();
         let found = look(pool, out);
@@ -130,11 +139,13 @@ pub(crate) unsafe fn run<T: Float + Element>(
             return 1;
         }
     }
-    let seen = [look(pool, x), look(pool, kernel)];
-    let nothing = |i: usize| if tangents[i] { &seen[i].dead } else { &seen[i].zero }.load(Ordering::Relaxed);
-    let some_terms = nothing(0) || nothing(1);
+    let of_kernel = look(pool, kernel);
     // The kernels multiply the zeros of padding, too.
-    let absorbed = seen.iter().any(Seen::odd) && some_terms || seen[1].odd() && conv.has_holes();
+    let spoils = of_kernel.odd() && conv.has_holes();
+    let seen = [if linear.applies() || spoils { look(pool, x) } else { Seen::default() }, of_kernel];
+    let nothing = |i: usize| if tangents[i] { &seen[i].dead } else { &seen[i].zero }.load(Ordering::Relaxed);
+    let some_terms = linear.applies() && (nothing(0) || nothing(1));
+    let absorbed = seen.iter().any(Seen::odd) && some_terms || spoils;
     if !absorbed {
         if !first {
             plainly();
@@ -142,7 +153,11 @@ pub(crate) unsafe fn run<T: Float + Element>(
         mark(conv, pool, [x, kernel], out, tangents, marks && some_terms);
         return 1;
     }
-    let counting = |i: usize| if tangents[i] { Keep::Alive } else { Keep::Some };
+    let counting = |i: usize| match (linear.applies(), tangents[i]) {
+        (false, _) => Keep::All,
+        (true, true) => Keep::Alive,
+        (true, false) => Keep::Some,
+    };
     let zeros = |n: usize| filled("conv", n, <T as Element>::ZERO).unwrap_or_else(|kind| fail(kind));
     let mut copies = [x.len, kernel.len].map(zeros);
     let mut runs = usize::from(first);
@@ -321,13 +336,15 @@ mod tests {
         // SAFETY: the operands are as long as the convolution reads, and there is as much room as it needs.
         let runs = unsafe {
             let room = Room::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
-            run(conv, Pool::global(), [of(x), of(kernel)], to, room, Linear { tangents, marks: true })
+            let marks = tangents != [false; 2];
+            run(conv, Pool::global(), [of(x), of(kernel)], to, room, Linear { tangents, marks })
         };
         for (i, &got) in out.iter().enumerate() {
             // SAFETY: as above.
             let (wanted, alive) = unsafe {
                 let (x, kernel, place) = (x.as_ptr(), kernel.as_ptr(), conv.place_of(i));
-                (linear_term(conv, x, kernel, place, tangents), any_term(conv, x, kernel, place, tangents))
+                let alive = tangents == [false; 2] || any_term(conv, x, kernel, place, tangents);
+                (linear_term(conv, x, kernel, place, tangents), alive)
             };
             assert_eq!(got.to_bits() == f32::DEAD.to_bits(), !alive, "{conv:?} at {i}");
             let close = (got - wanted).abs() < 1e-3 || got == wanted || (got.is_nan() && wanted.is_nan());
@@ -388,6 +405,25 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn padding_has_no_terms_in_programs_that_are_not_linear() {
+        let (nan, up, down) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+        for (conv, x, kernel) in convolutions() {
+            for (rare, zeros) in [(7, true), (400, false)] {
+                for in_x in [&[][..], &[nan, up]] {
+                    for in_kernel in [&[nan][..], &[up], &[up, down, nan]] {
+                        let x = drawn(x, 1, rare, in_x, zeros);
+                        let kernel = drawn(kernel, 2, rare, in_kernel, zeros);
+                        check(&conv, &x, &kernel, [false; 2]);
+                    }
+                }
+                // Where the kernel is finite, nothing is done again.
+                let x = drawn(x, 1, rare, &[], zeros);
+                assert_eq!(check(&conv, &x, &drawn(kernel, 2, rare, &[], zeros), [false; 2]), 1);
             }
         }
     }

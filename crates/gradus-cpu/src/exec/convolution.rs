@@ -1,6 +1,7 @@
 //! Convolutions of a plan, read and written through strides.
 //!
 //! In derivative programs terms of dead tangents do not count: see [`Conv::tangents`](gradus_core::ops::Conv::tangents).
+//! Padding has no terms in any.
 //!
 //! Invariant: a [`Ready`] has passed `Conv::sized` and `Conv::fits` for the buffers that its places name, and its
 //! room is as large as `Conv::need` says or is made for the run.
@@ -104,7 +105,7 @@ impl Ready {
                 0 => Room::new(memory.workspace(self.workspace), self.found),
                 _ => Room::new(own.as_mut_ptr().cast(), size_of_val(&*own)),
             };
-            if self.linear.applies() {
+            if self.linear.applies() || self.conv.has_holes() {
                 let of = |at: *mut T, i: usize| Elements { at: Shared(at), len: self.lengths[i] };
                 absorbing(&self.conv, pool, [of(x, 0), of(kernel, 1)], of(out, 2), room, self.linear);
             } else {

@@ -15,7 +15,7 @@ use gradus_plan::{Place, Plan};
 use super::places::Memory;
 use crate::Pool;
 use crate::matmul::{
-    Element, Layout, Linear, MatMul, Sum, absorbing, absorbing_product, mark_elements, serial,
+    Element, Layout, Linear, MatMul, Sum, absorbing, absorbing_product, hides, mark_elements, serial,
 };
 use crate::vmath::Float;
 
@@ -192,6 +192,55 @@ impl Operation {
                 }
             }
         }
+    }
+
+    /// Whether terms that do not count spoil the part of product `p` that [`part`](Self::part) or [`over`](Self::over)
+    /// computes of these rows, which run `along` an axis.
+    ///
+    /// # Safety
+    /// `memory` holds the operands.
+    pub(super) unsafe fn hides(
+        &self,
+        memory: &Memory<'_>,
+        p: usize,
+        along: Along,
+        rows: Range<usize>,
+    ) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.double {
+                self.typed_hides::<f64>(memory, p, along, rows)
+            } else {
+                self.typed_hides::<f32>(memory, p, along, rows)
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`hides`](Self::hides).
+    unsafe fn typed_hides<T: Float + Element>(
+        &self,
+        memory: &Memory<'_>,
+        p: usize,
+        along: Along,
+        rows: Range<usize>,
+    ) -> bool {
+        let [mut a, mut b, _] = self.matrices::<T>(memory, p);
+        let (mut size, from) = (self.size, rows.start as isize);
+        let axis = match along {
+            Along::Rows => 0,
+            Along::Columns => 1,
+            Along::Inner => 2,
+        };
+        size[axis] = rows.len();
+        if along != Along::Columns {
+            a.0 = a.0.wrapping_offset(from * if along == Along::Rows { a.1 } else { a.2 });
+        }
+        if along != Along::Rows {
+            b.0 = b.0.wrapping_offset(from * if along == Along::Columns { b.2 } else { b.1 });
+        }
+        // SAFETY: the part lies inside the product.
+        unsafe { hides(self.linear.tangents, size, a, b) }
     }
 
     /// The sums of product `p` of the batch over some inner indices, NaN among its operands: `to` is the whole result.

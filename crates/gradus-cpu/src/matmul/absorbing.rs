@@ -1,7 +1,7 @@
 //! Products of linear programs, in which terms of dead tangents do not count, whatever the other factor is.
 //!
 //! Elements without a NaN in their sums are what the [kernel](super::kernel) computes, so a block is given to it first, and
-//! computed here if NaN comes out, or if one did elsewhere. Here operands are copied a part at a time, infinities and NaN
+//! computed here if NaN comes out and a term that does not count may be why. Here operands are copied a part at a time, infinities and NaN
 //! replaced by zeros: the kernel's product of the copies is the sum of all finite terms, with the bits it has elsewhere.
 //! What the other terms add depends on their signs alone and on what is zero. Those facts are kept as bits, 32 inner
 //! indices a word, so that looking for such terms takes a fraction of the product, however many there are.
@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::dead::{Candidates, Linear, Look, counts, look, mark_elements};
+use super::dead::{Candidates, Linear, Look, counts, hides, look, mark_elements};
 use super::element::{Element, Operand, Sum};
 use super::kernel::{self, oriented, tiny};
 use super::panel::{DEPTH, Panels, parts, transpose};
@@ -54,8 +54,8 @@ impl Facts<'_> {
     }
 }
 
-/// `C = A·B`. `seen` says that NaN has come out of another block, and is told of it here: which of the two computations is
-/// chosen changes no bit.
+/// `C = A·B`. `seen` says that another block had to be computed so, and is told of it here: which of the two computations
+/// is chosen changes no bit.
 ///
 /// # Safety
 /// Every element the operands reach is valid, and C is apart from A and B.
@@ -76,7 +76,7 @@ pub(crate) unsafe fn product<T: Float + Element>(
             if !look(Look::NanOrZero, [m, n], c) {
                 return;
             }
-            if !look(Look::Nan, [m, n], c) {
+            if !look(Look::Nan, [m, n], c) || !hides(linear.tangents, size, a, b) {
                 Candidates::of(linear, true, [m, n], c).mark(size, a, b, c);
                 return mark_elements(linear, size, a, b, c);
             }

@@ -156,6 +156,79 @@ pub(crate) unsafe fn mark_elements<T: Float + Element>(
     }
 }
 
+/// Inner indices that are looked at together.
+const SOME: usize = 64;
+
+/// Whether some term that does not count has an infinity or a NaN in it: only there is a product not what the kernels
+/// compute.
+///
+/// # Safety
+/// The operands are valid.
+pub(crate) unsafe fn hides<T: Float + Element>(
+    tangents: [bool; 2],
+    [m, n, k]: [usize; 3],
+    a: Operand<T>,
+    b: Operand<T>,
+) -> bool {
+    (0..k).step_by(SOME).any(|from| {
+        let facts = |i: usize, lanes: usize, (start, lane, inner): Operand<T>| {
+            let x = (start.wrapping_offset(from as isize * inner), lane, inner);
+            Terms { x, lanes, inner: SOME.min(k - from), tangent: tangents[i] }
+        };
+        // SAFETY: the caller's promise.
+        let (a, b) = unsafe { (best(facts(0, m, a)), best(facts(1, n, (b.0, b.2, b.1)))) };
+        (a.odd & b.nothing) | (a.nothing & b.odd) != 0
+    })
+}
+
+/// Lanes of an operand, at some inner indices.
+struct Terms<T> {
+    x: Operand<T>,
+    lanes: usize,
+    inner: usize,
+    tangent: bool,
+}
+
+/// At which inner indices factors are infinite or NaN, and at which they keep a term from counting.
+struct Found {
+    odd: u64,
+    nothing: u64,
+}
+
+impl<T: Float + Element> Versioned for Terms<T> {
+    type Output = Found;
+    #[inline(always)]
+    #[allow(clippy::eq_op)] // only what is finite is zero when taken from itself
+    unsafe fn run(self) -> Found {
+        const ODD: u32 = 1;
+        const NOTHING: u32 = 2;
+        let Terms { x: (start, lane, step), lanes, inner, tangent } = self;
+        let zero = <T as Element>::ZERO;
+        let of = |x: T| {
+            let nothing = if tangent { x.is_dead() } else { x == zero };
+            (u32::from(x - x != zero) * ODD) | (u32::from(nothing) * NOTHING)
+        };
+        // SAFETY: the caller's promise.
+        let at = |i: usize, p: usize| unsafe { of(*start.offset(i as isize * lane + p as isize * step)) };
+        let mut facts = [0u32; SOME];
+        if step == 1 && inner == SOME {
+            for i in 0..lanes {
+                for (p, facts) in facts.iter_mut().enumerate() {
+                    *facts |= at(i, p);
+                }
+            }
+        } else {
+            for (p, facts) in facts.iter_mut().enumerate().take(inner) {
+                *facts = (0..lanes).fold(0, |all, i| all | at(i, p));
+            }
+        }
+        let bits = |fact: u32| {
+            facts.iter().enumerate().fold(0, |bits, (p, &f)| bits | (u64::from(f & fact != 0) << p))
+        };
+        Found { odd: bits(ODD), nothing: bits(NOTHING) }
+    }
+}
+
 /// What is looked for among elements.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -222,6 +295,43 @@ impl<T: Float + Element> Versioned for Line<T> {
                 Look::Nan => self.any(|x| x.is_nan()),
                 Look::Zero => self.any(|x| x == zero),
                 Look::NanOrZero => self.any(|x| (x == zero) | x.is_nan()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_terms_that_do_not_count_hide_anything() {
+        let (m, n, k) = (3, 70, 130);
+        for (odd, nothing, wanted) in [
+            ((0, 2, 129), (1, 129, 69), true),
+            ((0, 2, 129), (1, 128, 69), false),
+            ((0, 2, 129), (0, 1, 129), false),
+            ((1, 64, 0), (0, 0, 64), true),
+            ((1, 64, 0), (0, 0, 0), false),
+        ] {
+            let (mut a, mut b) = (vec![1f32; m * k], vec![1f32; k * n]);
+            for ((operand, row, column), value) in [(odd, f32::INFINITY), (nothing, 0.0)] {
+                match operand {
+                    0 => a[row * k + column] = value,
+                    _ => b[row * n + column] = value,
+                }
+            }
+            // Rows of A lie one after another, or columns; the same product either way.
+            let at: Vec<f32> = (0..m * k).map(|i| a[i % m * k + i / m]).collect();
+            let bt: Vec<f32> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
+            let of =
+                |x: &[f32], row: usize, column: usize| (x.as_ptr().cast_mut(), row as isize, column as isize);
+            for (a, b) in [(of(&a, k, 1), of(&b, n, 1)), (of(&at, 1, m), of(&bt, 1, k))] {
+                // SAFETY: the operands have these sizes.
+                let found = |tangents| unsafe { hides(tangents, [m, n, k], a, b) };
+                assert_eq!(found([false; 2]), wanted, "{odd:?}, {nothing:?}");
+                // The zero is no dead tangent.
+                assert!(!found([true; 2]), "{odd:?}, {nothing:?}");
             }
         }
     }

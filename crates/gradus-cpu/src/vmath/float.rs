@@ -84,7 +84,7 @@ macro_rules! lanes {
             #[inline(always)] fn rem(self, rhs: f64) -> f64 { self % rhs }
             #[inline(always)] fn is_nan(self) -> bool { self.is_nan() }
             #[inline(always)] fn is_dead(self) -> bool { self.to_bits() == f64::DEAD.to_bits() }
-            #[inline(always)] fn far(self) -> bool { self.abs() > trig::LIMIT }
+            #[inline(always)] fn far(self) -> bool { (self.abs() > trig::LIMIT) & (self.abs() < f64::INFINITY) }
             fn far_sin(self) -> f64 { far::sin(self) }
             fn far_cos(self) -> f64 { far::cos(self) }
             fn far_tan(self) -> f64 { far::tan(self) }
@@ -103,7 +103,7 @@ macro_rules! lanes {
             #[inline(always)] fn rem(self, rhs: f32) -> f32 { self % rhs }
             #[inline(always)] fn is_nan(self) -> bool { self.is_nan() }
             #[inline(always)] fn is_dead(self) -> bool { self.to_bits() == f32::DEAD.to_bits() }
-            #[inline(always)] fn far(self) -> bool { self.abs() > trig::LIMIT as f32 }
+            #[inline(always)] fn far(self) -> bool { (self.abs() > trig::LIMIT as f32) & (self.abs() < f32::INFINITY) }
             fn far_sin(self) -> f32 { far::sin(self as f64) as f32 }
             fn far_cos(self) -> f32 { far::cos(self as f64) as f32 }
             fn far_tan(self) -> f32 { far::tan(self as f64) as f32 }

@@ -25,7 +25,7 @@ use crate::kernel::{Assemble, Domain, Fill, Kernel, LONG_ROW, Level, MANY_ROWS, 
 use crate::{Options, View, bodies};
 use group::{Body, Groups};
 pub use order::{ROW_CHUNK, column_chunk, column_lanes, column_width};
-pub(crate) use resolve::{Source, Sources};
+pub(crate) use resolve::{MOST_BATCH, Source, Sources};
 
 /// The most groups that read one buffer among which those are looked for that reduce as another does.
 const SIBLINGS: usize = 16;

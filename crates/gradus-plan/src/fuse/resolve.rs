@@ -93,7 +93,7 @@ pub(super) fn inside(p: Producer, view: &View, domain: Domain, level: Level, siz
 }
 
 /// The most batch axes that a product has when neighbours are merged.
-pub(super) const MOST_BATCH: usize = 4;
+pub(crate) const MOST_BATCH: usize = 4;
 
 /// Merges axes that each of `N` operands steps through evenly.
 fn merge<const N: usize>(axes: &[(usize, [isize; N])]) -> SmallVec<[(usize, [isize; N]); 2]> {

@@ -49,6 +49,11 @@ impl Rewriter {
                     return self.simplified(&Reduce { kind: r.kind, axes: first }.into(), &[x]);
                 }
             }
+            (Op::Dot(dot), &[x, y]) => {
+                if let Some((dot, operands)) = self.in_order(dot, [x, y])? {
+                    return self.emit(dot.into(), &operands);
+                }
+            }
             (Op::Gather(g), &[x, indices]) => {
                 if let Some(picked) = self.picked(g, x, indices)? {
                     return Ok(smallvec![picked]);

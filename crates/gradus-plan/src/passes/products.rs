@@ -1,9 +1,53 @@
-//! A product whose result is only read transposed computes the transpose: no pass over memory for a permutation.
+//! Products in the form that kernels take.
+//!
+//! A product whose result is only read transposed computes the transpose: no pass over memory for a permutation. Operands
+//! whose axes do not merge into rows, columns and an inner axis are permuted: so every product of floats is the kernels',
+//! whose sums have the same bits whatever the layout of operands.
 
-use gradus_core::ops::{Axes, Op};
-use gradus_core::{Eqn, Graph, Result, Var};
+use gradus_core::ops::{Axes, Dot, Op, Permute};
+use gradus_core::{DType, Eqn, Graph, Result, Var};
 
-use super::Copier;
+use super::{Copier, Rewriter};
+use crate::fuse::MOST_BATCH;
+
+impl Rewriter {
+    /// The product with the axes of its operands in order, if they are not.
+    pub(super) fn in_order(&mut self, dot: &Dot, operands: [Var; 2]) -> Result<Option<(Dot, [Var; 2])>> {
+        let shapes = operands.map(|v| self.b.shape(v).clone());
+        let float = matches!(self.b.dtype(operands[0]), DType::F32 | DType::F64);
+        if !float || shapes.iter().any(|shape| shape.size() == 0) {
+            return Ok(None);
+        }
+        let free = [dot.lhs_free(shapes[0].rank()), dot.rhs_free(shapes[1].rank())];
+        let (batch, contract) = ([&dot.lhs_batch, &dot.rhs_batch], [&dot.lhs_contract, &dot.rhs_contract]);
+        // Whether axes are neighbours in memory, in this order.
+        let merge = |i: usize, axes: &[usize]| {
+            let long = |a: &usize| shapes[i][*a] != 1;
+            let axes: Axes = axes.iter().copied().filter(long).collect();
+            axes.windows(2).all(|w| w[0] < w[1] && !(w[0] + 1..w[1]).any(|a| long(&a)))
+        };
+        let few = dot.lhs_batch.iter().filter(|&&a| shapes[0][a] != 1).count() <= MOST_BATCH;
+        let batches = few || (0..2).all(|i| merge(i, batch[i]));
+        let fits = [0, 1].map(|i| batches && merge(i, contract[i]) && merge(i, &free[i]));
+        if fits == [true; 2] {
+            return Ok(None);
+        }
+        let (mut ordered, mut operands) = (dot.clone(), operands);
+        for i in (0..2).filter(|&i| !fits[i]) {
+            let (b, k, n) = (batch[i].len(), contract[i].len(), free[i].len());
+            let inner = if i == 0 { b + n } else { b };
+            let ([first, second], at) = match i {
+                0 => ([&free[0], contract[0]], &mut ordered.lhs_contract),
+                _ => ([contract[1], &free[1]], &mut ordered.rhs_contract),
+            };
+            let axes = batch[i].iter().chain(first.iter()).chain(second.iter()).copied().collect();
+            *at = (inner..inner + k).collect();
+            *(if i == 0 { &mut ordered.lhs_batch } else { &mut ordered.rhs_batch }) = (0..b).collect();
+            operands[i] = self.simplified(&Permute { axes }.into(), &[operands[i]])?[0];
+        }
+        Ok(Some((ordered, operands)))
+    }
+}
 
 /// The graph with such products turned round.
 pub(super) fn turn(graph: Graph) -> Result<Graph> {
@@ -57,4 +101,48 @@ fn transposed(graph: &Graph, eqn: &Eqn, uses: &[u32], made: &[Option<u32>]) -> O
     std::mem::swap(&mut dot.lhs_contract, &mut dot.rhs_contract);
     dot.tangents.swap(0, 1);
     Some((dot.into(), [product.inputs[1], product.inputs[0]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simplify;
+    use super::*;
+    use gradus_core::{Builder, Type};
+
+    #[test]
+    fn axes_that_do_not_merge_are_put_in_order() {
+        let axes = |a: &[usize]| a.iter().copied().collect::<Axes>();
+        let ty = |shape: &[usize]| Type::new(DType::F64, shape);
+        // Shapes, contracted axes, and how many operands are permuted.
+        type Case<'a> = ([&'a [usize]; 2], [&'a [usize]; 2], usize);
+        let cases: [Case; 6] = [
+            ([&[2, 2, 5], &[2, 3, 2]], [&[0, 1], &[0, 2]], 1),
+            ([&[2, 2, 5], &[2, 3, 2]], [&[1, 0], &[0, 2]], 2),
+            ([&[2, 3, 4], &[3, 5]], [&[1], &[0]], 1),
+            ([&[2, 3, 4], &[3, 5, 4]], [&[1, 2], &[0, 2]], 1),
+            ([&[2, 1, 4], &[4, 1, 2]], [&[0, 2], &[2, 0]], 1),
+            ([&[3, 4], &[4, 5]], [&[1], &[0]], 0),
+        ];
+        for (shapes, contract, permuted) in cases {
+            let mut b = Builder::new();
+            let (x, y) = (b.input(ty(shapes[0])), b.input(ty(shapes[1])));
+            let dot = Dot {
+                lhs_batch: axes(&[]),
+                rhs_batch: axes(&[]),
+                lhs_contract: axes(contract[0]),
+                rhs_contract: axes(contract[1]),
+                tangents: [false; 2],
+                numbers: false,
+            };
+            let z = b.emit1(dot, &[x, y]).unwrap();
+            let whole = b.finish(vec![z]);
+            let graph = simplify(&whole).unwrap();
+            let count = graph.eqns().iter().filter(|e| matches!(e.op, Op::Permute(_))).count();
+            assert_eq!(count, permuted, "{graph}");
+            assert_eq!(graph.output_types(), whole.output_types());
+            let plan = crate::plan(&whole, &crate::Options::default()).unwrap();
+            let primitive = |k: &crate::Kernel| matches!(k.work, crate::kernel::Work::Primitive(_));
+            assert!(!plan.kernels().iter().any(primitive), "{}", plan.explain());
+        }
+    }
 }

@@ -83,7 +83,16 @@ impl Stencil {
 
 impl Tensor {
     /// The convolution (cross-correlation) of `[N, C, spatial…]` with a kernel `[O, C / groups, spatial…]`, giving
-    /// `[N, O, spatial…]`.
+    /// `[N, O, spatial…]`. Padding is no term of it: a NaN in the kernel reaches the results whose elements it meets.
+    ///
+    /// ```
+    /// use gradus::{Stencil, Tensor};
+    /// let x = Tensor::new([1, 1, 3], vec![1.0, 2.0, 3.0])?;
+    /// let w = Tensor::new([1, 1, 3], vec![1.0, 1.0, f64::NAN])?;
+    /// let y = x.conv(&w, &Stencil::new(1).padding(1)).flatten().to_vec::<f64>();
+    /// assert!(y[0].is_nan() && y[1].is_nan() && y[2] == 5.0);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
     #[track_caller]
     pub fn conv(&self, kernel: &Tensor, stencil: &Stencil) -> Tensor {
         // Padding that no `isize` holds is as much too large as the largest that one does.

@@ -130,7 +130,7 @@ impl Worker<'_> {
     }
 }
 
-/// Says that everything is in doubt when dropped.
+/// Says that a task has failed when dropped.
 struct Failed<'a>(&'a AtomicBool);
 
 impl Drop for Failed<'_> {
@@ -139,13 +139,16 @@ impl Drop for Failed<'_> {
     }
 }
 
+/// For each slab, whether more than the columns in use have to be computed.
+type Doubts = SmallVec<[AtomicBool; 32]>;
+
 /// How blocks are gone through.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     /// Only the columns in use.
     Narrow,
     Whole,
-    /// With an eye on factors that are zero.
+    /// Sums over rows once more, with an eye on factors that are zero.
     Careful,
 }
 
@@ -232,36 +235,47 @@ impl Ready {
     pub(super) unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) {
         // SAFETY: the caller's promise.
         unsafe {
-            if self.unseen.is_none() || self.all(Way::Narrow, memory, pool) {
-                self.all(Way::Whole, memory, pool);
+            let narrow = self.unseen.is_some();
+            let doubts: Doubts = (0..self.count).map(|_| AtomicBool::new(!narrow)).collect();
+            if narrow {
+                self.all(Way::Narrow, &doubts, memory, pool);
+            }
+            if doubts.iter().any(|d| d.load(Ordering::Relaxed)) {
+                self.all(Way::Whole, &doubts, memory, pool);
             }
         }
     }
 
-    /// Everything in one way; whether it has to be done in another one.
+    /// The slabs that are not in doubt with their columns in use, or those that are as a whole.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
-    unsafe fn all(&self, way: Way, memory: &Memory<'_>, pool: &Pool) -> bool {
+    unsafe fn all(&self, way: Way, doubts: &Doubts, memory: &Memory<'_>, pool: &Pool) {
         let locals = self.scratch.next_multiple_of(ALIGN);
-        let doubt = AtomicBool::new(false);
-        let deal = |tasks: usize, task: &(dyn Fn(usize, &mut Worker<'_>) -> bool + Sync)| {
-            let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let left_out = |slab: usize| doubts[slab].load(Ordering::Relaxed) == (way == Way::Narrow);
+        let over = |slab: usize| failed.load(Ordering::Relaxed) || left_out(slab);
+        let deal = |of_slab: usize, task: &(dyn Fn(usize, usize, &mut Worker<'_>) -> bool + Sync)| {
+            let (next, tasks) = (AtomicUsize::new(0), self.count * of_slab);
             pool.run(pool.threads().min(tasks), &|_| {
                 scratch::with(Slot::Slabs, locals + self.room.of_thread(), |scratch: *mut u8| {
                     let room = scratch.wrapping_add(locals);
                     let mut worker = Worker { scratch, room, at: &self.room, slab: usize::MAX };
                     loop {
                         let i = next.fetch_add(1, Ordering::Relaxed);
-                        if i >= tasks || doubt.load(Ordering::Relaxed) {
+                        if i >= tasks || failed.load(Ordering::Relaxed) {
                             return;
                         }
+                        let slab = i / of_slab;
+                        if left_out(slab) {
+                            continue;
+                        }
                         // Should it panic, then nobody waits for it.
-                        let failed = Failed(&doubt);
-                        let odd = task(i, &mut worker);
-                        std::mem::forget(failed);
+                        let guard = Failed(&failed);
+                        let odd = task(slab, i % of_slab, &mut worker);
+                        std::mem::forget(guard);
                         if odd && way == Way::Narrow {
-                            doubt.store(true, Ordering::Relaxed);
+                            doubts[slab].store(true, Ordering::Relaxed);
                         }
                     }
                 });
@@ -270,18 +284,17 @@ impl Ready {
         let adds_up = self.deal != Deal::Blocks;
         let stretches: SmallVec<[_; 8]> = stretches(self.rows, adds_up).collect();
         if self.deal == Deal::Stretches {
-            let turns = Turns::new(self.count, &doubt);
-            deal(self.count * stretches.len(), &|i, worker| {
-                let (slab, stretch) = (i / stretches.len(), i % stretches.len());
+            let turns = Turns::new(self.count, &over);
+            deal(stretches.len(), &|slab, stretch, worker| {
                 let rows = &stretches[stretch];
                 // SAFETY: the caller's promise; each worker has its own scratch, and tasks write apart or in turn.
                 unsafe { self.stretch(slab, (rows, stretch), Some(&turns), way, memory, worker) }
             });
         } else {
             let blocks: SmallVec<[_; 32]> = blocks(&stretches[0], self.block).collect();
-            let turns = Turns::new(self.count * self.sums, &doubt);
-            deal(self.count * blocks.len(), &|i, worker| {
-                let (slab, at) = (i / blocks.len(), i % blocks.len());
+            let over = |sum: usize| over(sum / self.sums);
+            let turns = Turns::new(self.count * self.sums, &over);
+            deal(blocks.len(), &|slab, at, worker| {
                 // Where order does not matter, the last blocks of a slab, which may have the most columns, come first.
                 let at = if adds_up { at } else { blocks.len() - 1 - at };
                 let sum = if at == 0 { Sum::New } else { Sum::Continued };
@@ -291,11 +304,10 @@ impl Ready {
                 }
             });
         }
-        if adds_up && !doubt.load(Ordering::Relaxed) {
+        if adds_up {
             // SAFETY: as above.
-            deal(self.count, &|slab, worker| unsafe { self.settle(slab, way, memory, worker) });
+            deal(1, &|slab, _, worker| unsafe { self.settle(slab, way, memory, worker) });
         }
-        doubt.into_inner()
     }
 
     /// A stretch of the rows of a slab, block by block; whether what comes out needs another look.
@@ -407,6 +419,8 @@ impl Ready {
                             )
                         });
                     }
+                    // What lies outside the scratch memory is there already.
+                    Part::Product(product) if way == Way::Careful && product.is_done() => {}
                     Part::Product(product) => {
                         let mut run = || odd |= product.run(&memory, &block, way == Way::Careful, worker);
                         match turns.filter(|_| product.adds_up()) {

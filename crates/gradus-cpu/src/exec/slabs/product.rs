@@ -140,6 +140,11 @@ impl Multiply {
         }
     }
 
+    /// Whether its result stays when the block is done, and is not a sum over blocks.
+    pub(super) fn is_done(&self) -> bool {
+        !self.adds_up() && !matches!(self.result.place, Place::Local(_))
+    }
+
     /// Whether it adds up over the blocks of a slab.
     pub(super) fn adds_up(&self) -> bool {
         self.along == Along::Inner
@@ -168,26 +173,28 @@ impl Multiply {
                 false
             };
             let Some(fast) = &self.fast else { return slowly(careful) };
-            match (careful, self.adds_up()) {
-                (true, false) => return slowly(true),
-                (true, true) if self.operation.linear.applies() => {
-                    if fast.double {
-                        fast.carefully::<f64>(&self.operation, memory, block, worker);
-                    } else {
-                        fast.carefully::<f32>(&self.operation, memory, block, worker);
-                    }
-                    return false;
+            let applies = self.operation.linear.applies();
+            let hides =
+                || applies && self.operation.hides(memory, block.slab, self.along, block.rows.clone());
+            if careful && hides() {
+                if !self.adds_up() {
+                    return slowly(true);
                 }
-                _ => {}
+                if fast.double {
+                    fast.carefully::<f64>(&self.operation, memory, block, worker);
+                } else {
+                    fast.carefully::<f32>(&self.operation, memory, block, worker);
+                }
+                return false;
             }
-            let look = self.operation.linear.applies() || (block.narrow && fast.consumes());
+            let look = !careful && (applies || (block.narrow && fast.consumes()));
             let odd = if fast.double {
                 fast.run::<f64>(memory, block, worker, look)
             } else {
                 fast.run::<f32>(memory, block, worker, look)
             };
-            // Alone, such a part is computed once more, with an eye on factors that are zero.
-            odd && (block.narrow || slowly(true))
+            // Alone, such a part is computed once more where terms that do not count have spoilt it.
+            odd && (block.narrow || hides() && slowly(true))
         }
     }
 

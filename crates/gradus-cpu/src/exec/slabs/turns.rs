@@ -1,6 +1,6 @@
 //! Sums that workers add to in the order of their tasks.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
@@ -9,12 +9,12 @@ use smallvec::SmallVec;
 /// Tasks are begun in the order of their turns, so that who waits does so for a worker that runs.
 pub(super) struct Turns<'a> {
     next: SmallVec<[AtomicUsize; 8]>,
-    /// Whether turns are not taken any more: everything is to be done in another way, or a task has failed.
-    over: &'a AtomicBool,
+    /// Whether turns of a sum are not taken any more: it is to be done in another way, or a task has failed.
+    over: &'a (dyn Fn(usize) -> bool + Sync),
 }
 
 impl<'a> Turns<'a> {
-    pub(super) fn new(sums: usize, over: &'a AtomicBool) -> Self {
+    pub(super) fn new(sums: usize, over: &'a (dyn Fn(usize) -> bool + Sync)) -> Self {
         Turns { next: (0..sums).map(|_| AtomicUsize::new(0)).collect(), over }
     }
 
@@ -22,7 +22,7 @@ impl<'a> Turns<'a> {
     pub(super) fn take(&self, sum: usize, turn: usize, add: impl FnOnce()) {
         let mut spins = 0u32;
         while self.next[sum].load(Ordering::Acquire) != turn {
-            if self.over.load(Ordering::Relaxed) {
+            if (self.over)(sum) {
                 return;
             }
             spins += 1;
