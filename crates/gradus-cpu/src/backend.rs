@@ -87,11 +87,8 @@ impl Backend for Cpu {
 
 impl backend::Executable for Executable {
     fn run(&self, args: &[&Storage]) -> Result<Vec<Storage>> {
-        let mut arrays: SmallVec<[&Array; 16]> = SmallVec::new();
-        for &storage in args {
-            arrays.push(host(storage)?);
-        }
-        let results = Executable::run(self, &arrays)?;
+        args.iter().try_for_each(|storage| host(storage).map(drop))?;
+        let results = self.run_on(args, |storage| storage.host().expect("all lie on the host"))?;
         Ok(results.into_iter().map(Storage::from).collect())
     }
 

@@ -101,7 +101,8 @@ pub(crate) fn source(case: &Case, failure: &Failure) -> String {
         );
         return text;
     };
-    text += "use gradus_nn::loss;\nuse gradus::num::{Real, scalar_fn};\n";
+    text +=
+        "use gradus_core::table::their_tanh;\nuse gradus_nn::loss;\nuse gradus::num::{Real, scalar_fn};\n";
     for helper in HELPERS {
         text += &format!("#[allow(dead_code)]\n{helper}\n");
     }

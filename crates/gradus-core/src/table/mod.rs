@@ -18,7 +18,7 @@ pub use cells::CellKind;
 pub use golden::Exact;
 pub use random::{Range, Rng, Sampled};
 pub use row::{Case, Definition, Row};
-pub use rows::rows;
+pub use rows::{rows, their_tanh};
 
 use cells::Outcome;
 

@@ -48,7 +48,6 @@ mod unpool;
 mod versions;
 mod whole;
 
-use std::borrow::Borrow;
 use std::sync::Arc;
 
 use gradus_core::memory::{self, COUNTED};
@@ -139,27 +138,33 @@ impl Executable {
     ///
     /// # Errors
     /// If the arguments do not have the types of the program's inputs, or a primitive fails on its data.
-    pub fn run<A: Borrow<Array>>(&self, args: &[A]) -> Result<Vec<Array>> {
+    pub fn run(&self, args: &[Array]) -> Result<Vec<Array>> {
+        self.run_on(args, |array| array)
+    }
+
+    /// Runs the program on the arrays that `of` finds in its arguments.
+    pub(crate) fn run_on<A>(&self, args: &[A], of: impl Fn(&A) -> &Array) -> Result<Vec<Array>> {
         // SAFETY: `run_by` promises what running needs.
-        self.run_by(args, |program, memory, pool| unsafe { program.run(memory, pool) })
+        self.run_by(args, of, |program, memory, pool| unsafe { program.run(memory, pool) })
     }
 
     /// Runs the program by `go`, which is promised what [`Program::run`] needs.
-    fn run_by<A: Borrow<Array>>(
+    fn run_by<A>(
         &self,
         args: &[A],
+        of: impl Fn(&A) -> &Array,
         go: impl FnOnce(&Program, &Memory<'_>, &Pool) -> Result<()>,
     ) -> Result<Vec<Array>> {
-        self.check(args)?;
+        self.check(args, &of)?;
         memory::allow("program", self.inner.written)?;
         let types = self.plan().output_types();
         let mut held: SmallVec<[Option<Held>; 8]> = SmallVec::new();
         for (ty, how) in types.iter().zip(self.plan().returns()) {
             held.push(if *how == Return::Written { Some(Held::new(ty)?) } else { None });
         }
-        let pointers: SmallVec<[*const u8; 16]> = args.iter().map(|a| results::start(a.borrow())).collect();
+        let pointers: SmallVec<[*const u8; 16]> = args.iter().map(|a| results::start(of(a))).collect();
         self.launch(&pointers, &mut held, go)?;
-        Ok(self.collect(held, |i| args[i].borrow().clone()))
+        Ok(self.collect(held, |i| of(&args[i]).clone()))
     }
 
     /// Runs the program on arguments given away: where nobody else holds one, a result may be written into its
@@ -178,7 +183,7 @@ impl Executable {
         args: Vec<Array>,
         go: impl FnOnce(&Program, &Memory<'_>, &Pool) -> Result<()>,
     ) -> Result<Vec<Array>> {
-        self.check(&args)?;
+        self.check(&args, |array| array)?;
         let plan = self.plan();
         let mut held: SmallVec<[Option<Held>; 8]> = SmallVec::new();
         held.resize_with(plan.returns().len(), || None);
@@ -213,15 +218,15 @@ impl Executable {
         Ok(self.collect(held, |i| args[i].clone().expect("a returned argument is never given away")))
     }
 
-    fn check<A: Borrow<Array>>(&self, args: &[A]) -> Result<()> {
+    fn check<A>(&self, args: &[A], of: impl Fn(&A) -> &Array) -> Result<()> {
         let types = self.plan().input_types();
         let fits = |a: &Array, ty: &Type| a.dtype() == ty.dtype && *a.shape() == ty.shape;
-        let fits = args.len() == types.len() && args.iter().zip(types).all(|(a, ty)| fits(a.borrow(), ty));
+        let fits = args.len() == types.len() && args.iter().zip(types).all(|(a, ty)| fits(of(a), ty));
         if fits {
             return Ok(());
         }
         // The slow path finds the words.
-        let args: Vec<Array> = args.iter().map(|a| a.borrow().clone()).collect();
+        let args: Vec<Array> = args.iter().map(|a| of(a).clone()).collect();
         gradus_core::check_arguments(self.plan().graph(), &args)?;
         Err(ErrorKind::Argument { op: "call", detail: "the arguments do not fit the program".into() }.into())
     }

@@ -2,6 +2,7 @@
 
 mod control;
 mod elementwise;
+mod external;
 mod index;
 mod library;
 mod linear;
@@ -24,6 +25,7 @@ const FAMILIES: &[(usize, &[(usize, Draw)])] = &[
     (3, random::KINDS),
     (5, control::KINDS),
     (6, library::KINDS),
+    (2, external::KINDS),
 ];
 
 /// Appends a step of any kind.

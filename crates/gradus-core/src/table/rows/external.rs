@@ -1,4 +1,4 @@
-//! A primitive as a user would write it: a small linear solver with its derivative and transpose.
+//! Primitives as users would write them: an element-wise one, and a small linear solver with derivative and transpose.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::ops::{
 use crate::primitive::Tangents;
 use crate::table::random::{Range, Sampled};
 use crate::table::row::{Case, Row};
-use crate::{Array, Batched, Builder, ErrorKind, Operand, Result, Type, Var};
+use crate::{Array, Batched, Binary, Builder, ErrorKind, Operand, Result, Type, Var};
 
 /// `x = (A + 3 I)⁻¹ b`: regular for the matrices that are drawn here.
 #[derive(Debug)]
@@ -117,10 +117,57 @@ impl ExternalPrimitive for Exchange {
     }
 }
 
+/// `tanh` in double precision, whatever the dtype.
+#[derive(Debug)]
+struct TheirTanh;
+
+impl ExternalPrimitive for TheirTanh {
+    fn name(&self) -> &'static str {
+        "their_tanh"
+    }
+    fn infer(&self, inputs: &[Type]) -> Result<Vec<Type>, ErrorKind> {
+        match inputs {
+            [x] if x.dtype.is_float() => Ok(vec![x.clone()]),
+            _ => {
+                Err(ErrorKind::Argument { op: "their_tanh", detail: "it takes one tensor of floats".into() })
+            }
+        }
+    }
+    fn eval(&self, inputs: &[&Array]) -> Result<Vec<Array>, ErrorKind> {
+        let y = inputs[0].to_f64().into_iter().map(f64::tanh).collect();
+        Ok(vec![Array::new(inputs[0].shape(), y)?.cast(inputs[0].dtype())])
+    }
+    /// `dy = (1 - y²) dx`
+    fn jvp(&self, b: &mut Builder, _: &[Var], y: &[Var], t: &[Option<Var>]) -> Result<Tangents> {
+        let Some(dx) = t[0] else { return Ok(Tangents::new()) };
+        let one = b.full(&b.ty(y[0]).clone(), 1.0);
+        let square = b.emit1(Binary::Mul, &[y[0], y[0]])?;
+        let slope = b.emit1(Binary::Sub, &[one, square])?;
+        Ok([Some(b.emit1(LinearMul::RESIDUAL, &[slope, dx])?)].into_iter().collect())
+    }
+    fn same(&self, other: &dyn ExternalPrimitive) -> bool {
+        (other as &dyn std::any::Any).is::<TheirTanh>()
+    }
+}
+
+/// `tanh` as a primitive of a user's own, for checks of programs that hold such a call.
+pub fn their_tanh() -> Arc<dyn ExternalPrimitive> {
+    Arc::new(TheirTanh)
+}
+
 /// Every row of this file.
 pub(super) fn rows() -> Vec<Row> {
     let near = |shape: &[usize]| Sampled::f64(shape, Range::Uniform(-1.0, 1.0));
     vec![
+        Row::of(vec![
+            Case::new("", External::from(their_tanh()), &[near(&[2, 3])]).defined(|args| {
+                let y = args[0].to_f64().into_iter().map(f64::tanh).collect();
+                vec![Array::of::<f64>([2, 3].into(), y)]
+            }),
+            Case::new("nothing", External::from(their_tanh()), &[near(&[0])])
+                .defined(|_| vec![Array::of::<f64>([0].into(), Vec::new())])
+                .edge(),
+        ]),
         Row::of(vec![
             Case::new("", this(), &[near(&[3, 3]), near(&[3])])
                 .defined(|args| {

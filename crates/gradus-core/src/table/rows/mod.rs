@@ -5,6 +5,8 @@ mod elementwise;
 mod external;
 mod structure;
 
+pub use external::their_tanh;
+
 use super::row::Row;
 use crate::Op;
 

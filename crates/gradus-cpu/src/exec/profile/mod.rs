@@ -146,10 +146,16 @@ impl Executable {
     /// ```
     pub fn profile(&self, args: &[Array]) -> Result<Profile> {
         self.profiled(|clock| {
-            self.run_by(args, |program, memory, _| {
-                // SAFETY: `run_by` promises what running needs.
-                unsafe { program.run_timed(memory, clock.pool, |k, begin, end| clock.note(k, begin, end)) }
-            })
+            self.run_by(
+                args,
+                |array| array,
+                |program, memory, _| {
+                    // SAFETY: `run_by` promises what running needs.
+                    unsafe {
+                        program.run_timed(memory, clock.pool, |k, begin, end| clock.note(k, begin, end))
+                    }
+                },
+            )
         })
     }
 
