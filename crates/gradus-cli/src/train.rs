@@ -232,19 +232,22 @@ impl Session<'_> {
         printed?;
         output.text(|| {
             format!(
-                "{name}: reverse mode, one backward pass a step (forward mode would take {parameters}); {}a step needs {} \
-                 in all; {}",
+                "{name}: reverse mode, one backward pass a step (forward mode would take {parameters}); {}{}{}",
                 // The planner may see no point where the halves of the step meet; then it counts nothing.
                 if outcome.saved_bytes > 0 {
                     format!("the forward half keeps {} for it, ", bytes(outcome.saved_bytes))
                 } else {
                     String::new()
                 },
-                bytes(outcome.peak_bytes),
-                if outcome.programs == 1 {
-                    "one program was planned".into()
+                if outcome.peak_bytes > 0 {
+                    format!("a step needs {} in all; ", bytes(outcome.peak_bytes))
                 } else {
-                    format!("{} programs were planned", outcome.programs)
+                    String::new()
+                },
+                if outcome.programs == 1 {
+                    "one program was compiled".into()
+                } else {
+                    format!("{} programs were compiled", outcome.programs)
                 }
             )
         })?;

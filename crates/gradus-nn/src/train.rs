@@ -158,8 +158,11 @@ pub fn fit<M: Model, O: Optimizer>(
             rate = training.schedule.at(done);
             let key = epoch_key.fold_in(done);
             let input = (model, state, (batch.inputs, batch.labels), Tensor::from(rate as f32), key);
-            if done == 0 {
-                (saved_bytes, peak_bytes) = (step.saved_bytes(&input), step.planned_peak_bytes(&input));
+            // A device without plans tells no bytes.
+            if done == 0
+                && let Ok(plan) = step.try_plan(&input)
+            {
+                (saved_bytes, peak_bytes) = (plan.saved_bytes(), plan.planned_peak_bytes());
             }
             let ((next, next_state), (loss, right, norm)) = step.call_owned(input);
             (model, state) = (next, next_state);

@@ -59,7 +59,10 @@ pub(crate) fn record<A: Tree, B: Tree>(
     arguments: &A,
     f: impl FnOnce(&A) -> B,
 ) -> Result<Recorded<B>> {
-    let device = device_of(transform, &arguments.tensors())?;
+    let device = match &point {
+        Some(leaves) => device_of(transform, leaves)?,
+        None => device_of(transform, &arguments.tensors())?,
+    };
     let (trace, leaves) = Trace::start(transform, types, device, point);
     let result = nest::level(|| f(&arguments.with_tensors(leaves)));
     let (graph, captures) = trace.finish(&result.tensors())?;
