@@ -143,6 +143,22 @@ pub(crate) fn labelled(op: &'static str, logits: &Tensor, labels: &Tensor) {
     }
 }
 
+/// A parameter of a loss lies in its range; NaN lies in none.
+#[track_caller]
+fn within(
+    op: &'static str,
+    name: &str,
+    value: f64,
+    range: impl std::ops::RangeBounds<f64> + std::fmt::Debug,
+) {
+    if !range.contains(&value) {
+        raise(ErrorKind::Argument {
+            op,
+            detail: format!("`{name}` is {value}, and has to lie in {range:?}"),
+        });
+    }
+}
+
 /// The logarithms of the classes that the labels name. A negative label is no class counted from the end.
 #[track_caller]
 fn picked(logs: &Tensor, labels: &Tensor) -> Tensor {
@@ -189,8 +205,12 @@ pub fn cross_entropy_over(logits: &Tensor, labels: &Tensor, over: &Over) -> Tens
 /// let (z, y) = (Tensor::from([[1.0, 2.0]]), Tensor::from([1i64]));
 /// assert_eq!(smooth_cross_entropy(&z, &y, 0.0), cross_entropy(&z, &y));
 /// ```
+///
+/// # Panics
+/// If the share is none between 0 and 1.
 #[track_caller]
 pub fn smooth_cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
+    within("smooth_cross_entropy", "smoothing", smoothing, 0.0..=1.0);
     if smoothing == 0.0 {
         return cross_entropy(logits, labels);
     }
@@ -203,6 +223,7 @@ pub fn smooth_cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) ->
 /// [`smooth_cross_entropy`] over some of the examples, or by weights: see [`Over`].
 #[track_caller]
 pub fn smooth_cross_entropy_over(logits: &Tensor, labels: &Tensor, smoothing: f64, over: &Over) -> Tensor {
+    within("smooth_cross_entropy", "smoothing", smoothing, 0.0..=1.0);
     if smoothing == 0.0 {
         return cross_entropy_over(logits, labels, over);
     }
@@ -260,6 +281,9 @@ pub fn mae_over(prediction: &Tensor, target: &Tensor, over: &Over) -> Tensor {
 /// let loss = gradus_nn::loss::huber(&Tensor::from([0.5, 3.0]), &Tensor::from([0.0, 0.0]), 1.0);
 /// assert_eq!(loss, Tensor::from((0.125 + 2.5) / 2.0));
 /// ```
+///
+/// # Panics
+/// If `delta` is negative or NaN.
 #[track_caller]
 pub fn huber(prediction: &Tensor, target: &Tensor, delta: f64) -> Tensor {
     huber_over(prediction, target, delta, &Over::all())
@@ -268,6 +292,7 @@ pub fn huber(prediction: &Tensor, target: &Tensor, delta: f64) -> Tensor {
 /// [`huber`] over some of the elements, or by weights: see [`Over`].
 #[track_caller]
 pub fn huber_over(prediction: &Tensor, target: &Tensor, delta: f64, over: &Over) -> Tensor {
+    within("huber", "delta", delta, 0.0..);
     same_shape("huber", prediction, target);
     over.no_labels("huber");
     let d = prediction - target;

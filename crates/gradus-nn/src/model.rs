@@ -56,7 +56,7 @@ pub fn count_parameters<T: Tree>(tree: &T) -> usize {
     tree.tensors().iter().filter(|t| t.dtype().is_differentiable()).map(Tensor::size).sum()
 }
 
-/// The share of examples whose largest prediction is that of their label; NaN of none.
+/// The share of examples whose largest prediction is that of their label; NaN of none. A label that is no class is never right.
 ///
 /// ```
 /// use gradus::Tensor;

@@ -126,3 +126,19 @@ fn what_does_not_count_adds_nothing_to_value_and_gradient() {
     assert!(matches!(error.kind(), ErrorKind::Argument { op: "mse", .. }), "{error}");
     assert!(jit(|z: &Tensor| cross_entropy_over(z, &padded, &Over::all())).try_call(&spoilt).is_err());
 }
+
+#[test]
+fn parameters_out_of_range_are_named() {
+    let (z, y) = (Tensor::from([[1.0, 2.0]]), Tensor::from([1i64]));
+    for (given, loss) in [
+        ("`smoothing` is 1.5", jit(|z: &Tensor| loss::smooth_cross_entropy(z, &y, 1.5)).try_call(&z)),
+        ("`smoothing` is -0.1", jit(|z: &Tensor| loss::smooth_cross_entropy(z, &y, -0.1)).try_call(&z)),
+        ("`smoothing` is NaN", jit(|z: &Tensor| loss::smooth_cross_entropy(z, &y, f64::NAN)).try_call(&z)),
+        ("`delta` is -1", jit(|z: &Tensor| loss::huber(z, z, -1.0)).try_call(&z)),
+        ("`delta` is NaN", jit(|z: &Tensor| loss::huber(z, z, f64::NAN)).try_call(&z)),
+    ] {
+        let error = loss.unwrap_err().to_string();
+        assert!(error.contains(given) && error.contains("losses.rs"), "{error}");
+    }
+    assert!(loss::smooth_cross_entropy(&z, &y, 1.0).item::<f64>().is_finite());
+}
