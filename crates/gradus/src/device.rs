@@ -45,7 +45,8 @@ static OPEN: Mutex<Vec<Weak<Place>>> = Mutex::new(Vec::new());
 pub(crate) struct Program {
     graph: Arc<Graph>,
     executable: Arc<dyn Executable>,
-    device: Device,
+    /// The name of its device, which may hold the program itself.
+    device: Arc<str>,
 }
 
 impl Program {
@@ -55,15 +56,15 @@ impl Program {
         memory::kept_limit()?;
         let graph = Arc::new(graph);
         let executable = device.backend().compile(&graph, options)?.into();
-        Ok(Program { graph, executable, device: device.clone() })
+        Ok(Program { graph, executable, device: device.name().into() })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// Where it runs.
-    pub(crate) fn device(&self) -> &Device {
+    /// The name of the device that it runs on.
+    pub(crate) fn device_name(&self) -> &str {
         &self.device
     }
 
@@ -84,7 +85,7 @@ impl Program {
     pub(crate) fn plan(&self) -> Result<&Plan> {
         let plan = self.executable.plan().and_then(|plan| plan.downcast_ref());
         plan.ok_or_else(|| {
-            let detail = format!("the device `{}` runs programs without a plan", self.device.name());
+            let detail = format!("the device `{}` runs programs without a plan", self.device);
             ErrorKind::Argument { op: "plan", detail }.into()
         })
     }

@@ -338,9 +338,12 @@ pub(crate) fn run(program: &Program, args: &[Tensor]) -> Result<Vec<Tensor>> {
     if let Some(trace) = newest(args) {
         return guarded("recording", None, || trace.inline(program.graph(), args));
     }
-    let args: SmallVec<[&Storage; 16]> = args.iter().filter_map(Tensor::storage).collect();
-    let outputs = guarded("running", None, || program.run(&args))?;
-    Ok(concrete(outputs, program.device()))
+    let storages: SmallVec<[&Storage; 16]> = args.iter().filter_map(Tensor::storage).collect();
+    let results = guarded("running", None, || program.run(&storages))?;
+    Ok(match args.first() {
+        Some(first) => concrete(results, first.device_ref()),
+        None => concrete(results, &Device::default()),
+    })
 }
 
 /// Runs a compiled program on tensors given away: results may be written into those that nobody else holds.
@@ -352,9 +355,10 @@ pub(crate) fn run_owned(program: &Program, args: Vec<Tensor>) -> Result<Vec<Tens
         Repr::Concrete(storage, _) => Some(storage),
         Repr::Traced(_) => None,
     };
+    let device = args.first().map_or_else(Device::default, Tensor::device);
     let args = args.into_iter().filter_map(into_storage).collect();
-    let outputs = guarded("running", None, || program.run_owned(args))?;
-    Ok(concrete(outputs, program.device()))
+    let results = guarded("running", None, || program.run_owned(args))?;
+    Ok(concrete(results, &device))
 }
 
 impl Tensor {

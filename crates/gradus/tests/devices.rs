@@ -137,6 +137,18 @@ fn a_device_without_plans_says_so() {
     assert!(error.contains("no memory budget"), "{error}");
 }
 
+/// Programs that a device has compiled for itself do not keep it.
+#[test]
+fn a_device_goes_with_its_last_tensor() {
+    let (device, crossed) = far();
+    let x = Tensor::from([1.0, 2.0]).to(&device).unwrap();
+    let y = grad(|x: &Tensor| x.square().sum(()))(&x);
+    let f = jit(|x: &Tensor| x.exp());
+    let z = f.call(&x);
+    drop((f, x, y, z, device));
+    assert_eq!(Arc::strong_count(&crossed), 1, "the back end is there still");
+}
+
 #[test]
 fn recorded_tensors_stay_where_they_are() {
     let (device, _) = far();

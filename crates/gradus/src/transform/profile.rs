@@ -47,7 +47,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
             drop::<Vec<Tensor>>(args);
             let program = compiled.program();
             let Some(executable) = program.executable().as_any().downcast_ref::<Executable>() else {
-                let detail = format!("the device `{}` has no clock beside its runs", program.device().name());
+                let detail = format!("the device `{}` has no clock beside its runs", program.device_name());
                 return Err(ErrorKind::Argument { op: "profile", detail }.into());
             };
             if owned { executable.profile_owned(&arrays) } else { executable.profile(&arrays) }
