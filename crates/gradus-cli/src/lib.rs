@@ -122,6 +122,8 @@ mod pages {
     struct Errors;
     #[doc = include_str!("../../../docs/memory.md")]
     struct Memory;
+    #[doc = include_str!("../../../docs/devices.md")]
+    struct Devices;
     #[doc = include_str!("../../../docs/training.md")]
     struct Training;
     #[doc = include_str!("../../../docs/profiling.md")]
