@@ -85,7 +85,7 @@ impl Program {
     pub(crate) fn plan(&self) -> Result<&Plan> {
         let plan = self.executable.plan().and_then(|plan| plan.downcast_ref());
         plan.ok_or_else(|| {
-            let detail = format!("the device `{}` runs programs without a plan", self.device);
+            let detail = format!("the device `{}` runs programs without a plan", self.device_name());
             ErrorKind::Argument { op: "plan", detail }.into()
         })
     }
