@@ -16,9 +16,9 @@ use crate::{Array, DType, ErrorKind, Graph, Op, Result, Shape, Type, interpret};
 /// A limit on the bytes that one run of a program takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
-    /// So many bytes.
+    /// A number of bytes.
     Bytes(usize),
-    /// So much of the peak without a limit: `0.5` is half.
+    /// A share of the peak without a limit: `0.5` is half.
     Share(f64),
 }
 

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::exec::{Executable, needs};
 use crate::vmath;
 
-/// Up to so many elements in and out a single operation is not worth a plan.
+/// The most elements in and out of an operation that is computed at once, without a plan.
 const SMALL: usize = 256;
 
 /// The processor that the process runs on.

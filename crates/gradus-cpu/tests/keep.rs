@@ -1,9 +1,9 @@
 //! What is kept and what is computed again never changes a result, and a budget is kept to.
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../examples/steps/models.rs"]
 mod models;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
 
 use gradus_core::ops::*;

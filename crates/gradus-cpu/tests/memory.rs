@@ -1,14 +1,14 @@
 //! A run never needs more memory than its plan says, with the scratch memory of threads and its books: every allocation of
 //! the process is counted.
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "support/attention.rs"]
 mod attention;
 mod counting;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../examples/steps/models.rs"]
 mod models;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What there is to say of an element-wise function of one argument besides its value and its rule.
+//! The entry of an element-wise function of one argument: everything about it but its value and its rule.
 
 use crate::Reads;
 

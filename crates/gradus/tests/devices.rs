@@ -79,25 +79,12 @@ fn programs_run_where_their_argument_lies() {
     let twice = |x: &Tensor| hvp(f, x, x);
     let loop_of = |x: &Tensor| scan(&x.sum(()), x, |c: &Tensor, x: &Tensor| ((c * x).sin(), c.clone())).1;
     let branch = |x: &Tensor| cond(&x.greater(0.0), x, |x| x.exp(), |x| x * 3.0);
-    let there = [
-        f(&y),
-        grad(f)(&y),
-        twice(&y),
-        jit(twice).call(&y),
-        vmap(branch)(&y),
-        loop_of(&y),
-        value_and_grad(f)(&y).0,
-    ];
+    let all = |x: &Tensor| {
+        [f(x), grad(f)(x), twice(x), jit(twice).call(x), vmap(branch)(x), loop_of(x), value_and_grad(f)(x).0]
+    };
+    let there = all(&y);
     assert_eq!(crossed.load(Relaxed), 2, "the argument, and the number 3");
-    let here = [
-        f(&x),
-        grad(f)(&x),
-        twice(&x),
-        jit(twice).call(&x),
-        vmap(branch)(&x),
-        loop_of(&x),
-        value_and_grad(f)(&x).0,
-    ];
+    let here = all(&x);
     for (there, here) in there.iter().zip(&here) {
         assert_eq!(there.device(), device);
         let far = (there.to(&here.device()).unwrap() - here).abs().max(()).item::<f64>();

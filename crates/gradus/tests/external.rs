@@ -147,6 +147,38 @@ fn broken_promises_and_bad_values_are_errors_with_a_line() {
     assert!(error.to_string().contains("tensor of floats"), "{error}");
 }
 
+/// A primitive with a fault of its own.
+#[derive(Debug)]
+struct Faulty;
+
+impl ExternalPrimitive for Faulty {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+    fn infer(&self, inputs: &[Type]) -> Result<Vec<Type>, ErrorKind> {
+        assert!(inputs[0].shape.size() < 6000, "too much for me");
+        Ok(inputs.to_vec())
+    }
+    fn eval(&self, _: &[&Array]) -> Result<Vec<Array>, ErrorKind> {
+        panic!("I cannot")
+    }
+}
+
+#[test]
+fn a_panic_of_a_primitive_is_an_error_that_names_it() {
+    let faulty: Arc<dyn ExternalPrimitive> = Arc::new(Faulty);
+    let f = jit(|x: &Tensor| external(&faulty, &[x]).remove(0) + 1.0);
+    for (n, said) in [(2, "I cannot"), (5000, "I cannot"), (7000, "too much for me")] {
+        let x = Tensor::ones([n], gradus::DType::F64);
+        let error = f.try_call(&x).unwrap_err().to_string();
+        assert!(error.contains("faulty: the primitive panicked") && error.contains(said), "{error}");
+        assert!(error.contains("external.rs"), "{error}");
+        let message =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| external(&faulty, &[&x]))).unwrap_err();
+        assert!(message.downcast_ref::<String>().is_some_and(|text| text.contains(said)));
+    }
+}
+
 /// Programs that hold calls of equal primitives are one program.
 #[test]
 fn equal_primitives_share_programs() {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -71,7 +71,7 @@ pub trait ExternalPrimitive: fmt::Debug + Any + Send + Sync {
     /// The results. They are compared with [`infer`](Self::infer) after each call.
     ///
     /// # Errors
-    /// If the operands have values that it does not take: [`ErrorKind::Data`] says so.
+    /// If the operands have values that it does not take: [`ErrorKind::Data`] says so. A panic becomes such an error.
     fn eval(&self, inputs: &[&Array]) -> Result<Vec<Array>, ErrorKind>;
 
     /// Emits the tangents of the results, linear in the tangents of the operands, one of which at least is not `None`, a
@@ -147,9 +147,18 @@ impl External {
         &*self.0
     }
 
+    /// Runs code of the primitive's author; a panic in it is an error that names the primitive.
+    fn theirs<R, E: From<ErrorKind>>(&self, f: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+        catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(ErrorKind::Data(format!("{}: the primitive panicked: {text}", self.0.name())).into())
+        })
+    }
+
     fn types(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         let op = self.0.name();
-        let types = self.0.infer(inputs)?;
+        let types = self.theirs(|| self.0.infer(inputs))?;
         if types.is_empty() {
             let detail = "it gives no result; let it give an operand back".into();
             return Err(ErrorKind::Argument { op, detail });
@@ -196,7 +205,7 @@ impl Primitive for External {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let types: Vec<Type> = inputs.iter().map(|a| Type::new(a.dtype(), a.shape().clone())).collect();
         let promised = self.types(&types)?;
-        let results = self.0.eval(inputs)?;
+        let results = self.theirs(|| self.0.eval(inputs))?;
         let found: Types = results.iter().map(|a| Type::new(a.dtype(), a.shape().clone())).collect();
         if found != promised {
             let detail = format!("it gave {found:?}, and promised {promised:?} for {types:?}");
@@ -206,7 +215,7 @@ impl Primitive for External {
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let outputs = b.emit(self.clone(), inputs)?;
-        let mut dots = self.0.jvp(b, inputs, &outputs, t)?;
+        let mut dots = self.theirs(|| self.0.jvp(b, inputs, &outputs, t))?;
         dots.resize(outputs.len(), None);
         for (dot, &y) in dots.iter_mut().zip(&outputs) {
             let wanted = b.ty(y).tangent();
@@ -222,7 +231,7 @@ impl Primitive for External {
         Ok((outputs, dots))
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
-        self.0.transpose(b, inputs, cotangents)
+        self.theirs(|| self.0.transpose(b, inputs, cotangents))
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
         if let Some(batched) = self.0.batch(b, inputs, size) {

@@ -34,7 +34,7 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// For a graph of so many values, none of them resolved yet.
+    /// Creates a table for a graph with this many values, none of them resolved.
     pub(super) fn new(values: usize) -> Self {
         let mut list = Vec::with_capacity(values + 1);
         list.push(Source::Undefined);

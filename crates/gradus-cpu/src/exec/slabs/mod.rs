@@ -148,7 +148,7 @@ enum Way {
     /// Only the columns in use.
     Narrow,
     Whole,
-    /// Sums over rows once more, with an eye on factors that are zero.
+    /// Recomputes sums over rows, with a check for zero factors.
     Careful,
 }
 
