@@ -193,19 +193,24 @@ fn disturbed(graph: &Graph, args: [Vec<Array>; 2], rng: &mut Rng) -> Result<[Vec
                 disturbed(branch, operands.map(|all| all[1..].to_vec()), rng)?
             }
             op => {
-                let [first, second] = operands.each_ref().map(|operands| {
+                let mut by = |operands: &[Array]| {
+                    let mut run = |graph: &Graph, args: &[Array]| {
+                        let results = disturbed(graph, [args.to_vec(), args.to_vec()], rng);
+                        results.map(|[first, _]| first).map_err(|e| e.kind().clone())
+                    };
                     let operands: Vec<&Array> = operands.iter().collect();
-                    let results = op.row().eval(&operands);
-                    results.map_err(|kind| Error::new(kind, eqn.site.clone()))
-                });
-                [first?.into_vec(), second?.into_vec()]
+                    let results = op.evaluate_by(&operands, &mut run);
+                    results.map(Vec::from_iter).map_err(|kind| Error::new(kind, eqn.site.clone()))
+                };
+                [by(&operands[0])?, by(&operands[1])?]
             }
         };
         for (values, results) in values.iter_mut().zip(results) {
             for (v, out) in eqn.outputs.iter().zip(results) {
                 let out = match &eqn.op {
-                    Op::Conv(_) if out.dtype() == DType::F32 => {
-                        nudged(&mixed(&out, ulps, rng), ulps, inside, rng)
+                    Op::Conv(conv) if out.dtype() == DType::F32 => {
+                        let numbers = conv.numbers || conv.tangents == [false; 2];
+                        nudged(&mixed(&out, numbers, ulps, rng), ulps, inside, rng)
                     }
                     Op::Cast(_) => nudged(&out, ulps, inside, rng),
                     _ if exact || out.dtype() == DType::Bf16 => out,
@@ -267,14 +272,17 @@ fn coarsest(graph: &Graph) -> f64 {
 
 /// The result of a convolution with a random error of up to `ulps` units in the last place of the largest element of its
 /// plane: Winograd's forms add and subtract what is summed up for neighbours, among it terms that an element beside padding has
-/// no part in.
-fn mixed(x: &Array, ulps: f64, rng: &mut Rng) -> Array {
+/// no part in. Zeros that may be dead stay zeros; where all are `numbers` they are disturbed, too.
+fn mixed(x: &Array, numbers: bool, ulps: f64, rng: &mut Rng) -> Array {
     let plane = x.shape()[2..].iter().product::<usize>().max(1);
     let mut v = x.to_f64();
     for plane in v.chunks_mut(plane) {
         let unit = ulps * epsilon(x.dtype()) * plane.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
         let finite = unit.is_finite();
-        plane.iter_mut().filter(|x| finite && **x != 0.0).for_each(|x| *x += unit * rng.signed());
+        plane
+            .iter_mut()
+            .filter(|x| finite && (numbers || **x != 0.0))
+            .for_each(|x| *x += unit * rng.signed());
     }
     Array::new(x.shape().clone(), v).expect("as many elements").cast(x.dtype())
 }

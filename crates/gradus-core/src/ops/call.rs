@@ -67,6 +67,9 @@ pub(crate) fn runs_again(op: &'static str) -> ErrorKind {
     ErrorKind::Argument { op, detail: detail.into() }
 }
 
+/// Runs a sub-program on operands.
+pub(crate) type Run<'a> = dyn FnMut(&Graph, &[Array]) -> Result<Vec<Array>, ErrorKind> + 'a;
+
 /// Runs a sub-program; an error of it keeps its own kind.
 pub(crate) fn run(graph: &Graph, args: &[Array]) -> Result<Vec<Array>, ErrorKind> {
     interpret(graph, args).map_err(|e| e.kind().clone())

@@ -145,6 +145,23 @@ impl Op {
         self.row().eval(inputs)
     }
 
+    /// The reference evaluation, with the bodies of loops run by `run`.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Op::evaluate), and those of `run`.
+    pub fn evaluate_by(
+        &self,
+        inputs: &[&Array],
+        run: &mut dyn FnMut(&Graph, &[Array]) -> Result<Vec<Array>, ErrorKind>,
+    ) -> Result<Arrays, ErrorKind> {
+        match self {
+            Op::Scan(p) => p.eval_by(inputs, run),
+            Op::While(p) => p.eval_by(inputs, run),
+            Op::Replay(p) => p.eval_by(inputs, run),
+            op => op.evaluate(inputs),
+        }
+    }
+
     /// Whether it, or something inside it, must not be run again for the same operands: see [`Purity`].
     pub fn runs_once(&self) -> bool {
         match self {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gradus_core::memory::filled;
 
+use super::apart::{self, Apart, SLOW};
 use super::reference::{any_term, linear_term};
 use super::{Conv, Room};
 use crate::Pool;
@@ -23,6 +24,9 @@ const MANY: usize = 256;
 
 /// Results that are looked at together for zeros.
 const PART: usize = 256;
+
+/// The most that rounding leaves of the largest element of a plane where nothing is summed up.
+const SMEARED: f64 = 1e-4;
 
 /// Elements that a task looks at.
 const GRAIN: usize = 1 << 16;
@@ -135,7 +139,14 @@ pub(crate) unsafe fn run<T: Float + Element>(
         let done = plainly();
         let found = look(pool, out);
         if done || !found.nan.load(Ordering::Relaxed) {
-            mark(conv, pool, [x, kernel], out, tangents, marks && found.zero.load(Ordering::Relaxed));
+            mark(
+                conv,
+                pool,
+                [x, kernel],
+                out,
+                tangents,
+                marks && (conv.smears::<T>() || found.zero.load(Ordering::Relaxed)),
+            );
             return 1;
         }
     }
@@ -152,6 +163,14 @@ pub(crate) unsafe fn run<T: Float + Element>(
         }
         mark(conv, pool, [x, kernel], out, tangents, marks && some_terms);
         return 1;
+    }
+    // SAFETY: the caller's promise.
+    let apart = unsafe { Apart::find(conv, pool, [x, kernel], seen.each_ref().map(Seen::odd)) };
+    if apart.terms * SLOW <= conv.flops() / 2.0 {
+        // SAFETY: as above.
+        let runs = unsafe { term_by_term(conv, pool, [x, kernel], out, tangents, &apart, first, &once) };
+        mark(conv, pool, [x, kernel], out, tangents, marks);
+        return runs;
     }
     let counting = |i: usize| match (linear.applies(), tangents[i]) {
         (false, _) => Keep::All,
@@ -212,7 +231,72 @@ pub(crate) unsafe fn run<T: Float + Element>(
     runs
 }
 
-/// Marks results of which no term counts as dead. Only zeros are looked at, and mostly it is their first term that counts.
+/// Convolves what is finite, unless the result holds that `already` where it is not NaN, and adds the other terms; gives the
+/// number of convolutions.
+///
+/// # Safety
+/// As for [`run`].
+#[allow(clippy::too_many_arguments)]
+unsafe fn term_by_term<T: Float + Element>(
+    conv: &Conv,
+    pool: &Pool,
+    operands: [Elements<T>; 2],
+    out: Elements<T>,
+    tangents: [bool; 2],
+    apart: &Apart,
+    already: bool,
+    once: &dyn Fn(*const T, *const T, *mut T, bool) -> bool,
+) -> usize {
+    // SAFETY: the caller's promise.
+    let kinds = unsafe { apart.sums(conv, pool, operands, tangents) };
+    let positions = conv.positions();
+    let at = |i: usize| {
+        let (plane, p) = (i / positions, i % positions);
+        out.at.at(plane / conv.outputs * conv.out_strides[0] + plane % conv.outputs * conv.out_strides[1] + p)
+    };
+    // SAFETY: an element of the result, which holds something if it is looked at.
+    let missing = |i: usize| kinds[i] == 0 && (!already || unsafe { (*at(i)).is_nan() });
+    let terms = (conv.group_channels() * conv.taps()) as f64;
+    let count = (0..kinds.len()).filter(|&i| missing(i)).count() as f64;
+    let again = count * terms * SLOW > conv.flops() / 2.0;
+    if again {
+        let mut copies = [Vec::new(), Vec::new()];
+        let [x, kernel] = std::array::from_fn(|i| {
+            if !apart.holds(i) {
+                return operands[i].at.0.cast_const();
+            }
+            let zeros = filled("conv", operands[i].len, <T as Element>::ZERO);
+            copies[i] = zeros.unwrap_or_else(|kind| fail(kind));
+            let to = Elements { at: Shared(copies[i].as_mut_ptr()), len: operands[i].len };
+            fill(pool, to, operands[i], Keep::Finite);
+            to.at.0.cast_const()
+        });
+        once(x, kernel, out.at.0, false);
+    }
+    pool.run_ranges(kinds.len(), GRAIN, &|range| {
+        for i in range {
+            // SAFETY: an element of the result, which belongs to this task.
+            unsafe {
+                match kinds[i] {
+                    0 if !again && missing(i) => {
+                        let place =
+                            [i / positions / conv.outputs, i / positions % conv.outputs, i % positions];
+                        *at(i) = linear_term(conv, operands[0].at.0, operands[1].at.0, place, tangents);
+                    }
+                    0 => {}
+                    kinds if again => *at(i) = *at(i) + apart::sum(kinds),
+                    // What is not NaN has all its terms.
+                    _ if already && !(*at(i)).is_nan() => {}
+                    kinds => *at(i) = apart::sum(kinds),
+                }
+            }
+        }
+    });
+    usize::from(already) + usize::from(again)
+}
+
+/// Marks results of which no term counts as dead. Only what may be zero is looked at, and mostly it is the first term that
+/// counts.
 fn mark<T: Float + Element>(
     conv: &Conv,
     pool: &Pool,
@@ -224,19 +308,33 @@ fn mark<T: Float + Element>(
     if !marks {
         return;
     }
-    pool.run_ranges(out.len, GRAIN, &|range| {
-        let parts = range.clone().step_by(PART).map(|from| from..(from + PART).min(range.end));
-        // SAFETY: elements of the result, which belong to this task.
-        let parts = parts.filter(|part| unsafe {
-            matmul::look(matmul::Look::Zero, [1, part.len()], (out.at.at(part.start), 0, 1))
-        });
-        for i in parts.flatten() {
-            // SAFETY: as above, and the operands that they were made from.
-            unsafe {
-                let to = out.at.at(i);
-                if *to == <T as Element>::ZERO
-                    && !any_term(conv, x.at.at(0), kernel.at.at(0), conv.place_of(i), tangents)
-                {
+    let smears = conv.smears::<T>();
+    let part = if smears { conv.positions() } else { PART };
+    pool.run_ranges(out.len.div_ceil(part), (GRAIN / part).max(1), &|range| {
+        for from in range.map(|k| k * part) {
+            let n = part.min(out.len - from);
+            // SAFETY: elements of the result, which belong to this task.
+            let results = unsafe { std::slice::from_raw_parts_mut(out.at.at(from), n) };
+            let most = if smears {
+                results
+                    .iter()
+                    .fold(<T as Element>::ZERO, |most, x| if x.abs() > most { x.abs() } else { most })
+            } else {
+                <T as Element>::ZERO
+            };
+            let most = most * T::from_f64(SMEARED);
+            // SAFETY: as above.
+            if !smears && !unsafe { matmul::look(matmul::Look::Zero, [1, n], (out.at.at(from), 0, 1)) } {
+                continue;
+            }
+            for (i, to) in results.iter_mut().enumerate() {
+                if to.abs() > most {
+                    continue;
+                }
+                // SAFETY: the operands that the results were made from.
+                let counts =
+                    unsafe { any_term(conv, x.at.at(0), kernel.at.at(0), conv.place_of(from + i), tangents) };
+                if !counts {
                     *to = T::DEAD;
                 }
             }
@@ -407,6 +505,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn nothing_of_its_neighbours_is_left_where_all_terms_are_dead() {
+        let (conv, x, kernel) = convolutions().swap_remove(0);
+        assert!(conv.smears::<f32>());
+        let mut x = drawn(x, 1, 7, &[], false);
+        x.iter_mut().enumerate().filter(|(i, _)| i % 12 > 4).for_each(|(_, x)| *x = f32::DEAD);
+        check(&conv, &x, &drawn(kernel, 2, 7, &[], false), [true, false]);
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! Invariant: what runs has passed `Conv::sized`, the one test of sizes, and the check of lengths.
 
 mod absorbing;
+mod apart;
 mod correlate;
 mod depthwise;
 mod indirect;
@@ -541,6 +542,12 @@ impl Conv {
             job::Way::Winograd | job::Way::Indirect => "indirect",
             job::Way::Apart => "by definition",
         }
+    }
+
+    /// Whether a result all of whose terms are zero may come out as a rounding error of its neighbours.
+    pub(crate) fn smears<T>(&self) -> bool {
+        let way = self.way(Target::plain(&self.output()));
+        !phases::apply(self) && way == job::Way::Winograd && winograd::applies::<T>(self)
     }
 
     /// What running it needs beside the operands, whatever the instruction set: the most of all.

@@ -138,8 +138,14 @@ unsafe fn by_parts<T: Float + Element>(
         for i in parts(m, ROWS) {
             for inner in parts(k, DEPTH) {
                 let words = inner.len().div_ceil(WORD);
+                let rows_of = c.0.wrapping_offset(i.start as isize * c.1);
                 // SAFETY: the parts lie inside the operands, and the scratch has a place for each copy and its facts.
                 unsafe {
+                    // NaN stays NaN, whatever is added.
+                    let adds = inner.start > 0 || sum != Sum::New;
+                    if adds && !look(Look::Number, [i.len(), n], (rows_of, c.1, c.2)) {
+                        continue;
+                    }
                     let of = |facts: *mut u32, lanes: usize| {
                         std::slice::from_raw_parts_mut(facts, FACTS * words * pad(lanes))
                     };
@@ -396,6 +402,14 @@ impl<T: Float + Element> Versioned for Settle<'_, T> {
                             | ((infinite[0] | infinite[1]) & zeros)
                             | (zero & (high[l] | low[l]));
                         nan[l] |= no_number & counts;
+                    }
+                    // NaN stays NaN, whatever is added.
+                    let mut open = 0;
+                    for l in 0..LANES {
+                        open |= u32::from((nan[l] == 0) & ((up[l] == 0) | (down[l] == 0)));
+                    }
+                    if open == 0 {
+                        break;
                     }
                 }
                 let mut any = 0;

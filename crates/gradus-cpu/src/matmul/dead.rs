@@ -238,6 +238,8 @@ pub(crate) enum Look {
     Zero,
     /// Either.
     NanOrZero,
+    /// All but NaN.
+    Number,
 }
 
 /// Whether some elements of a matrix are what is looked for.
@@ -295,6 +297,7 @@ impl<T: Float + Element> Versioned for Line<T> {
                 Look::Nan => self.any(|x| x.is_nan()),
                 Look::Zero => self.any(|x| x == zero),
                 Look::NanOrZero => self.any(|x| (x == zero) | x.is_nan()),
+                Look::Number => self.any(|x| !x.is_nan()),
             }
         }
     }

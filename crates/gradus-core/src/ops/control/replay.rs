@@ -10,7 +10,7 @@ use super::sweep::{Stepper, Sweep};
 use super::tower::{Level, Tower};
 use super::{active, batched, distribute, fixpoint};
 use crate::graph::Vars;
-use crate::ops::call::{graph_cost, run, runs_again};
+use crate::ops::call::{Run, graph_cost, run, runs_again};
 use crate::ops::{Broadcast, Compare, Reduce, ReduceKind, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::flow::Marks;
@@ -255,39 +255,7 @@ impl Primitive for Replay {
         Ok(out)
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
-        let trips = self.trips(inputs[0].elements::<i64>().map_or(0, |v| v[0]))?;
-        let (constants, stacked, states) = self.ranges();
-        let last = self.levels.len() - 1;
-        let types = self.levels[last].output_types();
-        let (carried, row_types) = types.split_at(states[last].len());
-        let mut rows: Vec<Vec<Option<Array>>> = vec![vec![None; self.length]; row_types.len()];
-        let mut out: Vec<Array> = inputs[states[last].clone()].iter().map(|&a| a.clone()).collect();
-        if trips > 0 {
-            let sweep = self.sweep();
-            let mut buffers: Vec<Vec<Array>> = vec![Vec::new(); last + 2 + sweep.buffers().len()];
-            for (buffer, own) in buffers.iter_mut().zip(states) {
-                *buffer = inputs[own].iter().map(|&a| a.clone()).collect();
-            }
-            let mut taken = Interpreted {
-                replay: self,
-                constants: &inputs[constants],
-                stacked: &inputs[stacked],
-                buffers,
-                rows: &mut rows,
-            };
-            sweep.run(trips, &mut taken)?;
-            out = std::mem::take(&mut taken.buffers[sweep.result()]);
-        }
-        debug_assert_eq!(out.len(), carried.len());
-        for (rows, ty) in rows.into_iter().zip(row_types) {
-            let of_one = |row: Option<Array>| {
-                let row = row.unwrap_or_else(|| Array::full(ty.shape.clone(), ty.dtype, DEAD));
-                row.reshaped(ty.shape.insert(0, 1))
-            };
-            let rows = rows.into_iter().map(of_one).collect::<Result<Vec<Array>, _>>()?;
-            out.push(stack(&rows, ty)?);
-        }
-        Ok(out.into())
+        self.eval_by(inputs, &mut run)
     }
     fn jvp(
         &self,
@@ -387,6 +355,44 @@ impl Primitive for Replay {
 }
 
 impl Replay {
+    /// The loop with its steps run by `run`.
+    pub(crate) fn eval_by(&self, inputs: &[&Array], run: &mut Run) -> Result<Arrays, ErrorKind> {
+        let trips = self.trips(inputs[0].elements::<i64>().map_or(0, |v| v[0]))?;
+        let (constants, stacked, states) = self.ranges();
+        let last = self.levels.len() - 1;
+        let types = self.levels[last].output_types();
+        let (carried, row_types) = types.split_at(states[last].len());
+        let mut rows: Vec<Vec<Option<Array>>> = vec![vec![None; self.length]; row_types.len()];
+        let mut out: Vec<Array> = inputs[states[last].clone()].iter().map(|&a| a.clone()).collect();
+        if trips > 0 {
+            let sweep = self.sweep();
+            let mut buffers: Vec<Vec<Array>> = vec![Vec::new(); last + 2 + sweep.buffers().len()];
+            for (buffer, own) in buffers.iter_mut().zip(states) {
+                *buffer = inputs[own].iter().map(|&a| a.clone()).collect();
+            }
+            let mut taken = Interpreted {
+                replay: self,
+                constants: &inputs[constants],
+                stacked: &inputs[stacked],
+                buffers,
+                rows: &mut rows,
+                run,
+            };
+            sweep.run(trips, &mut taken)?;
+            out = std::mem::take(&mut taken.buffers[sweep.result()]);
+        }
+        debug_assert_eq!(out.len(), carried.len());
+        for (rows, ty) in rows.into_iter().zip(row_types) {
+            let of_one = |row: Option<Array>| {
+                let row = row.unwrap_or_else(|| Array::full(ty.shape.clone(), ty.dtype, DEAD));
+                row.reshaped(ty.shape.insert(0, 1))
+            };
+            let rows = rows.into_iter().map(of_one).collect::<Result<Vec<Array>, _>>()?;
+            out.push(stack(&rows, ty)?);
+        }
+        Ok(out.into())
+    }
+
     /// A level for a batch. With trip counts of their own, examples keep their state in steps they do not take.
     fn batched_level(
         &self,
@@ -435,15 +441,16 @@ impl Replay {
 }
 
 /// The steps taken by the interpreter.
-struct Interpreted<'a> {
+struct Interpreted<'a, 'r> {
     replay: &'a Replay,
     constants: &'a [&'a Array],
     stacked: &'a [&'a Array],
     buffers: Vec<Vec<Array>>,
     rows: &'a mut [Vec<Option<Array>>],
+    run: &'a mut Run<'r>,
 }
 
-impl Stepper for Interpreted<'_> {
+impl Stepper for Interpreted<'_, '_> {
     type Error = ErrorKind;
     fn step(&mut self, level: usize, t: usize, states: &[usize], to: usize) -> Result<(), ErrorKind> {
         let mut args = vec![Array::scalar(t as i64)];
@@ -454,7 +461,7 @@ impl Stepper for Interpreted<'_> {
         for &s in states {
             args.extend(self.buffers[s].iter().cloned());
         }
-        let mut next = run(&self.replay.levels[level], &args)?;
+        let mut next = (self.run)(&self.replay.levels[level], &args)?;
         if level + 1 == self.replay.levels.len() {
             let width = next.len() - self.rows.len();
             for (rows, row) in self.rows.iter_mut().zip(next.drain(width..)) {

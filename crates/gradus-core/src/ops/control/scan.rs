@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use super::tower::{Inputs, Level, Tower};
 use super::{active, batch_graph, batched, distribute, fixpoint};
 use crate::graph::Vars;
-use crate::ops::call::{graph_cost, inputs_like, run};
+use crate::ops::call::{Run, graph_cost, inputs_like, run};
 use crate::ops::{Axes, Concat, Permute, Slice, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::{Residual, jvp_inline, split, transpose_inline};
@@ -62,6 +62,34 @@ impl Scan {
         let carry = fixpoint(carry.to_vec(), step);
         let results = step(&carry)[self.carry..].to_vec();
         Active { constants: constants.to_vec(), carry, stacked: stacked.to_vec(), results }
+    }
+
+    /// The loop with its body run by `run`.
+    pub(crate) fn eval_by(&self, inputs: &[&Array], run: &mut Run) -> Result<Arrays, ErrorKind> {
+        let (constants, carry, stacked) = self.split_at(inputs);
+        let constants: Vec<Array> = constants.iter().map(|&a| a.clone()).collect();
+        let mut carry: Vec<Array> = carry.iter().map(|&a| a.clone()).collect();
+        let mut rows: Vec<Vec<Array>> = vec![Vec::new(); self.body.outputs().len() - self.carry];
+        for step in 0..self.length {
+            let i = if self.reverse { self.length - 1 - step } else { step };
+            let mut args = [&constants[..], &carry[..]].concat();
+            for x in stacked {
+                args.push(row_of(x, i)?);
+            }
+            let mut results = run(&self.body, &args)?;
+            for (rows, y) in rows.iter_mut().zip(results.drain(self.carry..)) {
+                rows.push(y.reshaped(y.shape().insert(0, 1))?);
+            }
+            carry = results;
+        }
+        let types = self.body.output_types();
+        for (mut rows, ty) in rows.into_iter().zip(&types[self.carry..]) {
+            if self.reverse {
+                rows.reverse();
+            }
+            carry.push(stack(&rows, ty)?);
+        }
+        Ok(carry.into())
     }
 
     fn active_of(&self, t: &[Option<Var>]) -> Active {
@@ -306,30 +334,7 @@ impl Primitive for Scan {
         carry.iter().cloned().map(Ok).chain(stacked).collect()
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
-        let (constants, carry, stacked) = self.split_at(inputs);
-        let constants: Vec<Array> = constants.iter().map(|&a| a.clone()).collect();
-        let mut carry: Vec<Array> = carry.iter().map(|&a| a.clone()).collect();
-        let mut rows: Vec<Vec<Array>> = vec![Vec::new(); self.body.outputs().len() - self.carry];
-        for step in 0..self.length {
-            let i = if self.reverse { self.length - 1 - step } else { step };
-            let mut args = [&constants[..], &carry[..]].concat();
-            for x in stacked {
-                args.push(row_of(x, i)?);
-            }
-            let mut results = run(&self.body, &args)?;
-            for (rows, y) in rows.iter_mut().zip(results.drain(self.carry..)) {
-                rows.push(y.reshaped(y.shape().insert(0, 1))?);
-            }
-            carry = results;
-        }
-        let types = self.body.output_types();
-        for (mut rows, ty) in rows.into_iter().zip(&types[self.carry..]) {
-            if self.reverse {
-                rows.reverse();
-            }
-            carry.push(stack(&rows, ty)?);
-        }
-        Ok(carry.into())
+        self.eval_by(inputs, &mut run)
     }
     fn jvp(
         &self,

@@ -10,7 +10,7 @@ use smallvec::{SmallVec, smallvec};
 use super::tower::{Level, Tower, restrict};
 use super::{Replay, active, batch_graph, batched, depending, distribute, fixpoint};
 use crate::graph::Vars;
-use crate::ops::call::{check_inputs, graph_cost, inputs_like, run};
+use crate::ops::call::{Run, check_inputs, graph_cost, inputs_like, run};
 use crate::ops::{Broadcast, Cast, Compare, Reduce, ReduceKind, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::{jvp_inline, vmap_inline};
@@ -73,13 +73,7 @@ impl Primitive for While {
         Ok(inputs[self.constants..].into())
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
-        let mut state: Vec<Array> = inputs.iter().map(|&a| a.clone()).collect();
-        while run(&self.cond, &state)?[0].elements::<bool>().is_some_and(|v| v[0]) {
-            let next = run(&self.body, &state)?;
-            state.truncate(self.constants);
-            state.extend(next);
-        }
-        Ok(state.split_off(self.constants).into())
+        self.eval_by(inputs, &mut run)
     }
     fn jvp(
         &self,
@@ -218,6 +212,17 @@ impl Primitive for While {
 }
 
 impl While {
+    /// The loop with its sub-programs run by `run`.
+    pub(crate) fn eval_by(&self, inputs: &[&Array], run: &mut Run) -> Result<Arrays, ErrorKind> {
+        let mut state: Vec<Array> = inputs.iter().map(|&a| a.clone()).collect();
+        while run(&self.cond, &state)?[0].elements::<bool>().is_some_and(|v| v[0]) {
+            let next = run(&self.body, &state)?;
+            state.truncate(self.constants);
+            state.extend(next);
+        }
+        Ok(state.split_off(self.constants).into())
+    }
+
     /// Which carried values have a tangent when the marked operands have one.
     pub(crate) fn active(&self, marks: &[bool]) -> Vec<bool> {
         let (constants, carry) = marks.split_at(self.constants);

@@ -148,7 +148,7 @@ enum Way {
     /// Only the columns in use.
     Narrow,
     Whole,
-    /// Recomputes sums over rows, with a check for zero factors.
+    /// Recomputes sums over rows, with a look for terms that do not count before each product.
     Careful,
 }
 
@@ -244,6 +244,11 @@ impl Ready {
                 self.all(Way::Whole, &doubts, memory, pool);
             }
         }
+    }
+
+    /// Whether products look for terms that do not count before they are computed: where NaN is expected.
+    fn careful(&self, way: Way) -> bool {
+        way == Way::Careful || way == Way::Whole && self.unseen.is_some()
     }
 
     /// The slabs that are not in doubt with their columns in use, or those that are as a whole.
@@ -356,7 +361,7 @@ impl Ready {
         // SAFETY: the caller's promise.
         unsafe {
             let odd = self.products().any(|p| p.doubtful(memory, slab, way == Way::Narrow));
-            if odd && way == Way::Whole {
+            if odd && way == Way::Whole && !self.careful(way) {
                 // Sums over rows that come out NaN are taken once more, with an eye on factors that are zero.
                 for (i, rows) in stretches(self.rows, true).enumerate() {
                     self.stretch(slab, (&rows, i), None, Way::Careful, memory, worker);
@@ -422,7 +427,7 @@ impl Ready {
                     // What lies outside the scratch memory is there already.
                     Part::Product(product) if way == Way::Careful && product.is_done() => {}
                     Part::Product(product) => {
-                        let mut run = || odd |= product.run(&memory, &block, way == Way::Careful, worker);
+                        let mut run = || odd |= product.run(&memory, &block, self.careful(way), worker);
                         match turns.filter(|_| product.adds_up()) {
                             None => run(),
                             Some((turns, turn)) => {

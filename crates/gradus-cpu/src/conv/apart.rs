@@ -1,0 +1,269 @@
+//! What terms that are not finite make of the results of a convolution, found term by term from the elements that are not.
+//!
+//! Invariant: the convolution is sized and fits its operands.
+
+use super::absorbing::Elements;
+use super::{Conv, MAX_SPATIAL, Spatial};
+use crate::Pool;
+use crate::matmul::{Element, counts};
+use crate::reduce::Shared;
+use crate::vmath::Float;
+
+/// Multiplications of a convolution that take as long as one term here.
+pub(super) const SLOW: f64 = 24.0;
+
+/// Elements that a task looks at, or results.
+const GRAIN: usize = 1 << 14;
+
+/// Output channels of a task.
+const OUTPUTS: usize = 32;
+
+/// A term of a result is NaN, positive or negative infinity.
+const NAN: u8 = 1;
+const UP: u8 = 2;
+const DOWN: u8 = 4;
+
+/// The elements of both operands that are not finite, a list a plane each: of an example and channel of the input, of an
+/// output channel and channel of the kernel.
+pub(super) struct Apart {
+    planes: [Vec<Vec<usize>>; 2],
+    /// How many terms they have.
+    pub terms: f64,
+}
+
+impl Apart {
+    /// Looks for them in the operands that are said to hold some.
+    ///
+    /// # Safety
+    /// The operands are what the convolution reads.
+    pub unsafe fn find<T: Float + Element>(
+        conv: &Conv,
+        pool: &Pool,
+        [x, kernel]: [Elements<T>; 2],
+        odd: [bool; 2],
+    ) -> Self {
+        let input: usize = conv.input.iter().product();
+        // SAFETY: the caller's promise.
+        let of_x = |plane: usize, i: usize| unsafe {
+            let [n, c] = [plane / conv.channels, plane % conv.channels];
+            *x.at.at(n * conv.x_strides[0] + c * conv.x_strides[1] + i)
+        };
+        let channels = conv.group_channels();
+        let dense = conv.has_dense_taps();
+        // SAFETY: as above.
+        let of_kernel = |plane: usize, i: usize| unsafe {
+            let [o, c] = [plane / channels, plane % channels];
+            let first = conv.k_first + o * conv.k_strides[0] + c * conv.k_strides[1];
+            *kernel.at.at(first.wrapping_add_signed(if dense { i as isize } else { conv.tap(i) }))
+        };
+        let planes = [
+            if odd[0] { listed(pool, [conv.batch * conv.channels, input], of_x) } else { Vec::new() },
+            if odd[1] { listed(pool, [conv.outputs * channels, conv.taps()], of_kernel) } else { Vec::new() },
+        ];
+        let [of_x, of_kernel] = planes.each_ref().map(|all| all.iter().map(Vec::len).sum::<usize>() as f64);
+        let output = conv.output();
+        let meets: usize = (0..MAX_SPATIAL).map(|d| output[d].min(conv.kernel[d])).product();
+        let terms = of_x * (conv.group_outputs() * meets) as f64
+            + of_kernel * (conv.result_batch() * conv.positions()) as f64;
+        Apart { planes, terms }
+    }
+
+    /// Whether operand `i` holds some.
+    pub fn holds(&self, i: usize) -> bool {
+        self.planes[i].iter().any(|list| !list.is_empty())
+    }
+
+    /// What is to be added to each result, plane by plane, for its terms that are not finite; zero where all are.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub unsafe fn sums<T: Float + Element>(
+        &self,
+        conv: &Conv,
+        pool: &Pool,
+        [x, kernel]: [Elements<T>; 2],
+        tangents: [bool; 2],
+    ) -> Vec<u8> {
+        let positions = conv.positions();
+        let [examples, outputs] = [conv.result_batch(), conv.group_outputs()];
+        let mut kinds = vec![0u8; examples * conv.outputs * positions];
+        let to = Shared(kinds.as_mut_ptr());
+        let linear = tangents != [false; 2];
+        let map = Map { conv, output: conv.output() };
+        let first = |n: usize, g: usize, o: usize, c: usize| {
+            let [x0, k0, _] = conv.group_offsets(g);
+            [
+                x0 + n * conv.x_strides[0] + c * conv.x_strides[1],
+                conv.k_first + k0 + o * conv.k_strides[0] + c * conv.k_strides[1],
+                (n * conv.outputs + g * outputs + o) * positions,
+            ]
+        };
+        let term = |[q0, tap0, p0]: [usize; 3], [q, tap, p]: Meeting| {
+            // SAFETY: places of the operands and of the kinds; each kind belongs to the task that calls.
+            unsafe {
+                let left = *x.at.at(q0.wrapping_add_signed(q));
+                let right = *kernel.at.at(tap0.wrapping_add_signed(tap));
+                if linear && !counts(tangents, left, right) {
+                    return;
+                }
+                let product = left * right;
+                *to.at(p0.wrapping_add_signed(p)) |= match product > <T as Element>::ZERO {
+                    _ if product.is_nan() => NAN,
+                    true => UP,
+                    false => DOWN,
+                };
+            }
+        };
+        let channels = conv.group_channels();
+        if !self.planes[0].is_empty() {
+            let parts = outputs.div_ceil(OUTPUTS);
+            pool.run_ranges(examples * conv.group_count() * parts, 1, &|range| {
+                let mut axes = Axes::default();
+                for task in range {
+                    let (task, part) = (task / parts, task % parts * OUTPUTS);
+                    let (n, g) = (task / conv.group_count(), task % conv.group_count());
+                    let planes = match conv.batch_groups {
+                        1 => n * conv.channels + g * channels,
+                        _ => (n + g * examples) * conv.channels,
+                    };
+                    for c in 0..channels {
+                        for &q in &self.planes[0][planes + c] {
+                            map.of_input(q, &mut axes);
+                            for o in part..(part + OUTPUTS).min(outputs) {
+                                let first = first(n, g, o, c);
+                                axes.each(|meeting| term(first, meeting));
+                            }
+                        }
+                    }
+                }
+            });
+        }
+        if !self.planes[1].is_empty() {
+            pool.run_ranges(conv.outputs, 1, &|range| {
+                let mut axes = Axes::default();
+                for plane in range {
+                    let (g, o) = (plane / outputs, plane % outputs);
+                    for c in 0..channels {
+                        for &tap in &self.planes[1][plane * channels + c] {
+                            map.of_tap(tap, &mut axes);
+                            for n in 0..examples {
+                                let first = first(n, g, o, c);
+                                axes.each(|meeting| term(first, meeting));
+                            }
+                        }
+                    }
+                }
+            });
+        }
+        kinds
+    }
+}
+
+/// How far the element of the input, the tap and the result of a term lie from the first ones of their planes.
+type Meeting = [isize; 3];
+
+/// Terms, as sums of one meeting of each axis.
+#[derive(Default)]
+struct Axes([Vec<Meeting>; MAX_SPATIAL]);
+
+impl Axes {
+    fn each(&self, mut f: impl FnMut(Meeting)) {
+        let sum = |a: &Meeting, b: &Meeting| std::array::from_fn(|i| a[i] + b[i]);
+        for a in &self.0[0] {
+            for b in &self.0[1] {
+                let line = sum(a, b);
+                self.0[2].iter().for_each(|c| f(sum(&line, c)));
+            }
+        }
+    }
+}
+
+/// Which elements of the input, taps and results meet.
+struct Map<'a> {
+    conv: &'a Conv,
+    output: Spatial,
+}
+
+impl Map<'_> {
+    /// Element `q`, a tap and result `p` along axis `d`.
+    fn meeting(&self, d: usize, [q, tap, p]: [usize; 3]) -> Meeting {
+        let step = |extents: &Spatial| extents[d + 1..].iter().product::<usize>();
+        let [q, p] = [q * step(&self.conv.input), p * step(&self.output)];
+        [q as isize, tap as isize * self.conv.k_steps[d], p as isize]
+    }
+
+    /// The terms of an element of the input.
+    fn of_input(&self, q: usize, axes: &mut Axes) {
+        let conv = self.conv;
+        let place = along(q, conv.input);
+        for (d, axis) in axes.0.iter_mut().enumerate() {
+            axis.clear();
+            let (taps, results) = (conv.kernel[d], self.output[d]);
+            let (rhs, stride) = (conv.rhs_dilation[d], conv.stride[d]);
+            let Some(at) = (place[d] * conv.lhs_dilation[d]).checked_add_signed(conv.low[d]) else {
+                continue;
+            };
+            // `at` is the result times its stride and the tap times its dilation.
+            let rest = |of: usize, step: usize, extent: usize| {
+                let rest = at.checked_sub(of)?;
+                (rest % step == 0 && rest / step < extent).then_some(rest / step)
+            };
+            let meets = |tap, p| self.meeting(d, [place[d], tap, p]);
+            if taps <= results {
+                axis.extend((0..taps).filter_map(|t| Some(meets(t, rest(t * rhs, stride, results)?))));
+            } else {
+                axis.extend((0..results).filter_map(|p| Some(meets(rest(p * stride, rhs, taps)?, p))));
+            }
+        }
+    }
+
+    /// The terms of a tap.
+    fn of_tap(&self, tap: usize, axes: &mut Axes) {
+        let conv = self.conv;
+        let place = along(tap, conv.kernel);
+        for (d, axis) in axes.0.iter_mut().enumerate() {
+            axis.clear();
+            let (from, spread) = (place[d] * conv.rhs_dilation[d], conv.lhs_dilation[d]);
+            axis.extend((0..self.output[d]).filter_map(|p| {
+                let i = (p * conv.stride[d] + from).checked_add_signed(-conv.low[d])?;
+                let inside = i % spread == 0 && i / spread < conv.input[d];
+                inside.then(|| self.meeting(d, [i / spread, place[d], p]))
+            }));
+        }
+    }
+}
+
+/// Where an element counted row by row lies along the axes.
+fn along(at: usize, extents: Spatial) -> Spatial {
+    [at / extents[2] / extents[1], at / extents[2] % extents[1], at % extents[2]]
+}
+
+/// The sum of terms of these kinds.
+pub(super) fn sum<T: Float>(kinds: u8) -> T {
+    T::from_f64(match kinds {
+        UP => f64::INFINITY,
+        DOWN => f64::NEG_INFINITY,
+        _ => f64::NAN,
+    })
+}
+
+/// Where the elements of each plane lie that are not finite.
+fn listed<T: Float + Element>(
+    pool: &Pool,
+    [planes, len]: [usize; 2],
+    at: impl Fn(usize, usize) -> T + Sync,
+) -> Vec<Vec<usize>> {
+    let mut lists = vec![Vec::new(); planes];
+    let to = Shared(lists.as_mut_ptr());
+    // Only what is finite is zero when taken from itself.
+    #[allow(clippy::eq_op)]
+    let odd = |x: T| x - x != <T as Element>::ZERO;
+    pool.run_ranges(planes, (GRAIN / len.max(1)).max(1), &|range| {
+        for plane in range {
+            let list = (0..len).filter(|&i| odd(at(plane, i))).collect();
+            // SAFETY: each list belongs to one task.
+            unsafe { *to.at(plane) = list };
+        }
+    });
+    lists
+}
