@@ -8,7 +8,8 @@ use gradus_core::{Array, DType, Element, ErrorKind, Graph, Op, Result, Shape, Ty
 use gradus_plan::{Options, plan};
 use smallvec::SmallVec;
 
-use crate::exec::{Executable, needs};
+use crate::exec::Executable;
+use crate::target;
 use crate::vmath;
 
 /// The most elements in and out of an operation that is computed at once, without a plan.
@@ -37,7 +38,7 @@ impl Backend for Cpu {
         options: &backend::Options,
     ) -> Result<Box<dyn backend::Executable>> {
         let &backend::Options { strategy, memory_budget, donate } = options;
-        let options = Options { strategy, memory_budget, donate, needs, ..Options::default() };
+        let options = Options { strategy, memory_budget, donate, target: target()? };
         Ok(Box::new(Executable::new(plan(graph, &options)?)))
     }
 

@@ -8,7 +8,8 @@
 //! * [`window`]: pooling, and its transposes;
 //! * [`vmath`]: element-wise functions, vectorised for the machine;
 //! * [`reduce`]: sums, products, extremes and running sums along an axis;
-//! * [`peaks`]: what the machine can do at best, measured.
+//! * [`peaks`]: what the machine can do at best, measured;
+//! * [`target`](mod@target): what a planner is told of it.
 //!
 //! Every kernel cuts its work from shapes alone, so the same inputs give the same bits on any number of threads.
 
@@ -21,6 +22,7 @@ mod pages;
 pub mod peaks;
 pub mod pool;
 pub mod reduce;
+pub mod target;
 mod vector;
 pub mod vmath;
 pub mod window;
@@ -28,3 +30,4 @@ pub mod window;
 pub use backend::Cpu;
 pub use memory::{keep_within, release};
 pub use pool::Pool;
+pub use target::target;

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use gradus_plan::Costs;
+
 use crate::Pool;
 use crate::exec::{Versioned, best};
 use crate::matmul::{Element, Layout, MatMul};
@@ -36,6 +38,8 @@ pub struct Peaks {
     pub cache_gbps: f64,
     /// Bytes of the largest cache, as far as the system tells.
     pub cache_bytes: usize,
+    /// Seconds of handing tasks of no work to all threads.
+    pub kernel: f64,
 }
 
 /// Elements of the blocks that are streamed from memory: 128 MiB.
@@ -87,6 +91,7 @@ impl Peaks {
             copy_gbps,
             cache_gbps,
             cache_bytes,
+            kernel: handing_out(pool),
         }
     }
 
@@ -98,6 +103,23 @@ impl Peaks {
     /// The fastest way to move so many bytes in all: those that fit into the largest cache may still lie there.
     pub fn gbps_for(&self, bytes: f64) -> f64 {
         if bytes <= self.cache_bytes as f64 { self.cache_gbps } else { self.gbps() }
+    }
+
+    /// What work costs, as plans weigh it: arithmetic and memory as measured, the rest in the proportion to them that it has by
+    /// default.
+    pub fn costs(&self) -> Costs {
+        let usual = Costs::default();
+        let product_flop = 1e-9 / self.f32_gflops;
+        let byte = 1e-9 / self.copy_gbps;
+        let (slower, memory) = (product_flop / usual.product_flop, byte / usual.byte);
+        Costs {
+            product_flop,
+            flop: usual.flop * slower,
+            element: usual.element * slower,
+            byte,
+            product_byte: usual.product_byte * memory,
+            kernel: self.kernel,
+        }
     }
 
     /// The share of the limit that binds, of something that moves `bytes` and takes `seconds` for `flops` operations: vector
@@ -148,6 +170,14 @@ fn product_rate<T: Element>(pool: &Pool, value: T) -> f64 {
     best_rate(product.flops(), || {
         product.run(pool, T::ONE, &a, &b, T::ZERO, &mut c).expect("the layouts are those of the slices");
     })
+}
+
+/// Seconds of giving each thread a task that does nothing.
+fn handing_out(pool: &Pool) -> f64 {
+    const TIMES: usize = 1000;
+    let mut run = || (0..TIMES).for_each(|_| pool.run(pool.threads(), &|_| ()));
+    run();
+    (0..REPEATS).map(|_| seconds(&mut run)).fold(f64::INFINITY, f64::min) / TIMES as f64
 }
 
 /// A pointer that tasks share; each writes a part of its own.

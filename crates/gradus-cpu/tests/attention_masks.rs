@@ -178,7 +178,7 @@ fn close(got: &[Array], want: &[Array], tolerance: f64, what: &dyn std::fmt::Deb
 }
 
 fn ready(graph: &Graph) -> Executable {
-    let options = Options { needs: gradus_cpu::exec::needs, ..Options::default() };
+    let options = Options { target: gradus_cpu::target().unwrap(), ..Options::default() };
     Executable::new(plan(graph, &options).unwrap())
 }
 
@@ -297,7 +297,7 @@ fn threads_do_not_change_bits() {
         let graph = program(s, Mask::Causal(INFINITE), DType::F32);
         let args = arguments(&graph, 3);
         let run = |threads: usize| {
-            let options = Options { needs: gradus_cpu::exec::needs, ..Options::default() };
+            let options = Options { target: gradus_cpu::target().unwrap(), ..Options::default() };
             let plan = plan(&graph, &options).unwrap();
             let out = Executable::with_pool(plan, Arc::new(Pool::new(threads))).run(&args).unwrap();
             out.iter().flat_map(|a| a.to_f64()).map(f64::to_bits).collect::<Vec<u64>>()

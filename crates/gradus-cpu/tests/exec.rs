@@ -9,7 +9,7 @@ use gradus_core::transforms::{value_and_grad, vmap};
 use gradus_core::{Array, Binary, Builder, DType, Graph, Shape, Type, Unary, Var, interpret};
 use gradus_cpu::Pool;
 use gradus_cpu::exec::Executable;
-use gradus_plan::{Options, plan};
+use gradus_plan::{Limits, Options, Target, plan};
 use programs::{Rng, arguments};
 
 fn ready(graph: &Graph) -> Executable {
@@ -265,7 +265,9 @@ fn rows_and_columns_are_reduced_in_one_kernel() {
             let pool = Arc::new(Pool::new(threads));
             bits.push(Executable::with_pool(together.clone(), pool).run(&args).unwrap());
         }
-        let apart = plan(&g, &Options { region_limit: 0, ..Options::default() }).unwrap();
+        let limits = Limits { region: 0, ..Limits::default() };
+        let target = Target { limits, ..Target::default() };
+        let apart = plan(&g, &Options { target, ..Options::default() }).unwrap();
         assert!(apart.kernels().len() > 2);
         bits.push(Executable::new(apart).run(&args).unwrap());
         assert!(bits.iter().all(|b| same_bits(b, &bits[0])), "{rows} × {cols}");

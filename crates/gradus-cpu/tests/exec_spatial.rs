@@ -6,7 +6,7 @@ use gradus_core::ops::{Conv, MaxPool, Reduce, ReduceKind, SumPool, Window};
 use gradus_core::transforms::value_and_grad;
 use gradus_core::{Array, Binary, Builder, DType, Graph, Op, Type, Unary, Var, interpret};
 use gradus_cpu::Pool;
-use gradus_cpu::exec::{Executable, needs};
+use gradus_cpu::exec::Executable;
 use gradus_plan::{Options, plan};
 
 fn numbers(shape: &[usize], dtype: DType, seed: u64) -> Array {
@@ -37,7 +37,7 @@ fn check(op: impl Into<Op>, shapes: &[&[usize]], dtype: DType) {
     let graph = value_and_grad(&loss(op, &types), &vec![true; shapes.len()]).unwrap();
     let want = interpret(&graph, &args).unwrap();
     // With the room that the kernels asked for, and with none; on one thread and on several.
-    let with = Options { needs, ..Options::default() };
+    let with = Options { target: gradus_cpu::target().unwrap(), ..Options::default() };
     let got = Executable::new(plan(&graph, &with).unwrap()).run(&args).unwrap();
     for (options, threads) in [(with, 3), (Options::default(), 1)] {
         let pool = Arc::new(Pool::new(threads));
@@ -127,7 +127,7 @@ fn dead_tangents_in_convolutions() {
         Array::new([1, 1, 2], vec![-0.0, 1.0]).unwrap(),
     ];
     // With the room that the kernels asked for, and with none; on one thread and on several.
-    let with = Options { needs, ..Options::default() };
+    let with = Options { target: gradus_cpu::target().unwrap(), ..Options::default() };
     let got = Executable::new(plan(&graph, &with).unwrap()).run(&args).unwrap();
     for (options, threads) in [(with, 3), (Options::default(), 1)] {
         let pool = Arc::new(Pool::new(threads));

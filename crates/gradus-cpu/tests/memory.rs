@@ -19,10 +19,7 @@ use gradus_core::ops::{Conv, Cumulative, CumulativeKind, MaxPool, Reduce, Reduce
 use gradus_core::transforms::value_and_grad;
 use gradus_core::{Builder, DType, Graph, Type, Unary, Var};
 use gradus_cpu::Pool;
-use gradus_cpu::{
-    exec::{Executable, needs},
-    release,
-};
+use gradus_cpu::{exec::Executable, release};
 use gradus_plan::{Budget, Options, Plan, Strategy, plan};
 use programs::arguments;
 
@@ -72,7 +69,7 @@ fn close(graph: &Graph, options: &Options) {
 #[test]
 fn measured_peaks_stay_within_planned_ones_at_every_size() {
     let _alone = alone();
-    let options = Options { needs, ..Options::default() };
+    let options = Options { target: gradus_cpu::target().unwrap(), ..Options::default() };
     for n in [1usize, 2, 3, 5, 8, 16, 17, 33, 64, 100, 256, 300, 1000, 5000, 40_000, 300_000, 2_000_000] {
         for threads in [1, 2, 8] {
             let side = n.isqrt().max(1);
@@ -117,7 +114,8 @@ fn plans_take_the_same_bytes_on_every_machine() {
     let sizes = Sizes { examples: 2, heads: 2, places: 300, features: 16 };
     let attention = gradient(&attention(sizes, Mask::Causal, DType::F32));
     let of = |graph: &Graph| {
-        let plan = plan(graph, &Options { needs, ..Options::default() }).unwrap();
+        let plan =
+            plan(graph, &Options { target: gradus_cpu::target().unwrap(), ..Options::default() }).unwrap();
         (plan.planned_peak_bytes(), plan.arena_bytes(), plan.outside_bound())
     };
     let here: Vec<_> = [network(), pointwise(), attention].iter().map(of).collect();
@@ -144,7 +142,12 @@ fn plans_take_the_same_bytes_on_every_machine() {
 fn measured_peaks_stay_within_planned_ones() {
     let _alone = alone();
     let g = models::mlp(&[256, 512, 512, 512, 512, 512, 10], 1024, models::mish_of);
-    let options = |strategy, memory_budget| Options { strategy, memory_budget, needs, ..Options::default() };
+    let options = |strategy, memory_budget| Options {
+        strategy,
+        memory_budget,
+        target: gradus_cpu::target().unwrap(),
+        ..Options::default()
+    };
     let mut all = vec![];
     for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Nested, Strategy::Auto] {
         all.push(options(strategy, None));

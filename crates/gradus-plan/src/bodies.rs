@@ -6,10 +6,10 @@ use std::sync::Arc;
 use gradus_core::quick::Map;
 use gradus_core::{Graph, Result, nest};
 
-use crate::{Options, Plan, Strategy};
+use crate::{Limits, Options, Plan, Strategy};
 
 /// A sub-program by its address, which the table keeps from being used again, and what its plan depends on.
-type Key = (usize, Strategy, usize);
+type Key = (usize, Strategy, Limits);
 
 thread_local! {
     static KNOWN: RefCell<Option<Map<Key, (Arc<Graph>, Arc<Plan>)>>> = const { RefCell::new(None) };
@@ -39,7 +39,7 @@ impl Drop for Kept {
 
 /// The plan of a sub-program. Budgets are for the program around it.
 pub(crate) fn plan(graph: &Arc<Graph>, options: &Options) -> Result<Arc<Plan>> {
-    let key = (Arc::as_ptr(graph).addr(), options.strategy, options.region_limit);
+    let key = (Arc::as_ptr(graph).addr(), options.strategy, options.target.limits);
     let known = KNOWN
         .with_borrow(|known| known.as_ref().and_then(|known| known.get(&key)).map(|(_, plan)| plan.clone()));
     if let Some(plan) = known {

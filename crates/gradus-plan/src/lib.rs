@@ -20,6 +20,7 @@ mod passes;
 mod phase;
 mod plan;
 mod size;
+mod target;
 mod view;
 mod work;
 
@@ -33,6 +34,7 @@ pub use kernel::Kernel;
 pub use needs::{Ask, Needs, unknown};
 pub use phase::Phase;
 pub use plan::{Decision, Place, Plan, Residual, Return};
+pub use target::{Costs, Limits, Target};
 pub use view::{Dim, View};
 
 /// How the bits of a reduction come about, shared with whoever runs a plan.
@@ -41,7 +43,7 @@ pub mod chunks {
 }
 
 /// What a plan may choose.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// What is kept between the halves of a reverse-mode program.
     pub strategy: Strategy,
@@ -50,22 +52,8 @@ pub struct Options {
     /// Whether runs are given their arguments for good, as a training step is: the budget then counts a result that is
     /// written over an argument once.
     pub donate: bool,
-    /// The most equations in one fused region.
-    pub region_limit: usize,
-    /// What the kernels of the back end that will run the plan need beside the values they read and write.
-    pub needs: Ask,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            strategy: Strategy::Auto,
-            memory_budget: None,
-            donate: false,
-            region_limit: 96,
-            needs: unknown,
-        }
-    }
+    /// The machine and the back end that will run the plan.
+    pub target: Target,
 }
 
 /// Plans a graph.

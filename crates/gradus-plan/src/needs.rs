@@ -1,7 +1,7 @@
 //! What kernels need beside the values they read and write: a back end tells, the planner finds room for it.
 //!
 //! A convolution packs its operands, a product its panels: how much is a matter of whoever runs them. So a back end
-//! answers for its kernels through [`Options::needs`](crate::Options::needs), from the sizes alone, and takes what it
+//! answers for its kernels through [`Target::needs`](crate::Target::needs), from the sizes alone, and takes what it
 //! asked for from the arena. [`unknown`] answers where no back end was named.
 
 use gradus_core::{Op, Type};

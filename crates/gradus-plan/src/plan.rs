@@ -8,7 +8,7 @@ use crate::arena::{self, Block, Kind};
 use crate::fuse::{self, Source, Sources};
 use crate::kernel::{Kernel, Work};
 use crate::packed::{self, packed_bytes};
-use crate::{Needs, Options, Strategy, keep, passes};
+use crate::{Costs, Needs, Options, Strategy, keep, passes};
 
 /// Where a value lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,7 @@ pub struct Plan {
     pub(crate) input_types: Vec<Type>,
     pub(crate) output_types: Vec<Type>,
     pub(crate) decision: Decision,
+    pub(crate) costs: Costs,
 }
 
 impl Drop for Plan {
@@ -106,7 +107,7 @@ impl Plan {
     pub(crate) fn staged(graph: Graph, stages: &[u32], options: &Options) -> Result<Plan> {
         let fused = fuse::fuse(&graph, stages, options)?;
         let bits = options.strategy != Strategy::Plain;
-        Layout::new(graph, fused.kernels, fused.sources, bits).finish()
+        Layout::new(graph, fused.kernels, fused.sources, bits).finish(options.target.costs)
     }
 
     /// The program that is run: simplified, with what is computed again written out.
@@ -193,11 +194,14 @@ impl Plan {
     pub fn kernel_seconds(&self, k: usize) -> f64 {
         let k = &self.kernels[k];
         if let Work::Slabs(slabs) = &k.work {
-            return slabs.seconds + kernel_seconds(true, 0.0, k.bytes) + 5e-7;
+            return slabs.seconds + self.costs.product(0.0, k.bytes) + self.costs.kernel;
         }
-        kernel_seconds(matches!(k.work, Work::Product(_) | Work::Convolution(_)), k.flops, k.bytes)
+        match k.work {
+            Work::Product(_) | Work::Convolution(_) => self.costs.product(k.flops, k.bytes),
+            _ => self.costs.kernel(k.flops, k.bytes),
+        }
     }
-    /// The bound on what kernels allocate while they run: the most of all. [`Options::needs`] says how much each takes.
+    /// The bound on what kernels allocate while they run: the most of all. [`Target::needs`](crate::Target::needs) says how much each takes.
     pub fn outside_bound(&self) -> usize {
         self.most_needed().outside
     }
@@ -305,11 +309,6 @@ impl Plan {
     }
 }
 
-/// Estimated seconds of a kernel, a matrix product (or a convolution, which is one) or another.
-pub(crate) fn kernel_seconds(product: bool, flops: f64, bytes: f64) -> f64 {
-    if product { flops * 6e-12 + bytes * 2e-11 } else { (flops * 3e-11).max(bytes * 5e-11) + 5e-7 }
-}
-
 /// Finds a place for every value.
 struct Layout {
     graph: Graph,
@@ -366,7 +365,7 @@ impl Layout {
         Layout { graph, kernels, places, returns, life, packed }
     }
 
-    fn finish(mut self) -> Result<Plan> {
+    fn finish(mut self, costs: Costs) -> Result<Plan> {
         let mut blocks: Vec<Block> = Vec::new();
         let mut block_of: Vec<Option<usize>> = vec![None; self.graph.types().len()];
         let mut in_place = Vec::with_capacity(self.kernels.len());
@@ -456,6 +455,7 @@ impl Layout {
             block_of,
             packed: self.packed,
             decision: Decision::default(),
+            costs,
         })
     }
 }

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use gradus_core::ops::{Op, Slice};
 use gradus_core::{Array, Builder, DType, Type};
-use gradus_cpu::exec::{Executable, needs};
+use gradus_cpu::exec::Executable;
+use gradus_cpu::target;
 use gradus_plan::{Options, Plan};
 
 use crate::Error;
@@ -82,7 +83,7 @@ fn product(op: &Op, types: Vec<Type>, times: usize) -> gradus::Result<Product> {
     }
     let row = op.row();
     let flops = row.cost(&types, &row.infer(&types)?).flops;
-    let options = Options { needs, ..Options::default() };
+    let options = Options { target: target()?, ..Options::default() };
     let executable = Executable::new(gradus_plan::plan(&b.finish(vec![out]), &options)?);
     let arguments = types.iter().enumerate().map(|(k, ty)| numbers(ty, k)).collect::<gradus::Result<_>>()?;
     Ok(Product { times, flops, executable, arguments })

@@ -13,6 +13,7 @@ mod chain;
 mod clock;
 mod floor;
 mod kernels;
+mod machine;
 mod plan;
 mod small;
 mod train;
@@ -45,6 +46,11 @@ pub enum Bench {
     /// Measures one cell for `plan`
     #[command(hide = true)]
     PlanWorker(plan::worker::Order),
+    /// What the machine can do at best, and what work costs on it, as plans weigh it
+    ///
+    /// Plans weigh costs that Gradus comes with. With `--out` they are written to a file; where the environment variable
+    /// GRADUS_COSTS names it, plans weigh those instead. Results stay the same to the bit.
+    Machine(machine::Arguments),
     /// NaN, infinities, subnormal and huge numbers beside ordinary ones: how many times as long calls take
     Values(values::Arguments),
 }
@@ -77,6 +83,7 @@ pub fn run(bench: &Bench) -> Result<ExitCode, Error> {
         Bench::Small(arguments) => small::run(arguments),
         Bench::Plan(arguments) => plan::run(arguments),
         Bench::PlanWorker(order) => plan::worker::work(order),
+        Bench::Machine(arguments) => machine::run(arguments),
         Bench::Values(arguments) => values::run(arguments),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use gradus::{Array, Budget, Strategy, Tensor, jit};
 use gradus_core::table::Rng;
 use gradus_core::{Graph, Op};
 use gradus_cpu::Pool;
-use gradus_cpu::exec::{Executable, needs};
+use gradus_cpu::exec::Executable;
 use gradus_plan::{Options, plan};
 
 use super::compare::{Rounding, SAMPLES, bits};
@@ -141,12 +141,12 @@ impl Case {
         }
 
         // The same plan for one thread and for two.
+        let target = caught("costs", gradus_cpu::target)?;
         let options = |strategy, memory_budget, donate| Options {
             strategy,
             memory_budget,
             donate,
-            needs,
-            ..Options::default()
+            target: target.clone(),
         };
         let ready = |options: Options, pool: usize| {
             caught("planning", || plan(&graph, &options))

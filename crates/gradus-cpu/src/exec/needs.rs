@@ -15,7 +15,7 @@ use super::{convolution, slabs};
 use crate::matmul::serial_room;
 use crate::memory::scratch::OWN;
 
-/// What a kernel needs; see [`gradus_plan::Options::needs`].
+/// What a kernel needs; see [`gradus_plan::Target::needs`].
 ///
 /// ```
 /// use gradus_core::{Builder, DType, Type, ops};
@@ -24,7 +24,7 @@ use crate::memory::scratch::OWN;
 /// let x = b.input(Type::new(DType::F32, [32, 8, 32, 32]));
 /// let kernel = b.input(Type::new(DType::F32, [16, 8, 3, 3]));
 /// let y = b.emit1(ops::Conv::new(2), &[x, kernel])?;
-/// let options = gradus_plan::Options { needs: gradus_cpu::exec::needs, ..Default::default() };
+/// let options = gradus_plan::Options { target: gradus_cpu::target()?, ..Default::default() };
 /// let plan = gradus_plan::plan(&b.finish(vec![y]), &options)?;
 /// // The convolution packs its kernel in the arena, which holds nothing else.
 /// assert!(plan.arena_bytes() >= 4 * 16 * 8 * 9);

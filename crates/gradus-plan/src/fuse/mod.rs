@@ -285,7 +285,7 @@ impl Fuser<'_> {
     /// The most equations in a region of so many points: where all its values stay in cache, there may be many more.
     fn limit(&self, points: usize) -> usize {
         // Slots are numbered in 16 bits, and an equation may take a few.
-        self.options.region_limit.saturating_mul((256 / points.max(1)).clamp(1, 32)).min(1 << 13)
+        self.options.target.limits.region.saturating_mul((256 / points.max(1)).clamp(1, 32)).min(1 << 13)
     }
 
     /// The level at which an equation of `n` elements with these operands can join group `g`, if it can.

@@ -135,7 +135,7 @@ fn region_kernel(fuser: &Fuser<'_>, g: usize, region: Region) -> Kernel {
     let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Types>();
     let workspace = partials(&region, |v| graph.ty(v).dtype.size());
     let work = Work::Region(region);
-    let needs = Needs { workspace, ..(fuser.options.needs)(&work, &types(&reads), &types(&writes)) };
+    let needs = Needs { workspace, ..(fuser.options.target.needs)(&work, &types(&reads), &types(&writes)) };
     Kernel {
         reads,
         writes,
@@ -239,7 +239,7 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
             let inside = plans.iter().fold(Needs::default(), |most, p| most.either(p.most_needed()));
             Needs { workspace: crate::control::workspace(op, plans), ..inside }
         }
-        work => (fuser.options.needs)(work, &from, &to),
+        work => (fuser.options.target.needs)(work, &from, &to),
     };
     let bytes = match &work {
         // It reads no more than it is asked for.

@@ -78,12 +78,14 @@ pub(super) fn fit(
     if graph.runs_once() {
         return Err(too_small(limit, natural).into());
     }
-    let nanos = cost::nanos(graph);
+    let costs = &options.target.costs;
+    let nanos = cost::nanos(graph, costs);
     let long = graph.eqns().len() > LONG;
     if long {
         work::simpler("fewer plans are looked at");
     }
-    let choices = curve::choices(graph, halves, &nanos, if long { LONG_CHOICES } else { curve::MOST });
+    let choices =
+        curve::choices(graph, halves, &nanos, costs.worth(), if long { LONG_CHOICES } else { curve::MOST });
     let tables = if long { 1 } else { TABLES };
     let Some(chains) = chains(graph, halves, &nanos, &choices, tables) else {
         return Err(too_small(limit, natural).into());
@@ -129,7 +131,7 @@ pub(super) fn fit(
     plan.decision.why = format!("the fastest plan found within {limit} bytes");
     // Arguments, results and what is allocated outside are there whatever is kept.
     let room = (limit + plan.arena_bytes()).saturating_sub(plan.peak(options));
-    plan.decision.least_again = 1e-9 * curve::least_again(graph, halves, &nanos, room as f64);
+    plan.decision.least_again = 1e-9 * curve::least_again(graph, halves, &nanos, costs.worth(), room as f64);
     Ok(plan)
 }
 

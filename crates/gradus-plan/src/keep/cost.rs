@@ -6,14 +6,15 @@ use smallvec::SmallVec;
 
 use super::boundary::is_cheap;
 use super::{cut, scores};
+use crate::Costs;
 use crate::fuse::is_movement;
 
 /// Estimated nanoseconds of each equation: what is cheap as a part of a fused kernel, the rest as a kernel of its own.
-pub(super) fn nanos(graph: &Graph) -> Vec<f64> {
-    (0..graph.eqns().len()).map(|i| of(graph, i)).collect()
+pub(super) fn nanos(graph: &Graph, costs: &Costs) -> Vec<f64> {
+    (0..graph.eqns().len()).map(|i| 1e9 * seconds(graph, i, costs)).collect()
 }
 
-fn of(graph: &Graph, i: usize) -> f64 {
+fn seconds(graph: &Graph, i: usize, costs: &Costs) -> f64 {
     let eqn = &graph.eqns()[i];
     if matches!(eqn.op, Op::Full(_)) || is_movement(&eqn.op) {
         return 0.0;
@@ -23,10 +24,13 @@ fn of(graph: &Graph, i: usize) -> f64 {
     let flops = eqn.op.row().cost(&inputs, &outputs).flops;
     if is_cheap(&eqn.op) {
         let points = inputs.iter().chain(&outputs).map(|ty| ty.shape.size()).max().unwrap_or(0);
-        return flops * 0.03 + points as f64 * 0.025;
+        return flops * costs.flop + points as f64 * costs.element;
     }
     let bytes: usize = inputs.iter().chain(&outputs).map(Type::bytes).sum();
-    crate::plan::kernel_seconds(matches!(eqn.op, Op::Dot(_) | Op::Conv(_)), flops, bytes as f64) * 1e9
+    match eqn.op {
+        Op::Dot(_) | Op::Conv(_) => costs.product(flops, bytes as f64),
+        _ => costs.kernel(flops, bytes as f64),
+    }
 }
 
 /// The prices of running again what is cheap, products that [expand](scores::products) among it; infinite elsewhere.

@@ -9,13 +9,15 @@ use gradus_core::{Graph, Var};
 
 use super::boundary::Halves;
 use super::cost::{cheap_prices, prices};
-use super::{FAST, cut};
+use super::cut;
 use crate::packed::waiting_bytes;
 
 /// The most choices that are of use.
 pub(super) const MOST: usize = 10;
-/// Bytes that a nanosecond is worth where memory is all that counts.
-const SMALL: f64 = 1e-3;
+/// What a nanosecond is worth where time counts little, and where memory is all that counts, as a share of what it is worth
+/// where time is all that counts.
+const LITTLE: f64 = 0.05;
+const LEAST: f64 = 5e-5;
 /// The most cuts that narrow a bound.
 const STEPS: usize = 8;
 /// Corners closer than this share of the kept bytes are one.
@@ -42,14 +44,14 @@ impl Choice {
 
 /// At most so many choices (at least five) from those that take least time to those that keep least. Among them are those
 /// that run nothing dear again.
-pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64], most: usize) -> Vec<Choice> {
+pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64], worth: f64, most: usize) -> Vec<Choice> {
     let measure = |kept: Vec<bool>| measured(graph, halves, nanos, kept);
     let cheap = cheap_prices(graph, nanos);
     let mut out: Vec<Choice> =
-        [FAST, 1.0, 0.0].iter().map(|&w| measure(cut::kept(graph, halves, w, &cheap))).collect();
+        [1.0, LITTLE, 0.0].iter().map(|&w| measure(cut::kept(graph, halves, w * worth, &cheap))).collect();
     let any = prices(graph, nanos, cut::single);
     let mut corners: Vec<Choice> =
-        [FAST, SMALL].iter().map(|&w| measure(cut::kept(graph, halves, w, &any))).collect();
+        [1.0, LEAST].iter().map(|&w| measure(cut::kept(graph, halves, w * worth, &any))).collect();
     // The widest gap first; a gap without a corner inside is closed.
     let mut closed: Vec<bool> = vec![false];
     let all = corners[0].bytes.max(1.0);
@@ -76,12 +78,12 @@ pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64], most: usize
 
 /// The nanoseconds of work that every plan runs again whose first half keeps at most `room` bytes for the second: the
 /// largest value of the cuts' Lagrangian. What is cheap counts nothing.
-pub(super) fn least_again(graph: &Graph, halves: &Halves, nanos: &[f64], room: f64) -> f64 {
+pub(super) fn least_again(graph: &Graph, halves: &Halves, nanos: &[f64], worth: f64, room: f64) -> f64 {
     let dear = |(eqn, ns): (&Eqn, &f64)| if cut::cheap(&eqn.op) { 0.0 } else { *ns };
     let nanos: Vec<f64> = graph.eqns().iter().zip(nanos).map(dear).collect();
     let any = prices(graph, &nanos, cut::single);
     let at = |worth: f64| measured(graph, halves, &nanos, cut::kept(graph, halves, worth, &any));
-    let (mut much, mut little) = (at(FAST), at(SMALL));
+    let (mut much, mut little) = (at(worth), at(LEAST * worth));
     let mut bound = 0.0;
     for _ in 0..STEPS {
         if much.bytes <= room || little.bytes >= much.bytes || little.nanos <= much.nanos {

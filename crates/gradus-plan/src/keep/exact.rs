@@ -7,7 +7,7 @@ use gradus_core::{Binary, Builder, DType, Graph, Type, Unary, Var};
 
 use super::boundary::Halves;
 use super::{cost, curve, early, nested, rewrite};
-use crate::{Budget, Options, Plan, passes, plan};
+use crate::{Budget, Costs, Options, Plan, passes, plan};
 
 /// The gradient of the sum of a chain of products with a function after each; with `residual`, layers of one width add
 /// to what they read.
@@ -39,7 +39,13 @@ fn all(graph: &Graph, options: &Options) -> Vec<(usize, f64)> {
     let graph = nested::preaccumulate(&simple, &halves).unwrap().unwrap_or(simple);
     let halves = Halves::find(&graph).unwrap();
     // Products, and what is kept at any worth; other sets keep what is computed from those at no less bytes.
-    let choices = curve::choices(&graph, &halves, &cost::nanos(&graph), curve::MOST);
+    let choices = curve::choices(
+        &graph,
+        &halves,
+        &cost::nanos(&graph, &Costs::default()),
+        Costs::default().worth(),
+        curve::MOST,
+    );
     let outputs = graph.eqns()[..halves.at].iter().flat_map(|e| e.outputs.iter().map(move |v| (e, *v)));
     let worth = |v: Var| choices.iter().any(|c| c.kept[v.index()]);
     let values: Vec<Var> = outputs

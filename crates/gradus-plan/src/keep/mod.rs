@@ -38,9 +38,6 @@ use crate::{Options, Plan, Strategy};
 use boundary::Halves;
 pub(crate) use boundary::definitions;
 
-/// Bytes that a nanosecond is worth where time is all that counts: keeping a byte costs its writing and reading.
-const FAST: f64 = 20.0;
-
 /// A program with its equations divided between the halves.
 pub(crate) struct Staged {
     pub(crate) graph: Graph,
@@ -56,6 +53,7 @@ impl Staged {
 
 /// Plans a simplified graph by the strategy and budget of `options`.
 pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
+    let costs = &options.target.costs;
     let staged = |s: Staged, why: &str| -> Result<Plan> {
         let mut plan = Plan::staged(s.graph, &s.stages, options)?;
         plan.decision.strategy = options.strategy;
@@ -73,13 +71,13 @@ pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
     match options.strategy {
         Strategy::Plain => staged(halves.as_it_is(&graph), "each primitive keeps what its rule reads"),
         Strategy::Recompute => {
-            let prices = cost::prices(&graph, &cost::nanos(&graph), cut::elementwise);
+            let prices = cost::prices(&graph, &cost::nanos(&graph, costs), cut::elementwise);
             let kept = cut::kept(&graph, &halves, 0.0, &prices);
             let s = rewrite::rewrite(&graph, &halves, &kept)?;
             staged(s, "element-wise regions keep what enters them and are computed again")
         }
         Strategy::Rederive => {
-            let prices = cost::prices(&graph, &cost::nanos(&graph), cut::elementwise);
+            let prices = cost::prices(&graph, &cost::nanos(&graph, costs), cut::elementwise);
             let mut kept = cut::kept(&graph, &halves, 0.0, &prices);
             halves.read_whole(&graph).into_iter().for_each(|v| kept[v.index()] = true);
             let s = rewrite::rewrite(&graph, &halves, &kept)?;
@@ -95,8 +93,8 @@ pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
                 let Some(again) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
                 halves = again;
             }
-            let prices = cost::cheap_prices(&graph, &cost::nanos(&graph));
-            let kept = cut::kept(&graph, &halves, FAST, &prices);
+            let prices = cost::cheap_prices(&graph, &cost::nanos(&graph, costs));
+            let kept = cut::kept(&graph, &halves, costs.worth(), &prices);
             let s = rewrite::rewrite(&graph, &halves, &kept)?;
             let why = "local derivatives are multiplied out in the first half; what is cheaper to compute than to \
                        store and load is computed again";

@@ -29,12 +29,6 @@ use crate::view::Dim;
 use crate::work;
 use past::Masks;
 
-/// Bytes of a block of the widest value: a few of them stay in a second-level cache.
-const BLOCK: usize = 512 * 1024;
-/// The least rows of a block: with fewer, products would spend their time on packing.
-const LEAST_ROWS: usize = 32;
-/// Bytes below which keeping values out of memory gains nothing.
-const LEAST_BYTES: usize = 32 * 1024;
 /// The most kernels of a group, and the most between them that are looked at to see whether one comes between.
 const MEMBERS: usize = 64;
 const BETWEEN: usize = 4096;

@@ -12,9 +12,6 @@ use smallvec::SmallVec;
 
 use crate::kernel::{Along, Domain, Kernel, Level, Load, Product, Region, Step, StepOp, Unseen, Work};
 
-/// Fewer columns than this are not worth the looking.
-const LEAST_COLUMNS: usize = 48;
-
 /// What a value is beyond the last column in use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -63,7 +60,7 @@ struct Walk<'a> {
 
 impl Inside<'_> {
     /// What the masks inside the parts of a group leave out, if nothing depends on it.
-    pub(super) fn unseen(&self, parts: &mut [Kernel], along: &[Along]) -> Option<Unseen> {
+    pub(super) fn unseen(&self, parts: &mut [Kernel], along: &[Along], least: usize) -> Option<Unseen> {
         let mut offset: Option<isize> = None;
         let mut columns = None;
         for part in parts.iter() {
@@ -81,7 +78,7 @@ impl Inside<'_> {
         let offset = usize::try_from(offset?).ok()?;
         let columns = columns?;
         // The last row uses all columns: whatever is odd in them is seen there.
-        if columns < LEAST_COLUMNS || self.rows + offset < columns {
+        if columns < least || self.rows + offset < columns {
             return None;
         }
         let mut walk =

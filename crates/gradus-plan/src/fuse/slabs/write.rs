@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use gradus_core::{Type, Var};
 
 use super::unseen::Inside;
-use super::{BLOCK, Finder, Group, LEAST_BYTES, LEAST_ROWS, Space};
+use super::{Finder, Group, Space};
 use crate::arena::{self, Block, Kind};
 use crate::fuse::order::dedup;
 use crate::kernel::{Along, Kernel, Local, SlabPart, Slabs, Work};
-use crate::plan::kernel_seconds;
-use crate::{ALIGN, Options};
+use crate::{ALIGN, Options, Target};
 
 /// Where columns are left out, slabs are cut into so many blocks, if their rows suffice.
 const CUTS: usize = 8;
@@ -27,6 +26,7 @@ impl Finder<'_> {
         options: &Options,
     ) -> Option<Kernel> {
         let Space { count, rows, .. } = group.space;
+        let Target { costs, limits, .. } = &options.target;
         let member = |k: usize| group.members.contains(&k);
         let mut parts: Vec<Kernel> = group.members.iter().map(|&m| self.kernels[m].clone()).collect();
         let mut inside: HashMap<Var, usize> = HashMap::new();
@@ -43,27 +43,26 @@ impl Finder<'_> {
         let outside: usize = reads.iter().chain(&writes).map(|&v| bytes(v)).sum();
         let products = |k: &&Kernel| matches!(k.work, Work::Product(_));
         let flops: f64 = parts.iter().map(|k| k.flops).sum();
-        let multiplying: f64 =
-            parts.iter().filter(products).map(|k| kernel_seconds(true, k.flops, 0.0)).sum();
+        let multiplying: f64 = parts.iter().filter(products).map(|k| costs.product(k.flops, 0.0)).sum();
         // Written once, read once at least; with batch axes a tenth of the time is worth it.
-        let saved = kernel_seconds(false, 0.0, 2.0 * inside as f64);
+        let saved = costs.kernel(0.0, 2.0 * inside as f64);
         let worth = match count {
-            1 => inside > 4 * outside && inside >= 8 * LEAST_BYTES,
+            1 => inside > 4 * outside && inside >= 8 * limits.bytes,
             _ => saved * 10.0 >= multiplying || inside > 2 * outside,
         };
-        if inside < LEAST_BYTES || !worth {
+        if inside < limits.bytes || !worth {
             return None;
         }
         let along: Vec<Along> = group.members.iter().map(|&m| self.along[m]).collect();
         let inside = Inside { graph: self.graph, all: count * rows, rows, locals: &locals };
-        let unseen = inside.unseen(&mut parts, &along);
+        let unseen = inside.unseen(&mut parts, &along, limits.columns);
         let row_bytes = |v: Var| bytes(v) / (count * rows);
         let widest = locals.iter().map(|&v| row_bytes(v)).max()?.max(1);
         let adds = along.contains(&Along::Inner);
-        let least = if adds { LEAST_SUMMED } else { LEAST_ROWS };
-        let mut most = (BLOCK / widest / LEAST_ROWS * LEAST_ROWS).max(least);
+        let least = if adds { LEAST_SUMMED } else { limits.rows };
+        let mut most = (limits.block / widest / limits.rows * limits.rows).max(least);
         if unseen.is_some() {
-            most = most.min(rows.div_ceil(CUTS).next_multiple_of(8).max(LEAST_ROWS));
+            most = most.min(rows.div_ceil(CUTS).next_multiple_of(8).max(limits.rows));
         }
         let block = rows.div_ceil(rows.div_ceil(most));
         let (locals, in_place, scratch) = self.laid_out(&parts, &locals, &row_bytes, block);
@@ -80,12 +79,12 @@ impl Finder<'_> {
             parts: slab_parts,
             locals,
             in_place,
-            seconds: multiplying + kernel_seconds(false, flops - multiplying / 6e-12, 0.0),
+            seconds: multiplying + costs.kernel(flops - multiplying / costs.product_flop, 0.0),
             scratch,
             unseen,
         });
         let types = |vars: &[Var]| vars.iter().map(|&v| self.graph.ty(v).clone()).collect::<Vec<Type>>();
-        let needs = (options.needs)(&work, &types(&reads), &types(&writes));
+        let needs = (options.target.needs)(&work, &types(&reads), &types(&writes));
         Some(Kernel {
             reads,
             writes: writes.into_iter().collect(),
