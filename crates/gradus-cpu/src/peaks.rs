@@ -38,8 +38,6 @@ pub struct Peaks {
     pub cache_gbps: f64,
     /// Bytes of the largest cache, as far as the system tells.
     pub cache_bytes: usize,
-    /// Seconds of handing tasks of no work to all threads.
-    pub kernel: f64,
 }
 
 /// Elements of the blocks that are streamed from memory: 128 MiB.
@@ -91,7 +89,6 @@ impl Peaks {
             copy_gbps,
             cache_gbps,
             cache_bytes,
-            kernel: handing_out(pool),
         }
     }
 
@@ -118,7 +115,7 @@ impl Peaks {
             element: usual.element * slower,
             byte,
             product_byte: usual.product_byte * memory,
-            kernel: self.kernel,
+            kernel: usual.kernel * slower,
         }
     }
 
@@ -170,14 +167,6 @@ fn product_rate<T: Element>(pool: &Pool, value: T) -> f64 {
     best_rate(product.flops(), || {
         product.run(pool, T::ONE, &a, &b, T::ZERO, &mut c).expect("the layouts are those of the slices");
     })
-}
-
-/// Seconds of giving each thread a task that does nothing.
-fn handing_out(pool: &Pool) -> f64 {
-    const TIMES: usize = 1000;
-    let mut run = || (0..TIMES).for_each(|_| pool.run(pool.threads(), &|_| ()));
-    run();
-    (0..REPEATS).map(|_| seconds(&mut run)).fold(f64::INFINITY, f64::min) / TIMES as f64
 }
 
 /// A pointer that tasks share; each writes a part of its own.

@@ -20,7 +20,7 @@ const VARIABLE: &str = "GRADUS_COSTS";
 /// If `GRADUS_COSTS` names a file that cannot be read, or that does not hold costs.
 pub fn target() -> Result<Target> {
     static COSTS: OnceLock<Result<Costs, String>> = OnceLock::new();
-    let of_env = || match std::env::var_os(VARIABLE) {
+    let of_env = || match std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
         None => Ok(Costs::default()),
         Some(path) => read(Path::new(&path)),
     };
