@@ -154,7 +154,8 @@ fn work(kind: &str, depth: usize, which: usize) -> usize {
         1 => value_and_grad(&graph, &[true]),
         2 => value_and_grad(&graph, &[true]).and_then(|g| jvp(&g, &[true])),
         3 => vmap(&graph, &[true], 2),
-        _ => value_and_grad(&graph, &[true]).and_then(|g| vmap(&g, &[true], 2)),
+        4 => value_and_grad(&graph, &[true]).and_then(|g| vmap(&g, &[true], 2)),
+        _ => value_and_grad(&graph, &[true]).and_then(|g| vjp(&g, &[true])),
     });
     emitted() - before
 }
@@ -162,7 +163,7 @@ fn work(kind: &str, depth: usize, which: usize) -> usize {
 #[test]
 fn bodies_are_derived_once() {
     for kind in ["cond", "scan", "while", "checkpoint"] {
-        for which in 0..5 {
+        for which in 0..6 {
             let [few, twice] = [12, 24].map(|depth| work(kind, depth, which));
             // Derived twice at each level it would be 4,096 times as many. Residuals of inner levels pass through all
             // outer ones, and what goes back through a loop runs the levels below again.

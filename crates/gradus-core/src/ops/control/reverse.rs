@@ -5,6 +5,7 @@
 //! levels above it, which go against each other in turn. So above the states `s⁰ … sᴷ` come `λᴷ`, then `λᴷ⁻¹`, down to
 //! `λ⁰`. Each `λʲ` that somebody wants is a tower of its own; while it runs it adds up `(Bʲ)ᵀ λʲ`.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use super::tower::{Inputs, Level, Tower, restrict};
@@ -25,7 +26,8 @@ pub(super) fn transpose(
     let width = replay.states()[top].len();
     let (states, rows) = cotangents.split_at(width);
     let rows = rows.iter().zip(&linear_rows).map(|(ct, &m)| ct.filter(|_| m)).collect();
-    let parts = Parts { replay, linear, ranges: replay.ranges(), rows };
+    let levels = replay.levels.iter().map(|_| OnceCell::new()).collect();
+    let parts = Parts { replay, linear, ranges: replay.ranges(), rows, levels };
     let mut out: Tangents = inputs.iter().map(|_| None).collect();
     for j in (0..=top).rev() {
         if j < top && parts.linear_states(j).is_empty() {
@@ -54,6 +56,15 @@ struct Parts<'a> {
     ranges: (Range<usize>, Range<usize>, Vec<Range<usize>>),
     /// The cotangents of the rows that come out.
     rows: Vec<Option<Var>>,
+    /// Each level transposed: towers share them, or what loops inside loops take would double with each.
+    levels: Vec<OnceCell<Transposed>>,
+}
+
+/// The step of a level transposed: residuals and cotangents to the cotangents of its linear operands.
+struct Transposed {
+    graph: Graph,
+    /// Which of those operands have one.
+    there: Vec<bool>,
 }
 
 /// What a tower gives besides the cotangents it carries: for each linear constant and row, whether it has a part.
@@ -201,31 +212,50 @@ impl Parts<'_> {
         Ok((f.finish(results), Some(terms)))
     }
 
+    /// The step of level `i` transposed; cotangents of level `i` come first, then those of rows if it is the highest.
+    fn transposed(&self, i: usize) -> Result<&Transposed> {
+        if let Some(known) = self.levels[i].get() {
+            return Ok(known);
+        }
+        let level = &self.replay.levels[i];
+        let mut f = Builder::new();
+        let linear = &self.linear[..level.inputs().len()];
+        let types = level.input_types();
+        let residuals: Vec<Option<Var>> =
+            types.iter().zip(linear).map(|(ty, &l)| (!l).then(|| f.input(ty.clone()))).collect();
+        let own = self.ranges.2[i].clone();
+        let mut cts: Vec<Option<Var>> =
+            own.map(|place| self.linear[place].then(|| f.input(types[place].clone()))).collect();
+        if i + 1 == self.replay.levels.len() {
+            let mut types = self.row_types().into_iter();
+            cts.extend(self.rows.iter().map(|ct| ct.and_then(|_| types.next()).map(|ty| f.input(ty))));
+        }
+        let back = transpose_inline(&mut f, level, &residuals, &cts)?;
+        let there = back.iter().map(Option::is_some).collect();
+        let graph = f.finish(back.into_iter().flatten().collect());
+        Ok(self.levels[i].get_or_init(|| Transposed { graph, there }))
+    }
+
     /// The step of level `i` transposed: what it gives to the states of level `j`, to constants and to rows.
     fn step_back(&self, f: &mut Builder, inputs: &Inputs, i: usize, j: usize) -> Result<Backward> {
-        let level = &self.replay.levels[i];
         let top = self.replay.levels.len() - 1;
         let n_rows = self.of(&self.ranges.1, false).len();
-        let mut known = std::iter::once(inputs.t)
+        let mut args: Vec<Var> = std::iter::once(inputs.t)
             .chain(inputs.constants.iter().copied())
             .chain(inputs.rows[..n_rows].iter().copied())
-            .chain(inputs.states[..=i].iter().flatten().copied());
-        let linear = &self.linear[..level.inputs().len()];
-        let residuals: Vec<Option<Var>> =
-            linear.iter().map(|&l| if l { None } else { known.next() }).collect();
-        // Cotangents of level i follow those of the levels above it.
-        let mut own = inputs.states[top + 1 + (top - i)].iter().copied();
-        let own_marks = &self.linear[self.ranges.2[i].clone()];
-        let mut cts: Vec<Option<Var>> =
-            own_marks.iter().map(|&l| if l { own.next() } else { None }).collect();
+            .chain(inputs.states[..=i].iter().flatten().copied())
+            .collect();
+        // Cotangents of level `i` follow those of the levels above it.
+        args.extend(&inputs.states[top + 1 + (top - i)][..self.linear_states(i).len()]);
         if i == top {
-            let mut rows = inputs.rows[n_rows..].iter().copied();
-            cts.extend(self.rows.iter().map(|ct| ct.and_then(|_| rows.next())));
+            args.extend(&inputs.rows[n_rows..]);
         }
-        let back = transpose_inline(f, level, &residuals, &cts)?;
-        let places = (0..linear.len()).filter(|&p| linear[p]);
+        let Transposed { graph, there } = self.transposed(i)?;
+        let mut back = f.inline(graph, &args)?.into_iter();
         let mut out = Backward { states: Vec::new(), constants: Vec::new(), rows: Vec::new() };
-        for (place, ct) in places.zip(back) {
+        let places = (0..self.replay.levels[i].inputs().len()).filter(|&p| self.linear[p]);
+        for (place, &there) in places.zip(there) {
+            let ct = there.then(|| back.next()).flatten();
             if self.ranges.0.contains(&place) {
                 out.constants.push(ct);
             } else if self.ranges.1.contains(&place) {
