@@ -14,9 +14,7 @@ use gradus_plan::{Place, Plan};
 
 use super::places::Memory;
 use crate::Pool;
-use crate::matmul::{
-    Element, Layout, Linear, MatMul, Sum, absorbing, absorbing_product, hides, mark_elements, serial,
-};
+use crate::matmul::{Element, Layout, Linear, MatMul, Sum, absorbing, absorbing_product, hides, serial};
 use crate::vmath::Float;
 
 /// A product ready to run.
@@ -181,10 +179,7 @@ impl Operation {
         // SAFETY: the part lies inside the product; see `run`.
         unsafe {
             match (linear.applies(), expected) {
-                (true, true) => {
-                    absorbing(size, a, b, c, linear, Sum::New);
-                    mark_elements(linear, size, a, b, c);
-                }
+                (true, true) => absorbing(size, a, b, c, linear, Sum::New),
                 (true, false) => absorbing_product(size, a, b, c, linear, &AtomicBool::new(false)),
                 _ => {
                     let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);

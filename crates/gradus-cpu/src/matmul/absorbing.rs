@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::dead::{Candidates, Linear, Look, counts, hides, look, mark_elements};
+use super::dead::{Candidates, Linear, Look, counts, hides, look};
 use super::element::{Element, Operand, Sum};
 use super::kernel::{self, oriented, tiny};
 use super::panel::{DEPTH, Panels, parts, transpose};
@@ -77,13 +77,12 @@ pub(crate) unsafe fn product<T: Float + Element>(
                 return;
             }
             if !look(Look::Nan, [m, n], c) || !hides(linear.tangents, size, a, b) {
-                Candidates::of(linear, true, [m, n], c).mark(size, a, b, c);
-                return mark_elements(linear, size, a, b, c);
+                Candidates::of_new(linear).mark(linear, size, a, b, c);
+                return;
             }
             seen.store(true, Ordering::Relaxed);
         }
         absorbing(size, a, b, c, linear, Sum::New);
-        mark_elements(linear, size, a, b, c);
     }
 }
 
@@ -102,13 +101,16 @@ pub(crate) unsafe fn absorbing<T: Float + Element>(
     let [m, n, k] = size;
     // SAFETY: the caller's promise.
     unsafe {
-        let candidates = Candidates::of(linear, sum == Sum::New, [m, n], c);
+        let candidates = match sum {
+            Sum::New => Candidates::of_new(linear),
+            _ => Candidates::among(linear, [m, n], c, true),
+        };
         if tiny(m, n, k) {
             plain(size, a, b, c, linear.tangents, sum);
         } else {
             by_parts(size, a, b, c, linear.tangents, sum);
         }
-        candidates.mark(size, a, b, c);
+        candidates.mark(linear, size, a, b, c);
     }
 }
 

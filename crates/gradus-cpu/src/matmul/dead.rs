@@ -1,8 +1,8 @@
 //! Products of linear programs: which results no active path reaches.
 //!
-//! The kernels give 0 for a sum of no term that counts, as they do for other sums that are 0. Where the first element of a row
-//! is 0, the row of the tangents that it was made from is looked at; the same for columns. So what is alive costs no more
-//! than a look at one element a row. Single elements are looked at where the whole inner extent is at hand.
+//! The kernels give 0 for a sum of no term that counts, as they do for other sums that are 0. So the zeros of a result are
+//! looked at once it is computed: whether the row or the column that an element is made from has no factor that counts, else
+//! whether a single term does. Without zeros that costs one look at the result, which is one at NaN as well.
 
 use super::element::{Element, Operand};
 use crate::exec::{Versioned, best};
@@ -24,136 +24,169 @@ impl Linear {
     }
 }
 
+/// Whether a factor keeps its terms from counting.
+#[inline(always)]
+fn is_nothing<T: Float>(tangent: bool, x: T) -> bool {
+    if tangent { x.is_dead() } else { x == T::ZERO }
+}
+
 /// Whether a term counts.
 #[inline(always)]
 pub(crate) fn counts<T: Float>(tangents: [bool; 2], x: T, y: T) -> bool {
-    let nothing = |tangent: bool, x: T| if tangent { x.is_dead() } else { x == T::ZERO };
-    !(nothing(tangents[0], x) || nothing(tangents[1], y))
+    !(is_nothing(tangents[0], x) || is_nothing(tangents[1], y))
 }
 
-/// Rows, or columns, of a result that may be dead.
-enum Lanes {
+/// Elements of a result that have been dead so far: before a product is written there, or added.
+pub(crate) enum Candidates {
     None,
     All,
-    Some(Vec<bool>),
-}
-
-/// What of a result may be dead once a product has been written there, or added.
-pub(crate) struct Candidates {
-    rows: Lanes,
-    columns: Lanes,
+    /// Whole rows, whole columns, and elements by their places in row-major order, if there may be others.
+    Some {
+        rows: Vec<bool>,
+        columns: Vec<bool>,
+        elements: Vec<usize>,
+    },
 }
 
 impl Candidates {
-    /// Before the product is written, if it is the `first` there, or added.
+    /// Those of a sum that has begun, among which elements may be dead without their row or column if `single`.
     ///
     /// # Safety
-    /// The result is valid, and has been written unless this is the first.
-    pub(crate) unsafe fn of<T: Float + Element>(
+    /// The result is valid and has been written.
+    pub(crate) unsafe fn among<T: Float + Element>(
         linear: Linear,
-        first: bool,
         [m, n]: [usize; 2],
         c: Operand<T>,
+        single: bool,
     ) -> Self {
-        let lanes = |i: usize, [count, width]: [usize; 2], [step, along]: [isize; 2]| {
-            if !(linear.marks && linear.tangents[i]) || m == 0 || n == 0 {
-                return Lanes::None;
-            }
-            if first {
-                return Lanes::All;
-            }
-            // SAFETY: the caller's promise.
-            let at = |i: usize, j: usize| unsafe { *c.0.offset(i as isize * step + j as isize * along) };
-            let dead = |i: usize| at(i, 0).is_dead() && (1..width).all(|j| at(i, j).is_dead());
-            if (0..count).any(dead) { Lanes::Some((0..count).map(dead).collect()) } else { Lanes::None }
-        };
-        Candidates { rows: lanes(0, [m, n], [c.1, c.2]), columns: lanes(1, [n, m], [c.2, c.1]) }
+        if !linear.marks || m == 0 || n == 0 {
+            return Candidates::None;
+        }
+        // SAFETY: the caller's promise.
+        let dead = |i: usize, j: usize| unsafe { (*at(c, i, j)).is_dead() };
+        let row = |i: usize| (0..n).all(|j| dead(i, j));
+        let column = |j: usize| (0..m).all(|i| dead(i, j));
+        let elements = if single { (0..m * n).filter(|e| dead(e / n, e % n)).collect() } else { Vec::new() };
+        if elements.is_empty() && !(0..m).any(row) && !(0..n).any(column) {
+            return Candidates::None;
+        }
+        Candidates::Some { rows: (0..m).map(row).collect(), columns: (0..n).map(column).collect(), elements }
     }
 
-    /// Marks rows and columns of the result that are dead.
+    /// Those of a result that a product begins.
+    pub(crate) fn of_new(linear: Linear) -> Self {
+        if linear.marks { Candidates::All } else { Candidates::None }
+    }
+
+    /// Makes the candidates dead for which no term counts, and the others numbers. Whether an element is dead now without
+    /// its row or column.
     ///
     /// # Safety
     /// Operands and result are valid, and the product has been computed.
     pub(crate) unsafe fn mark<T: Float + Element>(
-        &self,
+        self,
+        linear: Linear,
         [m, n, k]: [usize; 3],
         a: Operand<T>,
         b: Operand<T>,
         c: Operand<T>,
-    ) {
+    ) -> bool {
+        let mut marks =
+            Marks { linear, k, a, b, c, rows: Lanes::new(m), columns: Lanes::new(n), single: false };
         // SAFETY: the caller's promise.
         unsafe {
-            mark(&self.rows, [m, n, k], a, c);
-            mark(&self.columns, [n, m, k], (b.0, b.2, b.1), (c.0, c.2, c.1));
-        }
-    }
-}
-
-/// # Safety
-/// As for [`Candidates::mark`].
-unsafe fn mark<T: Float + Element>(
-    lanes: &Lanes,
-    [m, n, k]: [usize; 3],
-    tangents: Operand<T>,
-    c: Operand<T>,
-) {
-    let candidate = |i: usize| match lanes {
-        Lanes::None => false,
-        Lanes::All => true,
-        Lanes::Some(some) => some[i],
-    };
-    if matches!(lanes, Lanes::None) {
-        return;
-    }
-    let dead = T::DEAD;
-    for i in 0..m {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let row = c.0.offset(i as isize * c.1);
-            let tangents_of = tangents.0.offset(i as isize * tangents.1);
-            let term = |p: usize| (*tangents_of.offset(p as isize * tangents.2)).is_dead();
-            if candidate(i) && *row == <T as Element>::ZERO && (0..k).all(term) {
-                (0..n).for_each(|j| *row.offset(j as isize * c.2) = dead);
-            }
-        }
-    }
-}
-
-/// Marks the elements of a result that no term counts for, one by one. Mostly it is the first term of a zero that does.
-///
-/// # Safety
-/// Operands and result are valid, and the product has been computed.
-pub(crate) unsafe fn mark_elements<T: Float + Element>(
-    linear: Linear,
-    [m, n, k]: [usize; 3],
-    a: Operand<T>,
-    b: Operand<T>,
-    c: Operand<T>,
-) {
-    if !linear.marks {
-        return;
-    }
-    let at = |x: Operand<T>, i: usize, j: usize| x.0.wrapping_offset(i as isize * x.1 + j as isize * x.2);
-    // Along neighbours, which are looked at together.
-    let (outer, inner) = if c.1 == 1 { (n, m) } else { (m, n) };
-    let (step, neighbour) = if c.1 == 1 { (c.2, c.1) } else { (c.1, c.2) };
-    for o in 0..outer {
-        // SAFETY: the caller's promise.
-        if !unsafe { look(Look::Zero, [1, inner], (c.0.offset(o as isize * step), 0, neighbour)) } {
-            continue;
-        }
-        for l in 0..inner {
-            let (i, j) = if c.1 == 1 { (l, o) } else { (o, l) };
-            // SAFETY: the caller's promise.
-            unsafe {
-                let to = at(c, i, j);
-                let term = |p: usize| counts(linear.tangents, *at(a, i, p), *at(b, p, j));
-                if *to == <T as Element>::ZERO && !(*to).is_dead() && !(0..k).any(term) {
-                    *to = T::DEAD;
+            match self {
+                Candidates::None => {}
+                // Along neighbours, which are looked at together.
+                Candidates::All => {
+                    let (lines, along, step) = if c.1 == 1 { (n, m, c.1) } else { (m, n, c.2) };
+                    for l in 0..lines {
+                        let start = if c.1 == 1 { at(c, 0, l) } else { at(c, l, 0) };
+                        if look(Look::Zero, [1, along], (start, 0, step)) {
+                            let place = |p: usize| if c.1 == 1 { (p, l) } else { (l, p) };
+                            (0..along).map(place).for_each(|place| marks.settle(place, [true; 2]));
+                        }
+                    }
+                }
+                Candidates::Some { rows, columns, elements } => {
+                    let whole = |(i, j): (usize, usize)| [rows[i], columns[j]];
+                    let by_rows = (0..m).filter(|&i| rows[i]).flat_map(|i| (0..n).map(move |j| (i, j)));
+                    by_rows.for_each(|place| marks.settle(place, whole(place)));
+                    let by_columns = (0..n).filter(|&j| columns[j]).flat_map(|j| (0..m).map(move |i| (i, j)));
+                    by_columns.for_each(|place| marks.settle(place, whole(place)));
+                    let by_place = elements.into_iter().map(|e| (e / n, e % n));
+                    by_place.for_each(|place| marks.settle(place, whole(place)));
                 }
             }
         }
+        marks.single
     }
+}
+
+/// A product whose zeros are being told apart.
+struct Marks<T> {
+    linear: Linear,
+    k: usize,
+    a: Operand<T>,
+    b: Operand<T>,
+    c: Operand<T>,
+    rows: Lanes,
+    columns: Lanes,
+    /// Whether an element is dead without its row or column.
+    single: bool,
+}
+
+/// Lanes of an operand of which no factor counts, as far as they have been looked at.
+struct Lanes {
+    known: Vec<Option<bool>>,
+    count: usize,
+}
+
+impl Lanes {
+    fn new(count: usize) -> Self {
+        Lanes { known: Vec::new(), count }
+    }
+
+    /// Whether that is known of a lane.
+    fn known(&self, i: usize) -> bool {
+        self.known.get(i) == Some(&Some(true))
+    }
+
+    fn nothing(&mut self, i: usize, is: impl FnOnce() -> bool) -> bool {
+        self.known.resize(self.count, None);
+        *self.known[i].get_or_insert_with(is)
+    }
+}
+
+impl<T: Float + Element> Marks<T> {
+    /// Of a candidate, whose row and column are candidates as `whole` says.
+    ///
+    /// # Safety
+    /// As for [`Candidates::mark`].
+    unsafe fn settle(&mut self, (i, j): (usize, usize), whole: [bool; 2]) {
+        let Marks { linear: Linear { tangents, .. }, k, a, b, c, .. } = *self;
+        let to = at(c, i, j);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if *to != <T as Element>::ZERO {
+                return;
+            }
+            let (left, right) = (|p: usize| *at(a, i, p), |p: usize| *at(b, p, j));
+            let counts = |p| counts(tangents, left(p), right(p));
+            let dead = self.rows.known(i) || self.columns.known(j) || !(0..k).any(counts);
+            if dead && !self.single {
+                let row = self.rows.nothing(i, || (0..k).all(|p| is_nothing(tangents[0], left(p))));
+                let column = self.columns.nothing(j, || (0..k).all(|p| is_nothing(tangents[1], right(p))));
+                self.single = !(row && whole[0] || column && whole[1]);
+            }
+            *to = if dead { T::DEAD } else { <T as Element>::ZERO };
+        }
+    }
+}
+
+/// The place of an element.
+fn at<T>((start, row, column): Operand<T>, i: usize, j: usize) -> *mut T {
+    start.wrapping_offset(i as isize * row + j as isize * column)
 }
 
 /// Inner indices that are looked at together.
@@ -204,10 +237,7 @@ impl<T: Float + Element> Versioned for Terms<T> {
         const NOTHING: u32 = 2;
         let Terms { x: (start, lane, step), lanes, inner, tangent } = self;
         let zero = <T as Element>::ZERO;
-        let of = |x: T| {
-            let nothing = if tangent { x.is_dead() } else { x == zero };
-            (u32::from(x - x != zero) * ODD) | (u32::from(nothing) * NOTHING)
-        };
+        let of = |x: T| (u32::from(x - x != zero) * ODD) | (u32::from(is_nothing(tangent, x)) * NOTHING);
         // SAFETY: the caller's promise.
         let at = |i: usize, p: usize| unsafe { of(*start.offset(i as isize * lane + p as isize * step)) };
         let mut facts = [0u32; SOME];
@@ -240,6 +270,10 @@ pub(crate) enum Look {
     NanOrZero,
     /// All but NaN.
     Number,
+    /// Infinities and NaN.
+    Odd,
+    /// Those and zeros.
+    OddOrZero,
 }
 
 /// Whether some elements of a matrix are what is looked for.
@@ -289,6 +323,7 @@ impl<T: Float + Element> Line<T> {
 impl<T: Float + Element> Versioned for Line<T> {
     type Output = bool;
     #[inline(always)]
+    #[allow(clippy::eq_op)] // only what is finite is zero when taken from itself
     unsafe fn run(self) -> bool {
         let zero = <T as Element>::ZERO;
         // SAFETY: the caller's promise.
@@ -298,6 +333,8 @@ impl<T: Float + Element> Versioned for Line<T> {
                 Look::Zero => self.any(|x| x == zero),
                 Look::NanOrZero => self.any(|x| (x == zero) | x.is_nan()),
                 Look::Number => self.any(|x| !x.is_nan()),
+                Look::Odd => self.any(|x| x - x != zero),
+                Look::OddOrZero => self.any(|x| (x == zero) | (x - x != zero)),
             }
         }
     }

@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 use crate::Pool;
 pub(crate) use absorbing::{absorbing, product as absorbing_product};
 pub use blocks::Blocks;
-pub(crate) use dead::{Candidates, Linear, Look, counts, hides, look, mark_elements};
+pub(crate) use dead::{Candidates, Linear, Look, counts, hides, look};
 pub use element::Element;
 use element::Operand;
 pub(crate) use element::Sum;

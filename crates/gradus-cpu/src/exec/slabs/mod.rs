@@ -113,6 +113,8 @@ struct Worker<'a> {
     at: &'a Room,
     /// The slab whose operands are packed.
     slab: usize,
+    /// Whether elements of sums over blocks may be dead without their row or column.
+    single: &'a AtomicBool,
 }
 
 impl Worker<'_> {
@@ -257,7 +259,7 @@ impl Ready {
     /// As for [`run`](Self::run).
     unsafe fn all(&self, way: Way, doubts: &Doubts, memory: &Memory<'_>, pool: &Pool) {
         let locals = self.scratch.next_multiple_of(ALIGN);
-        let failed = AtomicBool::new(false);
+        let (failed, single) = (AtomicBool::new(false), AtomicBool::new(false));
         let left_out = |slab: usize| doubts[slab].load(Ordering::Relaxed) == (way == Way::Narrow);
         let over = |slab: usize| failed.load(Ordering::Relaxed) || left_out(slab);
         let deal = |of_slab: usize, task: &(dyn Fn(usize, usize, &mut Worker<'_>) -> bool + Sync)| {
@@ -265,7 +267,8 @@ impl Ready {
             pool.run(pool.threads().min(tasks), &|_| {
                 scratch::with(Slot::Slabs, locals + self.room.of_thread(), |scratch: *mut u8| {
                     let room = scratch.wrapping_add(locals);
-                    let mut worker = Worker { scratch, room, at: &self.room, slab: usize::MAX };
+                    let mut worker =
+                        Worker { scratch, room, at: &self.room, slab: usize::MAX, single: &single };
                     loop {
                         let i = next.fetch_add(1, Ordering::Relaxed);
                         if i >= tasks || failed.load(Ordering::Relaxed) {

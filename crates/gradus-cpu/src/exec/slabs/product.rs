@@ -11,6 +11,7 @@
 //! extents.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use gradus_core::{DType, Var};
 use gradus_plan::kernel::{Along, Product};
@@ -22,7 +23,7 @@ use crate::conv::{Micro, Task};
 use crate::exec::places::Memory;
 use crate::exec::product::{Matrix, Operation};
 use crate::exec::versions::{Versioned, best};
-use crate::matmul::{Candidates, DEPTH, Element, Linear, Sum, parts, transpose};
+use crate::matmul::{Candidates, DEPTH, Element, Linear, Look, Sum, look, parts, transpose};
 use crate::vmath::Float;
 
 /// A product of a group, ready to run.
@@ -176,6 +177,9 @@ impl Multiply {
             let applies = self.operation.linear.applies();
             let hides =
                 || applies && self.operation.hides(memory, block.slab, self.along, block.rows.clone());
+            if careful {
+                worker.single.store(true, Ordering::Relaxed);
+            }
             if careful && hides() {
                 if !self.adds_up() {
                     return slowly(true);
@@ -229,9 +233,9 @@ impl Multiply {
         // SAFETY: the caller's promise.
         unsafe {
             if *double {
-                not_finite(*size, (start.cast::<f64>().wrapping_offset(at), *row, *col))
+                look(Look::Odd, *size, (start.cast::<f64>().wrapping_offset(at), *row, *col))
             } else {
-                not_finite(*size, (start.cast::<f32>().wrapping_offset(at), *row, *col))
+                look(Look::Odd, *size, (start.cast::<f32>().wrapping_offset(at), *row, *col))
             }
         }
     }
@@ -343,7 +347,7 @@ impl Fast {
         memory: &Memory<'_>,
         block: &Rows,
         worker: &Worker,
-        look: bool,
+        watch: bool,
     ) -> bool {
         let [m, n, k] = self.turn.size;
         let rows = block.rows.len();
@@ -359,7 +363,6 @@ impl Fast {
             match self.turn.along {
                 Along::Rows => {
                     let (n, depth) = (used(2, n), used(0, k));
-                    let candidates = Candidates::of(self.linear, true, [rows, n], c);
                     let tables = std::slice::from_raw_parts_mut(worker.tables(), rows + depth);
                     let (of_rows, inner) = tables.split_at_mut(rows);
                     count(of_rows, a.1);
@@ -378,21 +381,30 @@ impl Fast {
                     let (row, col) = self.turn.strides[1];
                     let b = memory.at_mut(self.places[1]).cast::<T>();
                     let b = (b.wrapping_offset(self.batch_offset(1, block.slab)), row, col);
-                    candidates.mark([rows, n, depth], a, b, c);
-                    look && not_finite([rows, n], c)
+                    // One look tells of zeros and of what is not finite, where neither is.
+                    let marks = self.linear.marks;
+                    if !(watch || marks) || !look(Look::OddOrZero, [rows, n], c) {
+                        return false;
+                    }
+                    Candidates::of_new(self.linear).mark(self.linear, [rows, n, depth], a, b, c);
+                    watch && look(Look::Odd, [rows, n], c)
                 }
                 _ => {
                     let b = self.operand::<T>(1, memory, block);
                     let mut sum = block.sum;
                     if block.narrow && sum == Sum::New {
                         // Later blocks have more columns.
+                        let nothing = if self.linear.marks { T::DEAD } else { <T as Element>::ZERO };
                         for i in 0..m as isize {
-                            c.0.offset(i * c.1).write_bytes(0, n);
+                            (0..n).for_each(|j| *c.0.offset(i * c.1).add(j) = nothing);
                         }
                         sum = Sum::Continued;
                     }
                     let (m, n) = (used(0, m), used(1, n));
-                    let candidates = Candidates::of(self.linear, block.sum == Sum::New, [m, n], c);
+                    let candidates = match block.sum {
+                        Sum::New => Candidates::of_new(self.linear),
+                        _ => Candidates::among(self.linear, [m, n], c, worker.single.load(Ordering::Relaxed)),
+                    };
                     let panels = worker.block_panels::<T>();
                     pack(rows, n, b, panels);
                     let tables = std::slice::from_raw_parts_mut(worker.tables(), TURNED + rows);
@@ -410,7 +422,9 @@ impl Fast {
                             multiply((turned, &of_rows[..some], inner), panel, (n - j).min(T::width()), to);
                         }
                     }
-                    candidates.mark([m, n, rows], a, b, c);
+                    if candidates.mark(self.linear, [m, n, rows], a, b, c) {
+                        worker.single.store(true, Ordering::Relaxed);
+                    }
                     false
                 }
             }
@@ -531,39 +545,6 @@ impl<T: Element> Versioned for Add<T> {
                     (0..n).for_each(|i| *at(i) = (*at(i)).add(*from.add(i)));
                 }
             }
-        }
-    }
-}
-
-/// Whether some element is infinite or NaN.
-///
-/// # Safety
-/// The matrix is valid.
-unsafe fn not_finite<T: Element>([m, n]: [usize; 2], (start, row, col): Matrix<T>) -> bool {
-    let (m, n, row, col) = if row == 1 { (n, m, col, row) } else { (m, n, row, col) };
-    // SAFETY: the caller's promise.
-    (0..m as isize).any(|i| unsafe { best(NotFinite { x: start.offset(i * row), n, step: col }) })
-}
-
-struct NotFinite<T> {
-    x: *const T,
-    n: usize,
-    step: isize,
-}
-
-impl<T: Element> Versioned for NotFinite<T> {
-    type Output = bool;
-    #[inline(always)]
-    unsafe fn run(self) -> bool {
-        // Only what is infinite or NaN is not zero after a product with zero.
-        let odd = |x: T| x.mul(T::ZERO) != T::ZERO;
-        // Without an early end, so that the loop over neighbours vectorises.
-        // SAFETY: the caller's promise.
-        unsafe {
-            if self.step == 1 {
-                return (0..self.n).fold(false, |seen, i| seen | odd(*self.x.add(i)));
-            }
-            (0..self.n as isize).any(|i| odd(*self.x.offset(i * self.step)))
         }
     }
 }
