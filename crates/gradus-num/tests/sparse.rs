@@ -246,6 +246,33 @@ fn wrong_patterns_are_errors_unless_nobody_asks() {
     assert_eq!(given.try_evaluate(&there).unwrap_err().row, 4);
 }
 
+/// An entry that a pattern lacks is found where it is infinite or NaN, and beside entries that are.
+#[test]
+fn what_is_not_finite_hides_no_entry() {
+    fn edge<R: Real>(x: &[R], y: &mut [R]) {
+        for i in 0..x.len() {
+            let (own, next) = (x[i], x[(i + 1) % x.len()]);
+            y[i] = if own.value() < 0.5 { own.square() + next.sqrt() } else { own.sqrt() };
+        }
+    }
+    let f = || vector_fn!(edge, |n| n);
+    let ordinary = [1.0; 6];
+    // The root at 0 is what the pattern lacks; the root of a negative number beside it; an infinite entry that it has.
+    let places: [[f64; 6]; 3] = [
+        [1.0, 0.25, 0.0, 1.0, 1.0, 1.0],
+        [1.0, 0.25, -1.0, 1.0, 1.0, 1.0],
+        [f64::INFINITY, 0.0, 1.0, f64::NAN, 1.0, 1.0],
+    ];
+    for there in places {
+        let mut given = SparseJacobian::with_pattern(f(), &there, jacobian_pattern(&f(), &ordinary));
+        assert!(given.try_evaluate(&ordinary).is_ok());
+        assert!(given.try_evaluate(&there).is_err(), "{there:?}");
+        let mut detected = SparseJacobian::new(f(), &ordinary);
+        detected.evaluate(&there);
+        assert!(detected.pattern().contains(1, 2), "{there:?}");
+    }
+}
+
 /// Zeros, infinities and huge entries do not pass for another pattern.
 #[test]
 fn a_pattern_that_holds_is_kept() {

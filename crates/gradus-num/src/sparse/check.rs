@@ -32,7 +32,8 @@ impl Check {
         Check { direction: (0..inputs).map(|_| next()).collect(), product: vec![0.0; outputs] }
     }
 
-    /// Whether the matrix's product with the direction is the derivative along it. What is not finite is not looked at.
+    /// Whether the matrix's product with the direction is the derivative along it. Of what is not finite nothing is known: the
+    /// pattern has to be detected anew.
     pub fn holds(&self, pattern: &Pattern, values: &[f64]) -> bool {
         self.product.iter().enumerate().all(|(i, &along)| {
             let (mut sum, mut size) = (0.0, along.abs());
@@ -41,7 +42,7 @@ impl Check {
                 sum += term;
                 size += term.abs();
             }
-            !size.is_finite() || (sum - along).abs() <= TOLERANCE * size
+            size.is_finite() && (sum - along).abs() <= TOLERANCE * size
         })
     }
 }
