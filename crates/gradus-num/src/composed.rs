@@ -34,7 +34,7 @@ pub(crate) fn logit<S: Scalar>(p: &S) -> S {
 const SINC_SERIES_BELOW: f64 = 1.5;
 
 /// `sin(x)/x`. The quotient's derivatives cancel near 0, the power series' do not:
-/// `Σ (-1)ᵏ x²ᵏ/(2k+1)!`, of which 13 terms reach the last bit for `|x| <= 1.5`.
+/// `Σ (-1)ᵏ x²ᵏ/(2k+1)!`, of which 13 terms reach the last bit for `|x| <= 1.5`. At ±∞ it is 0, with all derivatives.
 pub(crate) fn sinc<S: Scalar>(x: &S) -> S {
     let square = x.square();
     let mut series = x.lit(1.0);
@@ -42,8 +42,8 @@ pub(crate) fn sinc<S: Scalar>(x: &S) -> S {
         let factor = square.clone() * x.lit(1.0 / f64::from((2 * k) * (2 * k + 1)));
         series = x.lit(1.0) - factor * series;
     }
-    let near = x.abs().lt(&x.lit(SINC_SERIES_BELOW));
-    S::select(&near, &series, &(x.sin() / x.clone()))
+    let (near, finite) = (x.abs().lt(&x.lit(SINC_SERIES_BELOW)), x.abs().lt(&x.lit(f64::INFINITY)));
+    S::select(&near, &series, &S::select(&finite, &(x.sin() / x.clone()), &x.recip()))
 }
 
 /// `max + ln(1 + e^-(max - min))`. The larger is chosen by `select`, not by `max`, because at a tie each

@@ -48,8 +48,6 @@ pub struct Entry {
     pub at: &'static [(f64, f64, f64)],
     /// The sentence of `docs/kinks.md` that says what the derivative is where there is none.
     pub kinks: &'static [&'static str],
-    /// The sentence for a derivative at an infinity that is not its limit.
-    pub at_infinity: Option<&'static str>,
 }
 
 impl Entry {
@@ -72,7 +70,6 @@ impl Entry {
         mpmath: "",
         at: &[],
         kinks: &[],
-        at_infinity: None,
     };
 }
 

@@ -95,10 +95,10 @@ macro_rules! for_each_unary {
                 at: &[(INF, 1.0, 0.0)] }
             erf Erf special { "2/√π ∫₀ˣ e^(-t²) dt", "2/√π e^(-x²)", "all x";
                 cost: (Special, 25.0), sample: &[(-2.0, 2.0)], reference: special::reference::erf, mpmath: "erf(x)",
-                at: &[(INF, 0.0, f64::NAN)], at_infinity: Some("the square of the argument times 0") }
+                at: &[(INF, 0.0, 0.0), (-INF, 0.0, 0.0)] }
             erfc Erfc special { "1 - erf x", "-2/√π e^(-x²)", "all x; accurate for large x";
                 cost: (Special, 25.0), sample: &[(-2.0, 2.0)], reference: special::reference::erfc, mpmath: "erfc(x)",
-                at_infinity: Some("the square of the argument times 0") }
+                at: &[(INF, 0.0, 0.0), (-INF, 0.0, 0.0)] }
             erfinv Erfinv special { "erf⁻¹ x", "√π/2 e^(y²) of the result y", "|x| ≤ 1; ±∞ at ±1, where the derivative is ∞";
                 reads: Output, cost: (Special, 80.0), within: Unit, sample: &[(-0.9, 0.9)], units: 8.0,
                 reference: special::reference::erfinv, mpmath: "erfinv(x)", at: &[(1.0, INF, INF), (-1.0, INF, -INF)] }

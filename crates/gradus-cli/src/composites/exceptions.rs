@@ -156,7 +156,18 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         names: &["batch_norm"],
         orders: &[0, 1, 2],
-        words: "batch normalisation of channels whose squares are out of range, or whose mean is far from that of the first example",
-        allowed: |r| r.sizes()[0] > r.largest().sqrt() * 0.1 || r.rounded(1e3),
+        words: "batch normalisation of channels whose squares are out of range",
+        allowed: |r| r.sizes()[0] > r.largest().sqrt() * 0.1,
+    },
+    Exception {
+        names: &["batch_norm"],
+        orders: &[0, 1, 2],
+        words: "the variance loses the digits by which the square of the distance between the mean and the first example exceeds it",
+        allowed: |r| {
+            let (x, n) = (&r.point.x, r.point.x.len() as f64);
+            let about_first = x.iter().map(|y| (y - x[0]).powi(2) / n).sum::<f64>();
+            let variance = r.spread().powi(2) + 1e-5;
+            r.rounded(4.0 * (about_first / variance).max(1.0) * variance.sqrt().recip().powi(r.order as i32))
+        },
     },
 ];

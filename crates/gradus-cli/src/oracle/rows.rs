@@ -32,8 +32,6 @@ pub struct Row {
     pub otherwise: fn(&[f64]) -> bool,
     /// Powers of the arguments by which rounding beside what cancels is larger than the results.
     pub cancels: i32,
-    /// The sentence for a derivative at an infinity that is not its limit.
-    pub at_infinity: Option<&'static str>,
 }
 
 impl Row {
@@ -81,7 +79,7 @@ impl Row {
 
     /// What the entry of an element-wise function states.
     fn stated(self, entry: &'static Entry) -> Self {
-        let row = Row { kinks: entry.kinks, at_infinity: entry.at_infinity, ..self };
+        let row = Row { kinks: entry.kinks, ..self };
         if entry.curve == Curve::Step { row.otherwise(|x| x[0].abs() > 1e3) } else { row }
     }
 
@@ -98,18 +96,8 @@ fn each(
 ) -> Row {
     let plain = name.split('(').next().unwrap_or(name);
     let function = Box::new(function);
-    let (kinks, otherwise, at_infinity) = (&[][..], (|_: &[f64]| false) as fn(&[f64]) -> bool, None);
-    Row {
-        name,
-        covers: vec![plain],
-        elementwise: true,
-        inputs,
-        function,
-        kinks,
-        otherwise,
-        cancels: 0,
-        at_infinity,
-    }
+    let (kinks, otherwise) = (&[][..], (|_: &[f64]| false) as fn(&[f64]) -> bool);
+    Row { name, covers: vec![plain], elementwise: true, inputs, function, kinks, otherwise, cancels: 0 }
 }
 
 fn one(name: &'static str, function: impl Fn(&Tensor) -> Tensor + Send + Sync + 'static) -> Row {
@@ -360,8 +348,8 @@ fn structure() -> Vec<Row> {
         moved("tril", 4, |x| x.reshape([2, 2]).tril(0).sqrt() + x.reshape([2, 2]).triu(1))
             .covers(&["triu"])
             .kinks(ROOT),
-        moved("take", 3, move |x| x.take(&indices(), 0).sqrt()).covers(&["gather"]).kinks(ROOT),
-        moved("take_along_axis", 3, move |x| x.take_along_axis(&indices(), 0)),
+        moved("take", 3, move |x| x.take(&indices(), 0).sqrt()).covers(&["gather", "rows"]).kinks(ROOT),
+        moved("take_along_axis", 3, move |x| x.take_along_axis(&indices(), 0)).covers(&["labelled"]),
         moved("scatter_add", 3, move |x| x.scatter_add(&indices(), &x.sqrt(), 0)).kinks(ROOT),
         whole("one_hot", 3, |x| x.square() * Tensor::from(1i64).one_hot(3, x.dtype())),
         moved("diagonal", 4, |x| x.reshape([2, 2]).diagonal()),

@@ -8,13 +8,19 @@ use crate::Scalar;
 /// `erf' = 2/√π e^(-x²)`.
 #[inline]
 pub fn erf<S: Scalar>(x: &S, _y: &S) -> S {
-    (-x.square()).exp() * x.lit(FRAC_2_SQRT_PI)
+    bell(x) * x.lit(FRAC_2_SQRT_PI)
 }
 
 /// `erfc' = -2/√π e^(-x²)`.
 #[inline]
 pub fn erfc<S: Scalar>(x: &S, _y: &S) -> S {
-    (-x.square()).exp() * x.lit(-FRAC_2_SQRT_PI)
+    bell(x) * x.lit(-FRAC_2_SQRT_PI)
+}
+
+/// `e^(-x²)`, of an argument beyond which it is 0: so its derivatives are 0 at infinity, too, where `x²` times 0 is NaN.
+#[inline]
+fn bell<S: Scalar>(x: &S) -> S {
+    (-x.max(&x.lit(-40.0)).min(&x.lit(40.0)).square()).exp()
 }
 
 /// `(erf⁻¹)' = √π/2 e^(y²)`, infinite at ±1.

@@ -185,6 +185,9 @@ impl<T: Real, const K: usize> Scalar for Taylor<T, K> {
         let swap = self.primal().abs() < rhs.primal().abs();
         let (large, small) = if swap { (rhs, self) } else { (self, rhs) };
         let large = if large.primal() < T::zero() { -*large } else { *large };
+        if large.primal().value() == f64::INFINITY && small.primal().value().is_finite() {
+            return large;
+        }
         let exponent = math::log2(out.value()).clamp(-1022.0, 1022.0);
         let step = math::exp2(math::floor(exponent.min(large.widest_step()).min(small.widest_step())));
         let (large, small) = (large.stretched(step), small.stretched(step));
