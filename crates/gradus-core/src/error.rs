@@ -45,15 +45,21 @@ pub enum ErrorKind {
     },
     /// An index outside its axis.
     #[error(
-        "{op}: index {index} is out of range for an axis of {extent} elements (valid: -{extent}..{extent})"
+        "{op}: index {index}{} is out of range for an axis of {extent} elements (valid: {}..{extent})",
+        at.map_or(String::new(), |at| format!(" (element {at} of the indices)")),
+        if *from_end { -(*extent as i64) } else { 0 }
     )]
     Index {
         /// The operation.
         op: &'static str,
         /// The index asked for.
         index: i64,
+        /// Its place in row-major order among the indices as the operation reads them, if it stands in a tensor.
+        at: Option<usize>,
         /// The extent of the axis.
         extent: usize,
+        /// Whether negative indices count from the end.
+        from_end: bool,
     },
     /// An argument that makes no sense by itself.
     #[error("{op}: {detail}")]

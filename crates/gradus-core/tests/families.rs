@@ -47,11 +47,14 @@ fn f(v: &[f64]) -> Array {
 fn derivatives_of_indexing() {
     let x = |shape: &[usize]| Sampled::f64(shape, Range::Uniform(-1.0, 1.0));
     let i = |shape: &[usize]| Sampled::of(DType::I32, shape, Range::Integers(-4, 3));
-    check(Gather { axis: 0, batch: 0 }, &[x(&[4, 3]), i(&[2, 3])]);
-    check(Gather { axis: 1, batch: 0 }, &[x(&[2, 4, 3]), i(&[5])]);
-    check(Gather { axis: 2, batch: 1 }, &[x(&[2, 3, 4, 2]), i(&[2, 3])]);
-    check(ScatterAdd { axis: 1, batch: 0 }, &[x(&[2, 4, 3]), i(&[5]), x(&[2, 5, 3])]);
-    check(ScatterAdd { axis: 2, batch: 1 }, &[x(&[2, 3, 4]), i(&[2, 2, 2]), x(&[2, 3, 2, 2])]);
+    check(Gather { axis: 0, batch: 0, from_end: true }, &[x(&[4, 3]), i(&[2, 3])]);
+    check(Gather { axis: 1, batch: 0, from_end: true }, &[x(&[2, 4, 3]), i(&[5])]);
+    check(Gather { axis: 2, batch: 1, from_end: true }, &[x(&[2, 3, 4, 2]), i(&[2, 3])]);
+    check(ScatterAdd { axis: 1, batch: 0, from_end: true }, &[x(&[2, 4, 3]), i(&[5]), x(&[2, 5, 3])]);
+    check(
+        ScatterAdd { axis: 2, batch: 1, from_end: true },
+        &[x(&[2, 3, 4]), i(&[2, 2, 2]), x(&[2, 3, 2, 2])],
+    );
 }
 
 #[test]
@@ -93,13 +96,20 @@ fn order_counts_nan_as_largest_and_keeps_ties() {
 fn an_index_out_of_range_is_an_error_of_the_data() {
     let at = |i: i64| Array::new([1], vec![i]).unwrap();
     let x = f(&[1.0, 2.0, 3.0]);
-    let gather = Gather { axis: 0, batch: 0 };
+    let gather = Gather { axis: 0, batch: 0, from_end: true };
     assert_eq!(one(gather, &[x.clone(), at(-1)]).unwrap()[0].to_f64(), [3.0]);
     for i in [3, -4, i64::MIN, i64::MAX] {
         let error = one(gather, &[x.clone(), at(i)]).unwrap_err();
-        assert_eq!(error, ErrorKind::Index { op: "gather", index: i, extent: 3 });
-        let error = one(ScatterAdd { axis: 0, batch: 0 }, &[x.clone(), at(i), f(&[1.0])]).unwrap_err();
-        assert_eq!(error, ErrorKind::Index { op: "scatter_add", index: i, extent: 3 });
+        assert_eq!(
+            error,
+            ErrorKind::Index { op: "gather", index: i, at: Some(0), extent: 3, from_end: true }
+        );
+        let error = one(ScatterAdd { axis: 0, batch: 0, from_end: true }, &[x.clone(), at(i), f(&[1.0])])
+            .unwrap_err();
+        assert_eq!(
+            error,
+            ErrorKind::Index { op: "scatter_add", index: i, at: Some(0), extent: 3, from_end: true }
+        );
     }
 }
 

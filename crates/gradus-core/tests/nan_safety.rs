@@ -211,7 +211,7 @@ fn indexing_and_windows_between() {
         let ones = b.full(&whole, 1.0);
         let zeros = b.full(&whole, 0.0);
         let indices = b.emit1(Select, &[a[0], ones, zeros]).unwrap();
-        let read = b.emit1(Gather { axis: 0, batch: 0 }, &[root, indices]).unwrap();
+        let read = b.emit1(Gather { axis: 0, batch: 0, from_end: true }, &[root, indices]).unwrap();
         kept(b, a[0], read)
     });
     check("a gather", &gather, &args, &[&[0.0, 0.25]]);

@@ -480,7 +480,7 @@ fn convolution_pooling_and_indexing() {
     let ids = Type::new(DType::I64, [2, 5]);
     let table = f(&[7, 3]);
     let g = build(&[table.clone(), ids.clone()], |b, a| {
-        let rows = b.emit1(Gather { axis: 0, batch: 0 }, a).unwrap();
+        let rows = b.emit1(Gather { axis: 0, batch: 0, from_end: true }, a).unwrap();
         let rows = b.emit1(Unary::Sin, &[rows]).unwrap();
         vec![b.emit1(Reduce { kind: ReduceKind::Sum, axes: axes([0, 1, 2]) }, &[rows]).unwrap()]
     });

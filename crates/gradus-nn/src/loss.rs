@@ -1,7 +1,7 @@
 //! Losses: scalars that say how far predictions are from what they should be. Each is the mean over all examples, and none
 //! stretches its operands to a common shape.
 
-use gradus::{DType, ErrorKind, Tensor, raise};
+use gradus::{ErrorKind, Tensor, raise};
 
 /// Which elements of a loss count, how much, and what becomes of them: the mean of all by default.
 ///
@@ -159,22 +159,9 @@ fn within(
     }
 }
 
-/// The logarithms of the classes that the labels name. A negative label is no class counted from the end.
-#[track_caller]
-fn picked(logs: &Tensor, labels: &Tensor) -> Tensor {
-    let classes = logs.shape()[logs.rank() - 1] as i64;
-    let labels = match labels.dtype() {
-        DType::U8 => labels.clone(),
-        // Out of range in either direction.
-        _ => labels.less(0).select(labels - classes, labels),
-    };
-    logs.take_along_axis(&labels.expand_dims(-1), -1)
-}
-
 /// The cross entropy of logits `[…, classes]` and integer labels `[…]`: the mean of `-ln softmax(z)[label]`.
 ///
-/// A label outside the classes, a negative one too, is an error when the program runs; the error names a negative label less
-/// the number of classes.
+/// A label outside the classes, a negative one too, is an error when the program runs, which names it and its place.
 ///
 /// ```
 /// use gradus::Tensor;
@@ -185,7 +172,7 @@ fn picked(logs: &Tensor, labels: &Tensor) -> Tensor {
 #[track_caller]
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
     labelled("cross_entropy", logits, labels);
-    -picked(&logits.log_softmax(-1), labels).mean(())
+    -logits.log_softmax(-1).labelled(labels).mean(())
 }
 
 /// [`cross_entropy`] over some of the examples, or by weights: see [`Over`].
@@ -193,7 +180,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
 pub fn cross_entropy_over(logits: &Tensor, labels: &Tensor, over: &Over) -> Tensor {
     labelled("cross_entropy", logits, labels);
     let (over, labels) = over.without_ignored("cross_entropy", labels);
-    over.reduce("cross_entropy", &-picked(&logits.log_softmax(-1), &labels).squeeze(-1))
+    over.reduce("cross_entropy", &-logits.log_softmax(-1).labelled(&labels))
 }
 
 /// [`cross_entropy`] against labels of which a share `smoothing` is spread evenly over all classes (Szegedy et al. 2016);
@@ -216,7 +203,7 @@ pub fn smooth_cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) ->
     }
     labelled("smooth_cross_entropy", logits, labels);
     let logs = logits.log_softmax(-1);
-    let picked = picked(&logs, labels).mean(());
+    let picked = logs.labelled(labels).mean(());
     -(picked * (1.0 - smoothing) + logs.mean(()) * smoothing)
 }
 
@@ -230,7 +217,7 @@ pub fn smooth_cross_entropy_over(logits: &Tensor, labels: &Tensor, smoothing: f6
     labelled("smooth_cross_entropy", logits, labels);
     let (over, labels) = over.without_ignored("smooth_cross_entropy", labels);
     let logs = logits.log_softmax(-1);
-    let picked = picked(&logs, &labels).squeeze(-1);
+    let picked = logs.labelled(&labels);
     over.reduce("smooth_cross_entropy", &-(picked * (1.0 - smoothing) + logs.mean(-1) * smoothing))
 }
 

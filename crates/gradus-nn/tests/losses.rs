@@ -61,6 +61,41 @@ fn a_label_that_is_no_class_is_an_error() {
     }
 }
 
+/// Labels and tokens are named as they were given, with their place, by every loss and layer that reads at them.
+#[test]
+fn an_index_out_of_range_is_named_as_it_was_given() {
+    use gradus_nn::layers::Embedding;
+    use gradus_nn::loss::{Over, cross_entropy_over, smooth_cross_entropy, smooth_cross_entropy_over};
+    type Loss = fn(&Tensor, &Tensor) -> Tensor;
+    #[allow(clippy::redundant_closure)] // a function pointer has no caller's line
+    let losses: [Loss; 5] = [
+        |z, y| cross_entropy(z, y),
+        |z, y| cross_entropy_over(z, y, &Over::all().sum()),
+        |z, y| smooth_cross_entropy(z, y, 0.1),
+        |z, y| smooth_cross_entropy_over(z, y, 0.1, &Over::all().ignore(-100).each()).sum(()),
+        |table, y| Embedding { weight: table.clone() }.forward(y).sum(()),
+    ];
+    let z = Key::new(1).normal([2, 3, 5], DType::F64);
+    for (at, loss) in losses.into_iter().enumerate() {
+        let z = if at == 4 { z.index(0, 0) } else { z.clone() };
+        let classes = if at == 4 { 3 } else { 5 };
+        for wrong in [-1, -classes, classes, i64::MIN, i64::MAX] {
+            let labels = Tensor::from([[0i64, 1, 2], [1, wrong, 0]]);
+            let pair = (z.clone(), labels);
+            let value = jit(|(z, y): &(Tensor, Tensor)| loss(z, y)).try_call(&pair).map(|_| ());
+            let slope = jit(|(z, y): &(Tensor, Tensor)| grad(|z: &Tensor| loss(z, y))(z));
+            let now = std::panic::catch_unwind(|| loss(&pair.0, &pair.1)).unwrap_err();
+            let now = now.downcast_ref::<String>().expect("a message").clone();
+            let slope = slope.try_call(&pair).unwrap_err();
+            for words in [value.unwrap_err().to_string(), slope.to_string(), now] {
+                let want = format!("index {wrong} (element 4 of the indices)");
+                assert!(words.contains(&want) && words.contains("valid: 0.."), "{at}: {words}");
+                assert!(words.contains("losses.rs"), "{words}");
+            }
+        }
+    }
+}
+
 #[test]
 fn nothing_is_stretched_to_a_common_shape() {
     let row = Tensor::from([1.0, 2.0, 3.0]);

@@ -15,13 +15,15 @@ use crate::{
 ///
 /// The first `batch` axes of operand and indices are paired: with batch index `b`,
 /// `out[b, p.., i.., q..] = x[b, p.., indices[b, i..], q..]`, where `p` are the axes between the batch and `axis`
-/// and `q` those after it. Negative indices count from the end.
+/// and `q` those after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gather {
     /// The axis of the operand that is indexed, at least `batch`.
     pub axis: usize,
     /// The number of leading axes that operand and indices share.
     pub batch: usize,
+    /// Whether negative indices count from the end; else they are out of range.
+    pub from_end: bool,
 }
 
 /// Adds slices to a tensor at the places along an axis that an index tensor names; the transpose of [`Gather`].
@@ -34,6 +36,8 @@ pub struct ScatterAdd {
     pub axis: usize,
     /// The number of leading axes that all operands share.
     pub batch: usize,
+    /// As for [`Gather`].
+    pub from_end: bool,
 }
 
 /// The shape of a gathered result; checks axis, shared axes and index dtype.
@@ -100,17 +104,22 @@ impl Walk {
 ///
 /// # Errors
 /// If one is out of range.
-fn resolved(op: &'static str, indices: &Array, extent: usize) -> Result<Vec<usize>, ErrorKind> {
-    let resolve = |index: i64| {
-        let from_start = if index < 0 { index.checked_add(extent as i64) } else { Some(index) };
+fn resolved(
+    op: &'static str,
+    indices: &Array,
+    extent: usize,
+    from_end: bool,
+) -> Result<Vec<usize>, ErrorKind> {
+    let resolve = |(at, index): (usize, i64)| {
+        let from_start = if index < 0 && from_end { index.checked_add(extent as i64) } else { Some(index) };
         match from_start {
             Some(i) if (0..extent as i64).contains(&i) => Ok(i as usize),
-            _ => Err(ErrorKind::Index { op, index, extent }),
+            _ => Err(ErrorKind::Index { op, index, at: Some(at), extent, from_end }),
         }
     };
     match indices.buffer() {
-        Buffer::I32(v) => v.iter().map(|&i| resolve(i64::from(i))).collect(),
-        Buffer::I64(v) => v.iter().map(|&i| resolve(i)).collect(),
+        Buffer::I32(v) => v.iter().map(|&i| i64::from(i)).enumerate().map(resolve).collect(),
+        Buffer::I64(v) => v.iter().copied().enumerate().map(resolve).collect(),
         _ => unreachable!("excluded by the shape rule"),
     }
 }
@@ -129,7 +138,7 @@ pub(crate) fn move_axis(b: &mut Builder, x: Var, from: usize, to: usize) -> Resu
 pub(crate) fn take_along(b: &mut Builder, x: Var, indices: Var, axis: usize) -> Result<Var> {
     let last = b.shape(x).rank() - 1;
     let (x, indices) = (move_axis(b, x, axis, last)?, move_axis(b, indices, axis, last)?);
-    let out = b.emit1(Gather { axis: last, batch: last }, &[x, indices])?;
+    let out = b.emit1(Gather { axis: last, batch: last, from_end: true }, &[x, indices])?;
     move_axis(b, out, last, axis)
 }
 
@@ -149,7 +158,7 @@ impl Primitive for Gather {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let (x, indices) = (inputs[0], inputs[1]);
         let walk = Walk::new(self.axis, self.batch, x.shape(), indices.shape());
-        let at = resolved("gather", indices, walk.extent)?;
+        let at = resolved("gather", indices, walk.extent, self.from_end)?;
         let shape = Shape::from(&x.shape()[..self.axis])
             .concat(&indices.shape()[self.batch..])
             .concat(&x.shape()[self.axis + 1..]);
@@ -169,17 +178,17 @@ impl Primitive for Gather {
         let (Operand::Linear(ty), Some(ct)) = (&inputs[0], ct[0]) else { return Ok(smallvec![None, None]) };
         let Some(indices) = inputs[1].residual() else { return Err(not_linear("gather")) };
         let zeros = b.full(&ty.tangent(), DEAD);
-        let scatter = ScatterAdd { axis: self.axis, batch: self.batch };
+        let scatter = ScatterAdd { axis: self.axis, batch: self.batch, from_end: self.from_end };
         Ok(smallvec![Some(b.emit1(scatter, &[zeros, indices, ct])?), None])
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], _: usize) -> Result<SmallVec<[Batched; 4]>> {
         let ((x, in_x), (indices, in_indices)) = (inputs[0], inputs[1]);
         let out = if in_x && in_indices {
-            b.emit1(Gather { axis: self.axis + 1, batch: self.batch + 1 }, &[x, indices])?
+            b.emit1(Gather { axis: self.axis + 1, batch: self.batch + 1, ..*self }, &[x, indices])?
         } else if in_x {
             // The new axis joins those between the shared ones and the one indexed.
             let x = move_axis(b, x, 0, self.batch)?;
-            let out = b.emit1(Gather { axis: self.axis + 1, batch: self.batch }, &[x, indices])?;
+            let out = b.emit1(Gather { axis: self.axis + 1, ..*self }, &[x, indices])?;
             move_axis(b, out, self.batch, 0)?
         } else {
             // The new axis is one more axis of indices: the operand is not repeated.
@@ -221,7 +230,7 @@ impl Primitive for ScatterAdd {
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let walk = Walk::new(self.axis, self.batch, inputs[0].shape(), inputs[1].shape());
-        let at = resolved("scatter_add", inputs[1], walk.extent)?;
+        let at = resolved("scatter_add", inputs[1], walk.extent, self.from_end)?;
         fn add<T: Element>(
             x: &Array,
             v: &[T],
@@ -265,7 +274,8 @@ impl Primitive for ScatterAdd {
         let Some(ct) = ct[0] else { return Ok(smallvec![None, None, None]) };
         let Some(indices) = inputs[1].residual() else { return Err(not_linear("scatter_add")) };
         let updates = if inputs[2].is_linear() {
-            Some(b.emit1(Gather { axis: self.axis, batch: self.batch }, &[ct, indices])?)
+            let gather = Gather { axis: self.axis, batch: self.batch, from_end: self.from_end };
+            Some(b.emit1(gather, &[ct, indices])?)
         } else {
             None
         };
@@ -276,11 +286,11 @@ impl Primitive for ScatterAdd {
         let updates = materialize_batch(b, inputs[2], size)?;
         let (indices, per_example) = inputs[1];
         let out = if per_example {
-            let op = ScatterAdd { axis: self.axis + 1, batch: self.batch + 1 };
+            let op = ScatterAdd { axis: self.axis + 1, batch: self.batch + 1, ..*self };
             b.emit1(op, &[x, indices, updates])?
         } else {
             let (x, updates) = (move_axis(b, x, 0, self.batch)?, move_axis(b, updates, 0, self.batch)?);
-            let op = ScatterAdd { axis: self.axis + 1, batch: self.batch };
+            let op = ScatterAdd { axis: self.axis + 1, ..*self };
             let out = b.emit1(op, &[x, indices, updates])?;
             move_axis(b, out, self.batch, 0)?
         };

@@ -232,8 +232,14 @@ impl fmt::Display for Op {
             Op::Concat(p) => write!(f, "{name} axis={}", p.axis),
             Op::Reverse(p) => write!(f, "{name} axes={:?}", p.axes.as_slice()),
             Op::Dot(p) => write!(f, "{name} {p}"),
-            Op::Gather(p) => write!(f, "{name} axis={} batch={}", p.axis, p.batch),
-            Op::ScatterAdd(p) => write!(f, "{name} axis={} batch={}", p.axis, p.batch),
+            Op::Gather(Gather { axis, batch, from_end })
+            | Op::ScatterAdd(ScatterAdd { axis, batch, from_end }) => {
+                write!(
+                    f,
+                    "{name} axis={axis} batch={batch}{}",
+                    if *from_end { "" } else { " from_end=false" }
+                )
+            }
             Op::Sort(p) => write!(f, "{name} axis={} descending={}", p.axis, p.descending),
             Op::ArgReduce(p) => write!(f, "{name} axis={}", p.axis),
             Op::Cumulative(p) => write!(f, "{name} axis={} reverse={}", p.axis, p.reverse),

@@ -258,7 +258,7 @@ impl Primitive for MaxPool {
         let batch = from.rank() - self.window.dims();
         let t = b.emit1(Reshape(flat(&from)), &[t])?;
         let indices = b.emit1(Reshape(flat(&to)), &[out[1]])?;
-        let t = b.emit1(Gather { axis: batch, batch }, &[t, indices])?;
+        let t = b.emit1(Gather { axis: batch, batch, from_end: true }, &[t, indices])?;
         let t = b.emit1(Reshape(to), &[t])?;
         Ok((out, smallvec![Some(t), None]))
     }

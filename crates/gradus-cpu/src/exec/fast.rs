@@ -59,11 +59,13 @@ pub(super) struct Walk {
     extent: usize,
     width: usize,
     count: usize,
+    from_end: bool,
 }
 
 impl Walk {
-    fn new(axis: usize, batch: usize, x: &Type, indices: &Type) -> Self {
+    fn new(axis: usize, batch: usize, from_end: bool, x: &Type, indices: &Type) -> Self {
         Walk {
+            from_end,
             batches: x.shape[..batch].iter().product(),
             rows: x.shape[batch..axis].iter().product(),
             extent: x.shape[axis],
@@ -94,14 +96,14 @@ impl Walk {
                         *from.cast::<i64>().add(i)
                     }
                 };
-                let at = if index < 0 { index.saturating_add(extent) } else { index };
-                if (0..extent).contains(&at) {
-                    Ok(at as usize)
-                } else {
-                    Err(ErrorKind::Index { op, index, extent: self.extent })
-                }
+                let at = if index < 0 && self.from_end { index.saturating_add(extent) } else { index };
+                if (0..extent).contains(&at) { Ok(at as usize) } else { Err(self.out_of_range(op, index, i)) }
             })
             .collect()
+    }
+
+    fn out_of_range(&self, op: &'static str, index: i64, at: usize) -> ErrorKind {
+        ErrorKind::Index { op, index, at: Some(at), extent: self.extent, from_end: self.from_end }
     }
 }
 
@@ -124,8 +126,10 @@ impl Fast {
         let float = matches!(x.dtype, DType::F32 | DType::F64);
         let double = x.dtype == DType::F64;
         match op {
-            Op::Gather(g) => Some(Fast::Gather(Walk::new(g.axis, g.batch, x, inputs[1]))),
-            Op::ScatterAdd(s) if float => Some(Fast::ScatterAdd(Walk::new(s.axis, s.batch, x, inputs[1]))),
+            Op::Gather(g) => Some(Fast::Gather(Walk::new(g.axis, g.batch, g.from_end, x, inputs[1]))),
+            Op::ScatterAdd(s) if float => {
+                Some(Fast::ScatterAdd(Walk::new(s.axis, s.batch, s.from_end, x, inputs[1])))
+            }
             Op::MaxPool(p) if float && outputs[0].shape.size() > 0 => {
                 let (window, planes) = windows(&p.window, &x.shape)?;
                 Some(Fast::MaxPool { window, planes, double, bytes: packed })
@@ -351,7 +355,8 @@ unsafe fn scatter_add<T: Float + Element>(
                 *indices.get().cast::<i64>().add(i)
             }
         };
-        (index, if index < 0 { index.wrapping_add(walk.extent as i64) } else { index } as u64)
+        let negative = index < 0 && walk.from_end;
+        (index, if negative { index.wrapping_add(walk.extent as i64) } else { index } as u64)
     };
     // A row belongs to one task, so that equal indices add up in order.
     pool.run_ranges(walk.batches * walk.rows, (8_192 / block.max(1)).max(1), &|range| {
@@ -378,7 +383,7 @@ unsafe fn scatter_add<T: Float + Element>(
     });
     match wrong.into_inner() {
         usize::MAX => Ok(()),
-        i => Err(ErrorKind::Index { op: "scatter_add", index: index(i).0, extent: walk.extent }),
+        i => Err(walk.out_of_range("scatter_add", index(i).0, i)),
     }
 }
 

@@ -24,9 +24,9 @@ impl Embedding {
         Embedding { weight: Init::Normal(0.02).sample(key, [count, width], count, width) }
     }
 
-    /// The rows of the indices.
+    /// The rows of the indices; one that is negative or too large is an error when the program runs.
     #[track_caller]
     pub fn forward(&self, indices: &Tensor) -> Tensor {
-        self.weight.take(indices, 0)
+        self.weight.rows(indices)
     }
 }

@@ -69,8 +69,8 @@ pub(crate) struct Rewriter {
     known: Known,
     /// The equation that defines a value, by its number in the new graph; `u32::MAX` where none does.
     defined: Vec<u32>,
-    /// The indices that elements are gathered at, with the extents of the axes.
-    read_at: Set<(Var, usize)>,
+    /// The indices that elements are gathered at, with the extents of the axes and whether negative ones count from the end.
+    read_at: Set<(Var, usize, bool)>,
     /// Transpositions of the rule that is being written out.
     transposed: u8,
 }
@@ -95,7 +95,7 @@ impl Rewriter {
         let made = eqns.len() - 1;
         self.known.insert(slot, hash, made, |i| hash_of(&eqns[i].op, &eqns[i].inputs));
         if let (Op::Gather(g), &[x, indices]) = (&eqns[made].op, inputs) {
-            self.read_at.insert((indices, self.b.shape(x)[g.axis]));
+            self.read_at.insert((indices, self.b.shape(x)[g.axis], g.from_end));
         }
         self.defined.resize(self.b.graph().types().len(), u32::MAX);
         for v in &outputs {

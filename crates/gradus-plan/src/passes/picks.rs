@@ -40,7 +40,7 @@ impl Rewriter {
         if !self.counted(x, &mut count) || !(1..=SOURCES).contains(&count.sources.len()) {
             return Ok(None);
         }
-        self.pick(x, indices).map(Some)
+        self.pick(x, indices, gather.from_end).map(Some)
     }
 
     /// Whether `v` is computed element by element, so that picking may come first.
@@ -86,7 +86,7 @@ impl Rewriter {
         true
     }
 
-    fn pick(&mut self, v: Var, indices: Var) -> Result<Var> {
+    fn pick(&mut self, v: Var, indices: Var, from_end: bool) -> Result<Var> {
         let shape = self.b.shape(indices).clone();
         if let Some(value) = self.constant(v) {
             let full = Full { value, dtype: self.b.dtype(v), shape };
@@ -95,7 +95,7 @@ impl Rewriter {
         if self.computed(v) {
             let (op, inputs) =
                 self.definition(v).map(|(op, i)| (op.clone(), Vars::from(i))).expect("it is computed");
-            let picked: Result<Vars> = inputs.into_iter().map(|v| self.pick(v, indices)).collect();
+            let picked: Result<Vars> = inputs.into_iter().map(|v| self.pick(v, indices, from_end)).collect();
             return Ok(self.simplified(&op, &picked?)?[0]);
         }
         match self.repeated(v).map(|(row, b)| (row, b.axes.clone())) {
@@ -103,15 +103,18 @@ impl Rewriter {
                 let from = self.definition(v).expect("it is repeated").1[0];
                 Ok(self.simplified(&Broadcast { shape, axes }.into(), &[from])?[0])
             }
-            Some((Some(row), _)) => Ok(self.emit(Gather { axis: 0, batch: 0 }.into(), &[row, indices])?[0]),
+            Some((Some(row), _)) => {
+                Ok(self.emit(Gather { axis: 0, batch: 0, from_end }.into(), &[row, indices])?[0])
+            }
             None => {
                 let last = shape.rank() - 1;
-                Ok(self.emit(Gather { axis: last, batch: last }.into(), &[v, indices])?[0])
+                Ok(self.emit(Gather { axis: last, batch: last, from_end }.into(), &[v, indices])?[0])
             }
         }
     }
 
-    /// One place of each row filled, all else zero; `None` where nothing else has made sure of the indices.
+    /// One place of each row filled, all else zero; `None` where no equation reads at the same indices along an axis as long, and
+    /// so finds those that are out of range.
     pub(super) fn placed(&mut self, scatter: &ScatterAdd, inputs: &[Var]) -> Result<Option<Var>> {
         let &[zeros, indices, updates] = inputs else { return Ok(None) };
         let ty = self.b.ty(zeros).clone();
@@ -119,18 +122,20 @@ impl Rewriter {
         let applies = self.names_rows(scatter.axis, scatter.batch, &ty.shape, indices)
             && self.constant(zeros) == Some(0.0)
             && i32::try_from(extent).is_ok()
-            && self.checked(indices, extent);
+            && self.read_at.contains(&(indices, extent, scatter.from_end));
         if !applies {
             return Ok(None);
         }
-        // Places count from the end where they are negative.
-        let named = self.b.ty(indices).clone();
-        let full =
-            |value: f64| -> Op { Full { value, dtype: named.dtype, shape: named.shape.clone() }.into() };
-        let (zero, extents) = (self.emit(full(0.0), &[])?[0], self.emit(full(extent as f64), &[])?[0]);
-        let below = self.simplified(&Compare::Lt.into(), &[indices, zero])?[0];
-        let from_end = self.simplified(&Binary::Add.into(), &[indices, extents])?[0];
-        let place = self.simplified(&Select.into(), &[below, from_end, indices])?[0];
+        let mut place = indices;
+        if scatter.from_end {
+            let named = self.b.ty(indices).clone();
+            let full =
+                |value: f64| -> Op { Full { value, dtype: named.dtype, shape: named.shape.clone() }.into() };
+            let (zero, extents) = (self.emit(full(0.0), &[])?[0], self.emit(full(extent as f64), &[])?[0]);
+            let below = self.simplified(&Compare::Lt.into(), &[indices, zero])?[0];
+            let from_end = self.simplified(&Binary::Add.into(), &[indices, extents])?[0];
+            place = self.simplified(&Select.into(), &[below, from_end, indices])?[0];
+        }
         let place = self.simplified(&Cast(DType::I32).into(), &[place])?[0];
         let axes = (0..ty.shape.rank()).collect();
         let along = Broadcast { shape: ty.shape.clone(), axes };
@@ -140,10 +145,5 @@ impl Rewriter {
         let here = self.simplified(&Compare::Eq.into(), &[own, place])?[0];
         let updates = self.simplified(&along.into(), &[updates])?[0];
         Ok(Some(self.simplified(&Select.into(), &[here, updates, zeros])?[0]))
-    }
-
-    /// Whether an equation reads at these indices too, along an axis as long, and so finds those that are out of range.
-    fn checked(&self, indices: Var, extent: usize) -> bool {
-        self.read_at.contains(&(indices, extent))
     }
 }

@@ -17,7 +17,24 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn take(&self, indices: &Tensor, axis: isize) -> Tensor {
-        Tensor::apply(Gather { axis: self.axis("take", axis), batch: 0 }, &[self, indices])
+        Tensor::apply(Gather { axis: self.axis("take", axis), batch: 0, from_end: true }, &[self, indices])
+    }
+
+    /// [`take`](Tensor::take) along the first axis at indices that count from the start: a negative one is out of range.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn rows(&self, indices: &Tensor) -> Tensor {
+        Tensor::apply(Gather { axis: self.axis("take", 0), batch: 0, from_end: false }, &[self, indices])
+    }
+
+    /// The element along the last axis that a label names, for labels of the shape of the other axes: a negative one is out
+    /// of range.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn labelled(&self, labels: &Tensor) -> Tensor {
+        let last = self.axis("labelled", -1);
+        let gather = Gather { axis: last, batch: last, from_end: false };
+        Tensor::apply(gather, &[self, &labels.expand_dims(-1)]).squeeze(-1)
     }
 
     /// The element along `axis` that `indices` names, separately for each place on the other axes, which must be the
@@ -39,7 +56,7 @@ impl Tensor {
         }
         let last = self.rank() as isize - 1;
         let picked = Tensor::apply(
-            Gather { axis: last as usize, batch: last as usize },
+            Gather { axis: last as usize, batch: last as usize, from_end: true },
             &[&self.move_axis(axis as isize, last), &indices.move_axis(axis as isize, last)],
         );
         picked.move_axis(last, axis as isize)
@@ -50,7 +67,7 @@ impl Tensor {
     #[track_caller]
     pub fn scatter_add(&self, indices: &Tensor, updates: &Tensor, axis: isize) -> Tensor {
         Tensor::apply(
-            ScatterAdd { axis: self.axis("scatter_add", axis), batch: 0 },
+            ScatterAdd { axis: self.axis("scatter_add", axis), batch: 0, from_end: true },
             &[self, indices, updates],
         )
     }

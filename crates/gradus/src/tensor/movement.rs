@@ -164,7 +164,10 @@ impl Tensor {
         let extent = self.shape()[axis];
         let at = if index < 0 { index + extent as isize } else { index };
         if at < 0 || at >= extent as isize {
-            fail(Error::new(ErrorKind::Index { op: "index", index: index as i64, extent }, here()));
+            fail(Error::new(
+                ErrorKind::Index { op: "index", index: index as i64, at: None, extent, from_end: true },
+                here(),
+            ));
         }
         self.slice(axis as isize, at..at + 1).reshape(self.shape().remove(axis))
     }

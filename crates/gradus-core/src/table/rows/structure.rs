@@ -168,11 +168,11 @@ fn products() -> Vec<Row> {
 fn indexing() -> Vec<Row> {
     let gather = |label, axis, batch, a: &[usize], i: &[usize]| {
         let operands = [x(a), indices(i, a[axis] as i64)];
-        Case::new(label, Gather { axis, batch }, &operands).linear(&[&[0]])
+        Case::new(label, Gather { axis, batch, from_end: true }, &operands).linear(&[&[0]])
     };
     let scatter = |label, axis, batch, a: &[usize], i: &[usize], u: &[usize]| {
         let operands = [x(a), indices(i, a[axis] as i64), x(u)];
-        Case::new(label, ScatterAdd { axis, batch }, &operands).linear(&[&[0, 2], &[0], &[2]])
+        Case::new(label, ScatterAdd { axis, batch, from_end: true }, &operands).linear(&[&[0, 2], &[0], &[2]])
     };
     let sort =
         |label, axis, descending, operand: Sampled| Case::new(label, Sort { axis, descending }, &[operand]);
