@@ -70,6 +70,27 @@ impl DType {
         }
     }
 
+    /// The largest whole number up to which this type holds all, if it has arithmetic: what can be counted in it.
+    pub const fn counts_to(self) -> Option<u64> {
+        match self {
+            DType::F32 => Some(1 << 24),
+            DType::F64 => Some(1 << 53),
+            other => other.largest_integer(),
+        }
+    }
+
+    /// Whether the type holds the number: floats round what is between two of theirs, others hold it or not.
+    pub fn holds(self, x: f64) -> bool {
+        match self {
+            DType::F32 | DType::F64 | DType::Bf16 => true,
+            DType::Bool => x == 0.0 || x == 1.0,
+            DType::I32 => f64::from(x as i32) == x,
+            DType::U8 => f64::from(x as u8) == x,
+            // The largest i64 is one below a power of two, which is the nearest float.
+            DType::I64 => x.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(&x),
+        }
+    }
+
     /// The name printed in programs: `f32`, `i64`, `bool`, ...
     pub const fn name(self) -> &'static str {
         match self {

@@ -68,6 +68,10 @@ impl From<usize> for Scalar {
 impl Literal for usize {
     #[track_caller]
     fn beside(&self, like: &Tensor) -> Tensor {
+        if *self as f64 as u128 != *self as u128 {
+            let detail = format!("no float is the integer {self}; write it as a float to have it rounded");
+            refuse(like.dtype(), detail);
+        }
         Scalar::from(*self).beside(like)
     }
 }
@@ -83,16 +87,6 @@ impl Literal for Scalar {
             return self.constant(like);
         }
         Tensor::on(like.device_ref(), self.array(like.dtype())).or_fail()
-    }
-}
-
-/// Whether an integer dtype holds a whole number.
-fn holds(dtype: DType, x: f64) -> bool {
-    match dtype {
-        DType::I32 => f64::from(x as i32) == x,
-        DType::U8 => f64::from(x as u8) == x,
-        // The largest i64 is one below a power of two, which is the nearest float.
-        _ => (-(2f64.powi(63))..2f64.powi(63)).contains(&x),
     }
 }
 
@@ -114,7 +108,7 @@ impl Scalar {
             (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if x.fract() != 0.0 || !x.is_finite() => {
                 refuse(dtype, format!("the number {x} is no integer; cast the tensor to f32 or f64 first"))
             }
-            (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if !holds(dtype, x) => {
+            (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if !dtype.holds(x) => {
                 refuse(dtype, format!("{x} does not fit into {dtype}"))
             }
             (Scalar::Float(_) | Scalar::Int(_), DType::Bool) => {
@@ -125,6 +119,9 @@ impl Scalar {
             }
             (Scalar::Int(x), DType::U8) if u8::try_from(x).is_err() => {
                 refuse(dtype, format!("{x} does not fit into u8"))
+            }
+            (Scalar::Int(x), DType::F32 | DType::F64) if x as f64 as i128 != i128::from(x) => {
+                refuse(dtype, format!("no float is the integer {x}; write it as a float to have it rounded"))
             }
             _ => Array::full([], dtype, self.to_f64()),
         }

@@ -236,3 +236,44 @@ fn errors_name_the_line_of_the_program_and_the_truth() {
         ErrorKind::Argument { .. }
     ));
 }
+
+/// Reading, filling and literals give the number or an error, whatever the pair of types.
+#[test]
+fn numbers_are_exact_or_refused() {
+    let refused = |f: &dyn Fn() -> bool| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+    let odd = (1i64 << 53) + 1;
+    let (exact, wide) = (Tensor::from(1i64 << 53), Tensor::from(odd));
+    assert_eq!((exact.item::<f64>(), exact.item::<f32>()), (9007199254740992.0, 9007199254740992.0));
+    assert_eq!(wide.item::<i64>(), odd);
+    assert!(refused(&|| wide.item::<f64>() > 0.0) && refused(&|| wide.item::<f32>() > 0.0));
+    assert!(refused(&|| Tensor::from([1i64, odd]).to_vec::<f64>().is_empty()));
+    assert!(refused(&|| Tensor::from(16_777_217i32).item::<f32>() > 0.0));
+    assert!(refused(&|| Tensor::from(i64::MAX).item::<f64>() > 0.0));
+    assert_eq!(Tensor::from(16_777_217i32).item::<f64>(), 16_777_217.0);
+    assert_eq!(Tensor::from(0.1).item::<f32>(), 0.1);
+    assert!(
+        refused(&|| Tensor::from(300i64).item::<u8>() > 0) && refused(&|| Tensor::from(2.5).item::<u8>() > 0)
+    );
+    assert!(refused(&|| Tensor::from(2i64).item::<bool>()) && refused(&|| Tensor::from(0.5).item::<bool>()));
+    assert!(refused(&|| Tensor::from(f64::NAN).item::<i32>() > 0) && Tensor::from(1.0).item::<bool>());
+    // Literals.
+    let x = Tensor::from([1.0, 2.0]);
+    assert!(refused(&|| (&x + odd).size() > 0) && refused(&|| x.maximum(odd as usize).size() > 0));
+    assert!(refused(&|| x.maximum(u64::MAX as usize).size() > 0));
+    assert_eq!(&x + (1i64 << 53), &x + 9007199254740992.0);
+    assert_eq!((Tensor::from([odd]) + 1).item::<i64>(), odd + 1);
+    // Filling and counting.
+    for (dtype, value) in [
+        (DType::U8, 256.0),
+        (DType::U8, -1.0),
+        (DType::I32, 2147483648.0),
+        (DType::I64, 9.3e18),
+        (DType::I64, 0.5),
+        (DType::I32, f64::NAN),
+        (DType::Bool, 2.0),
+    ] {
+        assert!(refused(&|| Tensor::full([2], dtype, value).size() > 0), "{dtype} {value}");
+    }
+    assert!(refused(&|| Tensor::linspace(0.0, 1.0, 3, DType::I64).size() > 0));
+    assert!(refused(&|| Tensor::arange((1 << 24) + 2, DType::F32).size() > 0));
+}

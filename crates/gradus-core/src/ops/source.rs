@@ -86,7 +86,7 @@ impl Primitive for Iota {
             return Err(ErrorKind::DType { op: "iota", dtypes: vec![self.dtype], detail });
         }
         let ty = Type::checked("iota", self.dtype, self.shape.clone())?;
-        let (last, most) = (self.shape[self.axis].saturating_sub(1), self.dtype.largest_integer());
+        let (last, most) = (self.shape[self.axis].saturating_sub(1), self.dtype.counts_to());
         if most.is_some_and(|most| last as u64 > most) {
             let detail = format!(
                 "axis {} of {} counts to {last}, which {} does not hold",

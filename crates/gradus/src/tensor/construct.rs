@@ -42,6 +42,15 @@ macro_rules! from_elements {
 }
 from_elements!(f32, f64, i32, i64, bool, u8);
 
+/// Ends an operation with a number that the dtype does not hold.
+#[track_caller]
+fn held(op: &'static str, dtype: DType, value: f64) {
+    if !dtype.holds(value) {
+        let detail = format!("{value} is no {dtype}; ask for floats and `cast` them");
+        crate::trace::fail(ErrorKind::Argument { op, detail }.into());
+    }
+}
+
 impl Tensor {
     /// Elements on a device.
     pub(crate) fn on(device: &Device, array: Array) -> Result<Self, ErrorKind> {
@@ -78,9 +87,16 @@ impl Tensor {
     pub fn ones(shape: impl Into<Shape>, dtype: DType) -> Self {
         Self::full(shape, dtype, 1.0)
     }
-    /// One value repeated, converted to `dtype`.
+    /// One value repeated: rounded to a float `dtype`, one of the numbers of any other.
+    ///
+    /// ```
+    /// # use gradus::{DType, Tensor};
+    /// assert_eq!(Tensor::full([2], DType::I64, 3.0), Tensor::from([3i64, 3]));
+    /// assert!(std::panic::catch_unwind(|| Tensor::full([2], DType::U8, 300.0)).is_err());
+    /// ```
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, dtype: DType, value: f64) -> Self {
+        held("full", dtype, value);
         Array::try_full(shape, dtype, value).or_fail().into()
     }
     /// Zeros of the shape and dtype of `self`.
@@ -122,6 +138,11 @@ impl Tensor {
         let step = if n > 1 { (stop - start) / (n - 1) as f64 } else { 0.0 };
         let mut points = memory::with_capacity("linspace", n).or_fail();
         points.extend((0..n).map(|i| if i + 1 == n { stop } else { start + step * i as f64 }));
+        if dtype.is_int() {
+            for &point in &points {
+                held("linspace", dtype, point);
+            }
+        }
         Tensor::from(points).cast(dtype)
     }
     /// The identity matrix.

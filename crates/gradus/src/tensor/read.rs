@@ -20,11 +20,11 @@ impl Tensor {
         self.read("to_array")
     }
 
-    /// The elements in row-major order, converted to `T`: floats are rounded, but an integer that is read has to be one.
-    /// While differentiating they are detached, as by [`item`](Tensor::item).
+    /// The elements in row-major order, converted to `T`: a float that is read as a shorter one is rounded, everything else has
+    /// to be a number of `T`. While differentiating they are detached, as by [`item`](Tensor::item).
     ///
     /// # Panics
-    /// If an element is none of the integers of `T`, or inside `jit` and `vmap`, where only shapes are known.
+    /// If an element is no number of `T`, or inside `jit` and `vmap`, where only shapes are known.
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Vec<T>
     where
@@ -32,18 +32,20 @@ impl Tensor {
         i64: CastTo<T>,
     {
         let array = self.read_here("to_vec");
-        // Integers are compared with what they were read from.
-        let copies = if T::DTYPE.is_int() { 5 } else { 2 };
+        // What is not a float is compared with what it was read from.
+        let copies = if T::DTYPE.is_float() && array.dtype().is_float() { 2 } else { 5 };
         probe("to_vec", array.size().saturating_mul(copies * size_of::<f64>())).or_fail();
         elements("to_vec", &array).or_fail()
     }
 
-    /// The one element of a tensor of size 1, converted to `T`: a float is rounded, but an integer that is read has to be one.
+    /// The one element of a tensor of size 1, converted to `T`: a float that is read as a shorter one is rounded, everything else
+    /// has to be a number of `T`.
     ///
     /// ```
     /// # use gradus::Tensor;
     /// assert_eq!(Tensor::from(2.0).item::<i64>(), 2);
     /// assert!(std::panic::catch_unwind(|| Tensor::from(1.5).item::<i64>()).is_err());
+    /// assert!(std::panic::catch_unwind(|| Tensor::from((1i64 << 53) + 1).item::<f64>()).is_err());
     /// ```
     ///
     /// While differentiating without [`jit`](crate::jit) the trace is evaluated up to this tensor, and the number is
@@ -58,7 +60,7 @@ impl Tensor {
     /// ```
     ///
     /// # Panics
-    /// If there is not exactly one element, it is none of the integers of `T`, or inside `jit` and `vmap`, where only shapes are
+    /// If there is not exactly one element, it is no number of `T`, or inside `jit` and `vmap`, where only shapes are
     /// known.
     #[track_caller]
     pub fn item<T: Element>(&self) -> T
@@ -98,25 +100,36 @@ where
         DType::I64 | DType::I32 => array.to_i64().into_iter().map(CastTo::cast).collect(),
         _ => with_elements!(array.buffer(), v => v.iter().map(|&x| CastTo::<f64>::cast(x).cast()).collect()),
     };
-    if T::DTYPE.is_int() {
+    let (from, to) = (array.dtype(), T::DTYPE);
+    if !to.is_float() || !from.is_float() {
         let back = Array::new(array.shape().clone(), out.clone())?;
-        let lost = if array.dtype().is_int() {
-            let (found, read) = (array.to_i64(), back.to_i64());
-            found.iter().zip(read).find(|(found, read)| *found != read).map(|(found, _)| found.to_string())
+        // The largest integers become the float above them, which is none of them.
+        let whole = |x: f64, y: f64| x == y && (!to.is_int() || x < i64::MAX as f64);
+        let lost = if from.is_int() && to.is_differentiable() {
+            let back = back.to_f64().into_iter().map(|x| x as i128);
+            array
+                .to_i64()
+                .into_iter()
+                .zip(back)
+                .find(|&(x, y)| i128::from(x) != y)
+                .map(|(x, _)| x.to_string())
+        } else if from.is_int() {
+            let pairs = array.to_i64().into_iter().zip(back.to_i64());
+            pairs.into_iter().find(|(x, y)| x != y).map(|(x, _)| x.to_string())
+        } else if to.is_differentiable() {
+            None
         } else {
-            // The largest integers become the float above them, which is none of them.
-            let whole = |found: f64, read: f64| found == read && found < i64::MAX as f64;
-            let (found, read) = (array.to_f64(), back.to_f64());
-            found
-                .iter()
-                .zip(read)
-                .find(|&(&found, read)| !whole(found, read))
-                .map(|(found, _)| found.to_string())
+            array
+                .to_f64()
+                .into_iter()
+                .zip(back.to_f64())
+                .find(|&(x, y)| !whole(x, y))
+                .map(|(x, _)| x.to_string())
         };
         if let Some(lost) = lost {
-            let dtype = T::DTYPE;
-            let detail =
-                format!("{lost} cannot be read as {dtype}; round or `cast` it first, or read it as a float");
+            let detail = format!(
+                "{lost} cannot be read as {to}; round or `cast` it first, or read it as another type"
+            );
             return Err(ErrorKind::Argument { op, detail });
         }
     }
