@@ -18,17 +18,15 @@ fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
 
 /// The bits of results, all NaNs alike.
 fn bits(results: &[Array]) -> u64 {
-    hash(results.iter().flat_map(|a| {
-        let float = a.dtype().is_float();
-        let floats = float.then(|| a.to_f64()).unwrap_or_default().into_iter();
-        let whole = (!float).then(|| a.to_i64()).unwrap_or_default().into_iter();
-        let floats = floats.map(|x| if x.is_nan() { 1 } else { x.to_bits() });
-        a.shape()
-            .to_string()
-            .into_bytes()
-            .into_iter()
-            .chain(floats.chain(whole.map(|x| x as u64)).flat_map(u64::to_le_bytes).collect::<Vec<_>>())
-    }))
+    let of = |a: &Array| -> Vec<u64> {
+        if a.dtype().is_float() {
+            a.to_f64().into_iter().map(|x| if x.is_nan() { 1 } else { x.to_bits() }).collect()
+        } else {
+            a.to_i64().into_iter().map(|x| x as u64).collect()
+        }
+    };
+    let text = |a: &Array| a.shape().to_string().into_bytes();
+    hash(results.iter().flat_map(|a| text(a).into_iter().chain(of(a).into_iter().flat_map(u64::to_le_bytes))))
 }
 
 /// All that a plan does: the program it runs, its kernels with the places of what they read and write, what is kept.
