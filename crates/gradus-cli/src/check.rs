@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::composites::{self, Outcome};
 use crate::oracle;
-use crate::programs::{Coverage, Verdict, check_program};
+use crate::programs::{Coverage, Verdict, check_program, digest};
 use crate::{Error, Output};
 
 /// Options of `gradus check`.
@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Stop at the first program that fails
     #[arg(long, requires = "programs")]
     first: bool,
+    /// Print a line a program, with digests of its results and plans, to compare two builds
+    #[arg(long, requires = "programs", conflicts_with_all = ["first", "json", "quiet"])]
+    digest: bool,
     /// Print JSON lines, one a cell or a failing program
     #[arg(long)]
     json: bool,
@@ -42,6 +45,12 @@ const COLUMN: usize = 10;
 pub fn check(arguments: &Arguments) -> Result<ExitCode, Error> {
     let output = Output::of(arguments.json, arguments.quiet);
     match arguments.programs {
+        Some(count) if arguments.digest => {
+            for seed in (0..count).map(|i| arguments.seed.wrapping_add(i)) {
+                output.result(|| format!("{seed} {}", digest(seed)))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Some(count) => programs(output, count, arguments),
         None => table(output, arguments),
     }

@@ -9,7 +9,7 @@ use crate::graph::{Eqn, Graph, Type, Var, Vars};
 use crate::nest::{DEEPEST, level};
 use crate::ops::{self, Op};
 use crate::quick::Map;
-use crate::{Array, Binary, DType, Error, ErrorKind, Result, Shape, Site};
+use crate::{Array, Binary, DType, Error, ErrorKind, Phase, Result, Shape, Site};
 
 /// The zero of a tangent or cotangent that no active path reaches; a tangent that is 0 is the other zero.
 ///
@@ -26,8 +26,28 @@ const LONG: usize = 1024;
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     graph: Graph,
-    site: Site,
+    origin: Origin,
+    /// The phase of each value.
+    phases: Vec<Phase>,
+    /// The level of what transposition makes here; 0 where it makes rules, which are forward.
+    level: u8,
     fulls: Map<(Type, u64), Var>,
+}
+
+/// Where equations come from: the user's line, and what they are for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origin {
+    /// The source line and the scope.
+    pub site: Site,
+    /// The phase. What is forward by this and reads a gradient is an update.
+    pub phase: Phase,
+}
+
+impl Eqn {
+    /// Its line and its phase.
+    pub fn origin(&self) -> Origin {
+        Origin { site: self.site.clone(), phase: self.phase }
+    }
 }
 
 impl Builder {
@@ -57,7 +77,11 @@ impl Builder {
             _ => None,
         };
         let fulls = graph.eqns.iter().filter_map(full).collect();
-        Builder { fulls, graph, site: Site::default() }
+        let mut phases = vec![Phase::FORWARD; graph.types.len()];
+        for eqn in &graph.eqns {
+            eqn.outputs.iter().for_each(|v| phases[v.index()] = eqn.phase);
+        }
+        Builder { fulls, graph, phases, ..Builder::default() }
     }
 
     /// Adds an input.
@@ -69,7 +93,29 @@ impl Builder {
 
     /// Sets the source line that following equations belong to, and returns the one before.
     pub fn set_site(&mut self, site: Site) -> Site {
-        std::mem::replace(&mut self.site, site)
+        std::mem::replace(&mut self.origin.site, site)
+    }
+
+    /// Sets where following equations come from, and returns what was set before.
+    pub fn set_origin(&mut self, origin: Origin) -> Origin {
+        std::mem::replace(&mut self.origin, origin)
+    }
+
+    /// An empty program that an equation of this one will carry: what is emitted there has the same origin, what is transposed
+    /// there the same level.
+    pub fn inside(&self) -> Builder {
+        Builder { origin: self.origin.clone(), level: self.level, ..Builder::default() }
+    }
+
+    /// Begins to bring cotangents back in a derivative of this level: what follows is backward.
+    pub(crate) fn go_back(&mut self, level: u8) {
+        self.level = level;
+        self.origin = Origin { site: Site::default(), phase: self.transposed(Phase::FORWARD) };
+    }
+
+    /// The phase of what transposition makes here of an equation of phase `of`.
+    pub(crate) fn transposed(&self, of: Phase) -> Phase {
+        if self.level == 0 { of } else { Phase::backward(self.level) }
     }
 
     /// Closes the program.
@@ -104,6 +150,7 @@ impl Builder {
 
     fn fresh(&mut self, ty: Type) -> Var {
         self.graph.types.push(ty);
+        self.phases.push(Phase::FORWARD);
         Var(self.graph.types.len() as u32 - 1)
     }
 
@@ -115,7 +162,7 @@ impl Builder {
         crate::nest::count();
         let op = op.into();
         let types: SmallVec<[Type; 4]> = inputs.iter().map(|&v| self.ty(v).clone()).collect();
-        let at = |kind| Error::new(kind, self.site.clone());
+        let at = |kind| Error::new(kind, self.origin.site.clone());
         let inside = op.graphs().iter().map(|g| g.depth() + 1).max().unwrap_or(0);
         if inside > DEEPEST {
             return Err(at(ErrorKind::Nesting { op: op.name() }));
@@ -131,13 +178,29 @@ impl Builder {
         Ok(outputs)
     }
 
+    /// The phase of an equation emitted now.
+    fn phase_of(&self, op: &Op, inputs: &[Var]) -> Phase {
+        match (op, self.origin.phase) {
+            (Op::Full(_), _) => Phase::FORWARD,
+            (_, Phase::FORWARD) => Phase::reading(inputs.iter().map(|v| self.phases[v.index()])),
+            (_, phase) => phase,
+        }
+    }
+
+    /// An equation that would be emitted now and is there already: it belongs to the earlier phase of the two.
+    pub fn share(&mut self, equation: usize) {
+        let eqn = &self.graph.eqns[equation];
+        let phase = eqn.phase.min(self.phase_of(&eqn.op, &eqn.inputs));
+        let eqn = &mut self.graph.eqns[equation];
+        eqn.phase = phase;
+        eqn.outputs.iter().for_each(|v| self.phases[v.index()] = phase);
+    }
+
     fn push(&mut self, op: Op, inputs: &[Var], outputs: &[Var]) {
-        self.graph.eqns.push(Eqn {
-            op,
-            inputs: Vars::from_slice(inputs),
-            outputs: Vars::from_slice(outputs),
-            site: self.site.clone(),
-        });
+        let (site, phase) = (self.origin.site.clone(), self.phase_of(&op, inputs));
+        outputs.iter().for_each(|v| self.phases[v.index()] = phase);
+        let (inputs, outputs) = (Vars::from_slice(inputs), Vars::from_slice(outputs));
+        self.graph.eqns.push(Eqn { op, inputs, outputs, site, phase });
     }
 
     /// Appends an equation with one output.
@@ -154,7 +217,7 @@ impl Builder {
         let op = ops::Full { value, dtype: ty.dtype, shape: ty.shape.clone() };
         let outputs: Vars = smallvec![self.fresh(ty.clone())];
         let var = outputs[0];
-        self.graph.eqns.push(Eqn { op: op.into(), inputs: Vars::new(), outputs, site: self.site.clone() });
+        self.push(op.into(), &[], &outputs);
         self.fulls.insert(key, var);
         var
     }
@@ -216,6 +279,8 @@ impl Builder {
                 out.push(self.full(ty, 0.0));
                 continue;
             };
+            // A copy is of the phase of what it copies.
+            self.origin.phase = self.phases[v.index()];
             // For the sign of their zeros, what loops and sums give is not copied.
             let mut maker = made[v.index()].map(|i| &self.graph.eqns[i]);
             while let Some(eqn) = maker.filter(|e| matches!(e.op, Op::Reshape(_) | Op::Permute(_))) {
@@ -305,9 +370,9 @@ impl Builder {
             return Ok(());
         }
         let args: Vars = eqn.inputs.iter().map(|v| map[v.index()].expect("operands come first")).collect();
-        let outer = self.set_site(eqn.site.clone());
+        let outer = self.set_origin(eqn.origin());
         let outputs = self.emit_again(graph, eqn, &args);
-        self.set_site(outer);
+        self.set_origin(outer);
         for (old, new) in eqn.outputs.iter().zip(outputs?) {
             map[old.index()] = Some(new);
         }

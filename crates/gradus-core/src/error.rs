@@ -211,16 +211,13 @@ pub struct Site {
     pub location: Option<&'static Location<'static>>,
     /// The dotted path of scopes open at that time.
     pub scope: Option<Arc<str>>,
-    /// How many transpositions lie between that line and the node: 0 for what computes values, 1 for what brings
-    /// their cotangents back.
-    pub transposed: u8,
 }
 
 impl Site {
     /// The caller's source line, without a scope.
     #[track_caller]
     pub fn caller() -> Self {
-        Site { location: Some(Location::caller()), scope: None, transposed: 0 }
+        Site { location: Some(Location::caller()), scope: None }
     }
     /// Equality that looks at the text of a line only where the places in memory differ.
     pub(crate) fn same(&self, other: &Self) -> bool {
@@ -229,15 +226,11 @@ impl Site {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        location && self.transposed == other.transposed && self.scope == other.scope
+        location && self.scope == other.scope
     }
     /// Whether a source line or a scope is known.
     pub fn is_known(&self) -> bool {
         self.location.is_some() || self.scope.is_some()
-    }
-    /// The site of what transposition makes of a node at this one.
-    pub fn transpose(&self) -> Self {
-        Site { transposed: self.transposed.saturating_add(1), ..self.clone() }
     }
 }
 

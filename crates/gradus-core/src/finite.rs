@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::graph::Eqn;
-use crate::{Array, Error, Graph, Op, Result, Site, Type};
+use crate::{Array, Error, Graph, Op, Origin, Phase, Result, Site, Type};
 
 /// The operation that made the first value that is not finite.
 #[derive(Clone, Debug)]
@@ -22,8 +22,10 @@ pub struct NotFinite {
     pub element: usize,
     /// What it is.
     pub value: f64,
-    /// The user's line, and whether it is part of a backward pass.
+    /// The user's line.
     pub site: Site,
+    /// The phase of the operation.
+    pub phase: Phase,
 }
 
 /// What is wrong with a value.
@@ -87,10 +89,10 @@ pub fn first_not_finite(graph: &Graph, args: &[Array]) -> Result<Option<NotFinit
     let Some(value) = &values[at.index()] else { return Ok(None) };
     let Some(eqn) = makers[at.index()] else {
         let input = graph.inputs().iter().position(|&v| v == at).unwrap_or(0);
-        return Ok(report(None, input, value, Site::default()));
+        return Ok(report(None, input, value, Origin::default()));
     };
     let inside = if eqn.op.graphs().is_empty() { None } else { inside(eqn, &operands(eqn, &values)) };
-    Ok(inside.or_else(|| report(Some(eqn.op.to_string()), 0, value, eqn.site.clone())))
+    Ok(inside.or_else(|| report(Some(eqn.op.to_string()), 0, value, eqn.origin())))
 }
 
 fn operands<'a>(eqn: &Eqn, values: &'a [Option<Array>]) -> Vec<&'a Array> {
@@ -107,10 +109,10 @@ fn worst(a: &Array) -> Option<(usize, f64)> {
     first(|x| x.is_nan()).or_else(|| first(|x| x.is_infinite()))
 }
 
-fn report(op: Option<String>, input: usize, value: &Array, site: Site) -> Option<NotFinite> {
+fn report(op: Option<String>, input: usize, value: &Array, from: Origin) -> Option<NotFinite> {
     let (element, x) = worst(value)?;
     let ty = Type::new(value.dtype(), value.shape().clone());
-    Some(NotFinite { op, input, ty, element, value: x, site })
+    Some(NotFinite { op, input, ty, element, value: x, site: from.site, phase: from.phase })
 }
 
 /// The operation inside of a loop or a branch, which is run once more.
@@ -144,7 +146,7 @@ pub(crate) fn watch(eqn: &Eqn, inputs: &[&Array], outputs: &[Array]) {
     if !excused {
         FOUND.with_borrow_mut(|found| {
             if found.is_none() {
-                *found = report(Some(eqn.op.to_string()), 0, bad, eqn.site.clone());
+                *found = report(Some(eqn.op.to_string()), 0, bad, eqn.origin());
             }
         });
     }

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::nest::level;
 use crate::quick::Quick;
 use crate::transforms::flow::Answers;
-use crate::{DType, ErrorKind, Op, Shape, Site};
+use crate::{DType, ErrorKind, Op, Phase, Shape, Site};
 
 /// A value of a graph: an input or an output of an equation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,7 +109,7 @@ impl fmt::Debug for Type {
 /// A short list of values.
 pub type Vars = SmallVec<[Var; 4]>;
 
-/// One application of a primitive. Two are equal whatever source lines they come from.
+/// One application of a primitive. Two are equal whatever source lines they come from, if their phases are.
 #[derive(Clone, Debug)]
 pub struct Eqn {
     /// The primitive.
@@ -120,15 +120,21 @@ pub struct Eqn {
     pub outputs: Vars,
     /// The user's line that asked for it; equations made by a transform inherit their primal's.
     pub site: Site,
+    /// What it is for in a program with derivatives; of a constant always [`Phase::FORWARD`].
+    pub phase: Phase,
 }
 
 impl PartialEq for Eqn {
     fn eq(&self, other: &Self) -> bool {
-        self.op == other.op && self.inputs == other.inputs && self.outputs == other.outputs
+        self.phase == other.phase
+            && self.op == other.op
+            && self.inputs == other.inputs
+            && self.outputs == other.outputs
     }
 }
 
 impl Hash for Eqn {
+    // Without the phase: common equations are found by this hash, whatever their programs inside are for.
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.op, &self.inputs, &self.outputs).hash(state);
     }
@@ -239,7 +245,27 @@ impl Graph {
         *self.answers.once.get_or_init(find)
     }
 
-    /// Whether two equal graphs come from the same lines, scopes and transpositions, too.
+    /// How deep derivatives nest in it and in programs inside: 0 without a backward pass.
+    pub fn levels(&self) -> u8 {
+        let inside = |eqn: &Eqn| eqn.op.graphs().iter().map(|g| g.levels()).max().unwrap_or(0);
+        let find = || level(|| self.eqns.iter().map(|e| e.phase.level.max(inside(e))).max().unwrap_or(0));
+        *self.answers.levels.get_or_init(find)
+    }
+
+    /// Whether it computes the same as another, whatever its equations are for.
+    pub fn computes_the_same(&self, other: &Graph) -> bool {
+        let same = |a: &Eqn, b: &Eqn| {
+            a.inputs == b.inputs && a.outputs == b.outputs && a.op.computes_the_same(&b.op)
+        };
+        let parts = |g: &Self| (g.depth, g.types.len(), g.eqns.len());
+        parts(self) == parts(other)
+            && self.inputs == other.inputs
+            && self.outputs == other.outputs
+            && self.types == other.types
+            && level(|| self.eqns.iter().zip(&other.eqns).all(|(a, b)| same(a, b)))
+    }
+
+    /// Whether two equal graphs come from the same lines and scopes, too.
     pub fn same_sites(&self, other: &Graph) -> bool {
         let sub_graphs =
             |a: &Eqn, b: &Eqn| a.op.graphs().iter().zip(b.op.graphs()).all(|(a, b)| a.same_sites(b));

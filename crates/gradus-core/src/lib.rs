@@ -16,6 +16,7 @@ pub mod graph;
 pub mod memory;
 pub mod nest;
 pub mod ops;
+mod phase;
 mod primitive;
 #[doc(hidden)]
 pub mod quick;
@@ -29,13 +30,14 @@ pub mod transforms;
 
 pub use array::{Array, Buffer, Element, Elements};
 pub use backend::{Backend, Budget, Executable, Storage, Strategy};
-pub use builder::{Builder, DEAD, check_arguments, interpret};
+pub use builder::{Builder, DEAD, Origin, check_arguments, interpret};
 pub use dtype::{Bf16, CastTo, DType};
 pub use error::{Error, ErrorKind, Result, Site};
 pub use finite::{NotFinite, first_not_finite};
 pub use gradus_num::{Binary, Unary};
 pub use graph::{Eqn, Graph, Type, Var};
 pub use ops::Op;
+pub use phase::{Phase, PhaseKind};
 pub use primitive::{Arrays, Batched, Cost, Doc, Mode, Operand, Primitive, Tangents, Types};
 pub use record::record_scalar;
 pub use shape::Shape;

@@ -51,7 +51,6 @@ pub trait Optimizer {
         state: &State<P>,
         rate: &Tensor,
     ) -> (P, State<P>) {
-        // The scope tells profiles what belongs to the update.
         scope("update", || {
             let steps = &state.steps + 1;
             let (mut gradients, mut next) = (gradients.tensors().into_iter(), Vec::new());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gradus_core::{ErrorKind, Graph, Op, Result, Site, Type, Var, nest};
+use gradus_core::{ErrorKind, Graph, Op, Phase, Result, Site, Type, Var, nest};
 
 use crate::arena::{self, Block, Kind};
 use crate::fuse::{self, Source, Sources};
@@ -72,6 +72,8 @@ pub struct Decision {
     pub alternatives: Vec<(String, usize, f64)>,
     /// Under a budget, estimated seconds of products and other dear work that any plan within it runs again at least.
     pub least_again: f64,
+    /// At how many levels of derivatives something is kept for later. Kernels of stages below belong to the first halves.
+    pub levels: u32,
     /// Equations that were recorded.
     pub recorded: usize,
     /// Equations left of them by simplification.
@@ -214,6 +216,12 @@ impl Plan {
     pub(crate) fn most_needed(&self) -> Needs {
         self.kernels.iter().fold(Needs::default(), |most, k| most.either(k.needs))
     }
+    /// The phase of each kernel: that of its last equation, which is what the kernel is for; those before it may be operands
+    /// fused in.
+    pub fn phases(&self) -> Vec<Phase> {
+        let phase = |k: &Kernel| k.eqns.iter().max().map_or(Phase::FORWARD, |&i| self.graph.eqns()[i].phase);
+        self.kernels.iter().map(phase).collect()
+    }
     /// What was chosen, and why.
     pub fn decision(&self) -> &Decision {
         &self.decision
@@ -221,7 +229,9 @@ impl Plan {
     /// The values that the first half keeps for the second, each buffer once; arguments are there anyway.
     pub fn residuals(&self) -> Vec<Residual> {
         let mut made: Vec<Option<usize>> = vec![None; self.graph.types().len()];
-        for (k, kernel) in self.kernels.iter().enumerate().filter(|(_, k)| k.stage == 0) {
+        // Under a budget more stages follow, which compute again.
+        let levels = self.decision.levels.max(1);
+        for (k, kernel) in self.kernels.iter().enumerate().filter(|(_, k)| k.stage < levels) {
             for v in &kernel.writes {
                 made[v.index()] = Some(k);
             }
@@ -232,7 +242,9 @@ impl Plan {
         let mut out: Vec<Residual> = Vec::new();
         for kernel in self.kernels.iter().filter(|k| k.stage > 0) {
             for &v in &kernel.reads {
-                let Some(k) = made[v.index()] else { continue };
+                let Some(k) = made[v.index()].filter(|&k| self.kernels[k].stage < kernel.stage) else {
+                    continue;
+                };
                 if std::mem::replace(&mut seen[v.index()], true) {
                     continue;
                 }

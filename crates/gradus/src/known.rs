@@ -110,7 +110,7 @@ impl Known {
                 Op::Full(p) => [b.full(&Type::new(p.dtype, p.shape.clone()), p.value)].into_iter().collect(),
                 op => {
                     let operands: Vars = eqn.inputs.iter().map(|v| map[v]).collect();
-                    b.set_site(eqn.site.clone());
+                    b.set_origin(eqn.origin());
                     b.emit(op.clone(), &operands)?
                 }
             };

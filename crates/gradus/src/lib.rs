@@ -38,7 +38,9 @@ pub use device::Device;
 pub use gradus_core as core;
 /// What a device has to offer, for back ends of your own.
 pub use gradus_core::backend;
-pub use gradus_core::{Array, Budget, DType, Element, Error, ErrorKind, Result, Shape, Strategy};
+pub use gradus_core::{
+    Array, Budget, DType, Element, Error, ErrorKind, Phase, PhaseKind, Result, Shape, Strategy,
+};
 #[cfg(feature = "cpu")]
 pub use gradus_cpu::exec::{KernelProfile, Profile};
 #[cfg(feature = "cpu")]
@@ -46,7 +48,7 @@ pub use gradus_cpu::peaks::Peaks;
 pub use gradus_derive::Tree;
 /// Scalar automatic differentiation: dual numbers, Taylor series, tapes, drivers.
 pub use gradus_num as num;
-pub use gradus_plan::{Phase, Plan};
+pub use gradus_plan::Plan;
 pub use guard::raise;
 pub use literal::{Literal, Scalar};
 pub use memory::{Memory, memory, release_memory, set_kept_limit, set_memory_limit};

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use gradus::{Jit, Key, Phase, Tensor, Tree, jit};
+use gradus::{Jit, Key, PhaseKind, Tensor, Tree, jit};
 use gradus_nn::models::{Batch, Named, Progress, Rule};
 use serde_json::{Value, json};
 
@@ -115,7 +115,7 @@ pub fn work(order: &Order) -> Result<ExitCode, Error> {
             }
             ("profile", _) => {
                 let profile = step.profile_owned(&(progress.clone(), batch.clone()));
-                let ms = profile.elementwise_seconds(Phase::Backward) * 1e3;
+                let ms = profile.elementwise_seconds(PhaseKind::Backward) * 1e3;
                 say(json!({"backward_elementwise_ms": ms}))?;
             }
             ("gradients", file) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once, OnceLock};
 
-use gradus::{Array, Budget, Strategy, Tensor, jit};
+use gradus::{Array, Budget, Jit, Strategy, Tensor, jit};
 use gradus_core::table::Rng;
 use gradus_core::{Graph, Op};
 use gradus_cpu::Pool;
@@ -119,13 +119,8 @@ impl Case {
         let mut rng = Rng::new(self.seed ^ 0x5bd1);
         let f = stage.function.clone();
         let compiled = jit(move |x: &Vec<Tensor>| f(x));
-        let (graph, captures) = caught("recording", || compiled.try_record(&stage.args))?;
-        let flops = flops(&graph);
-        if flops > MOST {
-            return Err(Outcome::Rejected(format!("{flops:.0} operations")));
-        }
-        let args = arrays(&[stage.args.clone(), captures].concat());
-        let most = SAMPLES[if flops < SAMPLED { 2 } else { 1 }];
+        let (graph, args) = recorded(&compiled, stage)?;
+        let most = SAMPLES[if flops(&graph) < SAMPLED { 2 } else { 1 }];
         let mut rounding = caught("the interpreter", || Rounding::new(&graph, &args, most))?;
 
         let planned = arrays(&caught("jit", || compiled.try_call(&stage.args))?);
@@ -202,6 +197,20 @@ impl Case {
     }
 }
 
+/// A compiled function as a graph with arguments.
+pub(crate) fn recorded<F: Fn(&Vec<Tensor>) -> Vec<Tensor>>(
+    compiled: &Jit<Vec<Tensor>, Vec<Tensor>, F>,
+    stage: &Stage,
+) -> Result<(Graph, Vec<Array>), Outcome> {
+    let (graph, captures) = caught("recording", || compiled.try_record(&stage.args))?;
+    let flops = flops(&graph);
+    if flops > MOST {
+        return Err(Outcome::Rejected(format!("{flops:.0} operations")));
+    }
+    let args = arrays(&[stage.args.clone(), captures].concat());
+    Ok((graph, args))
+}
+
 /// Tensors in memory of their own.
 fn copies(x: &[Tensor]) -> Vec<Tensor> {
     x.iter()
@@ -225,7 +234,7 @@ pub(crate) fn failed(what: &str, detail: String) -> Outcome {
 }
 
 /// A value that neither an error nor a panic has taken the place of.
-fn caught<T>(what: &str, f: impl FnOnce() -> gradus::Result<T>) -> Result<T, Outcome> {
+pub(crate) fn caught<T>(what: &str, f: impl FnOnce() -> gradus::Result<T>) -> Result<T, Outcome> {
     match quietly(f) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(failed(what, error.to_string())),

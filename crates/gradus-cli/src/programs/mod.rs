@@ -6,6 +6,7 @@
 
 mod check;
 mod compare;
+mod digest;
 mod grow;
 mod kinds;
 mod shrink;
@@ -99,19 +100,19 @@ pub fn recorded(seed: u64) -> Option<(Graph, Vec<Array>)> {
     Some((graph, x.iter().chain(&captures).filter_map(|t| t.to_array().ok()).collect()))
 }
 
-/// Grows the program of a seed, runs it in every way, and shrinks it if it fails.
-pub fn check_program(seed: u64, coverage: &mut Coverage) -> Verdict {
+/// Draws the program of a seed with its transforms.
+fn drawn(seed: u64) -> Result<Case, Verdict> {
     let mut rng = Rng::new(0);
     let Grown { program, large, panic } = grow(seed, &mut rng);
     if let Some(panic) = panic {
         let case = Case { program, transforms: Vec::new(), seed, limit: 0 };
-        return match check::failed("at once", panic) {
+        return Err(match check::failed("at once", panic) {
             Outcome::Failed(failure) => report(&case, failure),
             _ => Verdict::Rejected("a rule that cannot be transposed".into()),
-        };
+        });
     }
     if program.outputs.is_empty() {
-        return Verdict::Rejected("no result is a float".into());
+        return Err(Verdict::Rejected("no result is a float".into()));
     }
     let limit = if large { 1 << 21 } else { 6000 };
     // Transforms that make sense one after another, and now and then a law at the end.
@@ -134,6 +135,28 @@ pub fn check_program(seed: u64, coverage: &mut Coverage) -> Verdict {
             }
         }
     }
+    Ok(case)
+}
+
+/// In a line, what the program of a seed gives and how it is planned: equal lines of two builds are equal results, to the bit,
+/// and equal plans.
+pub fn digest(seed: u64) -> String {
+    match drawn(seed).map(|case| digest::line(&case)) {
+        Ok(Ok(line)) => line,
+        Ok(Err(Outcome::Passed)) | Err(Verdict::Passed) => "passed".into(),
+        Ok(Err(Outcome::Rejected(why))) | Err(Verdict::Rejected(why)) => format!("rejected: {why}"),
+        Ok(Err(Outcome::Failed(Failure { what, .. }))) | Err(Verdict::Failed { what, .. }) => {
+            format!("failed: {what}")
+        }
+    }
+}
+
+/// Grows the program of a seed, runs it in every way, and shrinks it if it fails.
+pub fn check_program(seed: u64, coverage: &mut Coverage) -> Verdict {
+    let case = match drawn(seed) {
+        Ok(case) => case,
+        Err(verdict) => return verdict,
+    };
     let mut hits = Hits::new();
     let outcome = case.check(&mut hits);
     for (name, n) in hits {

@@ -96,6 +96,13 @@ impl Call {
         }
     }
 
+    pub(crate) fn graphs_mut(&mut self) -> SmallVec<[&mut Arc<Graph>; 2]> {
+        match &mut self.kind {
+            CallKind::Checkpoint => smallvec![&mut self.body],
+            CallKind::Custom(custom) => smallvec![&mut self.body, &mut custom.rule],
+        }
+    }
+
     fn checkpoint(body: Graph) -> Self {
         Call { kind: CallKind::Checkpoint, body: Arc::new(body) }
     }
@@ -124,7 +131,7 @@ impl Call {
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<Tangents> {
-        let mut inner = Builder::new();
+        let mut inner = b.inside();
         let args = inputs_like(&mut inner, self.body.input_types());
         let dots: Vec<Option<Var>> =
             tangents.iter().map(|t| t.map(|t| inner.input(b.ty(t).clone()))).collect();
@@ -234,7 +241,7 @@ impl Primitive for Call {
         }
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
-        let mut inner = Builder::new();
+        let mut inner = b.inside();
         let mut operands = Vars::new();
         let mut residuals = Vec::new();
         for (ty, input) in self.body.input_types().into_iter().zip(inputs) {

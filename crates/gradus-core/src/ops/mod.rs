@@ -170,6 +170,33 @@ impl Op {
         }
     }
 
+    /// Whether it computes the same as another: phases in the programs that they carry make no difference.
+    pub fn computes_the_same(&self, other: &Op) -> bool {
+        if self.graphs().is_empty() {
+            return self == other;
+        }
+        let bare = |op: &Op| {
+            let mut op = op.clone();
+            op.graphs_mut().into_iter().for_each(|g| *g = Arc::default());
+            op
+        };
+        let (a, b) = (self.graphs(), other.graphs());
+        a.len() == b.len()
+            && a.iter().zip(&b).all(|(a, b)| Arc::ptr_eq(a, b) || a.computes_the_same(b))
+            && bare(self) == bare(other)
+    }
+
+    fn graphs_mut(&mut self) -> SmallVec<[&mut Arc<Graph>; 2]> {
+        match self {
+            Op::Cond(p) => smallvec![&mut p.on_true, &mut p.on_false],
+            Op::Scan(p) => smallvec![&mut p.body],
+            Op::While(p) => smallvec![&mut p.cond, &mut p.body],
+            Op::Replay(p) => Arc::make_mut(p).levels.iter_mut().collect(),
+            Op::Call(p) => p.graphs_mut(),
+            _ => SmallVec::new(),
+        }
+    }
+
     /// The sub-graphs the primitive carries.
     pub fn graphs(&self) -> SmallVec<[&Arc<Graph>; 2]> {
         match self {

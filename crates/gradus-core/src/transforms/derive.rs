@@ -51,7 +51,7 @@ fn finish(
 ) -> Result<Graph> {
     let mut residuals: Vec<Option<Var>> = forward.split_off(lin.outputs).into_iter().map(Some).collect();
     residuals.resize(lin.linear.inputs().len(), None);
-    let back = transpose_whole(&mut b, &lin.linear, &residuals, cts)?;
+    let back = transpose_whole(&mut b, &lin.linear, graph.levels(), &residuals, cts)?;
     let types = graph.input_types().into_iter().zip(wrt).filter(|(_, m)| **m).map(|(ty, _)| ty);
     forward.extend(b.outside(back, &types.collect::<Vec<_>>())?);
     Ok(prune(b.finish(forward)))

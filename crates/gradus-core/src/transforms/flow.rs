@@ -28,6 +28,8 @@ pub(crate) struct Answers {
     pub(crate) cost: OnceLock<Cost>,
     /// Whether something in it may run only once.
     pub(crate) once: OnceLock<bool>,
+    /// How deep derivatives nest in it.
+    pub(crate) levels: OnceLock<u8>,
 }
 
 impl Clone for Answers {

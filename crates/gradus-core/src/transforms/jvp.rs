@@ -27,9 +27,9 @@ pub fn jvp_inline(
         let inputs: Vars =
             eqn.inputs.iter().map(|v| primal[v.index()].expect("operands come first")).collect();
         let dots: Tangents = eqn.inputs.iter().map(|v| tangent[v.index()]).collect();
-        let outer = b.set_site(eqn.site.clone());
+        let outer = b.set_origin(eqn.origin());
         let emitted = inside(&eqn.op, || eqn.op.row().jvp(b, mode, &inputs, &dots));
-        b.set_site(outer);
+        b.set_origin(outer);
         let (outputs, dots) = emitted?;
         for ((v, out), t) in eqn.outputs.iter().zip(outputs).zip(dots) {
             primal[v.index()] = Some(out);

@@ -30,7 +30,7 @@ pub fn checkpoint_loops(graph: &Graph, slots: usize) -> Result<Option<Graph>> {
         vars.iter().map(|v| map[v.index()].expect("operands come first")).collect()
     };
     for eqn in graph.eqns() {
-        let outer = b.set_site(eqn.site.clone());
+        let outer = b.set_origin(eqn.origin());
         let outputs = match &eqn.op {
             Op::Scan(scan) => match against(graph, scan, &eqn.inputs, &made) {
                 Some((at, from)) => {
@@ -47,7 +47,7 @@ pub fn checkpoint_loops(graph: &Graph, slots: usize) -> Result<Option<Graph>> {
             }
             _ => None,
         };
-        b.set_site(outer);
+        b.set_origin(outer);
         match outputs {
             Some(outputs) => {
                 changed = true;
@@ -99,9 +99,9 @@ fn without_stacks(graph: &Graph) -> Result<Graph> {
                 let marks: Vec<bool> = eqn.outputs[scan.carry..].iter().map(|v| read[v.index()]).collect();
                 let inputs: Vars =
                     eqn.inputs.iter().map(|v| map[v.index()].expect("operands come first")).collect();
-                let outer = b.set_site(eqn.site.clone());
+                let outer = b.set_origin(eqn.origin());
                 let results = b.emit(scan.with_results(&marks)?, &inputs)?;
-                b.set_site(outer);
+                b.set_origin(outer);
                 let kept =
                     eqn.outputs.iter().enumerate().filter(|(i, _)| *i < scan.carry || marks[i - scan.carry]);
                 for ((_, v), result) in kept.zip(results) {

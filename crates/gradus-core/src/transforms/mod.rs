@@ -10,6 +10,7 @@ mod linear;
 mod linearize;
 mod loops;
 mod prune;
+mod settle;
 mod transpose;
 mod vmap;
 
@@ -20,5 +21,6 @@ pub use linearize::{Linearized, linearize};
 pub(crate) use linearize::{Residual, split};
 pub use loops::checkpoint_loops;
 pub use prune::{prune, reordered};
+pub use settle::settled;
 pub use transpose::{linear_form, pushed, transpose, transpose_inline, transposed};
 pub use vmap::{vmap, vmap_inline};

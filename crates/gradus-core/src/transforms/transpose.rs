@@ -3,11 +3,12 @@
 use crate::graph::Vars;
 use crate::nest::inside;
 use crate::primitive::Tangents;
-use crate::{Builder, Graph, Operand, Result, Var};
+use crate::{Builder, Graph, Operand, Origin, Result, Var};
 
 /// Emits the transpose of `graph`, linear in the inputs for which `linear` is `None` and with the given residual
 /// values for the others; returns the cotangents of the linear inputs (`None`: zero) in order. Cotangents have the dtype
-/// that tangents are computed in ([`DType::tangent`](crate::DType::tangent)).
+/// that tangents are computed in ([`DType::tangent`](crate::DType::tangent)). What is made is backward, of the level that `b`
+/// has come to; in a builder that has not begun to go back it keeps the phases of `graph`.
 pub fn transpose_inline(
     b: &mut Builder,
     graph: &Graph,
@@ -30,7 +31,7 @@ pub fn transpose_inline(
         }
     }
     for eqn in graph.eqns().iter().rev().filter(|e| linear[e.outputs[0].index()]) {
-        let outer = b.set_site(eqn.site.transpose());
+        let outer = b.set_origin(Origin { phase: b.transposed(eqn.phase), ..eqn.origin() });
         let cts: Tangents = eqn.outputs.iter().map(|v| ct[v.index()].take()).collect();
         if cts.iter().any(Option::is_some) {
             let operand = |v: &Var| match value[v.index()] {
@@ -46,7 +47,7 @@ pub fn transpose_inline(
                 }
             }
         }
-        b.set_site(outer);
+        b.set_origin(outer);
     }
     let inputs = graph.inputs().iter().zip(residuals).filter(|(_, r)| r.is_none());
     Ok(inputs.map(|(v, _)| ct[v.index()]).collect())
@@ -59,7 +60,7 @@ pub fn transpose(graph: &Graph, linear: &[bool]) -> Result<Graph> {
         graph.input_types().into_iter().zip(linear).map(|(ty, &l)| (!l).then(|| b.input(ty))).collect();
     let cts: Vars = graph.output_types().into_iter().map(|ty| b.input(ty)).collect();
     let cts: Vec<Option<Var>> = cts.into_iter().map(Some).collect();
-    let back = transpose_whole(&mut b, graph, &residuals, &cts)?;
+    let back = transpose_whole(&mut b, graph, graph.levels(), &residuals, &cts)?;
     let types = graph.input_types().into_iter().zip(linear).filter(|(_, l)| **l).map(|(ty, _)| ty);
     let outputs = b.outside(back, &types.collect::<Vec<_>>())?;
     Ok(b.finish(outputs))
@@ -74,7 +75,7 @@ pub fn linear_form(graph: &Graph, linear: &[bool]) -> Result<Graph> {
     transposed(&back, &marks)
 }
 
-/// [`transpose`] inside a linear program: what is dead stays so.
+/// [`transpose`] inside a linear program, a rule for example: what is dead stays so, and phases are those of `graph`.
 pub fn transposed(graph: &Graph, linear: &[bool]) -> Result<Graph> {
     let mut b = Builder::new();
     let inputs = graph.input_types();
@@ -108,14 +109,17 @@ pub fn pushed(graph: &Graph, residuals: usize) -> Result<Graph> {
     Ok(b.finish(outputs))
 }
 
-/// [`transpose_inline`] from cotangents as callers give them, in the dtype of their values.
+/// [`transpose_inline`] from cotangents as callers give them, in the dtype of their values; what comes back is one level above
+/// those of the program, `levels`.
 pub(super) fn transpose_whole(
     b: &mut Builder,
     graph: &Graph,
+    levels: u8,
     residuals: &[Option<Var>],
     cotangents: &[Option<Var>],
 ) -> Result<Vec<Option<Var>>> {
     let seed = |ct: &Option<Var>| ct.map(|ct| b.seed(ct)).transpose();
     let cotangents = cotangents.iter().map(seed).collect::<Result<Vec<_>>>()?;
+    b.go_back(levels.saturating_add(1));
     transpose_inline(b, graph, residuals, &cotangents)
 }

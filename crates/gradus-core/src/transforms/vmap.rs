@@ -13,14 +13,14 @@ pub fn vmap_inline(b: &mut Builder, graph: &Graph, args: &[Batched], size: usize
     for eqn in graph.eqns() {
         let inputs: Vec<Batched> =
             eqn.inputs.iter().map(|v| value[v.index()].expect("operands come first")).collect();
-        let outer = b.set_site(eqn.site.clone());
+        let outer = b.set_origin(eqn.origin());
         let outputs = if inputs.iter().any(|i| i.1) {
             inside(&eqn.op, || eqn.op.row().batch(b, &inputs, size)).map(|o| o.to_vec())
         } else {
             let args: Vec<Var> = inputs.iter().map(|i| i.0).collect();
             b.emit(eqn.op.clone(), &args).map(|o| o.into_iter().map(|v| (v, false)).collect())
         };
-        b.set_site(outer);
+        b.set_origin(outer);
         for (v, out) in eqn.outputs.iter().zip(outputs?) {
             value[v.index()] = Some(out);
         }

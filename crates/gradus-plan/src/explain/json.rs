@@ -94,7 +94,8 @@ impl Explanation<'_> {
             let kernel = &plan.kernels()[k];
             object(&[
                 ("kind", json_text(kernel.kind())),
-                ("phase", json_text(phases[k].name())),
+                ("phase", json_text(phases[k].kind.name())),
+                ("level", phases[k].level.to_string()),
                 ("operations", json_text(&plan.operations(k))),
                 ("shape", json_text(&plan.shape_of(k))),
                 ("stage", kernel.stage.min(1).to_string()),

@@ -8,11 +8,11 @@ mod page;
 mod picture;
 mod words;
 
-use gradus_core::{Op, Site, Var};
+use gradus_core::{Op, Phase, Site, Var};
 
 use crate::fuse::is_movement;
 use crate::kernel::{Domain, Kernel, Work};
-use crate::{Phase, Place, Plan};
+use crate::{Place, Plan};
 
 pub use json::json_text;
 
@@ -292,16 +292,16 @@ impl Plan {
     }
 }
 
-/// Totals of the kernels of each phase that has any: estimated and measured seconds.
+/// Totals of the kernels of each phase: their number, estimated and measured seconds.
 fn by_phase(told: &Explanation<'_>) -> Vec<(Phase, usize, f64, Option<f64>)> {
     let phases = told.plan.phases();
-    let each = Phase::ALL.map(|phase| {
+    let each = picture::distinct(&phases).into_iter().map(|phase| {
         let mine: Vec<usize> = (0..phases.len()).filter(|&k| phases[k] == phase).collect();
         let estimated = mine.iter().map(|&k| told.plan.kernel_seconds(k)).sum();
         let measured = told.measured.is_some().then(|| mine.iter().filter_map(|&k| told.measured(k)).sum());
         (phase, mine.len(), estimated, measured)
     });
-    each.into_iter().filter(|p| p.1 > 0).collect()
+    each.collect()
 }
 
 /// The place in the source, if it is known.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Explanation, mib};
-use crate::Phase;
+use gradus_core::{Phase, PhaseKind};
 
 /// Width and height, and what is left free at the left, right, top and bottom.
 const SIZE: [f64; 2] = [900.0, 320.0];
@@ -14,10 +14,10 @@ const STANDING: &str = "#9aa3ad";
 
 /// The colour of a phase.
 pub(super) fn colour(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Forward => "#4a7fb5",
-        Phase::Backward => "#c7783c",
-        Phase::Update => "#5a9e6f",
+    match phase.kind {
+        PhaseKind::Forward => "#4a7fb5",
+        PhaseKind::Backward => "#c7783c",
+        PhaseKind::Update => "#5a9e6f",
     }
 }
 
@@ -127,10 +127,9 @@ impl Explanation<'_> {
             curve.len()
         );
         let mut at = left;
-        let legend = Phase::ALL
+        let legend = distinct(&phases)
             .into_iter()
-            .filter(|p| phases.contains(p))
-            .map(|p| (colour(p), p.name().to_string()))
+            .map(|p| (colour(p), p.to_string()))
             .chain([(STANDING, format!("arguments and results, {}", mib(standing)))]);
         for (colour, name) in legend {
             let _ = write!(
@@ -145,6 +144,14 @@ impl Explanation<'_> {
         }
         out
     }
+}
+
+/// The phases that there are, the earliest first.
+pub(super) fn distinct(phases: &[Phase]) -> Vec<Phase> {
+    let mut out = phases.to_vec();
+    out.sort_unstable();
+    out.dedup();
+    out
 }
 
 /// Stretches of kernels of one phase.
@@ -191,8 +198,10 @@ mod tests {
 
     #[test]
     fn stretches_of_phases() {
-        use Phase::{Backward, Forward, Update};
-        assert_eq!(runs(&[Forward, Forward, Backward, Update, Backward]), [0..2, 2..3, 3..4, 4..5]);
+        let (forward, back, update) = (Phase::FORWARD, Phase::backward(1), Phase::update(1));
+        let deeper = Phase::backward(2);
+        assert_eq!(runs(&[forward, forward, back, update, back, deeper]), [0..2, 2..3, 3..4, 4..5, 5..6]);
+        assert_eq!(distinct(&[update, forward, deeper, back, forward]), [forward, back, update, deeper]);
         assert!(runs(&[]).is_empty());
     }
 }

@@ -36,9 +36,10 @@ impl Explanation<'_> {
         if !self.mode.is_empty() {
             writeln!(out, "mode: {}", self.mode)?;
         }
+        let width = self.phase_width();
         for (phase, kernels, estimated, measured) in by_phase(self) {
             let measured = measured.map_or(String::new(), |s| format!(", measured {}", time(s)));
-            writeln!(out, "  {phase:<9}{kernels:>5} kernels, estimated {}{measured}", time(estimated))?;
+            writeln!(out, "  {phase:<width$}{kernels:>5} kernels, estimated {}{measured}", time(estimated))?;
         }
         writeln!(out, "\npasses")?;
         for (name, what) in self.passes() {
@@ -66,20 +67,26 @@ impl Explanation<'_> {
         self.write_residuals(out)
     }
 
+    /// The width of the column of phases, which name levels above the first.
+    fn phase_width(&self) -> usize {
+        if self.plan.phases().iter().any(|phase| phase.level > 1) { 12 } else { 9 }
+    }
+
     fn write_kernels(&self, out: &mut String) -> std::fmt::Result {
         let plan = self.plan;
         let phases = plan.phases();
+        let width = self.phase_width();
         let heads = if self.measured.is_some() { "  measured" } else { "" };
         writeln!(
             out,
-            "\nkernels\n  {:>4} {:<9}{:<13} {:<28} {:>9} {:>10} {:>10}{heads}  operations",
+            "\nkernels\n  {:>4} {:<width$}{:<13} {:<28} {:>9} {:>10} {:>10}{heads}  operations",
             "", "phase", "kind", "sizes", "MFLOP", "bytes", "estimated"
         )?;
         for (k, kernel) in plan.kernels().iter().enumerate() {
             let measured = self.measured(k).map_or(String::new(), |s| format!("{:>10}", time(s)));
             writeln!(
                 out,
-                "  {k:>4} {:<9}{:<13} {:<28} {:>9.3} {:>10} {:>10}{measured}  {}{}",
+                "  {k:>4} {:<width$}{:<13} {:<28} {:>9.3} {:>10} {:>10}{measured}  {}{}",
                 phases[k],
                 kernel.kind(),
                 plan.shape_of(k),

@@ -1,12 +1,12 @@
 //! Where the two halves of a program meet, and which of its values the first half can provide.
 //!
-//! Transposition marks what it makes ([`Site::transposed`](gradus_core::Site)). The first half is what neither is
-//! marked nor depends on what is; the second half is the rest: what brings cotangents back, and what is done with the
-//! gradients afterwards, an update of parameters for example. Gradients that wait for their update are not kept by the
-//! first half for the second, however large they are.
+//! Every equation says which [`Phase`](gradus_core::Phase) it belongs to. At a level, the first half is what neither is
+//! backward at this level or above nor depends on what is; the second half is the rest: what brings cotangents back, and what
+//! is done with the gradients afterwards, an update of parameters for example. Gradients that wait for their update are not
+//! kept by the first half for the second, however large they are.
 
 use gradus_core::ops::Op;
-use gradus_core::{Graph, Var};
+use gradus_core::{Binary, Graph, PhaseKind, Var};
 
 use super::Staged;
 use crate::fuse::{is_elementwise, is_movement};
@@ -19,8 +19,12 @@ pub(super) struct Halves {
     pub(super) available: Vec<bool>,
     /// For each value, the equation that defines it.
     pub(super) made: Vec<Option<usize>>,
-    /// What each equation has to do with the way back.
-    pub(super) parts: Vec<Part>,
+    /// What each equation is for at this level.
+    pub(super) parts: Vec<PhaseKind>,
+    /// The level.
+    pub(super) level: u8,
+    /// Bytes that the first half would keep if the second computed nothing again.
+    bytes: usize,
 }
 
 /// For each value, the equation that defines it.
@@ -56,45 +60,59 @@ pub(super) fn is_cheap(op: &Op) -> bool {
         || matches!(op, Op::Full(_) | Op::Reduce(_) | Op::Pad(_) | Op::Concat(_) | Op::Clamp(_))
 }
 
-/// What an equation has to do with the way back.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Part {
-    /// Nothing: it computes values.
-    First,
-    /// It brings cotangents back.
-    Back,
-    /// It works on what has come back.
-    After,
-}
-
-/// The part of each equation, where the way back is what `times` transpositions or more have made.
-fn parts(graph: &Graph, times: u8) -> Vec<Part> {
+/// What each equation is for in the derivative of a level and those above: forward is what works on nothing that has come
+/// back.
+fn parts(graph: &Graph, level: u8) -> Vec<PhaseKind> {
     let mut later = vec![false; graph.types().len()];
     let part = |eqn: &gradus_core::Eqn, later: &mut [bool]| {
         let part = match &eqn.op {
-            Op::Full(_) => Part::First,
-            _ if eqn.site.transposed >= times => Part::Back,
-            _ if eqn.inputs.iter().any(|v| later[v.index()]) => Part::After,
-            _ => Part::First,
+            Op::Full(_) => PhaseKind::Forward,
+            _ if eqn.phase.is_backward() && eqn.phase.level >= level => PhaseKind::Backward,
+            _ if eqn.inputs.iter().any(|v| later[v.index()]) => PhaseKind::Update,
+            _ => PhaseKind::Forward,
         };
         for v in &eqn.outputs {
-            later[v.index()] = part != Part::First;
+            later[v.index()] = part != PhaseKind::Forward;
         }
         part
     };
     graph.eqns().iter().map(|eqn| part(eqn, &mut later)).collect()
 }
 
+/// Counts the last of what makes gradients as done with them: what is moved, cast or copied for callers, and read by nothing
+/// else that is backward.
+fn copies(graph: &Graph, parts: &mut [PhaseKind], made: &[Option<usize>]) {
+    let eqns = graph.eqns();
+    let constant = |v: &Var| made[v.index()].is_some_and(|i| matches!(eqns[i].op, Op::Full(_)));
+    let plain = |eqn: &gradus_core::Eqn| match &eqn.op {
+        Op::Binary(Binary::Add) => eqn.inputs.iter().any(constant),
+        op => is_movement(op) || matches!(op, Op::Cast(_)),
+    };
+    let mut read = vec![false; graph.types().len()];
+    for (eqn, part) in eqns.iter().zip(parts).rev().filter(|(_, part)| **part == PhaseKind::Backward) {
+        if plain(eqn) && !read[eqn.outputs[0].index()] {
+            *part = PhaseKind::Update;
+        } else {
+            eqn.inputs.iter().for_each(|v| read[v.index()] = true);
+        }
+    }
+}
+
+/// The highest level of the equations themselves; programs inside have levels of their own.
+fn deepest(graph: &Graph) -> u8 {
+    graph.eqns().iter().map(|e| e.phase.level).max().unwrap_or(0)
+}
+
 /// The equation of the way back before which the first half keeps most bytes for the rest, and those bytes.
-fn most_kept(graph: &Graph, parts: &[Part], root: &[Option<Var>]) -> Option<(usize, usize)> {
+fn most_kept(graph: &Graph, parts: &[PhaseKind], root: &[Option<Var>]) -> Option<(usize, usize)> {
     let mut last: Vec<usize> = vec![0; graph.types().len()];
-    for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| parts[*i] != Part::First) {
+    for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| parts[*i] != PhaseKind::Forward) {
         for r in eqn.inputs.iter().filter_map(|v| root[v.index()]) {
             last[r.index()] = i;
         }
     }
     let mut change = vec![0isize; graph.eqns().len() + 1];
-    for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| parts[*i] == Part::First) {
+    for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| parts[*i] == PhaseKind::Forward) {
         for &v in eqn.outputs.iter().filter(|v| root[v.index()] == Some(**v) && last[v.index()] > i) {
             change[i + 1] += graph.ty(v).bytes() as isize;
             change[last[v.index()] + 1] -= graph.ty(v).bytes() as isize;
@@ -103,7 +121,7 @@ fn most_kept(graph: &Graph, parts: &[Part], root: &[Option<Var>]) -> Option<(usi
     let (mut now, mut most) = (0, None);
     for (i, c) in change.iter().enumerate() {
         now += c;
-        if parts.get(i) == Some(&Part::Back) && now > most.map_or(0, |m: (usize, isize)| m.1) {
+        if parts.get(i) == Some(&PhaseKind::Backward) && now > most.map_or(0, |m: (usize, isize)| m.1) {
             most = Some((i, now));
         }
     }
@@ -111,30 +129,34 @@ fn most_kept(graph: &Graph, parts: &[Part], root: &[Option<Var>]) -> Option<(usi
 }
 
 impl Halves {
-    /// Finds the halves; where derivatives were taken several times, those that keep most. `None` for a program
-    /// without a way back, or one whose way back reads nothing but arguments.
+    /// The halves at the level that keeps most. `None` for a program without a backward pass, or one whose backward passes
+    /// read nothing but arguments.
     pub(super) fn find(graph: &Graph) -> Option<Self> {
-        let root = roots(graph);
-        let deepest = graph.eqns().iter().map(|e| e.site.transposed).max().unwrap_or(0);
-        let mut best: Option<(usize, usize, Vec<Part>)> = None;
-        for times in 1..=deepest {
-            let parts = parts(graph, times);
-            if let Some((at, bytes)) = most_kept(graph, &parts, &root)
-                && best.as_ref().is_none_or(|b| bytes > b.1)
-            {
-                best = Some((at, bytes, parts));
-            }
-        }
-        let (at, _, parts) = best?;
+        let levels = (1..=deepest(graph)).filter_map(|level| Halves::of(graph, level));
+        levels.reduce(|most, next| if next.bytes > most.bytes { next } else { most })
+    }
+
+    /// The halves at the highest level below `level` that keeps something.
+    pub(super) fn below(graph: &Graph, level: u8) -> Option<Self> {
+        (1..level.min(deepest(graph).saturating_add(1))).rev().find_map(|level| Halves::of(graph, level))
+    }
+
+    /// The halves at a level: where the backward passes of this level and those above read most of what was there before.
+    fn of(graph: &Graph, level: u8) -> Option<Self> {
+        let mut parts = parts(graph, level);
+        let (at, bytes) = most_kept(graph, &parts, &roots(graph))?;
         let mut available = vec![true; graph.types().len()];
         for (eqn, part) in graph.eqns().iter().zip(&parts).skip(at) {
-            let here =
-                *part == Part::First && is_cheap(&eqn.op) && eqn.inputs.iter().all(|v| available[v.index()]);
+            let here = *part == PhaseKind::Forward
+                && is_cheap(&eqn.op)
+                && eqn.inputs.iter().all(|v| available[v.index()]);
             for v in &eqn.outputs {
                 available[v.index()] = here;
             }
         }
-        Some(Halves { at, available, made: definitions(graph), parts })
+        let made = definitions(graph);
+        copies(graph, &mut parts, &made);
+        Some(Halves { at, available, made, parts, level, bytes })
     }
 
     /// The values of the first half that the second reads as a whole, not element by element.

@@ -6,11 +6,11 @@
 
 use std::collections::HashSet;
 
-use gradus_core::{Graph, Var};
+use gradus_core::{Graph, PhaseKind, Var};
 
 use super::back::Back;
 use super::borders::{Life, lives};
-use super::boundary::{Halves, Part, roots};
+use super::boundary::{Halves, roots};
 use super::curve::Choice;
 use crate::packed::waiting_bytes;
 
@@ -174,7 +174,7 @@ impl<'a> Chain<'a> {
             let eqn = &graph.eqns()[i];
             let made = |v: &Var| halves.made[v.index()].is_some() && halves.available[v.index()];
             let of_first: Vec<Var> = eqn.inputs.iter().copied().filter(made).collect();
-            if halves.parts[i] == Part::Back {
+            if halves.parts[i] == PhaseKind::Backward {
                 stage = of_first.iter().map(|v| self.stage_of[v.index()]).max().unwrap_or(0).max(stage);
             }
             for v in of_first {

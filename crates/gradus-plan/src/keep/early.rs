@@ -4,16 +4,23 @@
 //! follows its own gradient at once, but not before the way back has read the old parameter for the last time: the new
 //! one is then written over it.
 
-use gradus_core::{Graph, Var};
+use gradus_core::{Graph, PhaseKind, Var};
 
-use super::boundary::{Halves, Part, is_cheap};
+use super::boundary::{Halves, is_cheap};
 use crate::fuse::is_movement;
 use crate::work;
 
 /// The order that moves cheap equations behind the backward pass up to where their operands are complete; `None` if they stand there.
 pub(super) fn order(graph: &Graph, halves: &Halves) -> Option<Vec<usize>> {
     let eqns = graph.eqns();
-    let moves = |i: usize| i >= halves.at && halves.parts[i] == Part::After && is_cheap(&eqns[i].op);
+    // Where derivatives nest, gradients have parts from the backward passes of several levels: each is added when it is there.
+    let nested = halves.level > 1;
+    let later = |i: usize| match halves.parts[i] {
+        PhaseKind::Forward => false,
+        PhaseKind::Backward => nested,
+        PhaseKind::Update => true,
+    };
+    let moves = |i: usize| i >= halves.at && later(i) && is_cheap(&eqns[i].op);
     // Equations that need nothing of the way back wait until they are asked for.
     let idle =
         |i: usize| i >= halves.at && is_cheap(&eqns[i].op) && halves.available[eqns[i].outputs[0].index()];

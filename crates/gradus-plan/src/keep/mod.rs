@@ -1,7 +1,8 @@
 //! What to keep between the two halves of a reverse-mode program, and what to compute again.
 //!
 //! A program of values and gradients computes values first and comes back through them later; what the second half
-//! reads of the first is kept meanwhile. [`boundary`] finds where the halves meet. [`early`] lets an update of
+//! reads of the first is kept meanwhile. [`boundary`] finds where the halves meet. Where derivatives nest there is a boundary
+//! for each level: the first half of the highest is a program of its own, which gives what is kept, and has halves in turn. [`early`] lets an update of
 //! parameters follow each gradient at once. [`nested`] multiplies local
 //! derivatives out while their operands are at hand, so that an element-wise region keeps its derivative only.
 //! [`cut`] chooses what crosses: a minimum cut over bytes and time. [`rewrite`] writes the choice into the program: what
@@ -32,11 +33,15 @@ mod rewrite;
 mod schedule;
 mod scores;
 
-use gradus_core::{Graph, Result, transforms};
+use gradus_core::{Eqn, Graph, Op, Result, Var, transforms};
 
-use crate::{Options, Plan, Strategy};
+use crate::passes::Copier;
+use crate::{Costs, Options, Plan, Strategy};
 use boundary::Halves;
 pub(crate) use boundary::definitions;
+
+/// Of two plans the one that needs less memory may take so much longer, as a share.
+const SLOWER: f64 = 0.02;
 
 /// A program with its equations divided between the halves.
 pub(crate) struct Staged {
@@ -51,64 +56,245 @@ impl Staged {
     }
 }
 
+impl Staged {
+    /// The program with its first stage divided further: `deeper` divides a program, or does not. What the other stage reads of
+    /// the first, its parts have to give.
+    fn deepened(self, deeper: impl FnOnce(&Graph) -> Result<Option<Staged>>) -> Result<Staged> {
+        let eqns = self.graph.eqns();
+        let (first, second) = eqns.split_at(self.stages.partition_point(|&stage| stage == 0));
+        if !first.iter().any(|eqn| eqn.phase.is_backward()) {
+            return Ok(self);
+        }
+        let mut crosses = vec![false; self.graph.types().len()];
+        let read = second.iter().flat_map(|eqn| &eqn.inputs).chain(self.graph.outputs());
+        read.for_each(|v| crosses[v.index()] = true);
+        let constant = |eqn: &&Eqn| matches!(eqn.op, Op::Full(_));
+        let computed = first.iter().filter(|eqn| !constant(eqn)).flat_map(|eqn| eqn.outputs.iter().copied());
+        let crossing: Vec<Var> = computed.filter(|v| crosses[v.index()]).collect();
+        let mut copy = Copier::new(&self.graph);
+        first.iter().try_for_each(|eqn| copy.copy(eqn))?;
+        let Some(inner) = deeper(&copy.finish(&crossing))? else { return Ok(self) };
+        let mut copy = Copier::new(&self.graph);
+        let given: Vec<Var> = self.graph.inputs().iter().map(|&v| copy.get(v)).collect();
+        let results = copy.b.inline(&inner.graph, &given)?;
+        crossing.iter().zip(results).for_each(|(&v, result)| copy.set(v, result));
+        let mut stages = inner.stages;
+        let last = stages.last().map_or(0, |stage| stage + 1);
+        first.iter().filter(constant).chain(second).try_for_each(|eqn| copy.copy(eqn))?;
+        stages.resize(copy.b.graph().eqns().len(), last);
+        let (graph, stages) = copy.finish_staged(self.graph.outputs(), stages);
+        Ok(Staged { graph, stages })
+    }
+}
+
+/// Divides a program at its levels below one, the highest first, each by `keep`; `None` if there is none. What a level keeps
+/// is a result of the program before it, which is divided in turn.
+fn divided(
+    graph: &Graph,
+    below: u8,
+    keep: &dyn Fn(&Graph, &Halves) -> Result<Staged>,
+) -> Result<Option<Staged>> {
+    let Some(halves) = Halves::below(graph, below) else { return Ok(None) };
+    let staged = keep(graph, &halves)?;
+    staged.deepened(|first| divided(first, halves.level, keep)).map(Some)
+}
+
+/// A program divided by what a strategy keeps.
+fn kept_by(strategy: Strategy, costs: &Costs, graph: &Graph, halves: &Halves) -> Result<Staged> {
+    let nanos = cost::nanos(graph, costs);
+    let kept = match strategy {
+        Strategy::Plain => return Ok(halves.as_it_is(graph)),
+        Strategy::Recompute => cut::kept(graph, halves, 0.0, &cost::prices(graph, &nanos, cut::elementwise)),
+        Strategy::Rederive => {
+            let mut kept = cut::kept(graph, halves, 0.0, &cost::prices(graph, &nanos, cut::elementwise));
+            halves.read_whole(graph).into_iter().for_each(|v| kept[v.index()] = true);
+            kept
+        }
+        Strategy::Nested | Strategy::Auto => {
+            cut::kept(graph, halves, costs.worth(), &cost::cheap_prices(graph, &nanos))
+        }
+    };
+    rewrite::rewrite(graph, halves, &kept)
+}
+
+/// What a strategy does, in words.
+fn described(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::Plain => "each primitive keeps what its rule reads",
+        Strategy::Recompute => "element-wise regions keep what enters them and are computed again",
+        Strategy::Rederive => {
+            "element-wise regions keep what enters them and what products read; derivatives are computed again"
+        }
+        Strategy::Nested | Strategy::Auto => {
+            "local derivatives are multiplied out in the first half; what is cheaper to compute than to store and load is \
+             computed again"
+        }
+    }
+}
+
 /// Plans a simplified graph by the strategy and budget of `options`.
 pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
-    let costs = &options.target.costs;
+    let (strategy, costs) = (options.strategy, &options.target.costs);
     let staged = |s: Staged, why: &str| -> Result<Plan> {
         let mut plan = Plan::staged(s.graph, &s.stages, options)?;
-        plan.decision.strategy = options.strategy;
+        plan.decision.strategy = strategy;
+        plan.decision.levels = s.stages.iter().copied().max().unwrap_or(0);
         plan.decision.why = why.into();
+        Ok(plan)
+    };
+    let straight = |graph: Graph| {
+        let plan = staged(Staged::whole(graph), "nothing is kept for later: the program has no second half")?;
         budget::within(options, &plan)?;
         Ok(plan)
     };
-    const STRAIGHT: &str = "nothing is kept for later: the program has no second half";
-    let Some(mut halves) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+    // What the program computes is fixed at the level that keeps most. Long programs are large: each is dropped when the next
+    // one is there.
+    let Some(mut halves) = Halves::find(&graph) else { return straight(graph) };
     if let Some(order) = early::order(&graph, &halves) {
         graph = transforms::reordered(graph, &order);
-        let Some(again) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
+        let Some(again) = Halves::find(&graph) else { return straight(graph) };
         halves = again;
     }
-    match options.strategy {
-        Strategy::Plain => staged(halves.as_it_is(&graph), "each primitive keeps what its rule reads"),
-        Strategy::Recompute => {
-            let prices = cost::prices(&graph, &cost::nanos(&graph, costs), cut::elementwise);
-            let kept = cut::kept(&graph, &halves, 0.0, &prices);
-            let s = rewrite::rewrite(&graph, &halves, &kept)?;
-            staged(s, "element-wise regions keep what enters them and are computed again")
+    if matches!(strategy, Strategy::Nested | Strategy::Auto)
+        && let Some(nested) = nested::preaccumulate(&graph, &halves)?
+    {
+        drop((std::mem::replace(&mut graph, nested), halves));
+        let Some(again) = Halves::find(&graph) else { return straight(graph) };
+        halves = again;
+    }
+    let keep = |graph: &Graph, halves: &Halves| kept_by(strategy, costs, graph, halves);
+    let Some(mut s) = divided(&graph, u8::MAX, &keep)? else { return straight(graph) };
+    // More stages fuse less: what one boundary gives may be better.
+    if s.stages.last().is_some_and(|&stage| stage > 1) {
+        let one = kept_by(strategy, costs, &graph, &halves)?;
+        let cost = |s: &Staged| -> Result<(f64, usize)> {
+            let plan = Plan::staged(s.graph.clone(), &s.stages, options)?;
+            Ok((plan.estimated_seconds(), plan.peak(options)))
+        };
+        let (levels, single) = (cost(&s)?, cost(&one)?);
+        let close = (levels.0 - single.0).abs() <= SLOWER * single.0;
+        if if close { single.1 < levels.1 } else { single.0 < levels.0 } {
+            s = one;
         }
-        Strategy::Rederive => {
-            let prices = cost::prices(&graph, &cost::nanos(&graph, costs), cut::elementwise);
-            let mut kept = cut::kept(&graph, &halves, 0.0, &prices);
-            halves.read_whole(&graph).into_iter().for_each(|v| kept[v.index()] = true);
-            let s = rewrite::rewrite(&graph, &halves, &kept)?;
-            staged(
-                s,
-                "element-wise regions keep what enters them and what products read; derivatives are computed again",
-            )
-        }
-        Strategy::Nested | Strategy::Auto => {
-            // Long programs are large: each is dropped when the next one is there.
-            if let Some(nested) = nested::preaccumulate(&graph, &halves)? {
-                drop((std::mem::replace(&mut graph, nested), halves));
-                let Some(again) = Halves::find(&graph) else { return staged(Staged::whole(graph), STRAIGHT) };
-                halves = again;
-            }
-            let prices = cost::cheap_prices(&graph, &cost::nanos(&graph, costs));
-            let kept = cut::kept(&graph, &halves, costs.worth(), &prices);
-            let s = rewrite::rewrite(&graph, &halves, &kept)?;
-            let why = "local derivatives are multiplied out in the first half; what is cheaper to compute than to \
-                       store and load is computed again";
-            match options.memory_budget {
-                Some(budget) if options.strategy == Strategy::Auto => {
-                    let mut fast = Plan::staged(s.graph, &s.stages, options)?;
-                    fast.decision.why = why.into();
-                    budget::fit(&graph, &halves, fast, budget, options)
+    }
+    if let (Some(budget), Strategy::Auto) = (options.memory_budget, strategy) {
+        let fast = staged(s, described(strategy))?;
+        return budget::fit(&graph, &halves, fast, budget, options);
+    }
+    drop((graph, halves));
+    let plan = staged(s, described(strategy))?;
+    budget::within(options, &plan)?;
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use gradus_core::ops::{Axes, Reduce, ReduceKind};
+    use gradus_core::transforms::{jvp, value_and_grad};
+    use gradus_core::{Array, Binary, Builder, DType, Phase, PhaseKind, Site, Type, Unary, interpret};
+
+    use super::*;
+    use crate::{passes, plan};
+
+    fn sum(b: &mut Builder, x: Var) -> Var {
+        let axes: Axes = (0..b.shape(x).rank()).collect();
+        b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[x]).unwrap()
+    }
+
+    /// The sum of sin(exp(x)) for three numbers.
+    fn values() -> Graph {
+        let mut b = Builder::new();
+        let x = b.input(Type::new(DType::F64, [3]));
+        let y = b.emit1(Unary::Exp, &[x]).unwrap();
+        let y = b.emit1(Unary::Sin, &[y]).unwrap();
+        let y = sum(&mut b, y);
+        b.finish(vec![y])
+    }
+
+    /// The squared norm of a program's gradient.
+    fn norm_of_gradient(graph: &Graph) -> Graph {
+        let both = value_and_grad(graph, &[true]).unwrap();
+        let mut b = Builder::new();
+        let x = b.input(both.input_types()[0].clone());
+        let g = b.inline(&both, &[x]).unwrap()[1];
+        let square = b.emit1(Binary::Mul, &[g, g]).unwrap();
+        let y = sum(&mut b, square);
+        b.finish(vec![y])
+    }
+
+    /// The gradient of that `levels - 1` times over, simplified.
+    fn nested(levels: u8) -> Graph {
+        let f = (1..levels).fold(values(), |f, _| norm_of_gradient(&f));
+        passes::simplify(&value_and_grad(&f, &[true]).unwrap()).unwrap()
+    }
+
+    /// One level: exp and sin, then back. Two: the first backward pass is a stage of its own, and what is done with its gradient
+    /// belongs to it.
+    #[test]
+    fn every_level_has_a_stage() {
+        for levels in 1..4 {
+            let graph = nested(levels);
+            let keep =
+                |graph: &Graph, halves: &Halves| kept_by(Strategy::Plain, &Costs::default(), graph, halves);
+            let staged = divided(&graph, u8::MAX, &keep).unwrap().unwrap();
+            assert!(staged.stages.is_sorted());
+            assert_eq!(staged.stages.last(), Some(&u32::from(levels)), "{}", staged.graph);
+            for (eqn, &stage) in staged.graph.eqns().iter().zip(&staged.stages) {
+                if eqn.phase.is_backward() {
+                    assert_eq!(stage, u32::from(eqn.phase.level), "{} in {}", eqn.op, staged.graph);
+                } else if eqn.phase.kind == PhaseKind::Update {
+                    assert!(stage >= u32::from(eqn.phase.level), "{} in {}", eqn.op, staged.graph);
                 }
-                _ => {
-                    drop((graph, halves));
-                    staged(s, why)
-                }
             }
         }
+    }
+
+    #[test]
+    fn stages_compute_the_same_bits() {
+        let x = Array::new([3], vec![0.3f64, -1.2, 0.9]).unwrap();
+        for levels in 1..4 {
+            let graph = nested(levels);
+            let want = interpret(&graph, std::slice::from_ref(&x)).unwrap();
+            for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Rederive, Strategy::Auto] {
+                let keep =
+                    |graph: &Graph, halves: &Halves| kept_by(strategy, &Costs::default(), graph, halves);
+                let staged = divided(&graph, u8::MAX, &keep).unwrap().unwrap();
+                let found = interpret(&staged.graph, std::slice::from_ref(&x)).unwrap();
+                assert_eq!(found, want, "{strategy:?}, {levels} levels");
+            }
+        }
+    }
+
+    /// What a stage computes again of an earlier one is for that stage.
+    #[test]
+    fn what_is_computed_again_is_backward() {
+        let graph = nested(1);
+        let halves = Halves::find(&graph).unwrap();
+        let none = vec![false; graph.types().len()];
+        let staged = rewrite::rewrite(&graph, &halves, &none).unwrap();
+        let again = staged.graph.eqns().iter().zip(&staged.stages);
+        let again: Vec<&Eqn> =
+            again.filter(|(e, s)| **s > 0 && !matches!(e.op, Op::Full(_))).map(|(e, _)| e).collect();
+        assert!(again.iter().any(|e| matches!(e.op, Op::Unary(Unary::Exp))), "{}", staged.graph);
+        assert!(again.iter().all(|e| e.phase == Phase::backward(1)), "{}", staged.graph);
+    }
+
+    /// Forward over reverse has one backward pass, with its tangents in it.
+    #[test]
+    fn tangents_make_no_level() {
+        let graph = jvp(&value_and_grad(&values(), &[true]).unwrap(), &[true]).unwrap();
+        let plan = plan(&graph, &Options::default()).unwrap();
+        assert!(plan.decision().levels <= 1 && plan.kernels().iter().all(|k| k.stage <= 1));
+        assert!(plan.phases().iter().all(|p| p.level <= 1));
+    }
+
+    #[test]
+    fn a_name_decides_nothing() {
+        let mut b = Builder::new();
+        let x = b.input(Type::new(DType::F64, [3]));
+        b.set_site(Site { scope: Some("update".into()), ..Site::caller() });
+        let y = b.emit1(Unary::Exp, &[x]).unwrap();
+        let plan = plan(&b.finish(vec![y]), &Options::default()).unwrap();
+        assert_eq!(plan.phases(), [Phase::FORWARD]);
     }
 }

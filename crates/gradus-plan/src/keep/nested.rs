@@ -10,7 +10,7 @@
 
 use gradus_core::ops::{LinearMul, Op, Select};
 use gradus_core::quick::Map;
-use gradus_core::{Binary, DEAD, Graph, Result, Site, Var};
+use gradus_core::{Binary, DEAD, Graph, Origin, Result, Var};
 
 use super::boundary::Halves;
 use crate::packed::waiting_bytes;
@@ -246,13 +246,13 @@ impl Region<'_> {
         let mut values: Map<usize, Var> = Map::default();
         for (i, eqn) in self.graph.eqns().iter().enumerate() {
             match replaced.get(&i) {
-                Some(terms) => self.combine(&mut copy, &mut values, eqn.outputs[0], terms, &eqn.site)?,
+                Some(terms) => self.combine(&mut copy, &mut values, eqn.outputs[0], terms, &eqn.origin())?,
                 None => copy.copy(eqn)?,
             }
             let mut here = due.remove(&i).unwrap_or_default();
             here.sort_unstable_by_key(|d| d.0);
             for (c, out) in here {
-                self.emit(&mut copy, &mut values, c, out, &eqn.site)?;
+                self.emit(&mut copy, &mut values, c, out, &eqn.origin())?;
             }
         }
         Ok(copy.finish(self.graph.outputs()))
@@ -265,23 +265,23 @@ impl Region<'_> {
         values: &mut Map<usize, Var>,
         out: Var,
         terms: &Terms,
-        site: &Site,
+        origin: &Origin,
     ) -> Result<()> {
         let mut sum = None;
-        let outer = copy.b.set_site(site.clone());
+        let outer = copy.b.set_origin(origin.clone());
         for &(root, c) in terms {
             let root_now = copy.get(root);
             let term = match self.pool[c] {
                 Coefficient::One => root_now,
                 _ => {
                     let product = LinearMul { both: !self.number[c] };
-                    let c = self.emit(copy, values, c, out, site)?;
+                    let c = self.emit(copy, values, c, out, origin)?;
                     copy.b.emit1(product, &[c, root_now])?
                 }
             };
             sum = copy.b.add_tangents(sum, Some(term))?;
         }
-        copy.b.set_site(outer);
+        copy.b.set_origin(outer);
         if let Some(sum) = sum {
             copy.set(out, sum);
         }
@@ -295,10 +295,10 @@ impl Region<'_> {
         values: &mut Map<usize, Var>,
         c: usize,
         like: Var,
-        site: &Site,
+        origin: &Origin,
     ) -> Result<Var> {
         let ty = self.graph.ty(like).clone();
-        let outer = copy.b.set_site(site.clone());
+        let outer = copy.b.set_origin(origin.clone());
         let mut pending = vec![c];
         while let Some(&c) = pending.last() {
             work::count(1);
@@ -341,7 +341,7 @@ impl Region<'_> {
             };
             values.insert(c, value);
         }
-        copy.b.set_site(outer);
+        copy.b.set_origin(outer);
         Ok(values[&c])
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use gradus_core::{Result, Var};
+use gradus_core::{Phase, Result, Var};
 
 use super::Staged;
 use super::chain::Chain;
@@ -45,7 +45,7 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
         let back = matches!(event, Event::Back(_));
         if !matches!(event, Event::Release(_)) && back != (stage % 2 == 1) {
             if stage == 0 {
-                r.demand(&std::mem::take(&mut wanted))?;
+                r.demand(&std::mem::take(&mut wanted), None)?;
             }
             stages.resize(r.copy.b.graph().eqns().len(), stage);
             stage += 1;
@@ -61,14 +61,14 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
                     }
                     !now
                 });
-                r.demand(&targets)?;
+                r.demand(&targets, (stage > 0).then(|| Phase::backward(chain.halves.level)))?;
                 keep.iter().for_each(|v| r.held[v.index()] += 1);
                 r.let_go(next);
             }
             Event::Back(stage) => {
                 for &i in &chain.stages[*stage].back {
                     let eqn = &graph.eqns()[i];
-                    r.demand(&eqn.inputs)?;
+                    r.demand(&eqn.inputs, Some(eqn.phase))?;
                     r.copy.copy(eqn)?;
                     eqn.outputs.iter().for_each(|v| r.at_hand[v.index()] = true);
                 }
@@ -89,8 +89,9 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
 }
 
 impl Replay<'_> {
-    /// Makes values readable: what they need and is not at hand is computed, in the order of the program.
-    fn demand(&mut self, values: &[Var]) -> Result<()> {
+    /// Makes values readable: what they need and is not at hand is computed, in the order of the program, again for a phase if
+    /// there is one.
+    fn demand(&mut self, values: &[Var], again: Option<Phase>) -> Result<()> {
         let (graph, halves) = (self.chain.graph, self.chain.halves);
         let mut pending: Vec<Var> = values.to_vec();
         let mut eqns: Vec<usize> = Vec::new();
@@ -108,7 +109,7 @@ impl Replay<'_> {
             // Of several results one may be at hand already, and stays what it is.
             let known = eqn.outputs.iter().filter(|v| self.at_hand[v.index()]);
             let known: Vec<(Var, Var)> = known.map(|&v| (v, self.copy.get(v))).collect();
-            self.copy.copy(eqn)?;
+            self.copy.copy_in(eqn, again.unwrap_or(eqn.phase))?;
             known.into_iter().for_each(|(v, copy)| self.copy.set(v, copy));
             for v in &eqn.outputs {
                 self.seen[v.index()] = false;

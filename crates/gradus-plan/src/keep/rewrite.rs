@@ -56,7 +56,8 @@ pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<S
             let eqn = &graph.eqns()[again];
             let missing: Vec<Var> = eqn.inputs.iter().copied().filter(|u| !at_hand[u.index()]).collect();
             if missing.is_empty() {
-                copy.copy(eqn)?;
+                // What is computed again for an equation is of its phase.
+                copy.copy_in(eqn, graph.eqns()[i].phase)?;
                 for v in &eqn.outputs {
                     at_hand[v.index()] = true;
                 }

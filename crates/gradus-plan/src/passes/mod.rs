@@ -11,7 +11,7 @@ use std::hash::{Hash as _, Hasher as _};
 use gradus_core::graph::Vars;
 use gradus_core::ops::{CallKind, Op};
 use gradus_core::quick::{Quick, Set};
-use gradus_core::{Builder, Graph, Result, Site, Var, nest, transforms};
+use gradus_core::{Builder, Graph, Origin, Phase, Result, Var, nest, transforms};
 
 /// The equations of a graph by what they compute, found again by their hashes: their numbers in a table that is at most
 /// half full.
@@ -71,8 +71,8 @@ pub(crate) struct Rewriter {
     defined: Vec<u32>,
     /// The indices that elements are gathered at, with the extents of the axes and whether negative ones count from the end.
     read_at: Set<(Var, usize, bool)>,
-    /// Transpositions of the rule that is being written out.
-    transposed: u8,
+    /// The phase of the call that is being written out.
+    phase: Phase,
 }
 
 impl Rewriter {
@@ -83,9 +83,11 @@ impl Rewriter {
         }
         let hash = hash_of(&op, inputs);
         let eqns = self.b.graph().eqns();
-        let slot = self.known.slot(hash, |i| eqns[i].op == op && eqns[i].inputs[..] == *inputs);
+        let same = |i: usize| eqns[i].inputs[..] == *inputs && eqns[i].op.computes_the_same(&op);
+        let slot = self.known.slot(hash, same);
         if let (number @ 1.., _) = self.known.slots[slot] {
-            return Ok(eqns[number as usize - 1].outputs.clone());
+            self.b.share(number as usize - 1);
+            return Ok(self.b.graph().eqns()[number as usize - 1].outputs.clone());
         }
         let outputs = self.b.emit(op, inputs)?;
         if outputs.is_empty() {
@@ -126,19 +128,19 @@ impl Rewriter {
         for eqn in graph.eqns() {
             let inputs: Vars =
                 eqn.inputs.iter().map(|v| map[v.index()].expect("operands come first")).collect();
-            let transposed = eqn.site.transposed.max(self.transposed);
-            let outer = self.b.set_site(Site { transposed, ..eqn.site.clone() });
+            let phase = eqn.phase.max(self.phase);
+            let outer = self.b.set_origin(Origin { phase, ..eqn.origin() });
             let outputs = match &eqn.op {
                 // A rule of the user's own has done its work when derivatives have been taken.
                 Op::Call(call) if matches!(call.kind, CallKind::Custom(_)) => {
-                    let outside = std::mem::replace(&mut self.transposed, transposed);
+                    let outside = std::mem::replace(&mut self.phase, phase);
                     let outputs = nest::level(|| self.graph(&call.body, &inputs)).map(Vars::from);
-                    self.transposed = outside;
+                    self.phase = outside;
                     outputs
                 }
                 op => self.simplified(op, &inputs),
             };
-            self.b.set_site(outer);
+            self.b.set_origin(outer);
             for (old, &new) in eqn.outputs.iter().zip(&outputs?) {
                 map[old.index()] = Some(new);
             }
@@ -147,7 +149,7 @@ impl Rewriter {
     }
 }
 
-/// Shares equal equations, folds constants, removes what changes nothing, writes out custom rules, splits
+/// Shares equal equations, in the earliest of their phases, folds constants, removes what changes nothing, writes out custom rules, splits
 /// reductions over scattered axes, turns transposed products round, picks elements before
 /// computing from them, puts padded parts side by side, and drops dead code.
 pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
@@ -158,11 +160,11 @@ pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
         known: Known::sized(graph.eqns().len()),
         defined: Vec::with_capacity(graph.types().len()),
         read_at: Set::default(),
-        transposed: 0,
+        phase: Phase::FORWARD,
     };
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| r.b.input(ty)).collect();
     let outputs = r.graph(&graph, &args)?;
-    pads::joined(transforms::prune(r.b.finish(outputs)))
+    pads::joined(transforms::settled(transforms::prune(r.b.finish(outputs))))
 }
 
 pub(crate) use rewrite::Copier;
@@ -187,6 +189,24 @@ mod tests {
         let y = b.emit1(Binary::Add, &[s, id]).unwrap();
         let g = simplify(&b.finish(vec![y])).unwrap();
         assert_eq!(g.eqns().len(), 2, "{g}");
+    }
+
+    #[test]
+    fn equal_equations_take_the_earliest_phase() {
+        for phases in [[Phase::backward(1), Phase::FORWARD], [Phase::FORWARD, Phase::backward(2)]] {
+            let mut b = Builder::new();
+            let x = b.input(Type::new(DType::F32, [2]));
+            let sines = phases.map(|phase| {
+                b.set_origin(Origin { phase, ..Origin::default() });
+                b.emit1(Unary::Sin, &[x]).unwrap()
+            });
+            b.set_origin(Origin::default());
+            // It read a gradient as long as the sine was backward only.
+            let y = b.emit1(Unary::Exp, &[sines[0]]).unwrap();
+            let y = b.emit1(Binary::Mul, &[y, sines[1]]).unwrap();
+            let g = simplify(&b.finish(vec![y])).unwrap();
+            assert_eq!(g.eqns().iter().map(|e| e.phase).collect::<Vec<_>>(), [Phase::FORWARD; 3], "{g}");
+        }
     }
 
     #[test]

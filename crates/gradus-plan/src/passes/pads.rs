@@ -21,7 +21,7 @@ pub(super) fn joined(graph: Graph) -> Result<Graph> {
     for (eqn, whole) in graph.eqns().iter().zip(&whole) {
         match whole {
             Some((axis, parts)) => {
-                let out = copy.emit(Concat { axis: *axis }.into(), parts, &eqn.site)?;
+                let out = copy.emit(Concat { axis: *axis }.into(), parts, eqn.origin())?;
                 copy.set(eqn.outputs[0], out[0]);
             }
             None => copy.copy(eqn)?,

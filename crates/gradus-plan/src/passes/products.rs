@@ -73,7 +73,7 @@ pub(super) fn turn(graph: Graph) -> Result<Graph> {
     for (eqn, turned) in graph.eqns().iter().zip(turned) {
         match turned {
             Some((dot, operands)) => {
-                let out = c.emit(dot, &operands, &eqn.site)?;
+                let out = c.emit(dot, &operands, eqn.origin())?;
                 c.set(eqn.outputs[0], out[0]);
             }
             None => c.copy(eqn)?,

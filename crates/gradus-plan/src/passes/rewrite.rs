@@ -2,7 +2,7 @@
 
 use gradus_core::graph::{Eqn, Vars};
 use gradus_core::ops::Op;
-use gradus_core::{Builder, Graph, Result, Site, Type, Var, transforms};
+use gradus_core::{Builder, Graph, Origin, Phase, Result, Type, Var, transforms};
 
 use crate::work;
 
@@ -35,29 +35,35 @@ impl<'a> Copier<'a> {
     }
 
     /// Emits an equation on old values.
-    pub(crate) fn emit(&mut self, op: Op, inputs: &[Var], site: &Site) -> Result<Vars> {
+    pub(crate) fn emit(&mut self, op: Op, inputs: &[Var], origin: Origin) -> Result<Vars> {
         if let Op::Full(full) = &op {
             let ty = Type::new(full.dtype, full.shape.clone());
             return Ok(Vars::from_slice(&[self.b.full(&ty, full.value)]));
         }
         work::count(1 + inputs.len());
         let args: Vars = inputs.iter().map(|&v| self.get(v)).collect();
-        let outer = self.b.set_site(site.clone());
+        let outer = self.b.set_origin(origin);
         let out = self.b.emit(op, &args);
-        self.b.set_site(outer);
+        self.b.set_origin(outer);
         out
     }
 
     /// Copies an equation of the graph as it is.
     pub(crate) fn copy(&mut self, eqn: &Eqn) -> Result<()> {
+        self.copy_in(eqn, eqn.phase)
+    }
+
+    /// Copies an equation of the graph for a phase.
+    pub(crate) fn copy_in(&mut self, eqn: &Eqn, phase: Phase) -> Result<()> {
+        let origin = Origin { phase, ..eqn.origin() };
         let out = match &eqn.op {
-            Op::Full(_) => self.emit(eqn.op.clone(), &[], &eqn.site)?,
+            Op::Full(_) => self.emit(eqn.op.clone(), &[], origin)?,
             _ => {
                 work::count(1 + eqn.inputs.len());
                 let args: Vars = eqn.inputs.iter().map(|&v| self.get(v)).collect();
-                let outer = self.b.set_site(eqn.site.clone());
+                let outer = self.b.set_origin(origin);
                 let out = self.b.emit_same(self.graph, eqn, &args);
-                self.b.set_site(outer);
+                self.b.set_origin(outer);
                 out
             }
         };

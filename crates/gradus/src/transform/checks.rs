@@ -58,11 +58,8 @@ pub(crate) fn finite(graph: &Graph, args: &[Tensor]) -> Result<()> {
         return Ok(());
     }
     let Some(found) = first_not_finite(graph, &arrays)? else { return Ok(()) };
-    let pass = if found.site.transposed % 2 == 1 {
-        "a cotangent, in the backward pass"
-    } else {
-        "in the forward pass"
-    };
+    let pass =
+        if found.phase.is_backward() { "a cotangent, in the backward pass" } else { "in the forward pass" };
     let place =
         if found.ty.shape.rank() == 0 { String::new() } else { format!(" at element {}", found.element) };
     let (value, ty) = (found.value, &found.ty);

@@ -18,7 +18,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// let f = jit(value_and_grad(|w: &Tensor| w.matmul(w).tanh().sum(())));
     /// let profile = f.profile(&Tensor::from([[1f32, 2.0], [3.0, 4.0]]));
     /// println!("{profile}");
-    /// assert!(profile.kernels.iter().any(|k| k.is_product() && k.phase == gradus::Phase::Backward));
+    /// assert!(profile.kernels.iter().any(|k| k.is_product() && k.phase.is_backward()));
     /// ```
     ///
     /// # Panics

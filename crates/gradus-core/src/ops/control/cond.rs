@@ -181,7 +181,7 @@ impl Primitive for Cond {
         let residuals: Vec<Var> = inputs[1..].iter().filter_map(Operand::residual).collect();
         let cts: Vec<Var> = cotangents.iter().copied().flatten().collect();
         let back = self.map(|g| {
-            let mut f = Builder::new();
+            let mut f = b.inside();
             let types = g.input_types();
             let known: Vec<Option<Var>> = types
                 .iter()

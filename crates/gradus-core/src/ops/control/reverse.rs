@@ -130,7 +130,7 @@ impl Parts<'_> {
         }
         let mut terms = Terms { constants: Vec::new(), rows: Vec::new() };
         for i in (j..=top).rev() {
-            let (step, own) = self.level_back(i, i == j)?;
+            let (step, own) = self.level_back(b.inside(), i, i == j)?;
             let mut initial = Vec::new();
             for (place, ty) in self.linear_states(i).into_iter().zip(self.types(&self.linear_states(i))) {
                 let ct = if i == top { cotangents[place - self.ranges.2[top].start] } else { None };
@@ -175,9 +175,8 @@ impl Parts<'_> {
 
     /// The step of the cotangents of level `j`; if it is the `last` also with what it adds to the cotangents of
     /// constants, and those of rows.
-    fn level_back(&self, j: usize, last: bool) -> Result<(Graph, Option<Terms>)> {
+    fn level_back(&self, mut f: Builder, j: usize, last: bool) -> Result<(Graph, Option<Terms>)> {
         let top = self.replay.levels.len() - 1;
-        let mut f = Builder::new();
         let inputs = self.inputs(&mut f, top + 1, j..top + 1);
         let constants = self.of(&self.ranges.0, true);
         let sums: Vec<Var> = if last {

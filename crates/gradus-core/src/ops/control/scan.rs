@@ -363,7 +363,7 @@ impl Primitive for Scan {
 
         // Body backwards: constants are the residual constants; carried are the cotangents of the carry and the
         // accumulated ones of linear constants; stacked are residual rows and the cotangents of y.
-        let mut f = Builder::new();
+        let mut f = b.inside();
         let res_const = inputs_like(
             &mut f,
             const_types.iter().zip(constants).filter(|(_, o)| !o.is_linear()).map(|(t, _)| t.clone()),

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use gradus_plan::{Phase, json_text};
+use gradus_core::PhaseKind;
+use gradus_plan::json_text;
 
 use super::{KernelProfile, Profile};
 
@@ -14,11 +15,12 @@ fn micros(t: Duration) -> f64 {
 impl KernelProfile {
     fn fields(&self, profile: &Profile) -> String {
         format!(
-            "\"kind\":{},\"operations\":{},\"shape\":{},\"phase\":{},\"source\":{},\"ms\":{},\"flops\":{},\"bytes\":{},\"gflops\":{:.3},\"gbps\":{:.3},\"share_of_peak\":{:.4}",
+            "\"kind\":{},\"operations\":{},\"shape\":{},\"phase\":{},\"level\":{},\"source\":{},\"ms\":{},\"flops\":{},\"bytes\":{},\"gflops\":{:.3},\"gbps\":{:.3},\"share_of_peak\":{:.4}",
             json_text(self.kind),
             json_text(&self.operations),
             json_text(&self.shape),
-            json_text(self.phase.name()),
+            json_text(self.phase.kind.name()),
+            self.phase.level,
             json_text(&self.source),
             self.seconds * 1e3,
             self.flops,
@@ -35,7 +37,7 @@ impl Profile {
     /// are in milliseconds.
     pub fn to_json(&self) -> String {
         let kernels: Vec<String> = self.kernels.iter().map(|k| format!("{{{}}}", k.fields(self))).collect();
-        let phase = |p: Phase| {
+        let phase = |p: PhaseKind| {
             format!(
                 "{}:{{\"ms\":{},\"elementwise_ms\":{}}}",
                 json_text(p.name()),
@@ -57,7 +59,7 @@ impl Profile {
             p.copy_gbps,
             p.cache_gbps,
             p.cache_bytes,
-            Phase::ALL.map(phase).join(","),
+            PhaseKind::ALL.map(phase).join(","),
             kernels.join(",")
         )
     }
@@ -72,7 +74,7 @@ impl Profile {
         }));
         for (i, (run, k)) in self.trace.iter().zip(&self.kernels).enumerate() {
             let name = json_text(&k.operations);
-            let phase = json_text(k.phase.name());
+            let phase = json_text(k.phase.kind.name());
             // Rates of this run, not of the median.
             let here = KernelProfile { seconds: run.length.as_secs_f64(), ..k.clone() };
             events.push(format!(

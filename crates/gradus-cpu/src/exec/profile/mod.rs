@@ -9,7 +9,8 @@ mod show;
 use std::time::{Duration, Instant};
 
 use gradus_core::{Array, DType, Result, with_elements};
-use gradus_plan::{Phase, Plan};
+use gradus_core::{Phase, PhaseKind};
+use gradus_plan::Plan;
 
 use super::Executable;
 use crate::Pool;
@@ -107,14 +108,14 @@ impl Profile {
         self.kernels.iter().filter(|k| which(k)).map(|k| k.seconds).sum()
     }
 
-    /// Seconds in a phase.
-    pub fn phase_seconds(&self, phase: Phase) -> f64 {
-        self.seconds_in(|k| k.phase == phase)
+    /// Seconds in phases of a kind.
+    pub fn phase_seconds(&self, kind: PhaseKind) -> f64 {
+        self.seconds_in(|k| k.phase.kind == kind)
     }
 
-    /// Seconds of a phase outside matrix products and convolutions.
-    pub fn elementwise_seconds(&self, phase: Phase) -> f64 {
-        self.seconds_in(|k| k.phase == phase && !k.is_product())
+    /// Seconds in phases of a kind, outside matrix products and convolutions.
+    pub fn elementwise_seconds(&self, kind: PhaseKind) -> f64 {
+        self.seconds_in(|k| k.phase.kind == kind && !k.is_product())
     }
 
     /// Seconds in matrix products and convolutions: the floor that a step is compared with.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gradus_plan::Phase;
+use gradus_core::PhaseKind;
 
 use super::{KernelProfile, Profile};
 use crate::peaks::Peaks;
@@ -72,7 +72,7 @@ impl fmt::Display for Profile {
             peaks.cache_bytes as f64 / f64::from(1 << 20)
         )?;
         let inside: f64 = self.seconds_in(|_| true);
-        for phase in Phase::ALL {
+        for phase in PhaseKind::ALL {
             let (all, rest) = (self.phase_seconds(phase), self.elementwise_seconds(phase));
             if all > 0.0 {
                 writeln!(
