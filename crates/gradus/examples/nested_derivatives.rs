@@ -8,24 +8,24 @@ use std::time::Instant;
 
 use gradus::{DType, Key, Tensor, grad, hvp, jit, jvp};
 
-type Model = fn(&Vec<Tensor>) -> Tensor;
+type Model = fn(&[Tensor]) -> Tensor;
 
 fn normal(seed: u64, shape: [usize; 2]) -> Tensor {
     Key::new(seed).normal(shape, DType::F32) * 0.2
 }
 
 /// Thirty-two element-wise functions of 65,536 numbers.
-fn chain(x: &Vec<Tensor>) -> Tensor {
+fn chain(x: &[Tensor]) -> Tensor {
     (0..8).fold(x[0].clone(), |y, _| (y.tanh() * &x[0]).sin() + y.exp().recip()).square().mean(())
 }
 
 /// Three layers of 256 with a smooth activation, for 128 examples.
-fn network(x: &Vec<Tensor>) -> Tensor {
+fn network(x: &[Tensor]) -> Tensor {
     x[1..].iter().fold(x[0].clone(), |y, w| y.matmul(w).tanh()).square().mean(())
 }
 
 /// A head of 64 over 256 positions.
-fn attention(x: &Vec<Tensor>) -> Tensor {
+fn attention(x: &[Tensor]) -> Tensor {
     let [q, k, v] = [1, 2, 3].map(|i| x[0].matmul(&x[i]));
     (q.matmul(&k.t()) * 0.125).softmax(-1).matmul(&v).square().mean(())
 }
@@ -62,7 +62,8 @@ fn main() {
         ("network", network, vec![[128, 256], [256, 256], [256, 256], [256, 256]]),
         ("attention", attention, vec![[256, 64], [64, 64], [64, 64], [64, 64]]),
     ];
-    for (name, f, shapes) in shapes {
+    for (name, model, shapes) in shapes {
+        let f = move |x: &Vec<Tensor>| model(x);
         let all = |seed: u64| shapes.iter().zip(seed..).map(|(&s, seed)| normal(seed, s)).collect::<Vec<_>>();
         let args = (all(0), all(100));
         measure(&format!("{name}: grad"), |x| grad(f)(&x.0), &args);
