@@ -51,13 +51,13 @@ fn a_loss_and_its_gradient_are_one_pass() {
     let x = numbers(ROWS, 0);
     let labels = Tensor::new([ROWS[0]], (0..ROWS[0]).map(|i| (i * 7 % ROWS[1]) as i64).collect()).unwrap();
     let f = jit(|(x, y): &(Tensor, Tensor)| value_and_grad(|x: &Tensor| loss::cross_entropy(x, y))(x));
-    // Labels are checked and what they name is picked first, a number a row; the mean of the rows is taken last.
-    expect("cross-entropy", &f.plan(&(x.clone(), labels.clone())), 1, 4);
+    // What labels name is picked first, a number a row; the mean of the rows is taken last.
+    expect("cross-entropy", &f.plan(&(x.clone(), labels.clone())), 1, 3);
     let f = jit(|(x, b, y): &(Tensor, Tensor, Tensor)| {
         value_and_grad(|(x, b): &(Tensor, Tensor)| loss::cross_entropy(&(x + b), y))(&(x.clone(), b.clone()))
     });
     // The same from the bias, whose gradient sums the rows.
-    expect("cross-entropy with bias", &f.plan(&(x.clone(), numbers([ROWS[1]], 1), labels)), 1, 5);
+    expect("cross-entropy with bias", &f.plan(&(x.clone(), numbers([ROWS[1]], 1), labels)), 1, 4);
     let f = jit(|(x, y): &(Tensor, Tensor)| value_and_grad(|x: &Tensor| loss::mse(x, y))(x));
     expect("mean squared error", &f.plan(&(x.clone(), x)), 1, 2);
 }

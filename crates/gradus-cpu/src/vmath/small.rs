@@ -447,9 +447,8 @@ unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize
             Code::Neg => one!(|v| -v),
             Code::Abs => one!(|v| v.abs()),
             Code::Sign => one!(|v| {
-                let signed = if v < T::ZERO { -T::ONE } else { T::ZERO };
-                let signed = if v > T::ZERO { T::ONE } else { signed };
-                if v.is_nan() { v } else { signed }
+                let signed = if v < T::ZERO { -T::ONE } else { v };
+                if v > T::ZERO { T::ONE } else { signed }
             }),
             Code::Floor => one!(|v| v.floor()),
             Code::Ceil => one!(|v| v.ceil()),

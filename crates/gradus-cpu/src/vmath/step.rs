@@ -412,9 +412,8 @@ macro_rules! steps {
                     Unary::Neg => kernel!(level, |v| -v),
                     Unary::Abs => kernel!(level, |v| v.abs()),
                     Unary::Sign => kernel!(level, |v| {
-                        let signed = if v < T::ZERO { -T::ONE } else { T::ZERO };
-                        let signed = if v > T::ZERO { T::ONE } else { signed };
-                        if v.is_nan() { v } else { signed }
+                        let signed = if v < T::ZERO { -T::ONE } else { v };
+                        if v > T::ZERO { T::ONE } else { signed }
                     }),
                     Unary::Floor => kernel!(level, |v| v.floor()),
                     Unary::Ceil => kernel!(level, |v| v.ceil()),

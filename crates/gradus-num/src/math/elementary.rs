@@ -59,7 +59,7 @@ pub fn abs(x: f64) -> f64 {
     x.abs()
 }
 
-/// `-1`, `0` or `1`: 0 at ±0, NaN at NaN.
+/// `-1`, `0` or `1`: ±0 at ±0, NaN at NaN.
 #[inline]
 pub fn sign(x: f64) -> f64 {
     if x > 0.0 {
@@ -67,7 +67,7 @@ pub fn sign(x: f64) -> f64 {
     } else if x < 0.0 {
         -1.0
     } else {
-        x * 0.0
+        x
     }
 }
 

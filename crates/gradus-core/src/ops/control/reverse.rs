@@ -212,12 +212,11 @@ impl Parts<'_> {
     }
 
     /// The step of level `i` transposed; cotangents of level `i` come first, then those of rows if it is the highest.
-    fn transposed(&self, i: usize) -> Result<&Transposed> {
+    fn transposed(&self, mut f: Builder, i: usize) -> Result<&Transposed> {
         if let Some(known) = self.levels[i].get() {
             return Ok(known);
         }
         let level = &self.replay.levels[i];
-        let mut f = Builder::new();
         let linear = &self.linear[..level.inputs().len()];
         let types = level.input_types();
         let residuals: Vec<Option<Var>> =
@@ -249,7 +248,7 @@ impl Parts<'_> {
         if i == top {
             args.extend(&inputs.rows[n_rows..]);
         }
-        let Transposed { graph, there } = self.transposed(i)?;
+        let Transposed { graph, there } = self.transposed(f.inside(), i)?;
         let mut back = f.inline(graph, &args)?.into_iter();
         let mut out = Backward { states: Vec::new(), constants: Vec::new(), rows: Vec::new() };
         let places = (0..self.replay.levels[i].inputs().len()).filter(|&p| self.linear[p]);
