@@ -28,6 +28,9 @@ const PART: usize = 256;
 /// The most that rounding leaves of the largest element of a plane where nothing is summed up.
 const SMEARED: f64 = 1e-4;
 
+/// Elements that are looked at for one thing after another.
+const NEAR: usize = 2048;
+
 /// Elements that a task looks at.
 const GRAIN: usize = 1 << 16;
 
@@ -377,29 +380,24 @@ impl<T: Float + Element> Versioned for Look<T> {
     #[inline(always)]
     #[allow(clippy::eq_op)] // only NaN differs from itself
     unsafe fn run(self) -> [bool; 4] {
-        // Lanes of their own, so that the loop vectorises.
-        const LANES: usize = 16;
         let zero = <T as Element>::ZERO;
-        let mut seen = [[0u32; LANES]; 4];
-        let mut one = |lane: usize, x: T| {
-            let nan = u32::from(x != x);
-            seen[0][lane] |= nan;
-            seen[1][lane] |= u32::from(x - x != zero) ^ nan;
-            seen[2][lane] |= u32::from(x == zero);
-            seen[3][lane] |= u32::from(x.is_dead());
-        };
-        let whole = self.n / LANES * LANES;
+        let mut seen = [false; 4];
         // SAFETY: the caller's promise.
-        unsafe {
-            for at in (0..whole).step_by(LANES) {
-                for lane in 0..LANES {
-                    one(lane, *self.x.add(at + lane));
-                }
-            }
-            (whole..self.n).for_each(|i| one(i - whole, *self.x.add(i)));
+        let all = unsafe { std::slice::from_raw_parts(self.x, self.n) };
+        // One question at a time and without an early end, so that the loops vectorise, on elements that stay in a cache.
+        for x in all.chunks(NEAR) {
+            seen[0] |= any(x, |x| x != x);
+            seen[1] |= any(x, |x| (x - x != zero) & (x == x));
+            seen[2] |= any(x, |x| x == zero);
+            seen[3] |= any(x, |x| x.is_dead());
         }
-        seen.map(|lanes| lanes.iter().any(|&lane| lane != 0))
+        seen
     }
+}
+
+#[inline(always)]
+fn any<T: Copy>(x: &[T], is: impl Fn(T) -> bool) -> bool {
+    x.iter().fold(false, |seen, &x| seen | is(x))
 }
 
 #[cfg(test)]

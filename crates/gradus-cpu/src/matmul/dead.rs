@@ -110,10 +110,15 @@ impl Candidates {
                 }
                 Candidates::Some { rows, columns, elements } => {
                     let whole = |(i, j): (usize, usize)| [rows[i], columns[j]];
-                    let by_rows = (0..m).filter(|&i| rows[i]).flat_map(|i| (0..n).map(move |j| (i, j)));
-                    by_rows.for_each(|place| marks.settle(place, whole(place)));
-                    let by_columns = (0..n).filter(|&j| columns[j]).flat_map(|j| (0..m).map(move |i| (i, j)));
-                    by_columns.for_each(|place| marks.settle(place, whole(place)));
+                    let zeros = |start: *mut T, count: usize, step: isize| {
+                        look(Look::Zero, [1, count], (start, 0, step))
+                    };
+                    for i in (0..m).filter(|&i| rows[i] && zeros(at(c, i, 0), n, c.2)) {
+                        (0..n).for_each(|j| marks.settle((i, j), whole((i, j))));
+                    }
+                    for j in (0..n).filter(|&j| columns[j] && zeros(at(c, 0, j), m, c.1)) {
+                        (0..m).for_each(|i| marks.settle((i, j), whole((i, j))));
+                    }
                     let by_place = elements.into_iter().map(|e| (e / n, e % n));
                     by_place.for_each(|place| marks.settle(place, whole(place)));
                 }
@@ -287,40 +292,37 @@ pub(crate) unsafe fn look<T: Float + Element>(
 ) -> bool {
     let (m, n, row, col) = if row == 1 { (n, m, col, row) } else { (m, n, row, col) };
     // SAFETY: the caller's promise.
-    (0..m as isize).any(|i| unsafe { best(Line { what, x: start.offset(i * row), n, step: col }) })
+    unsafe { best(Lines { what, x: start, m, n, row, step: col }) }
 }
 
-/// Some elements of a matrix in a line.
-struct Line<T> {
+/// Some elements of a matrix in lines.
+struct Lines<T> {
     what: Look,
     x: *const T,
+    m: usize,
     n: usize,
+    row: isize,
     step: isize,
 }
 
-impl<T: Float + Element> Line<T> {
+impl<T: Float + Element> Lines<T> {
     #[inline(always)]
     unsafe fn any(&self, is: impl Fn(T) -> bool) -> bool {
-        const LANES: usize = 16;
-        // SAFETY: the caller's promise.
-        let at = |i: usize| unsafe { *self.x.offset(i as isize * self.step) };
-        if self.step != 1 {
-            return (0..self.n).any(|i| is(at(i)));
-        }
-        // Lanes of their own, so that the loop vectorises.
-        let mut seen = [0u32; LANES];
-        let whole = self.n / LANES * LANES;
-        for from in (0..whole).step_by(LANES) {
-            for j in 0..LANES {
-                // SAFETY: the caller's promise.
-                seen[j] |= u32::from(is(unsafe { *self.x.add(from + j) }));
+        (0..self.m).any(|i| {
+            let line = self.x.wrapping_offset(i as isize * self.row);
+            // SAFETY: the caller's promise.
+            unsafe {
+                if self.step != 1 {
+                    return (0..self.n).any(|j| is(*line.offset(j as isize * self.step)));
+                }
+                // Without an early end, and without lanes written out, so that the loop vectorises.
+                (0..self.n).fold(false, |seen, j| seen | is(*line.add(j)))
             }
-        }
-        seen.iter().any(|&s| s != 0) || (whole..self.n).any(|i| is(at(i)))
+        })
     }
 }
 
-impl<T: Float + Element> Versioned for Line<T> {
+impl<T: Float + Element> Versioned for Lines<T> {
     type Output = bool;
     #[inline(always)]
     #[allow(clippy::eq_op)] // only what is finite is zero when taken from itself
