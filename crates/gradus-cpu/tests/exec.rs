@@ -513,3 +513,36 @@ fn running_sums_and_products_have_the_bits_of_the_interpreter() {
         }
     }
 }
+
+/// What a special value is: a zero or an infinity with its sign, NaN, or a number.
+fn kind(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() { format!("{x}").replace("-NaN", "NaN") } else { "a number".into() }
+}
+
+#[test]
+fn zeros_infinities_and_nan_have_the_signs_of_the_interpreter() {
+    let points = [0.0, -0.0, 1.0, -1.0, 2.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+    let pairs: Vec<(f64, f64)> = points.iter().flat_map(|&x| points.map(|y| (x, y))).collect();
+    let mut wrong = Vec::new();
+    // As many elements as small programs take, and as many as tiles do.
+    for (repeats, dtype) in [(1, DType::F32), (1, DType::F64), (100, DType::F32), (100, DType::F64)] {
+        let of = |f: &dyn Fn(&(f64, f64)) -> f64| {
+            let values: Vec<f64> = (0..repeats).flat_map(|_| pairs.iter().map(f)).collect();
+            Array::new([values.len()], values).unwrap().cast(dtype)
+        };
+        let args = [of(&|p| p.0), of(&|p| p.1)];
+        let ty = Type::new(dtype, [args[0].size()]);
+        let unary = Unary::ALL.iter().map(|&u| Op::from(u)).map(|op| (op, 1));
+        for (op, n) in unary.chain(Binary::ALL.iter().map(|&b| (Op::from(b), 2))) {
+            let graph = build(&vec![ty.clone(); n], |b, v| b.emit(op.clone(), v).unwrap().to_vec());
+            let want = interpret(&graph, &args[..n]).unwrap()[0].to_f64();
+            let got = ready(&graph).run(&args[..n]).unwrap()[0].to_f64();
+            let differs = |i: &usize| kind(got[*i]) != kind(want[*i]);
+            if let Some(i) = (0..got.len()).find(differs) {
+                let at = &pairs[i % pairs.len()];
+                wrong.push(format!("{op:?} {dtype}, {repeats}: {} and {} at {at:?}", got[i], want[i]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -5,15 +5,14 @@
 //! numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero than below.
 //! Both are counts, so that any of the [paths](super::job) serves, as long as its rounding leaves them whole numbers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gradus_core::memory::filled;
 
-use super::apart::{self, Apart, SLOW};
+use super::nonfinite::{self, NonFinite, SLOW};
 use super::reference::{any_term, linear_term};
 use super::{Conv, Room};
 use crate::Pool;
-use crate::exec::{Versioned, best};
 use crate::matmul::{self, Element, Linear};
 use crate::memory::fail;
 use crate::reduce::Shared;
@@ -168,10 +167,10 @@ pub(crate) unsafe fn run<T: Float + Element>(
         return 1;
     }
     // SAFETY: the caller's promise.
-    let apart = unsafe { Apart::find(conv, pool, [x, kernel], seen.each_ref().map(Seen::odd)) };
-    if apart.terms * SLOW <= conv.flops() / 2.0 {
+    let few = unsafe { NonFinite::find(conv, pool, [x, kernel], seen.each_ref().map(Seen::odd)) };
+    if let Some(few) = few {
         // SAFETY: as above.
-        let runs = unsafe { term_by_term(conv, pool, [x, kernel], out, tangents, &apart, first, &once) };
+        let runs = unsafe { term_by_term(conv, pool, [x, kernel], out, tangents, &few, first, &once) };
         mark(conv, pool, [x, kernel], out, tangents, marks);
         return runs;
     }
@@ -246,12 +245,12 @@ unsafe fn term_by_term<T: Float + Element>(
     operands: [Elements<T>; 2],
     out: Elements<T>,
     tangents: [bool; 2],
-    apart: &Apart,
+    few: &NonFinite,
     already: bool,
     once: &dyn Fn(*const T, *const T, *mut T, bool) -> bool,
 ) -> usize {
     // SAFETY: the caller's promise.
-    let kinds = unsafe { apart.sums(conv, pool, operands, tangents) };
+    let kinds = unsafe { few.sums(conv, pool, operands, tangents) };
     let positions = conv.positions();
     let at = |i: usize| {
         let (plane, p) = (i / positions, i % positions);
@@ -260,12 +259,15 @@ unsafe fn term_by_term<T: Float + Element>(
     // SAFETY: an element of the result, which holds something if it is looked at.
     let missing = |i: usize| kinds[i] == 0 && (!already || unsafe { (*at(i)).is_nan() });
     let terms = (conv.group_channels() * conv.taps()) as f64;
-    let count = (0..kinds.len()).filter(|&i| missing(i)).count() as f64;
-    let again = count * terms * SLOW > conv.flops() / 2.0;
+    let count = AtomicUsize::new(0);
+    pool.run_ranges(kinds.len(), GRAIN, &|range| {
+        count.fetch_add(range.filter(|&i| missing(i)).count(), Ordering::Relaxed);
+    });
+    let again = count.into_inner() as f64 * terms * SLOW > conv.flops() / 2.0;
     if again {
         let mut copies = [Vec::new(), Vec::new()];
         let [x, kernel] = std::array::from_fn(|i| {
-            if !apart.holds(i) {
+            if !few.holds(i) {
                 return operands[i].at.0.cast_const();
             }
             let zeros = filled("conv", operands[i].len, <T as Element>::ZERO);
@@ -287,10 +289,10 @@ unsafe fn term_by_term<T: Float + Element>(
                         *at(i) = linear_term(conv, operands[0].at.0, operands[1].at.0, place, tangents);
                     }
                     0 => {}
-                    kinds if again => *at(i) = *at(i) + apart::sum(kinds),
+                    kinds if again => *at(i) = *at(i) + nonfinite::sum(kinds),
                     // What is not NaN has all its terms.
                     _ if already && !(*at(i)).is_nan() => {}
-                    kinds => *at(i) = apart::sum(kinds),
+                    kinds => *at(i) = nonfinite::sum(kinds),
                 }
             }
         }
@@ -349,12 +351,22 @@ fn mark<T: Float + Element>(
 fn look<T: Float + Element>(pool: &Pool, x: Elements<T>) -> Seen {
     let seen = Seen::default();
     pool.run_ranges(x.len, GRAIN, &|range| {
-        // SAFETY: elements of the operand.
-        let [nan, infinite, zero, dead] = unsafe { best(Look { x: x.at.at(range.start), n: range.len() }) };
-        seen.nan.fetch_or(nan, Ordering::Relaxed);
-        seen.infinite.fetch_or(infinite, Ordering::Relaxed);
-        seen.zero.fetch_or(zero, Ordering::Relaxed);
-        seen.dead.fetch_or(dead, Ordering::Relaxed);
+        // One question after another, on elements that stay in a cache.
+        for from in range.clone().step_by(NEAR) {
+            let part = [1, NEAR.min(range.end - from)];
+            let asked = [
+                (&seen.nan, matmul::Look::Nan),
+                (&seen.infinite, matmul::Look::Infinite),
+                (&seen.zero, matmul::Look::Zero),
+                (&seen.dead, matmul::Look::Dead),
+            ];
+            for (seen, what) in asked.into_iter().filter(|(seen, _)| !seen.load(Ordering::Relaxed)) {
+                // SAFETY: elements of the operand.
+                if unsafe { matmul::look(what, part, (x.at.at(from), 0, 1)) } {
+                    seen.store(true, Ordering::Relaxed);
+                }
+            }
+        }
     });
     seen
 }
@@ -367,37 +379,6 @@ fn fill<T: Float + Element>(pool: &Pool, to: Elements<T>, from: Elements<T>, kee
             unsafe { to.at.at(i).write(keep.of(*from.at.at(i))) };
         }
     });
-}
-
-/// Whether there are NaN, infinities, zeros and dead tangents among `n` neighbours.
-struct Look<T> {
-    x: *const T,
-    n: usize,
-}
-
-impl<T: Float + Element> Versioned for Look<T> {
-    type Output = [bool; 4];
-    #[inline(always)]
-    #[allow(clippy::eq_op)] // only NaN differs from itself
-    unsafe fn run(self) -> [bool; 4] {
-        let zero = <T as Element>::ZERO;
-        let mut seen = [false; 4];
-        // SAFETY: the caller's promise.
-        let all = unsafe { std::slice::from_raw_parts(self.x, self.n) };
-        // One question at a time and without an early end, so that the loops vectorise, on elements that stay in a cache.
-        for x in all.chunks(NEAR) {
-            seen[0] |= any(x, |x| x != x);
-            seen[1] |= any(x, |x| (x - x != zero) & (x == x));
-            seen[2] |= any(x, |x| x == zero);
-            seen[3] |= any(x, |x| x.is_dead());
-        }
-        seen
-    }
-}
-
-#[inline(always)]
-fn any<T: Copy>(x: &[T], is: impl Fn(T) -> bool) -> bool {
-    x.iter().fold(false, |seen, &x| seen | is(x))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use super::packed::Planes;
 use super::reference::linear_term;
-use super::{Conv, MAX_SPATIAL, Need, Room, Spatial, correlate, depthwise, indirect, winograd};
+use super::{Conv, MAX_SPATIAL, Need, Room, Spatial, along, correlate, depthwise, indirect, winograd};
 use crate::Pool;
 use crate::matmul::{Element, Layout, MatMul};
 use crate::reduce::Shared;
@@ -155,7 +155,7 @@ impl<T: Float + Element> Job<'_, T> {
             for i in range {
                 let (plane, p) = (i / positions, i % positions);
                 let (n, o) = (plane / conv.outputs, plane % conv.outputs);
-                let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
+                let at = along(p, &output);
                 let place =
                     self.target.offset + (0..MAX_SPATIAL).map(|d| at[d] * self.target.step[d]).sum::<usize>();
                 let to = self.out.at(n * conv.out_strides[0] + o * conv.out_strides[1] + place);

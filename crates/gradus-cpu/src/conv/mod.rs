@@ -18,12 +18,12 @@
 //! Invariant: what runs has passed `Conv::sized`, the one test of sizes, and the check of lengths.
 
 mod absorbing;
-mod apart;
 mod correlate;
 mod depthwise;
 mod indirect;
 mod job;
 mod micro;
+mod nonfinite;
 mod packed;
 mod phases;
 mod reference;
@@ -160,6 +160,12 @@ fn positive(what: &'static str, values: &[usize]) -> Result<Spatial, ConvError> 
         return Err(ConvError::Zero(what));
     }
     spread(values, 1)
+}
+
+/// Where element `at` of some extents, counted row by row, lies along the axes.
+fn along(at: usize, extents: &Spatial) -> Spatial {
+    let [_, height, width] = *extents;
+    [at / width / height, at / width % height, at % width]
 }
 
 /// Extent of `n` elements spread at a distance.
@@ -357,8 +363,7 @@ impl Conv {
 
     /// Where tap `t`, counted row by row, lies beside the first.
     pub(crate) fn tap(&self, t: usize) -> isize {
-        let [_, height, width] = self.kernel;
-        let at = [t / width / height, t / width % height, t % width];
+        let at = along(t, &self.kernel);
         (0..MAX_SPATIAL).map(|d| at[d] as isize * self.k_steps[d]).sum()
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: the convolution is sized, so that `place · stride + tap · dilation` is a number, and it fits its
 //! operands.
 
-use super::Conv;
+use super::{Conv, along};
 use crate::matmul::counts;
 use crate::vmath::Float;
 
@@ -18,15 +18,11 @@ pub fn reference<T: Float>(conv: &Conv, x: &[T], kernel: &[T], out: &mut [T]) {
         for n in 0..conv.result_batch() {
             for o in 0..conv.group_outputs() {
                 for p in 0..conv.positions() {
-                    let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
+                    let at = along(p, &output);
                     let mut sum = 0.0;
                     for c in 0..conv.group_channels() {
                         for k in 0..conv.taps() {
-                            let tap = [
-                                k / conv.kernel[2] / conv.kernel[1],
-                                k / conv.kernel[2] % conv.kernel[1],
-                                k % conv.kernel[2],
-                            ];
+                            let tap = along(k, &conv.kernel);
                             let Some(place) = source(conv, at, tap) else { continue };
                             let left = x[x0 + n * conv.x_strides[0] + c * conv.x_strides[1] + place];
                             let first = conv.k_first + k0 + o * conv.k_strides[0] + c * conv.k_strides[1];
@@ -107,12 +103,11 @@ unsafe fn terms<T: Float>(
     mut each: impl FnMut(T, T) -> bool,
 ) -> bool {
     let output = conv.output();
-    let at = [p / output[2] / output[1], p / output[2] % output[1], p % output[2]];
+    let at = along(p, &output);
     let (g, inside) = (o / conv.group_outputs(), o % conv.group_outputs());
     let [x0, k0, _] = conv.group_offsets(g);
     for k in 0..conv.taps() {
-        let tap =
-            [k / conv.kernel[2] / conv.kernel[1], k / conv.kernel[2] % conv.kernel[1], k % conv.kernel[2]];
+        let tap = along(k, &conv.kernel);
         let Some(place) = source(conv, at, tap) else { continue };
         for c in 0..conv.group_channels() {
             let first = conv.k_first + k0 + inside * conv.k_strides[0] + c * conv.k_strides[1];

@@ -275,10 +275,14 @@ pub(crate) enum Look {
     NanOrZero,
     /// All but NaN.
     Number,
+    /// Infinities.
+    Infinite,
     /// Infinities and NaN.
     Odd,
     /// Those and zeros.
     OddOrZero,
+    /// Dead tangents.
+    Dead,
 }
 
 /// Whether some elements of a matrix are what is looked for.
@@ -335,6 +339,8 @@ impl<T: Float + Element> Versioned for Lines<T> {
                 Look::Zero => self.any(|x| x == zero),
                 Look::NanOrZero => self.any(|x| (x == zero) | x.is_nan()),
                 Look::Number => self.any(|x| !x.is_nan()),
+                Look::Infinite => self.any(|x| (x - x != zero) & !x.is_nan()),
+                Look::Dead => self.any(|x| x.is_dead()),
                 Look::Odd => self.any(|x| x - x != zero),
                 Look::OddOrZero => self.any(|x| (x == zero) | (x - x != zero)),
             }

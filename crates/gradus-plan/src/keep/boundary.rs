@@ -1,9 +1,9 @@
 //! Where the two halves of a program meet, and which of its values the first half can provide.
 //!
-//! Every equation says which [`Phase`](gradus_core::Phase) it belongs to. At a level, the first half is what neither is
-//! backward at this level or above nor depends on what is; the second half is the rest: what brings cotangents back, and what
-//! is done with the gradients afterwards, an update of parameters for example. Gradients that wait for their update are not
-//! kept by the first half for the second, however large they are.
+//! Every equation states its [`Phase`](gradus_core::Phase). At a level, the forward equations are those that neither are
+//! backward at this level or above nor depend on one that is. The others run later: those that compute cotangents, and those
+//! that use the gradients, an update of parameters for example. Gradients that wait for their update do not count as kept by
+//! the forward pass, however large they are.
 
 use gradus_core::ops::Op;
 use gradus_core::{Binary, Graph, PhaseKind, Var};
@@ -23,7 +23,7 @@ pub(super) struct Halves {
     pub(super) parts: Vec<PhaseKind>,
     /// The level.
     pub(super) level: u8,
-    /// Bytes that the first half would keep if the second computed nothing again.
+    /// Bytes that the forward pass would keep if the backward pass computed nothing again.
     bytes: usize,
 }
 

@@ -1,10 +1,10 @@
 //! What to keep between the two halves of a reverse-mode program, and what to compute again.
 //!
-//! A program of values and gradients computes values first and comes back through them later; what the second half
-//! reads of the first is kept meanwhile. [`boundary`] finds where the halves meet. Where derivatives nest there is a boundary
-//! for each level: the first half of the highest is a program of its own, which gives what is kept, and has halves in turn. [`early`] lets an update of
-//! parameters follow each gradient at once. [`nested`] multiplies local
-//! derivatives out while their operands are at hand, so that an element-wise region keeps its derivative only.
+//! A program of values and gradients computes values first; what the backward pass reads of them is kept meanwhile.
+//! [`boundary`] finds where the backward pass begins. Where derivatives nest, each level has such a boundary: what comes before that
+//! of the highest level is a program of its own, whose results are what is kept, and is divided in turn. [`early`] lets an
+//! update of parameters follow each gradient at once. [`nested`] multiplies local derivatives out while their operands are at
+//! hand, so that an element-wise region keeps its derivative only.
 //! [`cut`] chooses what crosses: a minimum cut over bytes and time. [`rewrite`] writes the choice into the program: what
 //! is computed again becomes equations of the second half.
 //!
@@ -126,7 +126,7 @@ fn described(strategy: Strategy) -> &'static str {
             "element-wise regions keep what enters them and what products read; derivatives are computed again"
         }
         Strategy::Nested | Strategy::Auto => {
-            "local derivatives are multiplied out in the first half; what is cheaper to compute than to store and load is \
+            "local derivatives are multiplied out in the forward pass; what is cheaper to compute than to store and load is \
              computed again"
         }
     }
@@ -143,7 +143,8 @@ pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
         Ok(plan)
     };
     let straight = |graph: Graph| {
-        let plan = staged(Staged::whole(graph), "nothing is kept for later: the program has no second half")?;
+        let plan =
+            staged(Staged::whole(graph), "nothing is kept for later: the program has no backward pass")?;
         budget::within(options, &plan)?;
         Ok(plan)
     };
@@ -163,28 +164,30 @@ pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
         halves = again;
     }
     let keep = |graph: &Graph, halves: &Halves| kept_by(strategy, costs, graph, halves);
-    let Some(mut s) = divided(&graph, u8::MAX, &keep)? else { return straight(graph) };
-    // More stages fuse less: what one boundary gives may be better.
-    if s.stages.last().is_some_and(|&stage| stage > 1) {
-        let one = kept_by(strategy, costs, &graph, &halves)?;
-        let cost = |s: &Staged| -> Result<(f64, usize)> {
-            let plan = Plan::staged(s.graph.clone(), &s.stages, options)?;
-            Ok((plan.estimated_seconds(), plan.peak(options)))
-        };
-        let (levels, single) = (cost(&s)?, cost(&one)?);
-        let close = (levels.0 - single.0).abs() <= SLOWER * single.0;
-        if if close { single.1 < levels.1 } else { single.0 < levels.0 } {
-            s = one;
+    let Some(s) = divided(&graph, u8::MAX, &keep)? else { return straight(graph) };
+    let nested = s.stages.last().is_some_and(|&stage| stage > 1);
+    let budget = options.memory_budget.filter(|_| strategy == Strategy::Auto);
+    if !nested && budget.is_none() {
+        drop((graph, halves));
+        let plan = staged(s, described(strategy))?;
+        budget::within(options, &plan)?;
+        return Ok(plan);
+    }
+    let mut plan = staged(s, described(strategy))?;
+    if nested {
+        // More stages fuse less: what one boundary gives may be better.
+        let one = staged(kept_by(strategy, costs, &graph, &halves)?, described(strategy))?;
+        let (levels, single) = (plan.estimated_seconds(), one.estimated_seconds());
+        let close = (levels - single).abs() <= SLOWER * single;
+        let better = if close { one.peak(options) < plan.peak(options) } else { single < levels };
+        if better {
+            plan = one;
         }
     }
-    if let (Some(budget), Strategy::Auto) = (options.memory_budget, strategy) {
-        let fast = staged(s, described(strategy))?;
-        return budget::fit(&graph, &halves, fast, budget, options);
+    match budget {
+        Some(budget) => budget::fit(&graph, &halves, plan, budget, options),
+        None => budget::within(options, &plan).map(|()| plan),
     }
-    drop((graph, halves));
-    let plan = staged(s, described(strategy))?;
-    budget::within(options, &plan)?;
-    Ok(plan)
 }
 
 #[cfg(test)]

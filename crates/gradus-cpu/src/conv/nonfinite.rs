@@ -2,10 +2,15 @@
 //!
 //! Invariant: the convolution is sized and fits its operands.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gradus_core::memory::filled;
+
 use super::absorbing::Elements;
-use super::{Conv, MAX_SPATIAL, Spatial};
+use super::{Conv, MAX_SPATIAL, Spatial, along};
 use crate::Pool;
 use crate::matmul::{Element, counts};
+use crate::memory::fail;
 use crate::reduce::Shared;
 use crate::vmath::Float;
 
@@ -25,14 +30,10 @@ const DOWN: u8 = 4;
 
 /// The elements of both operands that are not finite, a list a plane each: of an example and channel of the input, of an
 /// output channel and channel of the kernel.
-pub(super) struct Apart {
-    planes: [Vec<Vec<usize>>; 2],
-    /// How many terms they have.
-    pub terms: f64,
-}
+pub(super) struct NonFinite([Vec<Vec<usize>>; 2]);
 
-impl Apart {
-    /// Looks for them in the operands that are said to hold some.
+impl NonFinite {
+    /// Lists them in the operands that are said to hold `some`; `None` if their terms take longer than the convolution.
     ///
     /// # Safety
     /// The operands are what the convolution reads.
@@ -40,9 +41,8 @@ impl Apart {
         conv: &Conv,
         pool: &Pool,
         [x, kernel]: [Elements<T>; 2],
-        odd: [bool; 2],
-    ) -> Self {
-        let input: usize = conv.input.iter().product();
+        some: [bool; 2],
+    ) -> Option<Self> {
         // SAFETY: the caller's promise.
         let of_x = |plane: usize, i: usize| unsafe {
             let [n, c] = [plane / conv.channels, plane % conv.channels];
@@ -56,21 +56,34 @@ impl Apart {
             let first = conv.k_first + o * conv.k_strides[0] + c * conv.k_strides[1];
             *kernel.at.at(first.wrapping_add_signed(if dense { i as isize } else { conv.tap(i) }))
         };
-        let planes = [
-            if odd[0] { listed(pool, [conv.batch * conv.channels, input], of_x) } else { Vec::new() },
-            if odd[1] { listed(pool, [conv.outputs * channels, conv.taps()], of_kernel) } else { Vec::new() },
-        ];
-        let [of_x, of_kernel] = planes.each_ref().map(|all| all.iter().map(Vec::len).sum::<usize>() as f64);
         let output = conv.output();
         let meets: usize = (0..MAX_SPATIAL).map(|d| output[d].min(conv.kernel[d])).product();
-        let terms = of_x * (conv.group_outputs() * meets) as f64
-            + of_kernel * (conv.result_batch() * conv.positions()) as f64;
-        Apart { planes, terms }
+        let mut left = conv.flops() / 2.0 / SLOW;
+        let mut fits = |each: usize, count: usize| {
+            left -= count as f64 * each as f64;
+            left >= 0.0
+        };
+        let mut planes = [Vec::new(), Vec::new()];
+        if some[0] {
+            let size = [conv.batch * conv.channels, conv.input.iter().product()];
+            if !fits(conv.group_outputs() * meets, counted(pool, size, of_x)) {
+                return None;
+            }
+            planes[0] = listed(pool, size, of_x);
+        }
+        if some[1] {
+            let size = [conv.outputs * channels, conv.taps()];
+            if !fits(conv.result_batch() * conv.positions(), counted(pool, size, of_kernel)) {
+                return None;
+            }
+            planes[1] = listed(pool, size, of_kernel);
+        }
+        Some(NonFinite(planes))
     }
 
     /// Whether operand `i` holds some.
     pub fn holds(&self, i: usize) -> bool {
-        self.planes[i].iter().any(|list| !list.is_empty())
+        self.0[i].iter().any(|list| !list.is_empty())
     }
 
     /// What is to be added to each result, plane by plane, for its terms that are not finite; zero where all are.
@@ -86,7 +99,8 @@ impl Apart {
     ) -> Vec<u8> {
         let positions = conv.positions();
         let [examples, outputs] = [conv.result_batch(), conv.group_outputs()];
-        let mut kinds = vec![0u8; examples * conv.outputs * positions];
+        let mut kinds =
+            filled("conv", examples * conv.outputs * positions, 0u8).unwrap_or_else(|kind| fail(kind));
         let to = Shared(kinds.as_mut_ptr());
         let linear = tangents != [false; 2];
         let map = Map { conv, output: conv.output() };
@@ -115,7 +129,7 @@ impl Apart {
             }
         };
         let channels = conv.group_channels();
-        if !self.planes[0].is_empty() {
+        if !self.0[0].is_empty() {
             let parts = outputs.div_ceil(OUTPUTS);
             pool.run_ranges(examples * conv.group_count() * parts, 1, &|range| {
                 let mut axes = Axes::default();
@@ -127,7 +141,7 @@ impl Apart {
                         _ => (n + g * examples) * conv.channels,
                     };
                     for c in 0..channels {
-                        for &q in &self.planes[0][planes + c] {
+                        for &q in &self.0[0][planes + c] {
                             map.of_input(q, &mut axes);
                             for o in part..(part + OUTPUTS).min(outputs) {
                                 let first = first(n, g, o, c);
@@ -138,13 +152,13 @@ impl Apart {
                 }
             });
         }
-        if !self.planes[1].is_empty() {
+        if !self.0[1].is_empty() {
             pool.run_ranges(conv.outputs, 1, &|range| {
                 let mut axes = Axes::default();
                 for plane in range {
                     let (g, o) = (plane / outputs, plane % outputs);
                     for c in 0..channels {
-                        for &tap in &self.planes[1][plane * channels + c] {
+                        for &tap in &self.0[1][plane * channels + c] {
                             map.of_tap(tap, &mut axes);
                             for n in 0..examples {
                                 let first = first(n, g, o, c);
@@ -195,7 +209,7 @@ impl Map<'_> {
     /// The terms of an element of the input.
     fn of_input(&self, q: usize, axes: &mut Axes) {
         let conv = self.conv;
-        let place = along(q, conv.input);
+        let place = along(q, &conv.input);
         for (d, axis) in axes.0.iter_mut().enumerate() {
             axis.clear();
             let (taps, results) = (conv.kernel[d], self.output[d]);
@@ -220,7 +234,7 @@ impl Map<'_> {
     /// The terms of a tap.
     fn of_tap(&self, tap: usize, axes: &mut Axes) {
         let conv = self.conv;
-        let place = along(tap, conv.kernel);
+        let place = along(tap, &conv.kernel);
         for (d, axis) in axes.0.iter_mut().enumerate() {
             axis.clear();
             let (from, spread) = (place[d] * conv.rhs_dilation[d], conv.lhs_dilation[d]);
@@ -233,11 +247,6 @@ impl Map<'_> {
     }
 }
 
-/// Where an element counted row by row lies along the axes.
-fn along(at: usize, extents: Spatial) -> Spatial {
-    [at / extents[2] / extents[1], at / extents[2] % extents[1], at % extents[2]]
-}
-
 /// The sum of terms of these kinds.
 pub(super) fn sum<T: Float>(kinds: u8) -> T {
     T::from_f64(match kinds {
@@ -245,6 +254,26 @@ pub(super) fn sum<T: Float>(kinds: u8) -> T {
         DOWN => f64::NEG_INFINITY,
         _ => f64::NAN,
     })
+}
+
+// Only what is finite is zero when taken from itself.
+#[allow(clippy::eq_op)]
+fn is_odd<T: Float + Element>(x: T) -> bool {
+    x - x != <T as Element>::ZERO
+}
+
+/// How many elements of all planes are not finite.
+fn counted<T: Float + Element>(
+    pool: &Pool,
+    [planes, len]: [usize; 2],
+    at: impl Fn(usize, usize) -> T + Sync,
+) -> usize {
+    let all = AtomicUsize::new(0);
+    pool.run_ranges(planes, (GRAIN / len.max(1)).max(1), &|range| {
+        let of_plane = |plane: usize| (0..len).filter(|&i| is_odd(at(plane, i))).count();
+        all.fetch_add(range.map(of_plane).sum(), Ordering::Relaxed);
+    });
+    all.into_inner()
 }
 
 /// Where the elements of each plane lie that are not finite.
@@ -255,12 +284,9 @@ fn listed<T: Float + Element>(
 ) -> Vec<Vec<usize>> {
     let mut lists = vec![Vec::new(); planes];
     let to = Shared(lists.as_mut_ptr());
-    // Only what is finite is zero when taken from itself.
-    #[allow(clippy::eq_op)]
-    let odd = |x: T| x - x != <T as Element>::ZERO;
     pool.run_ranges(planes, (GRAIN / len.max(1)).max(1), &|range| {
         for plane in range {
-            let list = (0..len).filter(|&i| odd(at(plane, i))).collect();
+            let list = (0..len).filter(|&i| is_odd(at(plane, i))).collect();
             // SAFETY: each list belongs to one task.
             unsafe { *to.at(plane) = list };
         }
