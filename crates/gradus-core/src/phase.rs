@@ -36,12 +36,12 @@ impl fmt::Display for PhaseKind {
 
 /// The phase of an equation: its part in which derivative.
 ///
-/// Recording makes equations [`FORWARD`](Phase::FORWARD), and so is what prepares the cotangents that a caller gives; transposition makes [`backward`](Phase::backward) ones, one level
-/// above all that it transposes; what reads a gradient of a level and is not backward is its
-/// [`update`](Phase::update), and forward for the level above. A tangent has the phase of its primal, and so has whatever
-/// else a transform makes of an equation. In the gradient of a gradient the first backward pass is of level 1, and all that
-/// comes back through it and through the forward pass is of level 2. A program inside another, the body of a loop for
-/// example, has phases of its own.
+/// Recording makes equations [`FORWARD`](Phase::FORWARD), and so is what prepares the cotangents that a caller gives.
+/// Transposition makes [`backward`](Phase::backward) ones, one level above all that it transposes. What reads a gradient of a
+/// level and is not backward is its [`update`](Phase::update), and forward for the level above. A tangent has the phase of its
+/// primal, and so has whatever else a transform makes of an equation. In the gradient of a gradient the first backward pass is
+/// of level 1, and all that comes back through it and through the forward pass is of level 2. A program inside another, the
+/// body of a loop for example, has phases of its own.
 ///
 /// Phases are ordered as they follow each other: the earliest of two equal equations is that of the one computed for both.
 ///
