@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::transforms::{Status, with_status};
 use crate::{Array, DType, ErrorKind, Graph, Op, Result, Shape, Type, interpret};
 
 /// A limit on the bytes that one run of a program takes.
@@ -262,7 +263,7 @@ impl Backend for Reference {
             let detail = "the reference device plans nothing, and so has no memory budget".into();
             return Err(ErrorKind::Argument { op: "compile", detail }.into());
         }
-        Ok(Box::new(Interpreted(graph.clone())))
+        Ok(Box::new(Interpreted { graph: graph.clone(), checked: with_status(graph)? }))
     }
 
     fn eval_at_once(&self, op: &Op, operands: &[&Storage]) -> Option<Result<Stored, ErrorKind>> {
@@ -275,16 +276,30 @@ impl Backend for Reference {
 }
 
 /// A graph that is interpreted.
-struct Interpreted(Arc<Graph>);
+struct Interpreted {
+    graph: Arc<Graph>,
+    /// The graph to run instead if it can fail on its data: with a status, as devices run it that cannot stop in between.
+    checked: Option<(Graph, Status)>,
+}
 
 impl Executable for Interpreted {
     fn run(&self, args: &[&Storage]) -> Result<Vec<Storage>> {
         let args = args.iter().map(|storage| host(storage).cloned()).collect::<Result<Vec<_>>>()?;
-        Ok(interpret(&self.0, &args)?.into_iter().map(Storage::from).collect())
+        let results = match &self.checked {
+            None => interpret(&self.graph, &args)?,
+            Some((graph, status)) => {
+                let mut results = interpret(graph, &args)?;
+                match results.pop().map(|words| status.error(&words)).transpose()?.flatten() {
+                    Some(error) => return Err(error),
+                    None => results,
+                }
+            }
+        };
+        Ok(results.into_iter().map(Storage::from).collect())
     }
 
     fn explain(&self) -> String {
-        format!("{} equations, interpreted one after the other\n\n{}", self.0.len(), self.0)
+        format!("{} equations, interpreted one after the other\n\n{}", self.graph.len(), self.graph)
     }
 
     fn as_any(&self) -> &dyn Any {

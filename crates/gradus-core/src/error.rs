@@ -187,6 +187,13 @@ pub enum ErrorKind {
     Data(String),
 }
 
+impl ErrorKind {
+    /// An integer divided by zero.
+    pub(crate) fn division_by_zero(op: &'static str) -> Self {
+        ErrorKind::Argument { op, detail: "division of an integer by zero".into() }
+    }
+}
+
 fn list<T: fmt::Display>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(T::to_string).collect();
     match items.as_slice() {

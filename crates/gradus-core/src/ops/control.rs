@@ -19,8 +19,8 @@ pub use while_loop::While;
 
 use crate::ops::materialize_batch;
 use crate::transforms::flow::{Marks, active, batched};
-use crate::transforms::vmap_inline;
-use crate::{Builder, Graph, Result, Tangents, Type, Var};
+use crate::transforms::{guarded, vmap_inline};
+use crate::{Batched, Builder, Graph, Result, Tangents, Type, Var};
 
 /// The type of a value of a batch.
 ///
@@ -44,6 +44,22 @@ fn batch_graph(graph: &Graph, marks: &[bool], out: &[bool], size: usize) -> Resu
         .map(|(r, &m)| if m { materialize_batch(&mut b, r, size) } else { Ok(r.0) })
         .collect::<Result<Vec<Var>>>()?;
     Ok(b.finish(results))
+}
+
+/// Emits `graph` for a batch in which it counts for those examples only that `mask` says.
+fn running(
+    b: &mut Builder,
+    graph: &Graph,
+    mask: impl FnOnce(&mut Builder) -> Result<Var>,
+    args: &[Batched],
+    size: usize,
+) -> Result<Vec<Batched>> {
+    if !graph.hazards().any() {
+        return vmap_inline(b, graph, args, size);
+    }
+    let mask = mask(b)?;
+    let args: Vec<Batched> = std::iter::once((mask, true)).chain(args.iter().copied()).collect();
+    vmap_inline(b, &guarded(graph, 0)?, &args, size)
 }
 
 /// Grows the marks of loop-carried values until a step maps marked to marked: `step` gives the marks after a

@@ -194,10 +194,7 @@ impl Primitive for Binary {
         macro_rules! ints {
             ($t:ty, $x:expr, $y:expr) => {{
                 if matches!(self, Binary::Div | Binary::Rem) && $y.contains(&0) {
-                    return Err(ErrorKind::Argument {
-                        op: self.name(),
-                        detail: "division of an integer by zero".into(),
-                    });
+                    return Err(ErrorKind::division_by_zero(self.name()));
                 }
                 Array::of::<$t>(
                     shape,

@@ -25,6 +25,7 @@ use crate::{Array, Arrays, ErrorKind, Type};
 use smallvec::{SmallVec, smallvec};
 
 pub use arrange::{Concat, Pad, Reverse, Slice};
+pub(crate) use call::inputs_like;
 pub use call::{Call, CallKind, Custom};
 pub use clamp::Clamp;
 pub use control::{Cond, Replay, Scan, Stepper, Sweep, While};

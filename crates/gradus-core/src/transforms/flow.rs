@@ -30,6 +30,26 @@ pub(crate) struct Answers {
     pub(crate) once: OnceLock<bool>,
     /// How deep derivatives nest in it.
     pub(crate) levels: OnceLock<u8>,
+    /// What can go wrong in a run.
+    pub(crate) hazards: OnceLock<Hazards>,
+}
+
+/// What can go wrong when a program runs whose results do not count.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hazards {
+    /// It can fail on its data.
+    pub(crate) fails: bool,
+    /// It has a loop that may not end.
+    pub(crate) loops: bool,
+}
+
+impl Hazards {
+    pub(crate) fn any(self) -> bool {
+        self.fails || self.loops
+    }
+    pub(crate) fn or(self, other: Self) -> Self {
+        Hazards { fails: self.fails || other.fails, loops: self.loops || other.loops }
+    }
 }
 
 impl Clone for Answers {

@@ -4,6 +4,7 @@
 //! forms emit into a builder; control-flow primitives use them on their sub-graphs.
 
 mod derive;
+mod faults;
 pub(crate) mod flow;
 mod jvp;
 mod linear;
@@ -15,6 +16,8 @@ mod transpose;
 mod vmap;
 
 pub use derive::{value_and_grad, vjp};
+pub(crate) use faults::guarded;
+pub use faults::{Status, with_status};
 pub use jvp::{jvp, jvp_inline};
 pub use linear::{Linearity, check_linear};
 pub use linearize::{Linearized, linearize};

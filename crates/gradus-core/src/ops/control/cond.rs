@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{active, batch_graph, batched, distribute};
+use super::{active, batch_graph, batched, distribute, running};
 use crate::graph::Vars;
 use crate::ops::call::{check_inputs, graph_cost, inputs_like, run};
-use crate::ops::{Broadcast, Select, materialize_batch};
+use crate::ops::{Broadcast, Not, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
-use crate::transforms::{Residual, jvp_inline, split, transpose_inline, vmap_inline};
+use crate::transforms::{Residual, jvp_inline, split, transpose_inline};
 use crate::{
     Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
 };
@@ -209,10 +209,11 @@ impl Primitive for Cond {
             let args: Vars = inputs.iter().map(|i| i.0).collect();
             return Ok(b.emit(choice, &args)?.into_iter().zip(out).collect());
         }
-        // Examples choose differently: compute both and select.
-        let [t, f] = self.branches().map(|g| vmap_inline(b, g, &inputs[1..], size));
+        // Examples choose differently: compute both and select. What is not chosen fails nowhere.
+        let t = running(b, &self.on_true, |_| Ok(condition), &inputs[1..], size)?;
+        let f = running(b, &self.on_false, |b| b.emit1(Not, &[condition]), &inputs[1..], size)?;
         let mut out = SmallVec::new();
-        for (t, f) in t?.into_iter().zip(f?) {
+        for (t, f) in t.into_iter().zip(f) {
             let (t, f) = (materialize_batch(b, t, size)?, materialize_batch(b, f, size)?);
             let shape = b.shape(t).clone();
             let mask = b.emit1(Broadcast { shape, axes: smallvec![0] }, &[condition])?;

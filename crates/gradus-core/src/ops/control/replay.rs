@@ -8,7 +8,7 @@ use smallvec::{SmallVec, smallvec};
 use super::scan::{row_of, stack, stacked_type, swap_front};
 use super::sweep::{Stepper, Sweep};
 use super::tower::{Level, Tower};
-use super::{active, batched, distribute, fixpoint};
+use super::{active, batched, distribute, fixpoint, running};
 use crate::graph::Vars;
 use crate::ops::call::{Run, graph_cost, run, runs_again};
 use crate::ops::{Broadcast, Compare, Reduce, ReduceKind, Select, materialize_batch};
@@ -108,7 +108,7 @@ impl Replay {
     }
 
     /// Where the constants, the stacked operands and the states of each level lie among the operands.
-    pub(super) fn ranges(&self) -> (Range<usize>, Range<usize>, Vec<Range<usize>>) {
+    pub(crate) fn ranges(&self) -> (Range<usize>, Range<usize>, Vec<Range<usize>>) {
         let (c, s) = (1 + self.constants, 1 + self.constants + self.stacked);
         let mut at = s;
         let mut states = Vec::new();
@@ -414,7 +414,6 @@ impl Replay {
         if own_trips && trips.is_none() {
             trips = Some(f.input(Type::new(DType::I64, [size])));
         }
-        let results = vmap_inline(&mut f, level, &args, size)?;
         let mask = match trips {
             Some(trips) => {
                 let shape = f.shape(trips).clone();
@@ -422,6 +421,10 @@ impl Replay {
                 Some(f.emit1(Compare::Lt, &[t, trips])?)
             }
             None => None,
+        };
+        let results = match mask {
+            Some(mask) => running(&mut f, level, |_| Ok(mask), &args, size)?,
+            None => vmap_inline(&mut f, level, &args, size)?,
         };
         let mut out = Vec::new();
         for (i, (result, &m)) in results.into_iter().zip(marks[own.clone()].iter().chain(rows)).enumerate() {

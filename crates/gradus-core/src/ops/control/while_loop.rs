@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use super::tower::{Level, Tower, restrict};
-use super::{Replay, active, batch_graph, batched, depending, distribute, fixpoint};
+use super::{Replay, active, batch_graph, batched, depending, distribute, fixpoint, running};
 use crate::graph::Vars;
 use crate::ops::call::{Run, check_inputs, graph_cost, inputs_like, run};
 use crate::ops::{Broadcast, Cast, Compare, Reduce, ReduceKind, Select, materialize_batch};
@@ -289,7 +289,7 @@ impl While {
         let mut f = Builder::new();
         let args = self.args(&mut f, marks, size)?;
         let (mask, _) = vmap_inline(&mut f, &self.cond, &args, size)?[0];
-        let next = vmap_inline(&mut f, &self.body, &args, size)?;
+        let next = running(&mut f, &self.body, |_| Ok(mask), &args, size)?;
         let mut results = Vec::new();
         for (next, old) in next.into_iter().zip(&args[self.constants..]) {
             let next = materialize_batch(&mut f, next, size)?;
