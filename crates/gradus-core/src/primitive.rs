@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 
 use crate::graph::Vars;
+use crate::transforms::Lanes;
 use crate::{Array, Builder, ErrorKind, Result, Type, Var};
 
 /// Types of the outputs of a primitive.
@@ -106,7 +107,7 @@ pub trait Primitive {
 
     /// Emits the primitive for a whole batch (axis 0 of every batched operand, `size` long) and says which
     /// outputs are batched.
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>>;
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>>;
 
     /// Estimated work.
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost;

@@ -211,7 +211,7 @@ impl Trace {
 }
 
 /// The newest trace among some tensors.
-fn newest<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<&'a Trace> {
+pub(crate) fn newest<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<&'a Trace> {
     let traced = tensors.into_iter().filter_map(|t| match &t.0 {
         Repr::Traced(t) => Some(&t.trace),
         Repr::Concrete(..) => None,

@@ -7,6 +7,7 @@ use crate::ops::movement::moved;
 use crate::ops::{Axes, batch_all, distinct, jvp_linear, shifted};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::strided::{gather, scatter};
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
     Shape, Type, Var, with_elements,
@@ -102,11 +103,14 @@ impl Primitive for Slice {
         };
         Ok(smallvec![Some(b.emit1(pad, &[ct])?)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let front = |v: &Axes, first| std::iter::once(first).chain(v.iter().copied()).collect();
-        let op =
-            Slice { start: front(&self.start, 0), stop: front(&self.stop, size), step: front(&self.step, 1) };
-        batch_all(op, b, inputs, size)
+        let op = Slice {
+            start: front(&self.start, 0),
+            stop: front(&self.stop, lanes.size),
+            step: front(&self.step, 1),
+        };
+        batch_all(op, b, inputs, lanes.size)
     }
     fn cost(&self, _: &[Type], outputs: &[Type]) -> Cost {
         let mut cost = moved(&[], outputs);
@@ -185,7 +189,7 @@ impl Primitive for Pad {
         };
         Ok(smallvec![Some(b.emit1(slice, &[ct])?)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let front = |v: &Axes| std::iter::once(0).chain(v.iter().copied()).collect();
         let op = Pad {
             dead: self.dead,
@@ -193,7 +197,7 @@ impl Primitive for Pad {
             high: front(&self.high),
             interior: front(&self.interior),
         };
-        batch_all(op, b, inputs, size)
+        batch_all(op, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         moved(inputs, outputs)
@@ -280,8 +284,8 @@ impl Primitive for Concat {
         }
         Ok(out)
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(Concat { axis: self.axis + 1 }, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Concat { axis: self.axis + 1 }, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         moved(inputs, outputs)
@@ -326,8 +330,8 @@ impl Primitive for Reverse {
         let Some(ct) = ct[0] else { return Ok(smallvec![None]) };
         Ok(smallvec![Some(b.emit1(self.clone(), &[ct])?)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(Reverse { axes: shifted(&self.axes) }, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Reverse { axes: shifted(&self.axes) }, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         moved(inputs, outputs)

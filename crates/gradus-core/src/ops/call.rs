@@ -8,7 +8,7 @@ use crate::graph::Vars;
 use crate::ops::{batched_type, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::flow::active;
-use crate::transforms::{jvp_inline, prune, transpose_inline, vmap_inline};
+use crate::transforms::{Lanes, jvp_inline, prune, transpose_inline, vmap_inline};
 use crate::{
     Array, Batched, Builder, Cost, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
     interpret,
@@ -268,15 +268,15 @@ impl Primitive for Call {
         }
         Ok(out)
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let batch_graph = |graph: &Graph, marks: &[bool]| -> Result<Graph> {
             let mut inner = Builder::new();
             let mut args = Vec::new();
             for (ty, &m) in graph.input_types().into_iter().zip(marks) {
-                args.push((inner.input(batched_type(&ty, m, size)?), m));
+                args.push((inner.input(batched_type(&ty, m, lanes.size)?), m));
             }
-            let outputs = vmap_inline(&mut inner, graph, &args, size)?;
-            let outputs = outputs.into_iter().map(|o| materialize_batch(&mut inner, o, size));
+            let outputs = vmap_inline(&mut inner, graph, &args, lanes)?;
+            let outputs = outputs.into_iter().map(|o| materialize_batch(&mut inner, o, lanes.size));
             let outputs = outputs.collect::<Result<Vec<_>>>()?;
             Ok(inner.finish(outputs))
         };

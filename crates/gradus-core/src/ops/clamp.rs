@@ -7,6 +7,7 @@ use crate::graph::Vars;
 use crate::ops::elementwise::same_types;
 use crate::ops::{Compare, Logic, Select, batch_all};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Binary, Buffer, Builder, Cost, Doc, ErrorKind, Mode, Operand, Primitive, Result, Type,
     Var,
@@ -79,8 +80,8 @@ impl Primitive for Clamp {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear("clamp"))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(Clamp, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Clamp, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], _: &[Type]) -> Cost {
         Cost { flops: 2.0 * inputs[0].shape.size() as f64, bytes: 4.0 * inputs[0].bytes() as f64 }

@@ -19,8 +19,8 @@ pub use while_loop::While;
 
 use crate::ops::materialize_batch;
 use crate::transforms::flow::{Marks, active, batched};
-use crate::transforms::{guarded, vmap_inline};
-use crate::{Batched, Builder, Graph, Result, Tangents, Type, Var};
+use crate::transforms::{Lanes, guarded, vmap_inline};
+use crate::{Batched, Builder, ErrorKind, Graph, Result, Tangents, Type, Var};
 
 /// The type of a value of a batch.
 ///
@@ -31,19 +31,29 @@ pub(crate) fn batched_type(ty: &Type, batched: bool, size: usize) -> Result<Type
 }
 
 /// The batched form of `graph`, with the results batched that are marked in `out`.
-fn batch_graph(graph: &Graph, marks: &[bool], out: &[bool], size: usize) -> Result<Graph> {
+fn batch_graph(graph: &Graph, marks: &[bool], out: &[bool], lanes: Lanes<'_>) -> Result<Graph> {
     let mut b = Builder::new();
     let mut args = Vec::new();
     for (ty, &m) in graph.input_types().into_iter().zip(marks) {
-        args.push((b.input(batched_type(&ty, m, size)?), m));
+        args.push((b.input(batched_type(&ty, m, lanes.size)?), m));
     }
-    let results = vmap_inline(&mut b, graph, &args, size)?;
+    let results = vmap_inline(&mut b, graph, &args, lanes)?;
     let results = results
         .into_iter()
         .zip(out)
-        .map(|(r, &m)| if m { materialize_batch(&mut b, r, size) } else { Ok(r.0) })
+        .map(|(r, &m)| if m { materialize_batch(&mut b, r, lanes.size) } else { Ok(r.0) })
         .collect::<Result<Vec<Var>>>()?;
     Ok(b.finish(results))
+}
+
+/// A program that only some examples go through has no operations over the axis that they make up.
+fn all_take_part(graph: &Graph, lanes: Lanes<'_>) -> Result<()> {
+    let Some(name) = lanes.name.filter(|name| graph.is_over(name)) else { return Ok(()) };
+    let detail = format!(
+        "an operation over the axis `{name}` stands in a branch or loop that examples go through or not, each by its own \
+         condition; take it out, and choose with `select`"
+    );
+    Err(ErrorKind::Argument { op: "vmap", detail }.into())
 }
 
 /// Emits `graph` for a batch in which it counts for those examples only that `mask` says.
@@ -52,14 +62,15 @@ fn running(
     graph: &Graph,
     mask: impl FnOnce(&mut Builder) -> Result<Var>,
     args: &[Batched],
-    size: usize,
+    lanes: Lanes<'_>,
 ) -> Result<Vec<Batched>> {
+    all_take_part(graph, lanes)?;
     if !graph.hazards().any() {
-        return vmap_inline(b, graph, args, size);
+        return vmap_inline(b, graph, args, lanes);
     }
     let mask = mask(b)?;
     let args: Vec<Batched> = std::iter::once((mask, true)).chain(args.iter().copied()).collect();
-    vmap_inline(b, &guarded(graph, 0)?, &args, size)
+    vmap_inline(b, &guarded(graph, 0)?, &args, lanes)
 }
 
 /// Grows the marks of loop-carried values until a step maps marked to marked: `step` gives the marks after a

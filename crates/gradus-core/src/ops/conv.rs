@@ -11,6 +11,7 @@ use crate::ops::Axes;
 use crate::ops::movement::moved;
 use crate::ops::source::linear_term;
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
     Result, Shape, Type, Var,
@@ -317,8 +318,8 @@ impl Primitive for Conv {
             _ => Err(not_linear("conv")),
         }
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        Ok(smallvec![(self.emit_batch(b, inputs, size)?, true)])
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        Ok(smallvec![(self.emit_batch(b, inputs, lanes.size)?, true)])
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let sums: usize = inputs[1].shape[1..].iter().product();

@@ -11,6 +11,7 @@ use crate::ops::source::linear_product;
 use crate::ops::{Concat, LinearMul, Pad, Slice, batch_all, jvp_linear};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::around;
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Binary, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive,
     Result, Type, Var,
@@ -211,8 +212,8 @@ impl Primitive for Cumulative {
         let back = Cumulative { reverse: !self.reverse, ..*self };
         Ok(smallvec![ct[0].map(|ct| b.emit1(back, &[ct])).transpose()?])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(Cumulative { axis: self.axis + 1, ..*self }, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Cumulative { axis: self.axis + 1, ..*self }, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         Cost { flops: inputs[0].shape.size() as f64, bytes: moved(inputs, outputs).bytes }
@@ -280,8 +281,8 @@ impl Primitive for Recurrence {
         let back = Recurrence { axis: self.axis, reverse: !self.reverse, linear: true };
         Ok(smallvec![None, Some(b.emit1(back, &[next, ct])?)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(Recurrence { axis: self.axis + 1, ..*self }, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Recurrence { axis: self.axis + 1, ..*self }, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let mut cost = Binary::Mul.cost(inputs, outputs);

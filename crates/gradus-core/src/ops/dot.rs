@@ -10,6 +10,7 @@ use crate::ops::source::linear_term;
 use crate::ops::{Axes, Permute, distinct, shifted};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::gather;
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
     Result, Shape, Type, Var,
@@ -265,7 +266,7 @@ impl Primitive for Dot {
             _ => Err(not_linear("dot")),
         }
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let ((x, in_x), (y, in_y)) = (inputs[0], inputs[1]);
         let mut op = self.clone();
         if in_x {

@@ -8,6 +8,7 @@ use crate::graph::Vars;
 use crate::ops::{LinearMul, batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::sym::with_syms;
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
     Result, Type, Unary, Var,
@@ -112,8 +113,8 @@ impl Primitive for Unary {
         }
     }
 
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(*self, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(*self, b, inputs, lanes.size)
     }
 
     fn cost(&self, inputs: &[Type], _: &[Type]) -> Cost {
@@ -275,8 +276,8 @@ impl Primitive for Binary {
         })
     }
 
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(*self, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(*self, b, inputs, lanes.size)
     }
 
     fn cost(&self, inputs: &[Type], _: &[Type]) -> Cost {

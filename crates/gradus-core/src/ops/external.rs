@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::graph::Vars;
 use crate::ops::Scan;
 use crate::primitive::{Arrays, Tangents, Types};
+use crate::transforms::Lanes;
 use crate::{Array, Batched, Builder, Cost, Doc, ErrorKind, Mode, Operand, Primitive, Result, Type, Var};
 
 /// Whether it makes a difference how often a primitive runs.
@@ -233,8 +234,8 @@ impl Primitive for External {
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
         self.theirs(|| self.0.transpose(b, inputs, cotangents))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        if let Some(batched) = self.0.batch(b, inputs, size) {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        if let Some(batched) = self.0.batch(b, inputs, lanes.size) {
             return Ok(batched?.into_iter().map(|v| (v, true)).collect());
         }
         // A loop takes its constants first, then its rows.
@@ -258,7 +259,7 @@ impl Primitive for External {
         let args: Vars = args.into_iter().flatten().collect();
         let results = inner.emit(self.clone(), &args)?;
         let body = Arc::new(inner.finish(results.to_vec()));
-        let scan = Scan { constants, carry: 0, length: size, reverse: false, body, checkpoints: None };
+        let scan = Scan { constants, carry: 0, length: lanes.size, reverse: false, body, checkpoints: None };
         Ok(b.emit(scan, &operands)?.into_iter().map(|v| (v, true)).collect())
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {

@@ -6,6 +6,7 @@ use crate::graph::Vars;
 use crate::ops::movement::moved;
 use crate::ops::{Axes, Permute, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
     Result, Shape, Type, Var, with_elements,
@@ -181,7 +182,7 @@ impl Primitive for Gather {
         let scatter = ScatterAdd { axis: self.axis, batch: self.batch, from_end: self.from_end };
         Ok(smallvec![Some(b.emit1(scatter, &[zeros, indices, ct])?), None])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let ((x, in_x), (indices, in_indices)) = (inputs[0], inputs[1]);
         let out = if in_x && in_indices {
             b.emit1(Gather { axis: self.axis + 1, batch: self.batch + 1, ..*self }, &[x, indices])?
@@ -281,9 +282,9 @@ impl Primitive for ScatterAdd {
         };
         Ok(smallvec![inputs[0].is_linear().then_some(ct), None, updates])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        let x = materialize_batch(b, inputs[0], size)?;
-        let updates = materialize_batch(b, inputs[2], size)?;
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        let x = materialize_batch(b, inputs[0], lanes.size)?;
+        let updates = materialize_batch(b, inputs[2], lanes.size)?;
         let (indices, per_example) = inputs[1];
         let out = if per_example {
             let op = ScatterAdd { axis: self.axis + 1, batch: self.batch + 1, ..*self };

@@ -7,6 +7,7 @@ use crate::ops::elementwise::same_types;
 use crate::ops::movement::moved;
 use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
     Type, Var, with_elements,
@@ -92,8 +93,8 @@ impl Primitive for Compare {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear(self.doc().name))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(*self, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(*self, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         bytes(inputs, outputs)
@@ -162,8 +163,8 @@ impl Primitive for Logic {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear(self.doc().name))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(*self, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(*self, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         bytes(inputs, outputs)
@@ -206,8 +207,8 @@ impl Primitive for Not {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear("not"))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(*self, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(*self, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         bytes(inputs, outputs)
@@ -273,8 +274,8 @@ impl Primitive for Select {
         let y = if inputs[2].is_linear() { Some(b.emit1(Select, &[mask, zero, ct])?) } else { None };
         Ok(smallvec![None, x, y])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(Select, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Select, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         bytes(inputs, outputs)

@@ -3,6 +3,7 @@
 mod arrange;
 mod call;
 mod clamp;
+mod collective;
 mod control;
 mod conv;
 mod cumulative;
@@ -28,12 +29,14 @@ pub use arrange::{Concat, Pad, Reverse, Slice};
 pub(crate) use call::inputs_like;
 pub use call::{Call, CallKind, Custom};
 pub use clamp::Clamp;
+pub use collective::{Collective, CollectiveKind};
 pub use control::{Cond, Replay, Scan, Stepper, Sweep, While};
 pub(crate) use control::{batched_type, recomputed};
 pub use conv::{Conv, Padding};
 pub use cumulative::{Cumulative, CumulativeKind, Recurrence};
 pub use dot::Dot;
 pub use external::{External, ExternalPrimitive, Purity};
+pub(crate) use index::move_axis;
 pub use index::{Gather, ScatterAdd};
 pub use masks::{Compare, Logic, Not, Select};
 pub use movement::{Broadcast, Permute, Reshape};
@@ -122,6 +125,7 @@ primitives! {
     While(While),
     Replay(Arc<Replay>),
     Call(Call),
+    Collective(Arc<Collective>),
     External(External),
 }
 
@@ -169,6 +173,14 @@ impl Op {
             Op::External(p) => p.primitive().purity() == Purity::Once,
             op => op.graphs().iter().any(|graph| graph.runs_once()),
         }
+    }
+
+    /// Whether it, or something inside it, is an operation over the axis of this name.
+    pub(crate) fn is_over(&self, name: Option<&str>) -> bool {
+        name.is_some_and(|name| match self {
+            Op::Collective(p) => &*p.name == name,
+            op => op.graphs().iter().any(|graph| graph.is_over(name)),
+        })
     }
 
     /// Whether it computes the same as another: phases in the programs that they carry make no difference.
@@ -234,6 +246,7 @@ impl Op {
             | Op::Recurrence(_)
             | Op::RandomBits(_)
             | Op::FoldIn(_)
+            | Op::Collective(_)
             | Op::External(_)
             | Op::Conv(_)
             | Op::MaxPool(_)
@@ -308,6 +321,7 @@ impl fmt::Display for Op {
             | Op::While(_)
             | Op::Call(_)
             | Op::External(_) => f.write_str(name),
+            Op::Collective(p) => write!(f, "{name} over={} size={}", p.name, p.size),
         }
     }
 }

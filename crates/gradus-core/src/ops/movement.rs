@@ -7,6 +7,7 @@ use crate::graph::Vars;
 use crate::ops::{Axes, Reduce, ReduceKind, batch_all, jvp_linear, shifted};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::strided::gather;
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Builder, Cost, Doc, ErrorKind, Mode, Operand, Primitive, Result, Shape, Type, Var,
     with_elements,
@@ -43,8 +44,8 @@ impl Primitive for Reshape {
         let (Operand::Linear(ty), Some(ct)) = (&inputs[0], ct[0]) else { return Ok(smallvec![None]) };
         Ok(smallvec![Some(b.emit1(Reshape(ty.shape.clone()), &[ct])?)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(Reshape(self.0.insert(0, size)), b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(Reshape(self.0.insert(0, lanes.size)), b, inputs, lanes.size)
     }
     fn cost(&self, _: &[Type], _: &[Type]) -> Cost {
         Cost::default()
@@ -99,9 +100,9 @@ impl Primitive for Permute {
         }
         Ok(smallvec![Some(b.emit1(Permute { axes: inverse }, &[ct])?)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let axes = std::iter::once(0).chain(shifted(&self.axes)).collect();
-        batch_all(Permute { axes }, b, inputs, size)
+        batch_all(Permute { axes }, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         moved(inputs, outputs)
@@ -183,9 +184,9 @@ impl Primitive for Broadcast {
         }
         Ok(smallvec![Some(ct)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let axes = std::iter::once(0).chain(shifted(&self.axes)).collect();
-        batch_all(Broadcast { shape: self.shape.insert(0, size), axes }, b, inputs, size)
+        batch_all(Broadcast { shape: self.shape.insert(0, lanes.size), axes }, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         moved(inputs, outputs)

@@ -10,6 +10,7 @@ use crate::ops::jvp_zero;
 use crate::ops::movement::moved;
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::around;
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
     Type, Var,
@@ -121,7 +122,7 @@ impl Primitive for Sort {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear("sort"))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let out = b.emit(Sort { axis: self.axis + 1, ..*self }, &[inputs[0].0])?;
         Ok(out.into_iter().map(|v| (v, true)).collect())
     }
@@ -180,7 +181,7 @@ impl Primitive for ArgReduce {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear(self.name()))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         Ok(smallvec![(b.emit1(ArgReduce { axis: self.axis + 1, ..*self }, &[inputs[0].0])?, true)])
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {

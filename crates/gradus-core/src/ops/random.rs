@@ -9,6 +9,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::graph::Vars;
 use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result, Shape,
     Type, Var,
@@ -128,8 +129,8 @@ impl Primitive for RandomBits {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear("random_bits"))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(self.clone(), b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(self.clone(), b, inputs, lanes.size)
     }
     fn cost(&self, _: &[Type], outputs: &[Type]) -> Cost {
         Cost { flops: 20.0 * outputs[0].shape.size() as f64, bytes: outputs[0].bytes() as f64 }
@@ -179,8 +180,8 @@ impl Primitive for FoldIn {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear("fold_in"))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(*self, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(*self, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], _: &[Type]) -> Cost {
         Cost { flops: 80.0 * inputs[0].shape.size() as f64, bytes: 3.0 * inputs[0].bytes() as f64 }

@@ -9,6 +9,7 @@ use crate::ops::{
     shifted,
 };
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Binary, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive,
     Result, Shape, Type, Unary, Var,
@@ -224,7 +225,7 @@ impl Primitive for Reduce {
         let (Operand::Linear(ty), Some(ct)) = (&inputs[0], ct[0]) else { return Ok(smallvec![None]) };
         Ok(smallvec![Some(unreduce(b, ct, &ty.shape, &self.axes)?)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], _: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let (x, batched) = inputs[0];
         let axes = if batched { shifted(&self.axes) } else { self.axes.clone() };
         Ok(smallvec![(b.emit1(Reduce { kind: self.kind, axes }, &[x])?, batched)])

@@ -7,6 +7,7 @@ use crate::graph::Vars;
 use crate::ops::elementwise::same_types;
 use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
     Result, Shape, Type, Var,
@@ -54,7 +55,7 @@ impl Primitive for Full {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Ok(Tangents::new())
     }
-    fn batch(&self, b: &mut Builder, _: &[Batched], _: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, _: &[Batched], _: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         Ok(smallvec![(b.emit1(self.clone(), &[])?, false)])
     }
     fn cost(&self, _: &[Type], outputs: &[Type]) -> Cost {
@@ -107,7 +108,7 @@ impl Primitive for Iota {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Ok(Tangents::new())
     }
-    fn batch(&self, b: &mut Builder, _: &[Batched], _: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, _: &[Batched], _: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         Ok(smallvec![(b.emit1(self.clone(), &[])?, false)])
     }
     fn cost(&self, _: &[Type], outputs: &[Type]) -> Cost {
@@ -198,8 +199,8 @@ impl Primitive for LinearMul {
             _ => Err(not_linear("linear_mul")),
         }
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(*self, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(*self, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         Binary::Mul.cost(inputs, outputs)
@@ -247,8 +248,8 @@ impl Primitive for Cast {
         let ct = cotangents[0].map(|ct| b.cast(ct, ty.dtype.tangent())).transpose()?;
         Ok(smallvec![ct])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(*self, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(*self, b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let n = inputs[0].shape.size() as f64;
@@ -276,8 +277,8 @@ impl Primitive for StopGradient {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear("stop_gradient"))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(StopGradient, b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(StopGradient, b, inputs, lanes.size)
     }
     fn cost(&self, _: &[Type], _: &[Type]) -> Cost {
         Cost::default()

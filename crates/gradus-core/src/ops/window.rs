@@ -8,6 +8,7 @@ use crate::ops::movement::moved;
 use crate::ops::{Axes, Gather, Pad, Reshape, Slice, batch_all, jvp_linear};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::for_each;
+use crate::transforms::Lanes;
 use crate::{
     Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
     Shape, Type, Var,
@@ -265,8 +266,8 @@ impl Primitive for MaxPool {
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
         Err(not_linear("max_pool"))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(self.clone(), b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(self.clone(), b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let taps: usize = self.window.size.iter().product();
@@ -343,8 +344,8 @@ impl Primitive for SumPool {
         let back = Window { stride: fill(1), low: fill(0), high: fill(0), ..window.clone() };
         Ok(smallvec![Some(b.emit1(SumPool { window: back }, &[spread])?)])
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
-        batch_all(self.clone(), b, inputs, size)
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
+        batch_all(self.clone(), b, inputs, lanes.size)
     }
     fn cost(&self, inputs: &[Type], outputs: &[Type]) -> Cost {
         let taps: usize = self.window.size.iter().product();

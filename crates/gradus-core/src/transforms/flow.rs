@@ -17,11 +17,14 @@ use crate::{Graph, Op};
 /// Marks of a program's results.
 pub(crate) type Marks = Arc<[bool]>;
 
-/// The answers of one program, by the marks of its inputs.
+/// Marks of a program's inputs, and the name of the axis that is mapped over, if the program knows it.
+type Question = (Box<[bool]>, Option<Box<str>>);
+
+/// The answers of one program.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    active: Mutex<HashMap<Box<[bool]>, Marks>>,
-    batched: Mutex<HashMap<Box<[bool]>, Marks>>,
+    active: Mutex<HashMap<Question, Marks>>,
+    batched: Mutex<HashMap<Question, Marks>>,
     /// A hash of all of it.
     pub(crate) hash: OnceLock<u64>,
     /// What one run costs.
@@ -32,6 +35,8 @@ pub(crate) struct Answers {
     pub(crate) levels: OnceLock<u8>,
     /// What can go wrong in a run.
     pub(crate) hazards: OnceLock<Hazards>,
+    /// The axes that operations in it are over.
+    pub(crate) axes: OnceLock<Box<[Arc<str>]>>,
 }
 
 /// What can go wrong when a program runs whose results do not count.
@@ -61,40 +66,45 @@ impl Clone for Answers {
 
 /// Which results of `graph` have a tangent when the marked inputs have one.
 pub(crate) fn active(graph: &Graph, marks: &[bool]) -> Marks {
-    answered(graph, &graph.answers.active, marks, tangents)
+    answered(graph, &graph.answers.active, marks, None, |graph, eqn, marks, _| {
+        if marks.contains(&true) { tangents(graph, eqn, marks) } else { vec![false; eqn.outputs.len()] }
+    })
 }
 
-/// Which results of `graph` are batched when the marked inputs are.
-pub(crate) fn batched(graph: &Graph, marks: &[bool]) -> Marks {
-    answered(graph, &graph.answers.batched, marks, batches)
+/// Which results of `graph` are batched when the marked inputs are, over an axis that may have a name.
+pub(crate) fn batched(graph: &Graph, marks: &[bool], name: Option<&str>) -> Marks {
+    let name = name.filter(|name| graph.is_over(name));
+    answered(graph, &graph.answers.batched, marks, name, batches)
 }
+
+type Rule = fn(&Graph, &Eqn, &[bool], Option<&str>) -> Vec<bool>;
 
 fn answered(
     graph: &Graph,
-    answers: &Mutex<HashMap<Box<[bool]>, Marks>>,
+    answers: &Mutex<HashMap<Question, Marks>>,
     marks: &[bool],
-    rule: fn(&Graph, &Eqn, &[bool]) -> Vec<bool>,
+    name: Option<&str>,
+    rule: Rule,
 ) -> Marks {
     let lock = || answers.lock().unwrap_or_else(|e| e.into_inner());
-    if let Some(known) = lock().get(marks) {
+    let question: Question = (marks.into(), name.map(Box::from));
+    if let Some(known) = lock().get(&question) {
         return known.clone();
     }
-    let answer: Marks = level(|| follow(graph, marks, rule)).into();
-    lock().insert(marks.into(), answer.clone());
+    let answer: Marks = level(|| follow(graph, marks, name, rule)).into();
+    lock().insert(question, answer.clone());
     answer
 }
 
-fn follow(graph: &Graph, marks: &[bool], rule: fn(&Graph, &Eqn, &[bool]) -> Vec<bool>) -> Vec<bool> {
+fn follow(graph: &Graph, marks: &[bool], name: Option<&str>, rule: Rule) -> Vec<bool> {
     let mut marked = vec![false; graph.types().len()];
     for (v, &m) in graph.inputs().iter().zip(marks) {
         marked[v.index()] = m;
     }
     for eqn in graph.eqns() {
         let inputs: Vec<bool> = eqn.inputs.iter().map(|v| marked[v.index()]).collect();
-        if inputs.contains(&true) {
-            for (v, m) in eqn.outputs.iter().zip(rule(graph, eqn, &inputs)) {
-                marked[v.index()] = m;
-            }
+        for (v, m) in eqn.outputs.iter().zip(rule(graph, eqn, &inputs, name)) {
+            marked[v.index()] = m;
         }
     }
     graph.outputs().iter().map(|v| marked[v.index()]).collect()
@@ -141,17 +151,22 @@ fn tangents(graph: &Graph, eqn: &Eqn, marks: &[bool]) -> Vec<bool> {
         | Op::Conv(_)
         | Op::MaxPool(_)
         | Op::SumPool(_)
+        | Op::Collective(_)
         | Op::External(_) => eqn.outputs.iter().map(|&v| graph.ty(v).dtype.is_differentiable()).collect(),
     }
 }
 
-/// Which results of an equation are batched when the marked operands, one at least, are.
-fn batches(_: &Graph, eqn: &Eqn, marks: &[bool]) -> Vec<bool> {
+/// Which results of an equation are batched when the marked operands are, over an axis of this name.
+fn batches(_: &Graph, eqn: &Eqn, marks: &[bool], name: Option<&str>) -> Vec<bool> {
+    if !marks.contains(&true) && !eqn.op.is_over(name) {
+        return vec![false; eqn.outputs.len()];
+    }
     match &eqn.op {
-        Op::Cond(p) => p.batched(marks),
-        Op::Scan(p) => p.batched(marks).concat(),
-        Op::While(p) => p.batched(marks).0,
-        Op::Replay(p) => p.batched(marks).1,
+        Op::Cond(p) => p.batched(marks, name),
+        Op::Scan(p) => p.batched(marks, name).concat(),
+        Op::While(p) => p.batched(marks, name).0,
+        Op::Replay(p) => p.batched(marks, name).1,
+        Op::Collective(p) if eqn.op.is_over(name) => vec![p.per_example()],
         _ => vec![true; eqn.outputs.len()],
     }
 }
@@ -194,7 +209,7 @@ mod tests {
         for (ty, &m) in graph.input_types().iter().zip(marks) {
             args.push((b.input(crate::ops::batched_type(ty, m, 3)?), m));
         }
-        Ok(vmap_inline(&mut b, graph, &args, 3)?.into_iter().map(|o| o.1).collect())
+        Ok(vmap_inline(&mut b, graph, &args, 3.into())?.into_iter().map(|o| o.1).collect())
     }
 
     fn check(name: &str, graph: &Graph) {
@@ -208,7 +223,7 @@ mod tests {
         }
         for marks in choices(&vec![true; floats.len()]) {
             if let Ok(found) = vectorised(graph, &marks) {
-                assert_eq!(*batched(graph, &marks), *found, "{name} vmap {marks:?}\n{graph}");
+                assert_eq!(*batched(graph, &marks, None), *found, "{name} vmap {marks:?}\n{graph}");
             }
         }
     }

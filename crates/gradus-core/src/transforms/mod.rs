@@ -26,4 +26,4 @@ pub use loops::checkpoint_loops;
 pub use prune::{prune, reordered};
 pub use settle::settled;
 pub use transpose::{linear_form, pushed, transpose, transpose_inline, transposed};
-pub use vmap::{vmap, vmap_inline};
+pub use vmap::{Lanes, vmap, vmap_inline};

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use gradus_core::Type;
 
+use super::axes::Axes;
 use crate::structure::{Part, Structure, differences, place, same_places};
 use crate::{Device, Tensor, Tree};
 
@@ -14,17 +15,18 @@ const MANY: usize = 8;
 /// So many of the last reasons are kept.
 const REASONS: usize = 64;
 
-/// All that a function can read of its argument while it is recorded: static parts, types, devices.
+/// All that a function can read while it is recorded: static parts, types and devices of its argument, named axes.
 pub(super) struct Key {
     parts: Vec<Part>,
     leaves: Vec<(String, Type, Device)>,
+    axes: Axes,
 }
 
 impl Key {
     pub(super) fn of(x: &impl Tree, leaves: &[Tensor]) -> Key {
         let mut paths = x.leaves().into_iter().map(|leaf| leaf.0);
         let leaf = |t: &Tensor| (paths.next().unwrap_or_default(), t.ty(), t.device());
-        Key { parts: Structure::record(x), leaves: leaves.iter().map(leaf).collect() }
+        Key { parts: Structure::record(x), leaves: leaves.iter().map(leaf).collect(), axes: Axes::now() }
     }
 
     /// What arguments with equal keys have in common.
@@ -33,6 +35,7 @@ impl Key {
         for leaf in leaves {
             (leaf.dtype(), leaf.shape()).hash(&mut hasher);
         }
+        Axes::hash(&mut hasher);
         hasher.finish()
     }
 
@@ -43,6 +46,7 @@ impl Key {
         self.leaves.len() == leaves.len()
             && self.leaves.iter().zip(leaves).all(same)
             && Structure::matches(x, &self.parts)
+            && self.axes.are_open()
     }
 
     /// Whether two keys are of trees with the same things in the same places.
@@ -62,6 +66,7 @@ impl Key {
                 out.push(format!("{} was on {:?}, is on {:?}", place(&is.0), was.2, is.2));
             }
         }
+        out.extend(self.axes.difference(&was.axes));
         if out.is_empty() {
             out.push(format!("there were {} tensors, there are {}", was.leaves.len(), self.leaves.len()));
         }

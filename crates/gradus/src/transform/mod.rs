@@ -1,5 +1,6 @@
 //! Functions that take a function of trees and give one back.
 
+mod axes;
 mod budget;
 mod check;
 mod checkpoints;
@@ -17,6 +18,7 @@ mod reverse;
 mod scalar;
 mod vmap;
 
+pub use axes::{all_gather, axis_index, pmax, pmean, pmin, psum, psum_scatter};
 pub use budget::IntoBudget;
 pub use check::{CheckError, check_grads};
 pub use checkpoints::Checkpoints;
@@ -32,7 +34,7 @@ pub use jacobian::{hessian, hvp, jacfwd, jacobian, jacrev};
 pub use jit::{Jit, jit};
 pub use reverse::{grad, value_and_grad, value_and_grad_aux, vjp};
 pub use scalar::{tensor_fn, tensor_fn_many};
-pub use vmap::{vmap, vmap_axes};
+pub use vmap::{vmap, vmap_axes, vmap_axes_named, vmap_named};
 
 use std::cell::Cell;
 

@@ -1,9 +1,10 @@
 //! Vectorisation over axes of the arguments.
 
-use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type, transforms};
+use gradus_core::transforms::{self, Lanes};
+use gradus_core::{Error, ErrorKind, Graph, Result, Site, Type};
 
-use super::{Recorded, record};
-use crate::trace::{OrFail, apply, here};
+use super::{Recorded, axes, record};
+use crate::trace::{OrFail, apply, here, newest};
 use crate::{Tensor, Tree};
 
 /// Maps a function written for one example over axis 0 of every tensor of its argument; results are stacked along
@@ -19,7 +20,25 @@ use crate::{Tensor, Tree};
 #[track_caller]
 pub fn vmap<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> impl Fn(&A) -> B {
     let site = here();
-    move |x| map(&f, x, &[Some(0)], 0, &site).or_fail()
+    move |x| map(&f, x, None, &[Some(0)], 0, &site).or_fail()
+}
+
+/// [`vmap`] over an axis with a name, by which the function can ask what all examples make together: [`psum`](crate::psum),
+/// [`pmean`](crate::pmean), [`pmax`](crate::pmax), [`pmin`](crate::pmin), [`axis_index`](crate::axis_index),
+/// [`all_gather`](crate::all_gather) and [`psum_scatter`](crate::psum_scatter).
+///
+/// ```
+/// use gradus::{Tensor, grad, pmean, vmap_named};
+/// // Each example is compared with the mean of all.
+/// let spread = |x: &Tensor| vmap_named("batch", |x: &Tensor| (x - pmean(x, "batch")).square())(x).mean(());
+/// let x = Tensor::from([1.0, 3.0]);
+/// assert_eq!(spread(&x), Tensor::from(1.0));
+/// assert_eq!(grad(spread)(&x), Tensor::from([-1.0, 1.0]));
+/// ```
+#[track_caller]
+pub fn vmap_named<A: Tree, B: Tree, F: Fn(&A) -> B>(name: impl Into<String>, f: F) -> impl Fn(&A) -> B {
+    let (site, name) = (here(), name.into());
+    move |x| map(&f, x, Some(&name), &[Some(0)], 0, &site).or_fail()
 }
 
 /// [`vmap`] over chosen axes: one entry a tensor of the argument, or a single one for all of them; `None` passes a tensor
@@ -39,12 +58,32 @@ pub fn vmap_axes<A: Tree, B: Tree, F: Fn(&A) -> B>(
 ) -> impl Fn(&A) -> B {
     let site = here();
     let in_axes = in_axes.to_vec();
-    move |x| map(&f, x, &in_axes, out_axis, &site).or_fail()
+    move |x| map(&f, x, None, &in_axes, out_axis, &site).or_fail()
+}
+
+/// [`vmap_axes`] over an axis with a name: see [`vmap_named`].
+///
+/// ```
+/// use gradus::{Tensor, psum, vmap_axes_named};
+/// let weighted = |(x, w): &(Tensor, Tensor)| psum(&(x * w), "batch");
+/// let y = vmap_axes_named("batch", weighted, &[Some(1), None], 0)(&(Tensor::from([[1.0, 2.0]]), Tensor::from([10.0])));
+/// assert_eq!(y, Tensor::from([[30.0], [30.0]]));
+/// ```
+#[track_caller]
+pub fn vmap_axes_named<A: Tree, B: Tree, F: Fn(&A) -> B>(
+    name: impl Into<String>,
+    f: F,
+    in_axes: &[Option<isize>],
+    out_axis: isize,
+) -> impl Fn(&A) -> B {
+    let (site, name, in_axes) = (here(), name.into(), in_axes.to_vec());
+    move |x| map(&f, x, Some(&name), &in_axes, out_axis, &site).or_fail()
 }
 
 fn map<A: Tree, B: Tree>(
     f: &impl Fn(&A) -> B,
     x: &A,
+    name: Option<&str>,
     in_axes: &[Option<isize>],
     out_axis: isize,
     site: &Site,
@@ -90,13 +129,21 @@ fn map<A: Tree, B: Tree>(
         .zip(&marks)
         .map(|(t, &m)| if m { Type::new(t.dtype(), t.shape().remove(0)) } else { t.ty() })
         .collect();
-    let Recorded { graph, captures, result } = record("vmap", &types, None, x, f)?;
+    if let Some(name) = name {
+        axes::free(name, site)?;
+    }
+    let one = |x: &A| {
+        let tensors = x.tensors();
+        let _open = name.zip(newest(&tensors)).map(|(name, trace)| axes::open(name, size, trace));
+        f(x)
+    };
+    let Recorded { graph, captures, result } = record("vmap", &types, None, x, one)?;
     let make = |g: &Graph| {
         let marks: Vec<bool> =
             marks.iter().copied().chain(std::iter::repeat(false)).take(g.inputs().len()).collect();
-        transforms::vmap(g, &marks, size)
+        transforms::vmap(g, &marks, Lanes { size, name })
     };
-    let key = format!("vmap {size} {marks:?}");
+    let key = format!("vmap {name:?} {size} {marks:?}");
     let results =
         apply(graph, &key, make, args.into_iter().chain(captures).collect()).map_err(|e| e.or_at(site))?;
     let place = |t: Tensor| if out_axis == 0 { t } else { t.move_axis(0, out_axis) };

@@ -9,7 +9,7 @@ use crate::graph::Vars;
 use crate::ops::call::{check_inputs, graph_cost, inputs_like, run};
 use crate::ops::{Broadcast, Not, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
-use crate::transforms::{Residual, jvp_inline, split, transpose_inline};
+use crate::transforms::{Lanes, Residual, jvp_inline, split, transpose_inline};
 use crate::{
     Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
 };
@@ -40,8 +40,8 @@ impl Cond {
     }
 
     /// Which results are batched in either branch; all of them if examples choose differently.
-    pub(crate) fn batched(&self, marks: &[bool]) -> Vec<bool> {
-        let [a, b] = self.branches().map(|g| batched(g, &marks[1..]));
+    pub(crate) fn batched(&self, marks: &[bool], name: Option<&str>) -> Vec<bool> {
+        let [a, b] = self.branches().map(|g| batched(g, &marks[1..], name));
         a.iter().zip(&b[..]).map(|(&a, &b)| marks[0] || a || b).collect()
     }
 
@@ -200,21 +200,21 @@ impl Primitive for Cond {
         let linear: Vec<bool> = inputs.iter().map(Operand::is_linear).collect();
         Ok(distribute(&linear, results))
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let (condition, per_example) = inputs[0];
         if !per_example {
             let marks: Vec<bool> = inputs.iter().map(|i| i.1).collect();
-            let out = self.batched(&marks);
-            let choice = self.map(|g| batch_graph(g, &marks[1..], &out, size))?;
+            let out = self.batched(&marks, lanes.name);
+            let choice = self.map(|g| batch_graph(g, &marks[1..], &out, lanes))?;
             let args: Vars = inputs.iter().map(|i| i.0).collect();
             return Ok(b.emit(choice, &args)?.into_iter().zip(out).collect());
         }
         // Examples choose differently: compute both and select. What is not chosen fails nowhere.
-        let t = running(b, &self.on_true, |_| Ok(condition), &inputs[1..], size)?;
-        let f = running(b, &self.on_false, |b| b.emit1(Not, &[condition]), &inputs[1..], size)?;
+        let t = running(b, &self.on_true, |_| Ok(condition), &inputs[1..], lanes)?;
+        let f = running(b, &self.on_false, |b| b.emit1(Not, &[condition]), &inputs[1..], lanes)?;
         let mut out = SmallVec::new();
         for (t, f) in t.into_iter().zip(f) {
-            let (t, f) = (materialize_batch(b, t, size)?, materialize_batch(b, f, size)?);
+            let (t, f) = (materialize_batch(b, t, lanes.size)?, materialize_batch(b, f, lanes.size)?);
             let shape = b.shape(t).clone();
             let mask = b.emit1(Broadcast { shape, axes: smallvec![0] }, &[condition])?;
             out.push((b.emit1(Select, &[mask, t, f])?, true));

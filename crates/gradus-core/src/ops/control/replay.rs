@@ -14,7 +14,7 @@ use crate::ops::call::{Run, graph_cost, run, runs_again};
 use crate::ops::{Broadcast, Compare, Reduce, ReduceKind, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::flow::Marks;
-use crate::transforms::{jvp_inline, vmap_inline};
+use crate::transforms::{Lanes, jvp_inline, vmap_inline};
 use crate::{
     Array, Batched, Builder, Cost, DEAD, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result,
     Type, Var,
@@ -146,7 +146,7 @@ impl Replay {
 
     /// Which operands are batched in the loop when the marked ones are before it, and which results. With trip counts
     /// of their own, all of them.
-    pub(crate) fn batched(&self, marks: &[bool]) -> (Vec<bool>, Vec<bool>) {
+    pub(crate) fn batched(&self, marks: &[bool], name: Option<&str>) -> (Vec<bool>, Vec<bool>) {
         let mut marks = marks.to_vec();
         let own_trips = std::mem::replace(&mut marks[0], false);
         let rows = if own_trips {
@@ -154,7 +154,7 @@ impl Replay {
             vec![true; self.rows_out()]
         } else {
             let rows;
-            (marks, rows) = self.grown(&marks, batched);
+            (marks, rows) = self.grown(&marks, |graph, marks| batched(graph, marks, name));
             rows
         };
         let results = [&marks[self.last_states()], &rows[..]].concat();
@@ -307,16 +307,16 @@ impl Primitive for Replay {
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
         super::reverse::transpose(self, b, inputs, cotangents)
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let (trips, own_trips) = inputs[0];
         let (constants, stacked, states) = self.ranges();
-        let (marks, results) = self.batched(&inputs.iter().map(|i| i.1).collect::<Vec<_>>());
+        let (marks, results) = self.batched(&inputs.iter().map(|i| i.1).collect::<Vec<_>>(), lanes.name);
         let rows = &results[states[states.len() - 1].len()..];
         let mut levels = Vec::new();
         for (k, level) in self.levels.iter().enumerate() {
-            levels.push(Arc::new(self.batched_level(level, &states[k], &marks, rows, own_trips, size)?));
+            levels.push(Arc::new(self.batched_level(level, &states[k], &marks, rows, own_trips, lanes)?));
         }
-        let most = match (own_trips, size) {
+        let most = match (own_trips, lanes.size) {
             (false, _) => trips,
             (true, 0) => b.full(&Type::new(DType::I64, []), 0.0),
             (true, _) => b.emit1(Reduce { kind: ReduceKind::Max, axes: smallvec![0] }, &[trips])?,
@@ -330,7 +330,7 @@ impl Primitive for Replay {
             operands.push(if m { swap_front(b, v)? } else { v });
         }
         for i in states.iter().cloned().flatten() {
-            operands.push(if marks[i] { materialize_batch(b, inputs[i], size)? } else { inputs[i].0 });
+            operands.push(if marks[i] { materialize_batch(b, inputs[i], lanes.size)? } else { inputs[i].0 });
         }
         let replay = Replay { constants: self.constants + usize::from(own_trips), levels, ..self.clone() };
         let values = b.emit(replay, &operands)?;
@@ -401,18 +401,18 @@ impl Replay {
         marks: &[bool],
         rows: &[bool],
         own_trips: bool,
-        size: usize,
+        lanes: Lanes<'_>,
     ) -> Result<Graph> {
         let mut f = Builder::new();
         let (mut args, mut trips) = (Vec::new(), None);
         for (i, (ty, &m)) in level.input_types().iter().zip(marks).enumerate() {
             if i == 1 + self.constants && own_trips {
-                trips = Some(f.input(Type::new(DType::I64, [size])));
+                trips = Some(f.input(Type::new(DType::I64, [lanes.size])));
             }
-            args.push((f.input(super::batched_type(ty, m, size)?), m));
+            args.push((f.input(super::batched_type(ty, m, lanes.size)?), m));
         }
         if own_trips && trips.is_none() {
-            trips = Some(f.input(Type::new(DType::I64, [size])));
+            trips = Some(f.input(Type::new(DType::I64, [lanes.size])));
         }
         let mask = match trips {
             Some(trips) => {
@@ -423,12 +423,12 @@ impl Replay {
             None => None,
         };
         let results = match mask {
-            Some(mask) => running(&mut f, level, |_| Ok(mask), &args, size)?,
-            None => vmap_inline(&mut f, level, &args, size)?,
+            Some(mask) => running(&mut f, level, |_| Ok(mask), &args, lanes)?,
+            None => vmap_inline(&mut f, level, &args, lanes)?,
         };
         let mut out = Vec::new();
         for (i, (result, &m)) in results.into_iter().zip(marks[own.clone()].iter().chain(rows)).enumerate() {
-            let next = if m { materialize_batch(&mut f, result, size)? } else { result.0 };
+            let next = if m { materialize_batch(&mut f, result, lanes.size)? } else { result.0 };
             out.push(match mask {
                 Some(mask) => {
                     let shape = f.shape(next).clone();

@@ -10,7 +10,7 @@ use crate::graph::Vars;
 use crate::ops::call::{Run, graph_cost, inputs_like, run};
 use crate::ops::{Axes, Concat, Permute, Slice, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
-use crate::transforms::{Residual, jvp_inline, split, transpose_inline};
+use crate::transforms::{Lanes, Residual, jvp_inline, split, transpose_inline};
 use crate::{
     Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
 };
@@ -97,9 +97,9 @@ impl Scan {
     }
 
     /// Which carried values are batched when the marked operands are, and which stacked results.
-    pub(crate) fn batched(&self, marks: &[bool]) -> [Vec<bool>; 2] {
+    pub(crate) fn batched(&self, marks: &[bool], name: Option<&str>) -> [Vec<bool>; 2] {
         let (constants, carry, stacked) = self.split_at(marks);
-        let step = |carry: &[bool]| batched(&self.body, &[constants, carry, stacked].concat());
+        let step = |carry: &[bool]| batched(&self.body, &[constants, carry, stacked].concat(), name);
         let carry = fixpoint(carry.to_vec(), step);
         let results = step(&carry)[self.carry..].to_vec();
         [carry, results]
@@ -429,18 +429,18 @@ impl Primitive for Scan {
         out.extend(distribute(&marks(stacked), ct_rows.iter().copied()));
         Ok(out)
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let marks: Vec<bool> = inputs.iter().map(|i| i.1).collect();
         let (constants, _, stacked) = self.split_at(&marks);
-        let [carry, results] = self.batched(&marks);
+        let [carry, results] = self.batched(&marks, lanes.name);
         let out = [&carry[..], &results].concat();
-        let body = batch_graph(&self.body, &[constants, &carry, stacked].concat(), &out, size)?;
+        let body = batch_graph(&self.body, &[constants, &carry, stacked].concat(), &out, lanes)?;
         let mut operands = Vars::new();
         for (i, &(v, m)) in inputs.iter().enumerate() {
             operands.push(if i < self.constants || !(m || i < self.constants + self.carry) {
                 v
             } else if i < self.constants + self.carry {
-                if carry[i - self.constants] { materialize_batch(b, (v, m), size)? } else { v }
+                if carry[i - self.constants] { materialize_batch(b, (v, m), lanes.size)? } else { v }
             } else {
                 swap_front(b, v)?
             });

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use super::tower::{Level, Tower, restrict};
-use super::{Replay, active, batch_graph, batched, depending, distribute, fixpoint, running};
+use super::{Replay, active, all_take_part, batch_graph, batched, depending, distribute, fixpoint, running};
 use crate::graph::Vars;
 use crate::ops::call::{Run, check_inputs, graph_cost, inputs_like, run};
 use crate::ops::{Broadcast, Cast, Compare, Reduce, ReduceKind, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
-use crate::transforms::{jvp_inline, vmap_inline};
+use crate::transforms::{Lanes, jvp_inline, vmap_inline};
 use crate::{
     Array, Batched, Binary, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result,
     Type, Var,
@@ -187,19 +187,22 @@ impl Primitive for While {
             std::iter::once(Operand::Residual(trips)).chain(inputs.iter().cloned()).collect();
         Ok(replay.transpose(b, &operands, cotangents)?.into_iter().skip(1).collect())
     }
-    fn batch(&self, b: &mut Builder, inputs: &[Batched], size: usize) -> Result<SmallVec<[Batched; 4]>> {
+    fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {
         let n = self.constants;
         let marks: Vec<bool> = inputs.iter().map(|i| i.1).collect();
-        let (carry, per_example) = self.batched(&marks);
+        let (carry, per_example) = self.batched(&marks, lanes.name);
         let marks = [&marks[..n], &carry[..]].concat();
         let (cond, body) = if per_example {
-            (self.any_runs(&marks, size)?, self.step_running(&marks, size)?)
+            (self.any_runs(&marks, lanes)?, self.step_running(&marks, lanes)?)
         } else {
-            (batch_graph(&self.cond, &marks, &[false], size)?, batch_graph(&self.body, &marks, &carry, size)?)
+            (
+                batch_graph(&self.cond, &marks, &[false], lanes)?,
+                batch_graph(&self.body, &marks, &carry, lanes)?,
+            )
         };
         let mut operands: Vars = inputs[..n].iter().map(|i| i.0).collect();
         for (&input, &m) in inputs[n..].iter().zip(&carry) {
-            operands.push(if m { materialize_batch(b, input, size)? } else { input.0 });
+            operands.push(if m { materialize_batch(b, input, lanes.size)? } else { input.0 });
         }
         let loop_ = While { constants: n, cond: Arc::new(cond), body: Arc::new(body), ..self.clone() };
         Ok(b.emit(loop_, &operands)?.into_iter().zip(carry).collect())
@@ -231,10 +234,10 @@ impl While {
 
     /// Which carried values are batched when the marked operands are, and whether examples take steps of their own
     /// number: then all of them.
-    pub(crate) fn batched(&self, marks: &[bool]) -> (Vec<bool>, bool) {
+    pub(crate) fn batched(&self, marks: &[bool], name: Option<&str>) -> (Vec<bool>, bool) {
         let (constants, carry) = marks.split_at(self.constants);
-        let carry = fixpoint(carry.to_vec(), |carry| batched(&self.body, &[constants, carry].concat()));
-        let per_example = batched(&self.cond, &[constants, &carry[..]].concat())[0];
+        let carry = fixpoint(carry.to_vec(), |carry| batched(&self.body, &[constants, carry].concat(), name));
+        let per_example = batched(&self.cond, &[constants, &carry[..]].concat(), name)[0];
         (if per_example { vec![true; carry.len()] } else { carry }, per_example)
     }
 
@@ -273,10 +276,11 @@ impl While {
     }
 
     /// Whether any example still runs.
-    fn any_runs(&self, marks: &[bool], size: usize) -> Result<Graph> {
+    fn any_runs(&self, marks: &[bool], lanes: Lanes<'_>) -> Result<Graph> {
+        all_take_part(&self.cond, lanes)?;
         let mut f = Builder::new();
-        let args = self.args(&mut f, marks, size)?;
-        let (mask, _) = vmap_inline(&mut f, &self.cond, &args, size)?[0];
+        let args = self.args(&mut f, marks, lanes.size)?;
+        let (mask, _) = vmap_inline(&mut f, &self.cond, &args, lanes)?[0];
         let count = f.emit1(Cast(DType::I32), &[mask])?;
         let count = f.emit1(Reduce { kind: ReduceKind::Sum, axes: smallvec![0] }, &[count])?;
         let zero = f.zeros_like(count);
@@ -285,14 +289,14 @@ impl While {
     }
 
     /// A step for the examples that still run; the others keep their state.
-    fn step_running(&self, marks: &[bool], size: usize) -> Result<Graph> {
+    fn step_running(&self, marks: &[bool], lanes: Lanes<'_>) -> Result<Graph> {
         let mut f = Builder::new();
-        let args = self.args(&mut f, marks, size)?;
-        let (mask, _) = vmap_inline(&mut f, &self.cond, &args, size)?[0];
-        let next = running(&mut f, &self.body, |_| Ok(mask), &args, size)?;
+        let args = self.args(&mut f, marks, lanes.size)?;
+        let (mask, _) = vmap_inline(&mut f, &self.cond, &args, lanes)?[0];
+        let next = running(&mut f, &self.body, |_| Ok(mask), &args, lanes)?;
         let mut results = Vec::new();
         for (next, old) in next.into_iter().zip(&args[self.constants..]) {
-            let next = materialize_batch(&mut f, next, size)?;
+            let next = materialize_batch(&mut f, next, lanes.size)?;
             let shape = f.shape(next).clone();
             let mask = f.emit1(Broadcast { shape, axes: smallvec![0] }, &[mask])?;
             results.push(f.emit1(Select, &[mask, next, old.0])?);

@@ -173,6 +173,7 @@ fn parameters(op: &Op, n: usize) -> Vec<Op> {
         | Op::StopGradient(_)
         | Op::Cond(_)
         | Op::Call(_)
+        | Op::Collective(_)
         | Op::External(_) => {}
     }
     all

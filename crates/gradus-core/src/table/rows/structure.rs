@@ -3,13 +3,13 @@
 use smallvec::smallvec;
 
 use crate::ops::{
-    ArgReduce, Broadcast, Concat, Conv, Cumulative, CumulativeKind, Dot, FoldIn, Gather, MaxPool, Pad,
-    Permute, RandomBits, Recurrence, Reduce, ReduceKind, Reshape, Reverse, ScatterAdd, Slice, Sort, SumPool,
-    Window,
+    ArgReduce, Broadcast, Collective, CollectiveKind, Concat, Conv, Cumulative, CumulativeKind, Dot, FoldIn,
+    Gather, MaxPool, Pad, Permute, RandomBits, Recurrence, Reduce, ReduceKind, Reshape, Reverse, ScatterAdd,
+    Slice, Sort, SumPool, Window,
 };
 use crate::table::random::{Range, Sampled};
 use crate::table::row::{Case, Row};
-use crate::{DType, Op};
+use crate::{Array, DType, Op};
 
 fn x(shape: &[usize]) -> Sampled {
     Sampled::f64(shape, Range::Uniform(-2.0, 2.0))
@@ -276,7 +276,39 @@ fn random() -> Vec<Row> {
     ]
 }
 
+/// Over an axis that is not mapped, where all examples have the same operand; mapped ones have tests of their own.
+fn collectives() -> Vec<Row> {
+    use CollectiveKind::*;
+    let case = |label, kind, size, operands: &[Sampled]| {
+        let linear: &[&[usize]] = if matches!(kind, Sum | Gather | Scatter) { &[&[0]] } else { &[] };
+        Case::new(label, Collective { name: "axis".into(), size, kind }, operands).linear(linear)
+    };
+    let mut rows = Vec::new();
+    for kind in [Sum, Max, Min] {
+        let of_many = |args: &[Array]| vec![args[0].clone()];
+        let sum = |args: &[Array]| {
+            vec![Array::of::<f64>([2, 3].into(), args[0].to_f64().into_iter().map(|x| 4.0 * x).collect())]
+        };
+        let many = case("", kind, 4, &[x(&[2, 3])]);
+        rows.push(Row::of(vec![
+            if kind == Sum { many.defined(sum) } else { many.defined(of_many) },
+            case("one example", kind, 1, &[x(&[2])]).defined(|args| vec![args[0].clone()]),
+            case("nothing", kind, 3, &[x(&[0])]).defined(|args| vec![args[0].clone()]).edge(),
+        ]));
+    }
+    rows.push(Row::of(vec![case("", Index, 1, &[]).defined(|_| vec![Array::scalar(0i64)])]));
+    rows.push(Row::of(vec![
+        case("", Gather, 1, &[x(&[2, 3])])
+            .defined(|args| vec![Array::of::<f64>([1, 2, 3].into(), args[0].to_f64())]),
+    ]));
+    rows.push(Row::of(vec![
+        case("", Scatter, 1, &[x(&[1, 2, 3])])
+            .defined(|args| vec![Array::of::<f64>([2, 3].into(), args[0].to_f64())]),
+    ]));
+    rows
+}
+
 /// Every row of this file.
 pub(super) fn rows() -> Vec<Row> {
-    [movement(), reductions(), products(), indexing(), windows(), random()].concat()
+    [movement(), reductions(), products(), indexing(), windows(), random(), collectives()].concat()
 }
