@@ -95,6 +95,7 @@ pub(crate) fn workspace(op: &Op, plans: &[Arc<Plan>]) -> usize {
 
 /// Plans a simplified graph; where nothing else meets a budget, loops store fewer states: as many as fit.
 pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
+    let graph = keep::fixed(graph, options.strategy)?;
     let (Some(budget), Strategy::Auto) = (options.memory_budget, options.strategy) else {
         return keep::choose(graph, options);
     };

@@ -132,8 +132,27 @@ fn described(strategy: Strategy) -> &'static str {
     }
 }
 
-/// Plans a simplified graph by the strategy and budget of `options`.
-pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
+/// A simplified graph with its local derivatives multiplied out, if the strategy does so: all that decides what the program
+/// computes, to the last bit. It is the same for every budget, so it comes before anything that a budget changes.
+pub(crate) fn fixed(mut graph: Graph, strategy: Strategy) -> Result<Graph> {
+    // At the level that keeps most. Long programs are large: each is dropped when the next one is there.
+    let Some(mut halves) = Halves::find(&graph) else { return Ok(graph) };
+    if let Some(order) = early::order(&graph, &halves) {
+        graph = transforms::reordered(graph, &order);
+        let Some(again) = Halves::find(&graph) else { return Ok(graph) };
+        halves = again;
+    }
+    if matches!(strategy, Strategy::Nested | Strategy::Auto)
+        && let Some(nested) = nested::preaccumulate(&graph, &halves)?
+    {
+        drop(halves);
+        graph = nested;
+    }
+    Ok(graph)
+}
+
+/// Plans what [`fixed`] gives by the strategy and budget of `options`.
+pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     let (strategy, costs) = (options.strategy, &options.target.costs);
     let staged = |s: Staged, why: &str| -> Result<Plan> {
         let mut plan = Plan::staged(s.graph, &s.stages, options)?;
@@ -148,21 +167,7 @@ pub(crate) fn choose(mut graph: Graph, options: &Options) -> Result<Plan> {
         budget::within(options, &plan)?;
         Ok(plan)
     };
-    // What the program computes is fixed at the level that keeps most. Long programs are large: each is dropped when the next
-    // one is there.
-    let Some(mut halves) = Halves::find(&graph) else { return straight(graph) };
-    if let Some(order) = early::order(&graph, &halves) {
-        graph = transforms::reordered(graph, &order);
-        let Some(again) = Halves::find(&graph) else { return straight(graph) };
-        halves = again;
-    }
-    if matches!(strategy, Strategy::Nested | Strategy::Auto)
-        && let Some(nested) = nested::preaccumulate(&graph, &halves)?
-    {
-        drop((std::mem::replace(&mut graph, nested), halves));
-        let Some(again) = Halves::find(&graph) else { return straight(graph) };
-        halves = again;
-    }
+    let Some(halves) = Halves::find(&graph) else { return straight(graph) };
     let keep = |graph: &Graph, halves: &Halves| kept_by(strategy, costs, graph, halves);
     let Some(s) = divided(&graph, u8::MAX, &keep)? else { return straight(graph) };
     let nested = s.stages.last().is_some_and(|&stage| stage > 1);
