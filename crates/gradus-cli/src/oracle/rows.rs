@@ -1,7 +1,10 @@
 //! The functions, what of the library each stands for, and the lines of `docs/kinks.md` for where it has no derivative.
 
 use gradus::num::{Curve, Entry, Unary, for_each_unary};
-use gradus::{Axes, DType, Key, Stencil, Tensor, cond, scan, vmap, while_loop};
+use gradus::{
+    Axes, DType, Key, Stencil, Tensor, all_gather, cond, pmax, pmean, pmin, psum, psum_scatter, scan, vmap,
+    vmap_named, while_loop,
+};
 use gradus_nn::layers::{
     Activation, Attention, BatchNorm, Conv2d, Dropout, Embedding, LayerNorm, Linear, Mlp,
 };
@@ -312,7 +315,25 @@ fn reductions() -> Vec<Row> {
             .kinks(&["the first in row-major order"]),
         whole("avg_pool", 4, |x| x.reshape([1, 1, 4]).avg_pool(&[2], &Stencil::new(1))).covers(&["sum_pool"]),
         whole("avg_pool2d", 4, |x| x.reshape([1, 1, 2, 2]).avg_pool2d(2)),
+        // Examples of a batch, which a context of the oracle may map over once more.
+        whole("psum", 3, |x| over_axis(x, |x| psum(&x.square(), AXIS) * x)),
+        whole("pmean", 3, |x| over_axis(x, |x| (x - pmean(x, AXIS)).powi(3))),
+        whole("pmax", 3, |x| over_axis(x, |x| pmax(x, AXIS))).kinks(&["`k` elements tie"]),
+        whole("pmin", 3, |x| over_axis(x, |x| pmin(x, AXIS))).kinks(&["`k` elements tie"]),
+        whole("all_gather", 3, |x| over_axis(x, |x| (all_gather(x, AXIS, 0) * x).sum(0))),
+        whole("psum_scatter", 3, |x| {
+            let all = x;
+            over_axis(x, |x| psum_scatter(&(all * x), AXIS))
+        })
+        .covers(&["axis_index"]),
     ]
+}
+
+/// The name of an axis that is mapped over.
+const AXIS: &str = "examples";
+
+fn over_axis(x: &Tensor, f: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    vmap_named(AXIS, f)(x)
 }
 
 /// Squares, so that there is a second derivative to move about.

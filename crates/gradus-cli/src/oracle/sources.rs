@@ -21,6 +21,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("gradus/src/tensor/read.rs", include_str!("../../../gradus/src/tensor/read.rs")),
     ("gradus/src/tensor/reduce.rs", include_str!("../../../gradus/src/tensor/reduce.rs")),
     ("gradus/src/tensor/softmax.rs", include_str!("../../../gradus/src/tensor/softmax.rs")),
+    ("gradus/src/transform/axes.rs", include_str!("../../../gradus/src/transform/axes.rs")),
     ("gradus-nn/src/loss.rs", include_str!("../../../gradus-nn/src/loss.rs")),
     ("gradus-nn/src/model.rs", include_str!("../../../gradus-nn/src/model.rs")),
     ("gradus-nn/src/optim.rs", include_str!("../../../gradus-nn/src/optim.rs")),

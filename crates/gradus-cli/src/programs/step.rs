@@ -55,6 +55,11 @@ impl Program {
         self.nodes.iter().filter_map(input).collect()
     }
 
+    /// Whether the text of a step, or of a program inside, has these words.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        self.nodes.iter().any(|n| matches!(n, Node::Step(step) if step.text.contains(words)))
+    }
+
     pub(crate) fn steps(&self) -> usize {
         self.nodes.iter().filter(|n| matches!(n, Node::Step(_))).count()
     }

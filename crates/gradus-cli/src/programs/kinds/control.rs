@@ -1,8 +1,9 @@
 //! Control flow, rules of the user's own, and transforms inside a program.
 
 use gradus::{
-    Checkpoints, DType, Shape, Tensor, checkpoint, cond, custom_jvp, grad, jit, linearize, scan, scan_with,
-    vmap, while_loop, while_loop_with,
+    Checkpoints, DType, Shape, Tensor, all_gather, axis_index, checkpoint, cond, custom_jvp, grad, jit,
+    linearize, pmax, pmean, pmin, psum, psum_scatter, scan, scan_with, vmap, vmap_named, while_loop,
+    while_loop_with,
 };
 
 use super::Draw;
@@ -17,6 +18,8 @@ pub(super) const KINDS: &[(usize, Draw)] = &[
     (3, ruled),
     (3, slope),
     (2, mapped),
+    (2, named),
+    (1, chosen),
     (1, compiled),
 ];
 
@@ -159,6 +162,78 @@ fn mapped(g: &mut Grower<'_>) -> Option<usize> {
             &[x, y],
         ),
     )
+}
+
+/// What all examples make together, in a function of one.
+fn named(g: &mut Grower<'_>) -> Option<usize> {
+    if g.depth >= 2 {
+        return None;
+    }
+    let x = g.pick(|t| t.dtype().is_float() && t.rank() > 0 && t.shape()[0] > 0 && t.size() <= 64)?;
+    let (row, dtype) = (g.shape(x).remove(0), g.dtype(x));
+    let examples = [g.draw(dtype, &row), g.draw(dtype, &row)];
+    let body = g.body(&examples, &[(dtype, row)]);
+    // Axes inside each other have different names.
+    let name = format!("axis{}", g.depth);
+    let step = match g.rng.below(7) {
+        0 => step!(|x| {
+            vmap_named(name.clone(), |x: &Tensor| body(&vec![x.clone(), psum(&x.sin(), &name)]).remove(0))(x)
+        }; body, name),
+        1 => step!(|x| {
+            vmap_named(name.clone(), |x: &Tensor| body(&vec![x.clone(), x - pmean(x, &name)]).remove(0))(x)
+        }; body, name),
+        2 => step!(|x| {
+            vmap_named(name.clone(), |x: &Tensor| body(&vec![x.clone(), pmax(x, &name)]).remove(0))(x)
+        }; body, name),
+        3 => step!(|x| {
+            vmap_named(name.clone(), |x: &Tensor| pmin(&body(&vec![x.clone(), x.cos()]).remove(0), &name) * x)(x)
+        }; body, name),
+        4 => step!(|x| {
+            let f = |x: &Tensor| {
+                let number = axis_index(&name).cast(x.dtype()) * 0.25;
+                body(&vec![x.clone(), x.sin() * number]).remove(0)
+            };
+            vmap_named(name.clone(), f)(x)
+        }; body, name),
+        5 => step!(|x| {
+            let f = |x: &Tensor| body(&vec![x.clone(), (all_gather(x, &name, 0) * x).sin().sum(0)]).remove(0);
+            vmap_named(name.clone(), f)(x)
+        }; body, name),
+        _ => step!(|x| {
+            let all = x;
+            let f = |x: &Tensor| body(&vec![x.clone(), psum_scatter(&(all * x).cos(), &name)]).remove(0);
+            vmap_named(name.clone(), f)(x)
+        }; body, name),
+    };
+    Some(g.push(step, &[x]))
+}
+
+/// Indices that are out of range where an example does not take them, or takes them no longer.
+fn chosen(g: &mut Grower<'_>) -> Option<usize> {
+    let x = g.pick(|t| t.dtype().is_float() && t.rank() > 0 && t.size() > 0 && t.size() <= 64)?;
+    let stride = 1 + g.rng.below(3) as i64;
+    let step = if g.one_in(2) {
+        step!(|x| {
+            let f = |x: &Tensor| {
+                let (table, n) = (x.flatten(), x.size() as i64);
+                let i = (table.sum(()) * 0.0).cast(DType::I64) + n - 1 + stride;
+                let near = table.sum(()).greater(0.0).select(Tensor::from(0i64), &i);
+                cond(&near.less(n), &(table, near), |(t, i)| t.take(i, 0), |(t, _)| t.sum(()))
+            };
+            vmap(f)(x)
+        }; stride)
+    } else {
+        step!(|x| {
+            let f = |x: &Tensor| {
+                let (table, n) = (x.flatten(), x.size() as i64);
+                let start = table.sum(()).greater(0.0).select(Tensor::from(0i64), Tensor::from(n - 1));
+                let sum = |(k, s): &(Tensor, Tensor)| (k + stride, s + table.take(k, 0).sin());
+                while_loop(&(start, table.sum(())), |(k, _)| k.less(n), sum).1
+            };
+            vmap(f)(x)
+        }; stride)
+    };
+    Some(g.push(step, &[x]))
 }
 
 fn compiled(g: &mut Grower<'_>) -> Option<usize> {
