@@ -207,6 +207,9 @@ fn elementwise() -> Vec<Row> {
     );
     all.push(one("maximum(x, 0)", |x| x.maximum(0.0)).kinks(TIE));
     all.push(one("times zero", |x| x * 0.0));
+    all.push(one("ln", |x| x.ln()));
+    all.push(one("trunc", |x| x.trunc()).kinks(CORNER));
+    all.push(one("nan_to_num", |x| x.nan_to_num(0.0)));
     all.push(
         one("select(sqrt)", |x| x.greater(0.0).select(x.sqrt(), 0.0))
             .covers(&["where_", "select", "gt"])
@@ -248,6 +251,11 @@ fn binary() -> Vec<Row> {
             .kinks(&["in `x` alone a number, else NaN"])
             .otherwise(|x| x[0] < 0.0),
         two("atan2", |x, y| x.atan2(y)),
+        two("remainder", |x, y| x.remainder(y))
+            .covers(&["floor_divide"])
+            .kinks(&["the derivative from the right"])
+            .otherwise(|x| (x[0] / x[1]).abs() > 1e2 || x[1].abs() < 1e-2),
+        two("copysign", |x, y| x.copysign(y)).kinks(CORNER),
         two("hypot", |x, y| x.hypot(y)).kinks(&["the middle of the unit disc"]),
         two("maximum", |x, y| x.maximum(y)).covers(&["max"]).kinks(TIE),
         two("minimum", |x, y| x.minimum(y)).covers(&["min"]).kinks(TIE),
@@ -315,6 +323,12 @@ fn reductions() -> Vec<Row> {
             .kinks(&["the first in row-major order"]),
         whole("avg_pool", 4, |x| x.reshape([1, 1, 4]).avg_pool(&[2], &Stencil::new(1))).covers(&["sum_pool"]),
         whole("avg_pool2d", 4, |x| x.reshape([1, 1, 2, 2]).avg_pool2d(2)),
+        whole("quantile", 4, |x| x.quantile(0.4, 0)).kinks(&["the sort is stable"]),
+        whole("median", 4, |x| x.median(0)).kinks(&["the sort is stable"]),
+        whole("cummax", 3, |x| x.cummax(0)).kinks(&["the first index"]),
+        whole("cummin", 3, |x| x.cummin(0)).kinks(&["the first index"]),
+        whole("logcumsumexp", 3, |x| x.logcumsumexp(0)),
+        whole("reverse_cumsum", 3, |x| x.reverse_cumsum(0)),
         // Examples of a batch, which a context of the oracle may map over once more.
         whole("psum", 3, |x| over_axis(x, |x| psum(&x.square(), AXIS) * x)),
         whole("pmean", 3, |x| over_axis(x, |x| (x - pmean(x, AXIS)).powi(3))),
@@ -346,6 +360,18 @@ fn structure() -> Vec<Row> {
     vec![
         moved("reshape", 4, |x| x.reshape([2, 2]).flatten().reshape([1, 4]).flatten_from(0))
             .covers(&["flatten", "flatten_from"]),
+        moved("dynamic_slice", 3, |x| x.dynamic_slice(&Tensor::from(1i64), 2, 0)),
+        moved("dynamic_update_slice", 3, |x| {
+            x.dynamic_update_slice(&x.slice(0, ..2), &Tensor::from(1i64), 0)
+        }),
+        moved("scatter", 3, |x| x.scatter(&Tensor::from([2i64, 0, 2]), x, 0)),
+        moved("gather_nd", 4, |x| x.reshape([2, 2]).gather_nd(&Tensor::from([[1i64, 0], [0, 1]]))),
+        moved("masked_fill", 3, |x| x.masked_fill(&Tensor::from([true, false, true]), 2.0))
+            .covers(&["masked_select"]),
+        moved("meshgrid", 4, |x| {
+            let grid = Tensor::meshgrid(&[&x.slice(0, ..2), &x.slice(0, 2..)]);
+            &grid[0] * &grid[1]
+        }),
         moved("permute", 4, |x| x.reshape([2, 2]).permute([1, 0]).swap_axes(0, 1).move_axis(0, 1).t())
             .covers(&["t", "swap_axes", "move_axis"]),
         moved("broadcast_to", 2, |x| x.broadcast_to([2, 2]).expand_dims(0).squeeze(0)).covers(&[

@@ -145,6 +145,54 @@ impl Tensor {
         }
         Tensor::from(points).cast(dtype)
     }
+    /// `start, start + step, …`, as far as they lie before `stop`.
+    ///
+    /// # Panics
+    /// If `step` is 0 or NaN, the ends are not finite, or the dtype does not hold the numbers.
+    ///
+    /// ```
+    /// # use gradus::{DType, Tensor};
+    /// assert_eq!(Tensor::arange_step(1.0, 2.0, 0.25, DType::F64), Tensor::from([1.0, 1.25, 1.5, 1.75]));
+    /// assert_eq!(Tensor::arange_step(5.0, 0.0, -2.0, DType::I64), Tensor::from([5i64, 3, 1]));
+    /// ```
+    #[track_caller]
+    pub fn arange_step(start: f64, stop: f64, step: f64, dtype: DType) -> Self {
+        let count = ((stop - start) / step).ceil();
+        if !count.is_finite() || !step.is_finite() {
+            let detail = format!(
+                "from {start} to {stop} in steps of {step} there is no end; give finite ends and a step"
+            );
+            crate::trace::fail(ErrorKind::Argument { op: "arange_step", detail }.into());
+        }
+        let n = count.max(0.0) as usize;
+        Shape::from([n]).checked("arange_step").or_fail();
+        let mut points = memory::with_capacity("arange_step", n).or_fail();
+        points.extend((0..n).map(|i| start + step * i as f64));
+        for &point in points.iter().filter(|_| dtype.is_int()) {
+            held("arange_step", dtype, point);
+        }
+        Tensor::from(points).cast(dtype)
+    }
+
+    /// The coordinates of a grid: for each vector a tensor with an axis for every vector, which varies along its own.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let grid = Tensor::meshgrid(&[&Tensor::from([1.0, 2.0]), &Tensor::from([5.0, 6.0, 7.0])]);
+    /// assert_eq!(grid[0], Tensor::from([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]));
+    /// assert_eq!(grid[1], Tensor::from([[5.0, 6.0, 7.0], [5.0, 6.0, 7.0]]));
+    /// ```
+    #[track_caller]
+    pub fn meshgrid(vectors: &[&Tensor]) -> Vec<Tensor> {
+        let shape: Vec<usize> = vectors.iter().map(|v| v.size()).collect();
+        let along = |(axis, v): (usize, &&Tensor)| {
+            let own: Vec<usize> =
+                shape.iter().enumerate().map(|(a, &n)| if a == axis { n } else { 1 }).collect();
+            v.reshape(own).broadcast_to(shape.clone())
+        };
+        vectors.iter().enumerate().map(along).collect()
+    }
+
     /// The identity matrix.
     #[track_caller]
     pub fn eye(n: usize, dtype: DType) -> Self {

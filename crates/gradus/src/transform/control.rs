@@ -8,7 +8,7 @@ use gradus_core::{Builder, Error, ErrorKind, Graph, Result, Site, Type, Var};
 use super::{Checkpoints, Recorded, record_body};
 use crate::guard::guarded;
 use crate::trace::{OrFail, emit, here};
-use crate::{Tensor, Tree};
+use crate::{DType, Tensor, Tree};
 
 fn types<A: Tree>(tree: &A) -> Vec<Type> {
     tree.tensors().iter().map(Tensor::ty).collect()
@@ -55,6 +55,89 @@ pub fn cond<A: Tree, B: Tree>(
 ) -> B {
     let site = here();
     cond_at(condition, x, on_true, on_false, &site).or_fail()
+}
+
+/// The function that an integer scalar names, counted from 0: `functions[index](x)`. An index below 0 is the first, one above
+/// the last, as in JAX. Only that one runs; under [`vmap`](crate::vmap) with an index for each example all run and the results are
+/// selected.
+///
+/// # Panics
+/// If there is no function.
+///
+/// ```
+/// use gradus::{Tensor, switch, vmap};
+/// let f = |i: &Tensor| switch(i, &Tensor::from(3.0), &[&|x| x * 2.0, &|x| x.square(), &|x| -x]);
+/// assert_eq!(vmap(f)(&Tensor::from([0i64, 1, 2, 9])), Tensor::from([6.0, 9.0, -3.0, -3.0]));
+/// ```
+#[track_caller]
+pub fn switch<A: Tree, B: Tree>(index: &Tensor, x: &A, functions: &[&dyn Fn(&A) -> B]) -> B {
+    let site = here();
+    let Some((last, rest)) = functions.split_last() else {
+        return Err(wrong("switch", "there is no function to choose".into(), &site)).or_fail();
+    };
+    // Halves, so that many functions lie in few bodies.
+    if rest.is_empty() {
+        return last(x);
+    }
+    let (low, high) = functions.split_at(functions.len() / 2);
+    let is_low = index.less(low.len() as i64);
+    let above = index - low.len() as i64;
+    let both = (x.with_tensors(x.tensors()), index.clone(), above);
+    cond_at(&is_low, &both, |(x, i, _)| switch(i, x, low), |(x, _, i)| switch(i, x, high), &site).or_fail()
+}
+
+/// `f(n - 1, … f(1, f(0, init)))`, the number of the step as an `i64` scalar: a [`scan`] over a range.
+///
+/// ```
+/// use gradus::{DType, Tensor, fori_loop, grad};
+/// let power = |x: &Tensor| fori_loop(0..5, &Tensor::from(1.0), |_, y| y * x);
+/// assert_eq!(grad(power)(&Tensor::from(2.0)), Tensor::from(80.0));
+/// let triangle = fori_loop(0..5, &Tensor::from(0.0), |i, sum| sum + i.cast(DType::F64));
+/// assert_eq!(triangle, Tensor::from(10.0));
+/// ```
+#[track_caller]
+pub fn fori_loop<C: Tree>(steps: std::ops::Range<i64>, init: &C, f: impl Fn(&Tensor, &C) -> C) -> C {
+    let site = here();
+    let count = usize::try_from(steps.end.saturating_sub(steps.start)).unwrap_or(0);
+    let numbers = Tensor::arange(count, DType::I64) + steps.start;
+    scan_at(Checkpoints::Auto, init, &numbers, |carry, i| (f(i, carry), ()), &site).or_fail().0
+}
+
+/// Running combinations along the first axis of every tensor of a tree: `yᵢ = f(yᵢ₋₁, xᵢ)` for an `f` that is associative, which is
+/// given whole slices of elements at a time and combines them in about `log₂ n` rounds instead of `n` steps.
+///
+/// ```
+/// use gradus::{Tensor, associative_scan};
+/// // The linear recurrence yᵢ = aᵢ yᵢ₋₁ + bᵢ as a composition of affine maps.
+/// let maps = (Tensor::from([0.5, 0.5, 0.5]), Tensor::from([1.0, 1.0, 1.0]));
+/// let (_, y) = associative_scan(|(a, b): &(Tensor, Tensor), (c, d)| (a * c, c * b + d), &maps);
+/// assert_eq!(y, Tensor::from([1.0, 1.5, 1.75]));
+/// ```
+///
+/// # Panics
+/// If a tensor has no axis, or their first axes differ.
+#[track_caller]
+pub fn associative_scan<A: Tree>(f: impl Fn(&A, &A) -> A, x: &A) -> A {
+    let site = here();
+    let leaves = x.tensors();
+    let extents: Vec<Option<usize>> = leaves.iter().map(|t| t.shape().first().copied()).collect();
+    let mut y = x.with_tensors(x.tensors());
+    let Some(&first) = extents.first() else { return y };
+    if first.is_none() || extents.iter().any(|&n| n != first) {
+        let detail = "every tensor has a first axis of one extent, the elements to combine".into();
+        return Err(wrong("associative_scan", detail, &site)).or_fail();
+    }
+    let n = first.unwrap_or(0);
+    let cut = |t: &A, from: usize, to: usize| {
+        let part = |t: Tensor| t.slice(0, from as isize..to as isize);
+        t.with_tensors(t.tensors().into_iter().map(part))
+    };
+    for step in (0..).map(|k| 1usize << k).take_while(|&step| step < n) {
+        let combined = f(&cut(&y, 0, n - step), &cut(&y, step, n));
+        let joined = cut(&y, 0, step).tensors().into_iter().zip(combined.tensors());
+        y = y.with_tensors(joined.map(|(head, tail)| Tensor::concat(&[&head, &tail], 0)));
+    }
+    y
 }
 
 fn cond_at<A: Tree, B: Tree>(

@@ -22,7 +22,7 @@ pub use axes::{all_gather, axis_index, pmax, pmean, pmin, psum, psum_scatter};
 pub use budget::IntoBudget;
 pub use check::{CheckError, check_grads};
 pub use checkpoints::Checkpoints;
-pub use control::{cond, scan, scan_with, while_loop, while_loop_with};
+pub use control::{associative_scan, cond, fori_loop, scan, scan_with, switch, while_loop, while_loop_with};
 #[doc(hidden)]
 pub use custom::with_own_rule;
 pub use custom::{

@@ -1,0 +1,192 @@
+//! Places that are known when a program runs: slices, writing by index, picks by several indices, masks.
+
+use gradus_core::ops::ScatterAdd;
+use gradus_core::{Error, ErrorKind};
+
+use crate::literal::Literal;
+use crate::trace::{fail, here};
+use crate::{DType, Tensor};
+
+impl Tensor {
+    /// `size` elements along an axis from `start` on, an integer scalar that may be computed. A negative one counts from the
+    /// end; a slice that does not fit is an error when the program runs.
+    ///
+    /// ```
+    /// # use gradus::{Tensor, jit};
+    /// let window = jit(|(x, i): &(Tensor, Tensor)| x.dynamic_slice(i, 2, 0));
+    /// let x = Tensor::from([1.0, 2.0, 3.0, 4.0]);
+    /// assert_eq!(window.call(&(x.clone(), Tensor::from(1i64))), Tensor::from([2.0, 3.0]));
+    /// assert_eq!(window.call(&(x, Tensor::from(-2i64))), Tensor::from([3.0, 4.0]));
+    /// assert_eq!(window.programs(), 1);
+    /// ```
+    #[track_caller]
+    pub fn dynamic_slice(&self, start: &Tensor, size: usize, axis: isize) -> Tensor {
+        self.take(&self.window("dynamic_slice", start, size, axis), axis)
+    }
+
+    /// The tensor with `update` in the place of the elements along an axis from `start` on, an integer scalar that may be computed:
+    /// the other axes are those of the tensor. A negative start counts from the end; an update that does not fit is an error when
+    /// the program runs.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let x = Tensor::from([1.0, 2.0, 3.0, 4.0]);
+    /// let y = x.dynamic_update_slice(&Tensor::from([8.0, 9.0]), &Tensor::from(1i64), 0);
+    /// assert_eq!(y, Tensor::from([1.0, 8.0, 9.0, 4.0]));
+    /// ```
+    #[track_caller]
+    pub fn dynamic_update_slice(&self, update: &Tensor, start: &Tensor, axis: isize) -> Tensor {
+        let at = self.axis("dynamic_update_slice", axis);
+        if update.rank() != self.rank() {
+            let shapes = vec![self.shape().clone(), update.shape().clone()];
+            let detail = "tensor and update have the same axes".into();
+            fail(Error::new(ErrorKind::Shape { op: "dynamic_update_slice", shapes, detail }, here()));
+        }
+        let places = self.window("dynamic_update_slice", start, update.shape()[at], axis);
+        self.written(&places, update, at)
+    }
+
+    /// The indices of a slice, from the start: those from the end are resolved, those beyond it left for an error.
+    #[track_caller]
+    fn window(&self, op: &'static str, start: &Tensor, size: usize, axis: isize) -> Tensor {
+        let n = self.shape()[self.axis(op, axis)];
+        if start.rank() != 0 || !start.dtype().is_int() {
+            let detail = format!("the start is an integer scalar, found {}{}", start.dtype(), start.shape());
+            fail(Error::new(ErrorKind::Argument { op, detail }, here()));
+        }
+        if size > n {
+            let detail = format!("{size} elements of an axis that has {n}");
+            fail(Error::new(ErrorKind::Argument { op, detail }, here()));
+        }
+        let start = start.cast(DType::I64);
+        let from_start = start.less(0i64).select(&start + n as i64, &start);
+        // Before the start is as wrong as behind the end.
+        let from_start = from_start.less(0i64).select(n as i64, &from_start);
+        from_start + self.places(size)
+    }
+
+    /// The tensor with `updates` written at integer `indices` along `axis`; of indices that occur more than once the last counts.
+    /// The updates have the shape of `self.take(indices, axis)`, and the derivative where they are written.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let x = Tensor::from([1.0, 2.0, 3.0]);
+    /// let y = x.scatter(&Tensor::from([2i64, 0, 2]), &Tensor::from([7.0, 8.0, 9.0]), 0);
+    /// assert_eq!(y, Tensor::from([8.0, 2.0, 9.0]));
+    /// ```
+    #[track_caller]
+    pub fn scatter(&self, indices: &Tensor, updates: &Tensor, axis: isize) -> Tensor {
+        let at = self.axis("scatter", axis);
+        let n = self.shape()[at];
+        let rest = updates.rank().checked_sub(self.rank() - 1);
+        let expected = rest.filter(|&rank| rank == indices.rank() && indices.dtype().is_int()).is_some();
+        if !expected {
+            let shapes = vec![self.shape().clone(), indices.shape().clone(), updates.shape().clone()];
+            let detail = format!(
+                "the updates have the shape of the tensor, with that of the indices, integers, for axis {axis}"
+            );
+            fail(Error::new(ErrorKind::Shape { op: "scatter", shapes, detail }, here()));
+        }
+        let count = indices.size();
+        let mut shape: Vec<usize> = self.shape().to_vec();
+        shape[at] = count;
+        let (indices, updates) = (indices.flatten().cast(DType::I64), updates.reshape(shape));
+        // Negative ones are resolved first, so that equal places are equal numbers; wrong ones stay wrong.
+        let indices =
+            (indices.less(0i64) & indices.greater_equal(-(n as i64))).select(&indices + n as i64, &indices);
+        if count < 2 {
+            return self.written(&indices, &updates, at);
+        }
+        // In stable order the last of equal indices is the last that was given.
+        let order = indices.argsort(0);
+        let sorted = indices.take(&order, 0);
+        let differs = sorted.slice(0, ..-1).not_equal(sorted.slice(0, 1..));
+        let last = Tensor::concat(&[&differs, &sorted.slice(0, -1..).equal(sorted.slice(0, -1..))], 0);
+        let updates = updates.take(&order, at as isize);
+        let mask =
+            last.reshape((0..self.rank()).map(|a| if a == at { count } else { 1 }).collect::<Vec<_>>());
+        let kept = mask.broadcast_to(updates.shape()).select(&updates, 0.0_f64.beside(&updates));
+        self.written_where(&sorted, &kept, &last.cast(DType::I64), at)
+    }
+
+    /// `updates` written at indices that differ.
+    #[track_caller]
+    fn written(&self, indices: &Tensor, updates: &Tensor, axis: usize) -> Tensor {
+        let ones = indices.equal(indices).cast(DType::I64);
+        self.written_where(indices, updates, &ones, axis)
+    }
+
+    /// The sums of `updates` at indices, where one of them counts.
+    #[track_caller]
+    fn written_where(&self, indices: &Tensor, updates: &Tensor, counts: &Tensor, axis: usize) -> Tensor {
+        let n = self.shape()[axis];
+        let once = ScatterAdd { axis: 0, batch: 0, from_end: false };
+        let met = Tensor::apply(once, &[&(self.places(n) * 0i64), indices, counts]).greater(0i64);
+        let shape: Vec<usize> = (0..self.rank()).map(|a| if a == axis { n } else { 1 }).collect();
+        let placed = Tensor::apply(
+            ScatterAdd { axis, batch: 0, from_end: false },
+            &[&self.zeros_like(), indices, updates],
+        );
+        met.reshape(shape).broadcast_to(self.shape()).select(&placed, self)
+    }
+
+    /// The slices that several indices name at once: along the last axis of `indices` stands an index for each of the first axes.
+    /// Negative ones count from the end; one out of range is an error when the program runs.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let x = Tensor::from([[1.0, 2.0], [3.0, 4.0]]);
+    /// assert_eq!(x.gather_nd(&Tensor::from([[0i64, 1], [1, -2]])), Tensor::from([2.0, 3.0]));
+    /// ```
+    #[track_caller]
+    pub fn gather_nd(&self, indices: &Tensor) -> Tensor {
+        let axes = indices.shape().last().copied().unwrap_or(0);
+        if indices.rank() == 0 || axes == 0 || axes > self.rank() {
+            let shapes = vec![self.shape().clone(), indices.shape().clone()];
+            let detail = "the last axis of the indices has an index for each of the first axes of the tensor, one at least".into();
+            fail(Error::new(ErrorKind::Shape { op: "gather_nd", shapes, detail }, here()));
+        }
+        let (first, rest) = self.shape().split_at(axes);
+        let mut place: Option<Tensor> = None;
+        for (axis, &n) in first.iter().enumerate() {
+            // Taking it from all indices there are resolves it, or says what is wrong with it.
+            let own = self.places(n).take(&indices.index(-1, axis as isize), 0);
+            place = Some(place.map_or_else(|| own.clone(), |place| place * n as i64 + &own));
+        }
+        let shape: Vec<usize> = std::iter::once(first.iter().product()).chain(rest.iter().copied()).collect();
+        self.reshape(shape).take(&place.expect("there is an axis"), 0)
+    }
+
+    /// `value` where the mask holds, else this tensor.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let x = Tensor::from([1.0, -2.0]);
+    /// assert_eq!(x.masked_fill(&x.less(0.0), 0.0), Tensor::from([1.0, 0.0]));
+    /// ```
+    #[track_caller]
+    pub fn masked_fill(&self, mask: &Tensor, value: impl Literal) -> Tensor {
+        mask.select(value.beside(self), self)
+    }
+
+    /// The elements where a mask of the same shape holds, as a vector. How many there are is known only with the mask, so that
+    /// inside [`jit`](crate::jit) and [`vmap`](crate::vmap) this is an error: select with a mask there.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let x = Tensor::from([1.0, -2.0, 3.0]);
+    /// assert_eq!(x.masked_select(&x.greater(0.0)), Tensor::from([1.0, 3.0]));
+    /// ```
+    #[track_caller]
+    pub fn masked_select(&self, mask: &Tensor) -> Tensor {
+        if mask.shape() != self.shape() {
+            let shapes = vec![self.shape().clone(), mask.shape().clone()];
+            let detail = "tensor and mask have one shape; broadcast first".into();
+            fail(Error::new(ErrorKind::Shape { op: "masked_select", shapes, detail }, here()));
+        }
+        let chosen = mask.to_vec::<bool>().into_iter().enumerate().filter(|(_, held)| *held);
+        let chosen = Tensor::from(chosen.map(|(i, _)| i as i64).collect::<Vec<i64>>());
+        let chosen = if self.is_traced() { chosen } else { chosen.to(self.device_ref()).unwrap_or(chosen) };
+        self.flatten().take(&chosen, 0)
+    }
+}
