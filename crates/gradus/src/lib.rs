@@ -56,7 +56,7 @@ pub use random::Key;
 pub use structure::Structure;
 #[doc(hidden)]
 pub use structure::skipped;
-pub use tensor::{Axes, Stencil, Tensor};
+pub use tensor::{Axes, Extents, Stencil, Tensor};
 pub use trace::scope;
 pub use transform::*;
 pub use tree::{Tree, TreePath};

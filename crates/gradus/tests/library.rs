@@ -190,3 +190,55 @@ fn grids_choices_and_loops() {
         assert!((slope - want).abs().sum(()).item::<f64>() < 1e-8);
     }
 }
+
+#[test]
+fn what_reads_like_rust() {
+    let x = Tensor::arange(6, DType::F64);
+    same("missing", &x.reshape([-1, 2]), &x.reshape([3, 2]));
+    same("a vector", &x.reshape([2, 3]).reshape([-1]), &x);
+    same("of a scalar", &Tensor::from(1.0).reshape([-1, 1]), &Tensor::from([[1.0]]));
+    same(
+        "of nothing",
+        &Tensor::zeros([0, 3], DType::F64).reshape([-1, 3]),
+        &Tensor::zeros([0, 3], DType::F64),
+    );
+    type Shaped = fn(&Tensor) -> Tensor;
+    let wrong: [(Shaped, &str); 4] = [
+        (|x| x.reshape([-1, -1]), "more than one extent is -1"),
+        (|x| x.reshape([-2, 3]), "extents are not negative"),
+        (|x| x.reshape([4, -1]), "does not follow from the others"),
+        (|x| x.reshape([0, -1]), "does not follow from the others"),
+    ];
+    for (f, want) in wrong {
+        let error = jit(f).try_call(&x).unwrap_err();
+        assert!(error.to_string().contains(want), "{error}");
+        assert!(error.site().to_string().contains("library.rs"), "{error}");
+    }
+    let mut y = x.clone();
+    y += &x;
+    y -= 1.0;
+    y *= Tensor::from(2.0);
+    y /= 4.0;
+    same("assigned", &y, &((&x + &x - 1.0) * 2.0 / 4.0));
+    let mut mask = x.greater(1.0);
+    mask &= x.less(4.0);
+    same("masks", &mask.cast(DType::F64), &Tensor::from([0.0, 0.0, 1.0, 1.0, 0.0, 0.0]));
+    let parts = [x.clone(), x.square(), x.sin()];
+    same("sum", &parts.iter().sum(), &(&parts[0] + &parts[1] + &parts[2]));
+    same("product", &parts.iter().cloned().product(), &(&parts[0] * &parts[1] * &parts[2]));
+    same("empty sum", &Vec::<Tensor>::new().into_iter().sum(), &Tensor::from(0.0));
+    let blocks = Tensor::from([[[[1i64, 2]], [[3, 4]]]]);
+    assert_eq!(blocks.shape(), &[1, 2, 1, 2].into());
+    same("a vector's elements", &Tensor::from(&vec![1.0, 2.0]), &Tensor::from([1.0, 2.0]));
+    let rows: Vec<Tensor> = blocks.at(0).iter().collect();
+    same("rows", &Tensor::stack(&rows, 0), &blocks.at(0));
+    assert_eq!(Tensor::from(1.0).iter().len(), 0);
+    let f = |x: &Tensor| {
+        let mut total = Tensor::from(0.0);
+        for row in x.iter() {
+            total += row.square();
+        }
+        total
+    };
+    same("recorded", &jit(grad(f)).call(&x), &(&x * 2.0));
+}

@@ -1,6 +1,10 @@
 //! Operators, comparisons and functions of two tensors, with broadcasting.
 
-use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Sub};
+use std::iter::{Product, Sum};
+use std::ops::{
+    Add, AddAssign, BitAnd, BitAndAssign, BitOr, BitOrAssign, BitXor, BitXorAssign, Div, DivAssign, Mul,
+    MulAssign, Neg, Not, Rem, RemAssign, Sub, SubAssign,
+};
 
 use gradus_core::ops::{Broadcast, Compare, Logic, Not as NotOp, Op, Select};
 use gradus_core::{Binary, Error, ErrorKind, Result, Shape, Site, Unary};
@@ -125,6 +129,43 @@ number_operators! {
     Div::div => Binary::Div; f64, i64;
     Rem::rem => Binary::Rem; f64, i64;
 }
+
+macro_rules! assignments {
+    ($($trait:ident :: $method:ident by $op:ident :: $by:ident on $($t:ty),+;)+) => { $( $(
+        impl $trait<$t> for Tensor {
+            #[track_caller]
+            fn $method(&mut self, rhs: $t) { *self = $op::$by(&*self, rhs) }
+        }
+    )+ )+ };
+}
+assignments! {
+    AddAssign::add_assign by Add::add on Tensor, &Tensor, f64, i64;
+    SubAssign::sub_assign by Sub::sub on Tensor, &Tensor, f64, i64;
+    MulAssign::mul_assign by Mul::mul on Tensor, &Tensor, f64, i64;
+    DivAssign::div_assign by Div::div on Tensor, &Tensor, f64, i64;
+    RemAssign::rem_assign by Rem::rem on Tensor, &Tensor, f64, i64;
+    BitAndAssign::bitand_assign by BitAnd::bitand on Tensor, &Tensor;
+    BitOrAssign::bitor_assign by BitOr::bitor on Tensor, &Tensor;
+    BitXorAssign::bitxor_assign by BitXor::bitxor on Tensor, &Tensor;
+}
+
+macro_rules! folds {
+    ($($trait:ident :: $method:ident by $op:ident :: $by:ident from $start:literal),+) => { $(
+        impl $trait for Tensor {
+            #[doc = concat!("Of no tensors the scalar ", stringify!($start), ".")]
+            fn $method<I: Iterator<Item = Tensor>>(tensors: I) -> Tensor {
+                tensors.reduce(|a, b| $op::$by(a, b)).unwrap_or_else(|| Tensor::from($start))
+            }
+        }
+        impl<'a> $trait<&'a Tensor> for Tensor {
+            #[doc = concat!("Of no tensors the scalar ", stringify!($start), ".")]
+            fn $method<I: Iterator<Item = &'a Tensor>>(tensors: I) -> Tensor {
+                tensors.cloned().$method()
+            }
+        }
+    )+ };
+}
+folds!(Sum::sum by Add::add from 0.0, Product::product by Mul::mul from 1.0);
 
 impl Neg for &Tensor {
     type Output = Tensor;

@@ -23,6 +23,10 @@ macro_rules! from_elements {
             /// One axis.
             fn from(elements: Vec<$t>) -> Self { Array::new([elements.len()], elements).or_fail().into() }
         }
+        impl From<&Vec<$t>> for Tensor {
+            /// One axis.
+            fn from(elements: &Vec<$t>) -> Self { elements.clone().into() }
+        }
         impl From<&[$t]> for Tensor {
             /// One axis.
             fn from(elements: &[$t]) -> Self { elements.to_vec().into() }
@@ -36,6 +40,11 @@ macro_rules! from_elements {
         impl<const A: usize, const B: usize, const C: usize> From<[[[$t; C]; B]; A]> for Tensor {
             fn from(planes: [[[$t; C]; B]; A]) -> Self {
                 Array::new([A, B, C], planes.concat().concat()).or_fail().into()
+            }
+        }
+        impl<const A: usize, const B: usize, const C: usize, const D: usize> From<[[[[$t; D]; C]; B]; A]> for Tensor {
+            fn from(blocks: [[[[$t; D]; C]; B]; A]) -> Self {
+                Array::new([A, B, C, D], blocks.concat().concat().concat()).or_fail().into()
             }
         }
     )+ };

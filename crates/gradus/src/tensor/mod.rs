@@ -24,6 +24,7 @@ use crate::Device;
 use crate::trace::{OrFail, Traced, emit, here};
 
 pub use convolution::Stencil;
+pub use movement::Extents;
 pub use reduce::Axes;
 
 /// An n-dimensional array that can be differentiated.

@@ -1,10 +1,11 @@
 //! Shapes: reshape, permute, slice, join.
 
+use std::borrow::Borrow;
 use std::ops::{Bound, RangeBounds};
 
 use gradus_core::ops::{Concat, Pad, Permute, Reshape, Reverse, Slice};
 use gradus_core::shape::resolve_axis;
-use gradus_core::{Error, ErrorKind, Shape};
+use gradus_core::{Error, ErrorKind, Result, Shape};
 
 use crate::tensor::Axes;
 use crate::tensor::arith::{broadcast_at, common_shape};
@@ -16,16 +17,73 @@ fn argument(op: &'static str, detail: String) -> ! {
     fail(Error::new(ErrorKind::Argument { op, detail }, here()))
 }
 
+/// The extents that [`reshape`](Tensor::reshape) takes: unsigned ones, or signed ones with at most one -1.
+pub trait Extents {
+    /// The shape for elements that lie in another.
+    ///
+    /// # Errors
+    /// If an extent is negative, or the missing one does not follow from the others.
+    fn of(self, elements: &Shape) -> Result<Shape, ErrorKind>;
+}
+
+macro_rules! unsigned {
+    ($($t:ty $(, $n:ident)?);+ $(;)?) => { $(
+        impl$(<const $n: usize>)? Extents for $t {
+            fn of(self, _: &Shape) -> Result<Shape, ErrorKind> { Ok(self.into()) }
+        }
+    )+ };
+}
+unsigned!(Shape; &Shape; Vec<usize>; &Vec<usize>; &[usize]; [usize; N], N; &[usize; N], N);
+
+macro_rules! signed {
+    ($($t:ty),+) => { $(
+        impl<const N: usize> Extents for [$t; N] {
+            fn of(self, elements: &Shape) -> Result<Shape, ErrorKind> {
+                inferred(self.map(|extent| extent as isize), elements)
+            }
+        }
+    )+ };
+}
+signed!(isize, i64, i32);
+
+/// Extents of which one may be missing, given as -1.
+fn inferred<const N: usize>(extents: [isize; N], elements: &Shape) -> Result<Shape, ErrorKind> {
+    let wrong = |detail: &str| {
+        let detail = format!("{elements} elements cannot lie in {extents:?}: {detail}");
+        Err(ErrorKind::Argument { op: "reshape", detail })
+    };
+    if extents.iter().any(|&extent| extent < -1) {
+        return wrong("extents are not negative, but for one -1");
+    }
+    let known: Shape = extents.iter().map(|&extent| if extent < 0 { 1 } else { extent as usize }).collect();
+    match extents.iter().filter(|&&extent| extent < 0).count() {
+        0 => return Ok(known),
+        1 => {}
+        _ => return wrong("more than one extent is -1"),
+    }
+    let (size, others) = (elements.size(), known.size());
+    if others == 0 || size % others != 0 {
+        return wrong("what is missing does not follow from the others");
+    }
+    Ok(extents.iter().map(|&extent| if extent < 0 { size / others } else { extent as usize }).collect())
+}
+
 impl Tensor {
     #[track_caller]
     pub(crate) fn axis(&self, op: &'static str, axis: isize) -> usize {
         resolve_axis(op, axis, self.rank()).or_fail()
     }
 
-    /// The same elements, in order, under another shape.
+    /// The same elements, in order, under another shape. One extent may be -1: it follows from the others.
+    ///
+    /// ```
+    /// # use gradus::{DType, Tensor};
+    /// let x = Tensor::arange(6, DType::F64);
+    /// assert_eq!(x.reshape([-1, 2]).shape(), &[3, 2].into());
+    /// ```
     #[track_caller]
-    pub fn reshape(&self, shape: impl Into<Shape>) -> Tensor {
-        let shape = shape.into();
+    pub fn reshape(&self, shape: impl Extents) -> Tensor {
+        let shape = shape.of(self.shape()).or_fail();
         if &shape == self.shape() { self.clone() } else { Tensor::apply(Reshape(shape), &[self]) }
     }
 
@@ -199,16 +257,24 @@ impl Tensor {
         Tensor::concat(&[&self.slice(axis, cut..), &self.slice(axis, ..cut)], axis)
     }
 
-    /// Tensors joined along an axis that they have.
+    /// Tensors joined along an axis that they have: a slice of tensors, or of references to them.
     #[track_caller]
-    pub fn concat(tensors: &[&Tensor], axis: isize) -> Tensor {
+    pub fn concat<T: Borrow<Tensor>>(tensors: &[T], axis: isize) -> Tensor {
+        let tensors: Vec<&Tensor> = tensors.iter().map(Borrow::borrow).collect();
         let Some(first) = tensors.first() else { argument("concat", "needs at least one tensor".into()) };
-        Tensor::apply(Concat { axis: first.axis("concat", axis) }, tensors)
+        Tensor::apply(Concat { axis: first.axis("concat", axis) }, &tensors)
     }
 
-    /// Tensors of one shape joined along a new axis.
+    /// Tensors of one shape joined along a new axis: a slice of tensors, or of references to them.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let rows: Vec<Tensor> = Tensor::from([[1.0, 2.0], [3.0, 4.0]]).iter().map(|row| row * 10.0).collect();
+    /// assert_eq!(Tensor::stack(&rows, 0), Tensor::from([[10.0, 20.0], [30.0, 40.0]]));
+    /// ```
     #[track_caller]
-    pub fn stack(tensors: &[&Tensor], axis: isize) -> Tensor {
+    pub fn stack<T: Borrow<Tensor>>(tensors: &[T], axis: isize) -> Tensor {
+        let tensors: Vec<&Tensor> = tensors.iter().map(Borrow::borrow).collect();
         let Some(first) = tensors.first() else { argument("stack", "needs at least one tensor".into()) };
         let at = resolve_axis("stack", axis, first.rank() + 1).or_fail();
         if let Some(odd) = tensors.iter().find(|t| t.shape() != first.shape()) {
@@ -218,7 +284,25 @@ impl Tensor {
             fail(Error::new(ErrorKind::Shape { op: "stack", shapes, detail }, here()));
         }
         let lifted: Vec<Tensor> = tensors.iter().map(|t| t.expand_dims(at as isize)).collect();
-        Tensor::concat(&lifted.iter().collect::<Vec<_>>(), at as isize)
+        Tensor::concat(&lifted, at as isize)
+    }
+
+    /// The slice of the first axis at an index, which counts from the end if it is negative: `x.at(0)` is the first row.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// assert_eq!(Tensor::from([[1.0, 2.0], [3.0, 4.0]]).at(-1), Tensor::from([3.0, 4.0]));
+    /// ```
+    #[track_caller]
+    pub fn at(&self, index: isize) -> Tensor {
+        self.index(0, index)
+    }
+
+    /// The slices of the first axis, one after the other; a scalar has none.
+    #[track_caller]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
+        let rows = self.shape().first().copied().unwrap_or(0);
+        (0..rows).map(|row| self.index(0, row as isize))
     }
 
     /// Cut along an axis into parts of the given extents.
