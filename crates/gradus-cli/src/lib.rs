@@ -125,6 +125,8 @@ mod pages {
     struct Memory;
     #[doc = include_str!("../../../docs/devices.md")]
     struct Devices;
+    #[doc = include_str!("../../../docs/architecture.md")]
+    struct Architecture;
     #[doc = include_str!("../../../docs/training.md")]
     struct Training;
     #[doc = include_str!("../../../docs/profiling.md")]
