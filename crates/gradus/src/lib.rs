@@ -14,6 +14,19 @@
 //! assert_eq!(fast.call(&w), slope);
 //! assert!((curve.to_vec::<f64>()[0] - (2.0 * 0.5f64.cos() - 0.5 * 0.5f64.sin())).abs() < 1e-15);
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | transforms | [`grad`], [`value_and_grad`], [`jvp`], [`vjp`], [`linearize`], [`jacobian`], [`jacfwd`], [`jacrev`], [`hessian`], [`hvp`], [`vmap`], [`checkpoint`], [`jit`] |
+//! | axes with names | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`axis_index`], [`all_gather`], [`psum_scatter`] |
+//! | control flow | [`cond`], [`switch`], [`scan`], [`fori_loop`], [`while_loop`], [`associative_scan`] |
+//! | rules of your own | [`custom_jvp`], [`custom_vjp`], [`external`] |
+//! | tensors | [`Tensor`], [`DType`], [`Shape`], [`Axes`], [`Key`] for random numbers, [`Tree`] for structs of tensors |
+//! | compiled functions | [`Jit`], [`Plan`], [`Budget`], [`Strategy`], [`Checkpoints`] |
+//! | where programs run | [`Device`], [`backend`], [`memory()`] |
+//! | checks and errors | [`check_grads`], [`Error`], [`ErrorKind`], [`Site`], [`scope`] |
+//! | numbers | [`num`]: dual numbers, Taylor series, tapes, sparse derivatives |
+//! | programs | [`core`](mod@crate::core) |
 
 #![forbid(unsafe_code)]
 
@@ -30,7 +43,7 @@ mod random;
 mod structure;
 mod tensor;
 mod trace;
-pub mod transform;
+mod transform;
 mod tree;
 
 pub use device::Device;
@@ -38,16 +51,21 @@ pub use device::Device;
 pub use gradus_core as core;
 /// What a device has to offer, for back ends of your own.
 pub use gradus_core::backend;
+#[doc(inline)]
 pub use gradus_core::{
-    Array, Budget, DType, Element, Error, ErrorKind, Phase, PhaseKind, Result, Shape, Strategy,
+    Array, Budget, DType, Element, Error, ErrorKind, Phase, PhaseKind, Result, Shape, Site, Strategy,
 };
 #[cfg(feature = "cpu")]
+#[doc(inline)]
 pub use gradus_cpu::exec::{KernelProfile, Profile};
 #[cfg(feature = "cpu")]
+#[doc(inline)]
 pub use gradus_cpu::peaks::Peaks;
+#[doc(inline)]
 pub use gradus_derive::Tree;
 /// Scalar automatic differentiation: dual numbers, Taylor series, tapes, drivers.
 pub use gradus_num as num;
+#[doc(inline)]
 pub use gradus_plan::Plan;
 pub use guard::raise;
 pub use literal::{Literal, Scalar};
