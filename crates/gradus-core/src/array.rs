@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use crate::dtype::{Bf16, CastTo};
+use crate::dtype::{Bf16, CastTo, F16};
 use crate::memory::{self, COUNTED, Held};
 use crate::{DType, ErrorKind, Shape};
 
@@ -94,6 +94,7 @@ pub enum Buffer {
     Bool(Arc<Elements<bool>>),
     U8(Arc<Elements<u8>>),
     Bf16(Arc<Elements<Bf16>>),
+    F16(Arc<Elements<F16>>),
 }
 
 /// Runs an expression with the typed elements of a [`Buffer`] bound to a name.
@@ -108,6 +109,7 @@ macro_rules! with_elements {
             $crate::Buffer::Bool($v) => $body,
             $crate::Buffer::U8($v) => $body,
             $crate::Buffer::Bf16($v) => $body,
+            $crate::Buffer::F16($v) => $body,
         }
     };
 }
@@ -150,7 +152,7 @@ macro_rules! elements {
         }
     )+ };
 }
-elements!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, bool => Bool, u8 => U8, Bf16 => Bf16);
+elements!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, bool => Bool, u8 => U8, Bf16 => Bf16, F16 => F16);
 
 /// A row-major array of run-time dtype. Cloning shares the elements.
 #[derive(Clone, PartialEq)]
@@ -231,7 +233,8 @@ impl Array {
             DType::I64 => equal(n, value as i64),
             DType::Bool => equal(n, value != 0.0),
             DType::U8 => equal(n, value as u8),
-            DType::Bf16 => equal(n, Bf16::from_f32(value as f32)),
+            DType::Bf16 => equal(n, Bf16::from(value)),
+            DType::F16 => equal(n, F16::from(value)),
         }?;
         Ok(Array { shape, buffer })
     }
@@ -254,6 +257,7 @@ impl Array {
             Buffer::Bool(_) => DType::Bool,
             Buffer::U8(_) => DType::U8,
             Buffer::Bf16(_) => DType::Bf16,
+            Buffer::F16(_) => DType::F16,
         }
     }
     /// Bytes of the elements.
@@ -305,6 +309,7 @@ impl Array {
             DType::Bool => convert::<_, bool>(v),
             DType::U8 => convert::<_, u8>(v),
             DType::Bf16 => convert::<_, Bf16>(v),
+            DType::F16 => convert::<_, F16>(v),
         });
         Array { shape: self.shape.clone(), buffer }
     }
@@ -385,7 +390,8 @@ impl fmt::Display for Array {
             f.write_str("]")
         }
         match &self.buffer {
-            Buffer::Bf16(v) => axis(f, &self.shape, v, 0, &|x: &Bf16| format!("{}", x.to_f32()))?,
+            Buffer::Bf16(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
+            Buffer::F16(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
             Buffer::F32(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
             Buffer::F64(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
             Buffer::I32(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,

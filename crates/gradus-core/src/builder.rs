@@ -228,14 +228,14 @@ impl Builder {
         self.full(&ty, 0.0)
     }
 
-    /// `tangent`, or [`DEAD`] where it is a symbolic zero: of the type of tangents of `ty`.
+    /// `tangent`, or [`DEAD`] of type `ty` where it is a symbolic zero.
     pub fn instantiate(&mut self, tangent: Option<Var>, ty: &Type) -> Var {
-        tangent.unwrap_or_else(|| self.full(&ty.tangent(), DEAD))
+        tangent.unwrap_or_else(|| self.full(ty, DEAD))
     }
 
     /// A dead tangent of `like`.
     pub fn dead_tangent(&mut self, like: Var) -> Var {
-        let ty = self.ty(like).tangent();
+        let ty = self.ty(like).clone();
         self.full(&ty, DEAD)
     }
 
@@ -251,9 +251,8 @@ impl Builder {
         if self.dtype(var) == dtype { Ok(var) } else { self.emit1(ops::Cast(dtype), &[var]) }
     }
 
-    /// A tangent as callers of a program give it, in the dtype that tangents are computed in: its zeros are [`DEAD`].
+    /// A tangent as callers of a program give it: its zeros are [`DEAD`].
     pub(crate) fn seed(&mut self, tangent: Var) -> Result<Var> {
-        let tangent = self.cast(tangent, self.dtype(tangent).tangent())?;
         // Zero less either zero is 0, and `DEAD` less that is dead. A selection would do it too, but it is not linear in the
         // tangent.
         let zero = self.zeros_like(tangent);
@@ -263,8 +262,7 @@ impl Builder {
         self.emit1(Binary::Sub, &[dead, minus])
     }
 
-    /// Tangents as callers of a program take them, in the dtypes of their values: see [`DType::tangent`]. Their zeros are
-    /// numbers, but for those of loops and sums. Nothing else is emitted afterwards.
+    /// Tangents as callers of a program take them. Their zeros are numbers, but for those of loops and sums. Nothing else is emitted afterwards.
     pub(crate) fn outside(&mut self, tangents: Vec<Option<Var>>, types: &[Type]) -> Result<Vec<Var>> {
         let mut readers = vec![0; self.graph.types().len()];
         let read = self.graph.eqns.iter().flat_map(|e| &e.inputs).chain(tangents.iter().flatten());
@@ -291,7 +289,7 @@ impl Builder {
                 let zero = self.zeros_like(v);
                 v = self.emit1(Binary::Add, &[v, zero])?;
             }
-            out.push(self.cast(v, ty.dtype)?);
+            out.push(v);
         }
         Ok(out)
     }

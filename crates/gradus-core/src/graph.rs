@@ -78,10 +78,6 @@ impl Type {
     pub fn bytes(&self) -> usize {
         self.shape.size() * self.dtype.size()
     }
-    /// The type of tangents and cotangents inside of programs: see [`DType::tangent`].
-    pub fn tangent(&self) -> Self {
-        Type(Fields { dtype: self.dtype.tangent(), shape: self.shape.clone() })
-    }
     /// The same dtype with another shape.
     ///
     /// # Errors

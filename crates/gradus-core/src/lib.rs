@@ -31,7 +31,7 @@ pub mod transforms;
 pub use array::{Array, Buffer, Element, Elements};
 pub use backend::{Backend, Budget, Executable, Storage, Strategy};
 pub use builder::{Builder, DEAD, Origin, check_arguments, interpret};
-pub use dtype::{Bf16, CastTo, DType};
+pub use dtype::{Bf16, CastTo, DType, F16};
 pub use error::{Error, ErrorKind, Result, Site};
 pub use finite::{NotFinite, first_not_finite};
 pub use gradus_num::{Binary, Unary};

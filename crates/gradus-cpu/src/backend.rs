@@ -65,7 +65,7 @@ impl Backend for Cpu {
         if results.iter().fold(elements, |n, ty| n.saturating_add(ty.shape.size())) > SMALL {
             return None;
         }
-        let results = op.row().eval(&arrays);
+        let results = op.value(&arrays, &results);
         Some(results.map(|results| results.into_iter().map(Storage::from).collect()))
     }
 
@@ -73,7 +73,7 @@ impl Backend for Cpu {
         match x.dtype() {
             DType::F32 => elementwise::<f32>(op, x, y),
             DType::F64 => elementwise::<f64>(op, x, y),
-            DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 => None,
+            DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use gradus_core::{ErrorKind, Result};
-use gradus_plan::{Costs, Limits, Target};
+use gradus_plan::{Costs, Target};
 
 use crate::exec::needs;
 
@@ -25,7 +25,7 @@ pub fn target() -> Result<Target> {
         Some(path) => read(Path::new(&path)),
     };
     match COSTS.get_or_init(of_env) {
-        Ok(costs) => Ok(Target { needs, costs: *costs, limits: Limits::default() }),
+        Ok(costs) => Ok(Target { needs, costs: *costs, ..Target::default() }),
         Err(detail) => Err(ErrorKind::Argument { op: VARIABLE, detail: detail.clone() }.into()),
     }
 }

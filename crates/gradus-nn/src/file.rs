@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use gradus::{Array, DType, Element, Tensor, Tree};
+use gradus::{Array, Bf16, DType, Element, F16, Tensor, Tree};
 use serde_json::{Map, Value, json};
 
 use crate::header::{DTYPES, Stored, Unique};
@@ -195,10 +195,7 @@ fn to_bytes(array: &Array) -> Vec<u8> {
         DType::I64 => flat(array, i64::to_le_bytes),
         DType::U8 => flat(array, u8::to_le_bytes),
         DType::Bool => flat(array, |x: bool| [u8::from(x)]),
-        // The upper half of an f32, exactly.
-        DType::Bf16 => flat(&array.cast(DType::F32), |x: f32| {
-            let [_, _, a, b] = x.to_le_bytes();
-            [a, b]
-        }),
+        DType::Bf16 => flat(array, |x: Bf16| x.0.to_le_bytes()),
+        DType::F16 => flat(array, |x: F16| x.0.to_le_bytes()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gradus::{DType, Shape, Tensor};
+use gradus::{Bf16, DType, F16, Shape, Tensor};
 use serde_core::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -72,19 +72,19 @@ impl<'de> Visitor<'de> for Values {
 }
 
 /// Types of a file that are dtypes here.
-pub(crate) const DTYPES: [(DType, &str); 7] = [
+pub(crate) const DTYPES: [(DType, &str); 8] = [
     (DType::F64, "F64"),
     (DType::I64, "I64"),
     (DType::F32, "F32"),
     (DType::I32, "I32"),
     (DType::Bf16, "BF16"),
+    (DType::F16, "F16"),
     (DType::U8, "U8"),
     (DType::Bool, "BOOL"),
 ];
 
-/// Types of a file that are none here: bytes of an element, and the narrowest dtype that has all their values.
-const OTHERS: [(&str, usize, DType); 8] = [
-    ("F16", 2, DType::F32),
+/// Types of a file that are none here: bytes of an element, and a dtype that has all their values.
+const OTHERS: [(&str, usize, DType); 7] = [
     ("F8_E4M3", 1, DType::F32),
     ("F8_E5M2", 1, DType::F32),
     ("I8", 1, DType::I32),
@@ -98,11 +98,11 @@ const OTHERS: [(&str, usize, DType); 8] = [
 ///
 /// ```
 /// use gradus::{DType, Shape, Tensor};
-/// // Half precision: 1.5 and -2.
-/// let header = br#"{"x":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
-/// let file = [&(header.len() as u64).to_le_bytes()[..], header, &[0x00, 0x3e, 0x00, 0xc0]].concat();
+/// // The upper halves of half-precision numbers: 1.5 and -2.
+/// let header = br#"{"x":{"dtype":"F8_E5M2","shape":[2],"data_offsets":[0,2]}}"#;
+/// let file = [&(header.len() as u64).to_le_bytes()[..], header, &[0x3e, 0xc0]].concat();
 /// let stored = &gradus_nn::read_each(&file)?["x"];
-/// assert_eq!((stored.dtype(), stored.shape()), ("F16", &[2][..]));
+/// assert_eq!((stored.dtype(), stored.shape()), ("F8_E5M2", &[2][..]));
 /// assert!(stored.tensor().is_err());
 /// assert_eq!(stored.converted()?, Tensor::from([1.5f32, -2.0]));
 /// # Ok::<(), gradus_nn::Error>(())
@@ -167,15 +167,14 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// The tensor; elements of a type that is no [`DType`] as the narrowest dtype that has all its values: `F16` and `F8` as
-    /// f32, `I8`, `I16` and `U16` as i32, `U32` and `U64` as i64.
+    /// The tensor; elements of a type that is no [`DType`] as a dtype that has all its values: `F8` as f32,
+    /// `I8`, `I16` and `U16` as i32, `U32` and `U64` as i64.
     ///
     /// # Errors
     /// If the type is none of these either, or an element of `U64` is too large.
     pub fn converted(&self) -> Result<Tensor> {
         match self.dtype.as_str() {
-            "F16" => self.each(|b| half(u16::from_le_bytes(b))),
-            "F8_E5M2" => self.each(|[b]| half(u16::from(b) << 8)),
+            "F8_E5M2" => self.each(|[b]| F16(u16::from(b) << 8).to_f32()),
             "F8_E4M3" => self.each(|[b]| quarter(b)),
             "I8" => self.each(|b| i32::from(i8::from_le_bytes(b))),
             "I16" => self.each(|b| i32::from(i16::from_le_bytes(b))),
@@ -219,7 +218,8 @@ impl<'a> Stored<'a> {
                 Err(self.error("holds bytes that are no booleans".into()))
             }
             DType::Bool => self.each(|[b]| b == 1),
-            DType::Bf16 => self.each(|[a, b]| f32::from_le_bytes([0, 0, a, b])).map(|t| t.cast(DType::Bf16)),
+            DType::Bf16 => self.each(|bytes| Bf16(u16::from_le_bytes(bytes))),
+            DType::F16 => self.each(|bytes| F16(u16::from_le_bytes(bytes))),
         }
     }
 }
@@ -233,18 +233,6 @@ fn parts(entry: &Value) -> Option<(String, Vec<usize>, [usize; 2])> {
         [start, end] => Some((dtype, shape, [number(start)?, number(end)?])),
         _ => None,
     }
-}
-
-/// IEEE half precision: 5 bits of exponent, 10 of mantissa.
-fn half(bits: u16) -> f32 {
-    let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
-    let size = match exponent {
-        0 => mantissa * 2f32.powi(-24),
-        31 if mantissa == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        e => (1024.0 + mantissa) * 2f32.powi(e - 25),
-    };
-    if bits >> 15 == 1 { -size } else { size }
 }
 
 /// 4 bits of exponent, 3 of mantissa, no infinities, one NaN.
@@ -264,20 +252,6 @@ mod tests {
 
     #[test]
     fn narrow_floats_have_their_values() {
-        let halves = [
-            (0x0000, 0.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x03ff, 6.097_555e-5),
-            (0x0400, 6.103_515_6e-5),
-            (0x3c00, 1.0),
-            (0xc100, -2.5),
-            (0x7bff, 65504.0),
-            (0xfc00, f32::NEG_INFINITY),
-        ];
-        for (bits, value) in halves {
-            assert_eq!(half(bits), value, "{bits:x}");
-        }
-        assert!(half(0x7e00).is_nan() && half(0x8000).is_sign_negative());
         let quarters =
             [(0x00, 0.0), (0x01, 0.001_953_125), (0x08, 0.015_625), (0x38, 1.0), (0xc4, -3.0), (0x7e, 448.0)];
         for (bits, value) in quarters {

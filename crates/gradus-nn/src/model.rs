@@ -19,7 +19,7 @@ pub trait Model: Tree + Clone {
 #[track_caller]
 pub fn global_norm<T: Tree>(tree: &T) -> Tensor {
     let floats = tree.tensors().into_iter().filter(|t| t.dtype().is_differentiable());
-    let leaves: Vec<Tensor> = floats.map(|t| t.cast(t.dtype().tangent())).collect();
+    let leaves: Vec<Tensor> = floats.map(|t| t.cast(t.dtype().wide())).collect();
     match &leaves[..] {
         [] => return Tensor::zeros([], DType::F32),
         [leaf] => return leaf.norm(()),

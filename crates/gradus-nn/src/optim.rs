@@ -19,7 +19,7 @@ pub struct State<P> {
 impl<P: Tree> State<P> {
     /// The state before the first step.
     pub fn new(optimizer: &impl Optimizer, parameters: &P) -> Self {
-        let zeros = || parameters.map(&mut |t| Tensor::zeros(t.shape(), t.dtype().tangent()));
+        let zeros = || parameters.map(&mut |t| Tensor::zeros(t.shape(), t.dtype().wide()));
         State { steps: Tensor::from(0i64), moments: (0..optimizer.moments()).map(|_| zeros()).collect() }
     }
 }
@@ -60,7 +60,7 @@ pub trait Optimizer {
                 let g = gradients.next().expect("a gradient has the structure of its parameters");
                 let mut moments: Vec<Tensor> = olds.iter().map(|m| m[i].clone()).collect();
                 if p.dtype().is_differentiable() {
-                    let wide = p.dtype().tangent();
+                    let wide = p.dtype().wide();
                     let [p_wide, g, count, rate] = [p, &g, &steps, rate].map(|t| t.cast(wide));
                     let kept: Vec<DType> = moments.iter().map(Tensor::dtype).collect();
                     moments.iter_mut().for_each(|m| *m = m.cast(wide));
@@ -193,7 +193,7 @@ pub fn clip_by_norm<P: Tree>(gradients: &P, limit: f64) -> (P, Tensor) {
         if !t.dtype().is_differentiable() {
             return t.clone();
         }
-        let wide = t.dtype().tangent();
+        let wide = t.dtype().wide();
         (t.cast(wide) * factor.cast(wide)).cast(t.dtype())
     });
     (scaled, norm)

@@ -82,7 +82,7 @@ fn files_of_absurd_shapes_are_refused_by_read_and_by_load() {
         ("[4294967296,4294967296,0]", 0),
         ("[18446744073709551615,18446744073709551615]", 4),
     ] {
-        for dtype in ["F32", "F64", "I64", "I32", "BF16", "U8", "BOOL"] {
+        for dtype in ["F32", "F64", "I64", "I32", "BF16", "F16", "U8", "BOOL"] {
             let header =
                 format!(r#"{{"x":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{bytes}]}}}}"#);
             let file =

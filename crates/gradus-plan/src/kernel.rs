@@ -116,6 +116,8 @@ pub enum StepOp {
     Select,
     /// Conversion; the operand's dtype is the step's, the result's that of its slot.
     Cast,
+    /// Rounding to a 16-bit float type, the result being an `f32`.
+    Round(DType),
     /// The index along an axis: `(point / inner) % extent`.
     Iota {
         /// Distance between neighbours.

@@ -29,7 +29,7 @@ fn numbered(graph: &Graph, op: &Op, x: Var) -> bool {
     let Op::MaxPool(pool) = op else { return false };
     let axes = pool.window.dims();
     let taps: usize = pool.window.size.iter().product();
-    let float = matches!(graph.ty(x).dtype, DType::F32 | DType::F64);
+    let float = graph.ty(x).dtype.is_float();
     float && (1..=AXES).contains(&axes) && taps <= TAPS
 }
 

@@ -107,7 +107,8 @@ impl Plan {
 
     /// Plans a graph as it is; equations of different stages share a kernel only where that costs no memory.
     pub(crate) fn staged(graph: Graph, stages: &[u32], options: &Options) -> Result<Plan> {
-        let fused = fuse::fuse(&graph, stages, options)?;
+        let (graph, stages) = passes::widened(graph, stages, &options.target)?;
+        let fused = fuse::fuse(&graph, &stages, options)?;
         let bits = options.strategy != Strategy::Plain;
         Layout::new(graph, fused.kernels, fused.sources, bits).finish(options.target.costs)
     }

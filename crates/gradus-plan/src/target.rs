@@ -1,5 +1,7 @@
 //! What a plan has to know of the machine that will run it: what its back end says of it, or what most machines are like.
 
+use gradus_core::{DType, Op};
+
 use crate::needs::{self, Ask};
 
 /// A machine with a back end, as a planner sees it.
@@ -7,6 +9,9 @@ use crate::needs::{self, Ask};
 pub struct Target {
     /// What the kernels need beside the values they read and write.
     pub needs: Ask,
+    /// Whether its kernels evaluate a primitive in this 16-bit float type by themselves; other arithmetic in such a type is
+    /// planned as that in `f32`, with its results rounded.
+    pub computes: fn(&Op, DType) -> bool,
     /// What work costs.
     pub costs: Costs,
     /// How large the pieces of work are that suit it.
@@ -50,7 +55,12 @@ pub struct Limits {
 
 impl Default for Target {
     fn default() -> Self {
-        Target { needs: needs::unknown, costs: Costs::default(), limits: Limits::default() }
+        Target {
+            needs: needs::unknown,
+            computes: |_, _| false,
+            costs: Costs::default(),
+            limits: Limits::default(),
+        }
     }
 }
 

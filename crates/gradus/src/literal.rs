@@ -120,10 +120,10 @@ impl Scalar {
             (Scalar::Int(x), DType::U8) if u8::try_from(x).is_err() => {
                 refuse(dtype, format!("{x} does not fit into u8"))
             }
-            (Scalar::Int(x), DType::F32 | DType::F64) if x as f64 as i128 != i128::from(x) => {
+            (Scalar::Int(x), dtype) if dtype.is_float() && x as f64 as i128 != i128::from(x) => {
                 refuse(dtype, format!("no float is the integer {x}; write it as a float to have it rounded"))
             }
-            _ => Array::full([], dtype, self.to_f64()),
+            (Scalar::Float(_) | Scalar::Int(_) | Scalar::Bool(_), _) => Array::full([], dtype, self.to_f64()),
         }
     }
 }

@@ -68,25 +68,29 @@ impl Key {
         Tensor::apply(RandomBits { shape: shape.into(), bits }, &[&self.0])
     }
 
-    /// Numbers uniform in [0, 1), multiples of 2⁻²⁴ (`F32`) or 2⁻⁵³ (`F64`).
+    /// Numbers uniform in [0, 1), multiples of 2⁻²⁴ (`F32`), 2⁻⁵³ (`F64`), 2⁻¹¹ (`F16`) or 2⁻⁸ (`Bf16`).
     #[track_caller]
     pub fn uniform(&self, shape: impl Into<Shape>, dtype: DType) -> Tensor {
         let bits = match dtype {
             DType::F32 => 24,
             DType::F64 => 53,
-            _ => {
-                let detail =
-                    "random floats are f32 or f64; cast the result, or use `bits` for integers".into();
+            DType::F16 => 11,
+            DType::Bf16 => 8,
+            DType::I32 | DType::I64 | DType::Bool | DType::U8 => {
+                let detail = "random numbers of this kind are floats; use `bits` for integers".into();
                 fail(ErrorKind::DType { op: "uniform", dtypes: vec![dtype], detail }.into())
             }
         };
         self.bits(shape, bits).cast(dtype).with_constant(Binary::Mul, (-f64::from(bits)).exp2())
     }
 
-    /// Numbers from the standard normal distribution (Box and Muller 1958).
+    /// Numbers from the standard normal distribution (Box and Muller 1958); those of 16 bits are those of `F32`, rounded.
     #[track_caller]
     pub fn normal(&self, shape: impl Into<Shape>, dtype: DType) -> Tensor {
         let shape = shape.into();
+        if dtype.is_rounded() {
+            return self.normal(shape, dtype.wide()).cast(dtype);
+        }
         let pair = self.uniform(shape.insert(0, 2), dtype);
         let (u, v) = (pair.index(0, 0), pair.index(0, 1));
         // u < 1, so the logarithm is finite.

@@ -53,12 +53,7 @@ pub(crate) const SAMPLES: [usize; 3] = [4, 12, 64];
 
 /// The unit in the last place of 1.
 fn epsilon(dtype: DType) -> f64 {
-    match dtype {
-        DType::F32 => f64::from(f32::EPSILON),
-        DType::F64 => f64::EPSILON,
-        DType::Bf16 => 1.0 / 128.0,
-        _ => 0.0,
-    }
+    dtype.epsilon().unwrap_or(0.0)
 }
 
 /// A recorded program with samples of what rounding does to its results.
@@ -213,7 +208,7 @@ fn disturbed(graph: &Graph, args: [Vec<Array>; 2], rng: &mut Rng) -> Result<[Vec
                         nudged(&mixed(&out, numbers, ulps, rng), ulps, inside, rng)
                     }
                     Op::Cast(_) => nudged(&out, ulps, inside, rng),
-                    _ if exact || out.dtype() == DType::Bf16 => out,
+                    _ if exact => out,
                     _ => nudged(&out, ulps, inside, rng),
                 };
                 values[v.index()] = Some(out);
@@ -291,16 +286,22 @@ fn mixed(x: &Array, numbers: bool, ulps: f64, rng: &mut Rng) -> Array {
 /// body rounded it.
 fn nudged(x: &Array, ulps: f64, before: f64, rng: &mut Rng) -> Array {
     let own = epsilon(x.dtype());
-    let e =
-        own.max(if own == 0.0 { 0.0 } else { before }) * if x.dtype() == DType::Bf16 { 1.0 } else { ulps };
+    // Terms of 16 bits are added up in `f32`: whatever the number of operations, the result is rounded once.
+    let times = if x.dtype().is_rounded() { 1.0 } else { ulps };
+    let e = own.max(if own == 0.0 { 0.0 } else { before }) * times;
     if e == 0.0 {
         return x.clone();
     }
     // A subnormal number is rounded to a multiple of the smallest.
-    let least = if x.dtype() == DType::F64 { f64::from_bits(1) } else { f64::from(f32::from_bits(1)) };
+    let least = match x.dtype() {
+        DType::F64 => f64::from_bits(1),
+        DType::F16 => 2f64.powi(-24),
+        DType::Bf16 => 2f64.powi(-133),
+        _ => f64::from(f32::from_bits(1)),
+    };
     let mut nudge = |x: f64| match x {
         0.0 => x,
-        _ => x * (1.0 + e * rng.signed()) + least * (ulps * rng.signed()).round(),
+        _ => x * (1.0 + e * rng.signed()) + least * (times * rng.signed()).round(),
     };
     let v: Vec<f64> = x.to_f64().into_iter().map(&mut nudge).collect();
     Array::new(x.shape().clone(), v).expect("as many elements").cast(x.dtype())

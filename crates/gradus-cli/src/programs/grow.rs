@@ -38,7 +38,12 @@ fn holds(domain: Domain, x: f64) -> bool {
 
 impl<'a> Grower<'a> {
     pub(crate) fn new(rng: &'a mut Rng, limit: usize) -> Self {
-        let float = if rng.below(5) < 3 { DType::F32 } else { DType::F64 };
+        let float = match rng.below(8) {
+            0..4 => DType::F32,
+            4..6 => DType::F64,
+            6 => DType::Bf16,
+            _ => DType::F16,
+        };
         Grower { rng, program: Program::default(), values: Vec::new(), limit, depth: 0, float }
     }
 
@@ -73,10 +78,10 @@ impl<'a> Grower<'a> {
         let special = self.one_in(6);
         let v: Vec<f64> = (0..shape.size())
             .map(|_| match dtype {
-                DType::F32 | DType::F64 | DType::Bf16 if special && self.rng.below(4) == 0 => {
+                DType::F32 | DType::F64 | DType::Bf16 | DType::F16 if special && self.rng.below(4) == 0 => {
                     [0.0, -0.0, 1.0, -1.0, 0.5, 2.0][self.rng.below(6)]
                 }
-                DType::F32 | DType::F64 | DType::Bf16 => self.rng.uniform(-1.5, 1.5),
+                DType::F32 | DType::F64 | DType::Bf16 | DType::F16 => self.rng.uniform(-1.5, 1.5),
                 DType::Bool => self.rng.below(2) as f64,
                 DType::U8 => self.rng.below(9) as f64,
                 DType::I32 | DType::I64 => self.rng.below(9) as f64 - 4.0,
@@ -162,10 +167,6 @@ impl<'a> Grower<'a> {
         }
         let sum = match dtype {
             DType::Bool => self.push(step!(|x| x.any(())), &[x]),
-            DType::Bf16 => {
-                let wide = DType::F32;
-                self.push(step!(|x| x.cast(wide).sum(()).cast(DType::Bf16); wide), &[x])
-            }
             _ => self.push(step!(|x| x.sum(())), &[x]),
         };
         self.push(step!(|x| x.broadcast_to(to.clone()); to), &[sum])
@@ -193,7 +194,11 @@ impl<'a> Grower<'a> {
         if self.values.is_empty() {
             let inputs = 1 + self.rng.below(3);
             for _ in 0..inputs {
-                let dtype = if self.one_in(8) { self.choose(&[DType::F32, DType::F64]) } else { self.float };
+                let dtype = if self.one_in(8) {
+                    self.choose(&[DType::F32, DType::F64, DType::F16])
+                } else {
+                    self.float
+                };
                 let shape = self.some_shape();
                 let value = self.draw(dtype, &shape);
                 self.input(value);

@@ -171,6 +171,8 @@ impl Primitive for Pad {
         Ok(smallvec![match inputs[0].buffer() {
             Buffer::F32(v) if self.dead => spread(self, x, v, DEAD as f32),
             Buffer::F64(v) if self.dead => spread(self, x, v, DEAD),
+            Buffer::Bf16(v) if self.dead => spread(self, x, v, DEAD.into()),
+            Buffer::F16(v) if self.dead => spread(self, x, v, DEAD.into()),
             buffer => with_elements!(buffer, v => spread(self, x, v, Default::default())),
         }])
     }

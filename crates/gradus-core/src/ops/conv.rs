@@ -13,8 +13,8 @@ use crate::ops::source::linear_term;
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
-    Result, Shape, Type, Var,
+    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Shape, Type, Var,
 };
 
 /// Padding of each spatial axis; negative padding cuts off.
@@ -134,7 +134,7 @@ impl Conv {
             let detail = "tensors of different dtype never promote silently; cast one of them".into();
             return Err(ErrorKind::DType { op: "conv", dtypes: vec![x.dtype, kernel.dtype], detail });
         }
-        if matches!(x.dtype, DType::Bool | DType::Bf16) {
+        if !(x.dtype.is_float() || x.dtype.is_int()) {
             let detail = "it takes floats or integers; cast first".into();
             return Err(ErrorKind::DType { op: "conv", dtypes: vec![x.dtype], detail });
         }
@@ -296,7 +296,8 @@ impl Primitive for Conv {
             Buffer::I32(_) => ints!(i32),
             Buffer::I64(_) => ints!(i64),
             Buffer::U8(_) => ints!(u8),
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) =>
+                unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {

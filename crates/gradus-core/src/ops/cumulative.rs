@@ -191,7 +191,8 @@ impl Primitive for Cumulative {
             Buffer::I32(v) => running!(v, i32::wrapping_add, i32::wrapping_mul),
             Buffer::I64(v) => running!(v, i64::wrapping_add, i64::wrapping_mul),
             Buffer::U8(v) => running!(v, u8::wrapping_add, u8::wrapping_mul),
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) =>
+                unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {

@@ -12,8 +12,8 @@ use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::gather;
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
-    Result, Shape, Type, Var,
+    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Shape, Type, Var,
 };
 
 /// Products summed over paired contracted axes, separately for each index of paired batch axes.
@@ -176,7 +176,7 @@ impl Primitive for Dot {
             let detail = "tensors of different dtype never promote silently; cast one of them".into();
             return Err(ErrorKind::DType { op: "dot", dtypes: vec![x.dtype, y.dtype], detail });
         }
-        if matches!(x.dtype, DType::Bool | DType::Bf16) {
+        if !(x.dtype.is_float() || x.dtype.is_int()) {
             let detail = "it takes floats or integers; cast first".into();
             return Err(ErrorKind::DType { op: "dot", dtypes: vec![x.dtype], detail });
         }
@@ -237,7 +237,8 @@ impl Primitive for Dot {
                 self.product::<i64>(x, y, out, 0, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b))),
             Buffer::U8(_) =>
                 self.product::<u8>(x, y, out, 0, |acc, a, b| acc.wrapping_add(a.wrapping_mul(b))),
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) =>
+                unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {

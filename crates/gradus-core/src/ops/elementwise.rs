@@ -43,7 +43,7 @@ impl Primitive for Unary {
                 Unary::Powi(n) if ty.dtype.is_int() => {
                     format!("an integer to the power {n} is no integer; cast to f32 or f64 first")
                 }
-                _ => "it takes f32 or f64; cast first".to_string(),
+                _ => "it takes floats; cast first".to_string(),
             };
             return Err(ErrorKind::DType { op: self.name(), dtypes: vec![ty.dtype], detail });
         }
@@ -78,7 +78,8 @@ impl Primitive for Unary {
             Buffer::I32(v) => Array::of::<i32>(shape, ints!(v, i32)),
             Buffer::I64(v) => Array::of::<i64>(shape, ints!(v, i64)),
             Buffer::U8(v) => Array::of::<u8>(shape, ints!(v, u8)),
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) =>
+                unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
 
@@ -182,8 +183,7 @@ impl Primitive for Binary {
         if !fits {
             let detail = match dtype {
                 DType::Bool => "booleans have no arithmetic; use `and`, `or`, `xor`, or cast",
-                DType::Bf16 => "bf16 is for storage; cast to f32 to compute",
-                _ => "it takes f32 or f64; cast first",
+                _ => "it takes floats; cast first",
             };
             return Err(ErrorKind::DType { op: self.name(), dtypes: vec![dtype], detail: detail.into() });
         }

@@ -219,7 +219,7 @@ impl Primitive for External {
         let mut dots = self.theirs(|| self.0.jvp(b, inputs, &outputs, t))?;
         dots.resize(outputs.len(), None);
         for (dot, &y) in dots.iter_mut().zip(&outputs) {
-            let wanted = b.ty(y).tangent();
+            let wanted = b.ty(y).clone();
             let fits = dot.is_none_or(|dot| b.dtype(y).is_differentiable() && *b.ty(dot) == wanted);
             if !fits {
                 let detail = format!("its `jvp` gives a tangent of another type than {wanted}");

@@ -178,7 +178,7 @@ impl Primitive for Gather {
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
         let (Operand::Linear(ty), Some(ct)) = (&inputs[0], ct[0]) else { return Ok(smallvec![None, None]) };
         let Some(indices) = inputs[1].residual() else { return Err(not_linear("gather")) };
-        let zeros = b.full(&ty.tangent(), DEAD);
+        let zeros = b.full(ty, DEAD);
         let scatter = ScatterAdd { axis: self.axis, batch: self.batch, from_end: self.from_end };
         Ok(smallvec![Some(b.emit1(scatter, &[zeros, indices, ct])?), None])
     }
@@ -256,7 +256,8 @@ impl Primitive for ScatterAdd {
             Buffer::I32(v) => add(x, v, u, &walk, &at, i32::wrapping_add),
             Buffer::I64(v) => add(x, v, u, &walk, &at, i64::wrapping_add),
             Buffer::U8(v) => add(x, v, u, &walk, &at, u8::wrapping_add),
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) =>
+                unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {

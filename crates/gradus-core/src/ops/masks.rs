@@ -66,10 +66,6 @@ impl Primitive for Compare {
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         let name = self.doc().name;
         same_types(name, inputs)?;
-        if inputs[0].dtype == DType::Bf16 {
-            let detail = "bf16 is for storage; cast to f32 to compute".into();
-            return Err(ErrorKind::DType { op: name, dtypes: vec![DType::Bf16], detail });
-        }
         Ok(smallvec![inputs[0].with_dtype(DType::Bool)])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {

@@ -147,7 +147,68 @@ impl Op {
         let bytes = results.iter().map(|ty| ty.bytes().saturating_add(ty.shape.size().saturating_mul(8)));
         let bytes = bytes.chain(types.iter().map(Type::bytes)).fold(0, usize::saturating_add);
         crate::memory::probe(self.name(), bytes)?;
-        self.row().eval(inputs)
+        self.value(inputs, &results)
+    }
+
+    /// The reference value, for operands that fit and results of these types. Arithmetic in a 16-bit float type is that in
+    /// `f32` of the same numbers, each result rounded once; sums and products add up in `f32`, too.
+    ///
+    /// # Errors
+    /// If an index is out of range, or an integer is divided by zero.
+    pub fn value(&self, inputs: &[&Array], results: &[Type]) -> Result<Arrays, ErrorKind> {
+        let narrow = inputs.iter().any(|x| x.dtype().is_rounded());
+        if !narrow || !self.is_arithmetic() {
+            return self.row().eval(inputs);
+        }
+        let wide: SmallVec<[Array; 4]> = inputs.iter().map(|x| x.cast(x.dtype().wide())).collect();
+        let values = self.row().eval(&wide.iter().collect::<SmallVec<[&Array; 4]>>())?;
+        Ok(values.into_iter().zip(results).map(|(value, ty)| value.cast(ty.dtype)).collect())
+    }
+
+    /// Whether it computes with the numbers that its operands are: what only makes, moves, chooses or converts elements, and what
+    /// carries programs of its own, does not.
+    pub fn is_arithmetic(&self) -> bool {
+        match self {
+            Op::Unary(_)
+            | Op::Binary(_)
+            | Op::LinearMul(_)
+            | Op::Clamp(_)
+            | Op::Compare(_)
+            | Op::Reduce(_)
+            | Op::ArgReduce(_)
+            | Op::Cumulative(_)
+            | Op::Recurrence(_)
+            | Op::Sort(_)
+            | Op::ScatterAdd(_)
+            | Op::Dot(_)
+            | Op::Conv(_)
+            | Op::MaxPool(_)
+            | Op::SumPool(_)
+            | Op::Collective(_) => true,
+            Op::Full(_)
+            | Op::Iota(_)
+            | Op::RandomBits(_)
+            | Op::FoldIn(_)
+            | Op::Logic(_)
+            | Op::Not(_)
+            | Op::Select(_)
+            | Op::Cast(_)
+            | Op::StopGradient(_)
+            | Op::Reshape(_)
+            | Op::Permute(_)
+            | Op::Broadcast(_)
+            | Op::Slice(_)
+            | Op::Pad(_)
+            | Op::Concat(_)
+            | Op::Reverse(_)
+            | Op::Gather(_)
+            | Op::Cond(_)
+            | Op::Scan(_)
+            | Op::While(_)
+            | Op::Replay(_)
+            | Op::Call(_)
+            | Op::External(_) => false,
+        }
     }
 
     /// The reference evaluation, with the bodies of loops run by `run`.

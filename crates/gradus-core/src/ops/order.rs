@@ -66,7 +66,9 @@ macro_rules! ordered {
             Buffer::I32($v) => $body,
             Buffer::I64($v) => $body,
             Buffer::U8($v) => $body,
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) => {
+                unreachable!("excluded by the shape rule, or wider here")
+            }
         }
     };
 }

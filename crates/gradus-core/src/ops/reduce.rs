@@ -182,7 +182,8 @@ impl Primitive for Reduce {
             Buffer::I32(v) => ints!(v, i32),
             Buffer::I64(v) => ints!(v, i64),
             Buffer::U8(v) => ints!(v, u8),
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) =>
+                unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {

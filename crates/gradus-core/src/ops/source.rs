@@ -162,7 +162,7 @@ impl Primitive for LinearMul {
     fn infer(&self, inputs: &[Type]) -> Result<Types, ErrorKind> {
         same_types("linear_mul", inputs)?;
         if !inputs[0].dtype.is_float() {
-            let detail = "tangents are f32 or f64".into();
+            let detail = "tangents are floats".into();
             return Err(ErrorKind::DType { op: "linear_mul", dtypes: vec![inputs[0].dtype], detail });
         }
         Ok(smallvec![inputs[0].clone()])
@@ -238,14 +238,14 @@ impl Primitive for Cast {
     ) -> Result<(Vars, Tangents)> {
         let out = b.emit1(*self, inputs)?;
         let tangent = match tangents[0] {
-            Some(t) if self.0.is_differentiable() => Some(b.cast(t, self.0.tangent())?),
+            Some(t) if self.0.is_differentiable() => Some(b.cast(t, self.0)?),
             _ => None,
         };
         Ok((smallvec![out], smallvec![tangent]))
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {
         let Operand::Linear(ty) = &inputs[0] else { return Ok(smallvec![None]) };
-        let ct = cotangents[0].map(|ct| b.cast(ct, ty.dtype.tangent())).transpose()?;
+        let ct = cotangents[0].map(|ct| b.cast(ct, ty.dtype)).transpose()?;
         Ok(smallvec![ct])
     }
     fn batch(&self, b: &mut Builder, inputs: &[Batched], lanes: Lanes<'_>) -> Result<SmallVec<[Batched; 4]>> {

@@ -244,7 +244,9 @@ impl Primitive for MaxPool {
             Buffer::I32(v) => self.pool(x, v, &shape),
             Buffer::I64(v) => self.pool(x, v, &shape),
             Buffer::U8(v) => self.pool(x, v, &shape),
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) => {
+                unreachable!("excluded by the shape rule, or wider here")
+            }
         })
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
@@ -307,7 +309,8 @@ impl Primitive for SumPool {
             Buffer::I32(v) => sums!(v, 0, i32::wrapping_add),
             Buffer::I64(v) => sums!(v, 0, i64::wrapping_add),
             Buffer::U8(v) => sums!(v, 0, u8::wrapping_add),
-            Buffer::Bool(_) | Buffer::Bf16(_) => unreachable!("excluded by the shape rule"),
+            Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) =>
+                unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
     fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {

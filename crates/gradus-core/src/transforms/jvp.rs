@@ -3,7 +3,7 @@
 use crate::graph::Vars;
 use crate::nest::inside;
 use crate::primitive::Tangents;
-use crate::{Builder, Graph, Mode, Result, Type, Var};
+use crate::{Builder, Graph, Mode, Result, Var};
 
 /// Emits `graph` and its tangents. `None` is a symbolic zero, which costs nothing to carry.
 pub fn jvp_inline(
@@ -47,7 +47,7 @@ pub fn jvp_inline(
 pub fn jvp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     let mut b = Builder::new();
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
-    let mut tangents = marked_inputs(&mut b, graph, wrt)?;
+    let mut tangents = marked_inputs(&mut b, graph, wrt);
     for t in tangents.iter_mut().flatten() {
         *t = b.seed(*t)?;
     }
@@ -60,10 +60,7 @@ pub fn jvp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
 }
 
 /// A new input of the same type for every marked input of `graph`, as the tangent of it.
-pub(super) fn marked_inputs(b: &mut Builder, graph: &Graph, marked: &[bool]) -> Result<Vec<Option<Var>>> {
+pub(super) fn marked_inputs(b: &mut Builder, graph: &Graph, marked: &[bool]) -> Vec<Option<Var>> {
     let types = graph.input_types();
-    let inputs: Vec<Option<Var>> =
-        types.iter().zip(marked).map(|(ty, &m)| m.then(|| b.input(ty.clone()))).collect();
-    let tangent = |(v, ty): (Option<Var>, &Type)| v.map(|v| b.cast(v, ty.dtype.tangent())).transpose();
-    inputs.into_iter().zip(&types).map(tangent).collect()
+    types.into_iter().zip(marked).map(|(ty, &m)| m.then(|| b.input(ty))).collect()
 }

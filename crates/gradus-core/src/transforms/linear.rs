@@ -146,7 +146,7 @@ fn fixed_parts(graph: &Graph, eqn: &Eqn, places: &[usize], operands: &[Linearity
 /// Whether a primitive is linear in the operands at these places together.
 fn together(graph: &Graph, eqn: &Eqn, places: &[usize]) -> Result<()> {
     let mut b = Builder::new();
-    let tangent = |v: &Var| -> Type { graph.ty(*v).tangent() };
+    let tangent = |v: &Var| -> Type { graph.ty(*v).clone() };
     let operands: Vec<Operand> = eqn
         .inputs
         .iter()

@@ -6,8 +6,7 @@ use crate::primitive::Tangents;
 use crate::{Builder, Graph, Operand, Origin, Result, Var};
 
 /// Emits the transpose of `graph`, linear in the inputs for which `linear` is `None` and with the given residual
-/// values for the others; returns the cotangents of the linear inputs (`None`: zero) in order. Cotangents have the dtype
-/// that tangents are computed in ([`DType::tangent`](crate::DType::tangent)). What is made is backward, of the level that `b`
+/// values for the others; returns the cotangents of the linear inputs (`None`: zero) in order. What is made is backward, of the level that `b`
 /// has come to; in a builder that has not begun to go back it keeps the phases of `graph`.
 pub fn transpose_inline(
     b: &mut Builder,
@@ -83,14 +82,12 @@ pub fn transposed(graph: &Graph, linear: &[bool]) -> Result<Graph> {
         inputs.iter().zip(linear).map(|(ty, &l)| (!l).then(|| b.input(ty.clone()))).collect();
     let mut cts = Vec::new();
     for ty in graph.output_types() {
-        let ct = b.input(ty.clone());
-        cts.push(Some(b.cast(ct, ty.dtype.tangent())?));
+        cts.push(Some(b.input(ty)));
     }
     let back = transpose_inline(&mut b, graph, &residuals, &cts)?;
     let mut outputs = Vec::new();
     for (ct, ty) in back.into_iter().zip(inputs.iter().zip(linear).filter(|(_, l)| **l).map(|(ty, _)| ty)) {
-        let ct = b.instantiate(ct, ty);
-        outputs.push(b.cast(ct, ty.dtype)?);
+        outputs.push(b.instantiate(ct, ty));
     }
     Ok(b.finish(outputs))
 }
@@ -100,16 +97,14 @@ pub fn pushed(graph: &Graph, residuals: usize) -> Result<Graph> {
     let mut b = Builder::new();
     let mut args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
     for arg in &mut args[residuals..] {
-        let dtype = b.dtype(*arg);
-        let seed = b.seed(*arg)?;
-        *arg = b.cast(seed, dtype)?;
+        *arg = b.seed(*arg)?;
     }
     let outputs = b.inline(graph, &args)?.into_iter().map(Some).collect();
     let outputs = b.outside(outputs, &graph.output_types())?;
     Ok(b.finish(outputs))
 }
 
-/// [`transpose_inline`] from cotangents as callers give them, in the dtype of their values; what comes back is one level above
+/// [`transpose_inline`] from cotangents as callers give them; what comes back is one level above
 /// those of the program, `levels`.
 pub(super) fn transpose_whole(
     b: &mut Builder,

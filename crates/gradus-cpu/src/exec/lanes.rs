@@ -6,11 +6,12 @@
 //!
 //! Invariant: operands and result hold as many elements of the step's dtypes as it says.
 
-use gradus_core::dtype::{Bf16, CastTo};
+use gradus_core::dtype::{Bf16, CastTo, F16};
 use gradus_core::ops::{Compare, Logic};
 use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::StepOp;
 
+use crate::vmath::short::Change;
 use crate::vmath::step::{Chain, Scalars, Simple, StepFn, Steps, number};
 use crate::vmath::sum::Summand;
 use crate::vmath::twin::Twin;
@@ -73,17 +74,23 @@ pub(super) unsafe fn run(op: StepOp, dtype: DType, out: DType, x: Operands) {
             DType::I64 => int::<i64>(op, out, x),
             DType::U8 => int::<u8>(op, out, x),
             DType::Bool => boolean(op, out, x),
-            DType::Bf16 => match op {
-                StepOp::Cast => cast::<Bf16>(out, x),
-                _ => copy_or_select::<u16>(op, x),
-            },
+            DType::Bf16 => short::<Bf16>(op, out, x),
+            DType::F16 => short::<F16>(op, out, x),
         }
     }
 }
 
 /// Conversions from `T` to every dtype.
 trait Converts:
-    Copy + CastTo<f32> + CastTo<f64> + CastTo<i32> + CastTo<i64> + CastTo<u8> + CastTo<bool> + CastTo<Bf16>
+    Copy
+    + CastTo<f32>
+    + CastTo<f64>
+    + CastTo<i32>
+    + CastTo<i64>
+    + CastTo<u8>
+    + CastTo<bool>
+    + CastTo<Bf16>
+    + CastTo<F16>
 {
 }
 impl Converts for f32 {}
@@ -93,6 +100,7 @@ impl Converts for i64 {}
 impl Converts for u8 {}
 impl Converts for bool {}
 impl Converts for Bf16 {}
+impl Converts for F16 {}
 
 /// # Safety
 /// As for [`run`].
@@ -107,6 +115,7 @@ unsafe fn cast<T: Converts>(out: DType, x: Operands) {
             DType::U8 => x.map(|v: T| CastTo::<u8>::cast(v)),
             DType::Bool => x.map(|v: T| CastTo::<bool>::cast(v)),
             DType::Bf16 => x.map(|v: T| CastTo::<Bf16>::cast(v)),
+            DType::F16 => x.map(|v: T| CastTo::<F16>::cast(v)),
         }
     }
 }
@@ -143,12 +152,30 @@ unsafe fn float<T: vmath::Float + Converts>(op: StepOp, out: DType, x: Operands)
     }
 }
 
+/// What 16-bit floats have no loop of their own for: copies, and conversions to what is not `f32`.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn short<T: Converts>(op: StepOp, out: DType, x: Operands) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match op {
+            StepOp::Cast => cast::<T>(out, x),
+            _ => copy_or_select::<u16>(op, x),
+        }
+    }
+}
+
 /// The loop of a step on floats, found once; `scalar` has a bit for each operand that is one element for all.
-pub(super) fn step(op: StepOp, dtype: DType, scalar: u8) -> Option<(StepFn, i32)> {
-    match dtype {
-        DType::F32 => step_of::<f32>(op, scalar),
-        DType::F64 => step_of::<f64>(op, scalar),
-        _ => None,
+pub(super) fn step(op: StepOp, dtype: DType, out: DType, scalar: u8) -> Option<(StepFn, i32)> {
+    let change = |change, narrow| Some((vmath::short::step(Level::current(), change, narrow)?, 0));
+    match (op, dtype, out) {
+        (StepOp::Round(narrow), ..) => change(Change::Round, narrow),
+        (StepOp::Cast, narrow, DType::F32) => change(Change::Widen, narrow),
+        (StepOp::Cast, DType::F32, narrow) => change(Change::Shorten, narrow),
+        (_, DType::F32, _) => step_of::<f32>(op, scalar),
+        (_, DType::F64, _) => step_of::<f64>(op, scalar),
+        (_, DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16, _) => None,
     }
 }
 
@@ -313,7 +340,8 @@ unsafe fn boolean(op: StepOp, out: DType, x: Operands) {
                 DType::I32 => x.map(|v: u8| i32::from(v)),
                 DType::I64 => x.map(|v: u8| i64::from(v)),
                 DType::U8 | DType::Bool => x.map(|v: u8| v),
-                DType::Bf16 => x.map(|v: u8| Bf16::from_f32(f32::from(v))),
+                DType::Bf16 => x.map(|v: u8| CastTo::<Bf16>::cast(v)),
+                DType::F16 => x.map(|v: u8| CastTo::<F16>::cast(v)),
             },
             _ => copy_or_select::<u8>(op, x),
         }
@@ -335,7 +363,9 @@ pub(super) unsafe fn iota(dtype: DType, start: usize, inner: usize, extent: usiz
                 DType::I32 => out.cast::<i32>().add(i).write(index(i) as i32),
                 DType::I64 => out.cast::<i64>().add(i).write(index(i) as i64),
                 DType::U8 => out.cast::<u8>().add(i).write((index(i) as i64) as u8),
-                DType::Bool | DType::Bf16 => unreachable!("an index is a number"),
+                DType::Bf16 => out.cast::<Bf16>().add(i).write((index(i) as f64).cast()),
+                DType::F16 => out.cast::<F16>().add(i).write((index(i) as f64).cast()),
+                DType::Bool => unreachable!("an index is a number"),
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a place holds the bytes of its type; results are compared with their types before they are copied.
 
-use gradus_core::dtype::Bf16;
+use gradus_core::dtype::{Bf16, F16};
 use gradus_core::{Array, DType, Element, ErrorKind, Op, Type, with_elements};
 use smallvec::SmallVec;
 
@@ -32,6 +32,7 @@ pub(super) unsafe fn array(from: *const u8, ty: &Type) -> Array {
             DType::Bool => elements::<bool>(from, ty),
             DType::U8 => elements::<u8>(from, ty),
             DType::Bf16 => elements::<Bf16>(from, ty),
+            DType::F16 => elements::<F16>(from, ty),
         }
     }
 }

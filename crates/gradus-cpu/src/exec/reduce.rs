@@ -91,7 +91,9 @@ macro_rules! with_number {
                 type $T = u8;
                 $body
             }
-            DType::Bool | DType::Bf16 => unreachable!("reductions take numbers"),
+            DType::Bool | DType::Bf16 | DType::F16 => {
+                unreachable!("reductions are of numbers, in `f32` of short ones")
+            }
         }
     };
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use gradus_core::ops::ReduceKind;
-use gradus_core::{Bf16, DType, Var};
+use gradus_core::{Bf16, DType, F16, Var};
 use gradus_plan::kernel::{Domain, Level, Region, StepOp, Work};
 use gradus_plan::{Place, Plan, View, chunks};
 use smallvec::SmallVec;
@@ -272,7 +272,7 @@ impl Compiled {
                 Joined::Away => continue,
                 Joined::Alone => {
                     args[..step.args.len()].copy_from_slice(&step.args);
-                    lanes::step(step.op, step.dtype, scalar_bits(region, &step.args))
+                    lanes::step(step.op, step.dtype, step.out, scalar_bits(region, &step.args))
                 }
                 Joined::Pair { args: all, first, second } => {
                     args[..3].copy_from_slice(all);
@@ -419,7 +419,8 @@ fn bytes_of(value: f64, dtype: DType) -> u64 {
         DType::I64 => put(&(value as i64).to_ne_bytes()),
         DType::U8 => put(&(value as u8).to_ne_bytes()),
         DType::Bool => put(&[u8::from(value != 0.0)]),
-        DType::Bf16 => put(&Bf16::from_f32(value as f32).0.to_ne_bytes()),
+        DType::Bf16 => put(&Bf16::from(value).0.to_ne_bytes()),
+        DType::F16 => put(&F16::from(value).0.to_ne_bytes()),
     }
     u64::from_ne_bytes(bytes)
 }

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gradus_core::dtype::Bf16;
+use gradus_core::dtype::{Bf16, F16};
 use gradus_core::memory::{self, Held::Waiting};
 use gradus_core::{Array, Buffer, DType, Elements, ErrorKind, Type, with_elements};
 
@@ -30,6 +30,7 @@ pub(super) enum Held {
     Bool(Vec<bool>),
     U8(Vec<u8>),
     Bf16(Vec<Bf16>),
+    F16(Vec<F16>),
 }
 
 /// Runs an expression with the typed elements of a [`Held`].
@@ -43,6 +44,7 @@ macro_rules! each {
             Held::Bool($v) => $body,
             Held::U8($v) => $body,
             Held::Bf16($v) => $body,
+            Held::F16($v) => $body,
         }
     };
 }
@@ -72,7 +74,7 @@ macro_rules! kept {
         }
     )+ };
 }
-kept!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, bool => Bool, u8 => U8, Bf16 => Bf16);
+kept!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, bool => Bool, u8 => U8, Bf16 => Bf16, F16 => F16);
 
 /// Results of at least so many bytes leave their memory to later ones.
 const LARGE: usize = 256 << 10;
@@ -179,6 +181,7 @@ impl Held {
             DType::Bool => Held::Bool(room(n)?),
             DType::U8 => Held::U8(room(n)?),
             DType::Bf16 => Held::Bf16(room(n)?),
+            DType::F16 => Held::F16(room(n)?),
         })
     }
 
@@ -206,6 +209,7 @@ impl Held {
             Buffer::Bool(v) => Held::Bool(own(v)),
             Buffer::U8(v) => Held::U8(own(v)),
             Buffer::Bf16(v) => Held::Bf16(own(v)),
+            Buffer::F16(v) => Held::F16(own(v)),
         })
     }
 

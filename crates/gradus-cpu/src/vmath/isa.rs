@@ -12,6 +12,9 @@ use std::sync::OnceLock;
 
 use thiserror::Error;
 
+use gradus_core::dtype::F16;
+
+use super::loops::WIDTH;
 use crate::vector::{Doubles, Singles, Vector};
 
 /// An instruction set, as far as the functions care.
@@ -22,6 +25,24 @@ pub trait Isa {
     type Singles: Vector<Element = f32>;
     /// Its registers of `f64`.
     type Doubles: Vector<Element = f64>;
+    /// The numbers of these half-precision bits.
+    #[inline(always)]
+    fn of_halves(bits: [u16; WIDTH]) -> [f32; WIDTH] {
+        let mut out = [0.0; WIDTH];
+        for j in 0..WIDTH {
+            out[j] = F16(bits[j]).to_f32();
+        }
+        out
+    }
+    /// The half-precision bits of the nearest numbers.
+    #[inline(always)]
+    fn to_halves(x: [f32; WIDTH]) -> [u16; WIDTH] {
+        let mut out = [0; WIDTH];
+        for j in 0..WIDTH {
+            out[j] = F16::from_f32(x[j]).0;
+        }
+        out
+    }
 }
 
 /// What every processor of the architecture has, where that has no fused multiply-add.
@@ -40,6 +61,34 @@ impl Isa for Avx2 {
     const FMA: bool = true;
     type Singles = std::arch::x86_64::__m256;
     type Doubles = std::arch::x86_64::__m256d;
+    #[inline(always)]
+    fn of_halves(bits: [u16; WIDTH]) -> [f32; WIDTH] {
+        use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
+        let mut out = [0.0; WIDTH];
+        for k in (0..WIDTH).step_by(8) {
+            // SAFETY: eight elements of each from `k` on; the level says that the machine has F16C.
+            unsafe {
+                let half = _mm_loadu_si128(bits.as_ptr().add(k).cast());
+                _mm256_storeu_ps(out.as_mut_ptr().add(k), _mm256_cvtph_ps(half));
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    fn to_halves(x: [f32; WIDTH]) -> [u16; WIDTH] {
+        use std::arch::x86_64::{
+            _MM_FROUND_TO_NEAREST_INT, _mm_storeu_si128, _mm256_cvtps_ph, _mm256_loadu_ps,
+        };
+        let mut out = [0; WIDTH];
+        for k in (0..WIDTH).step_by(8) {
+            // SAFETY: eight elements of each from `k` on; the level says that the machine has F16C.
+            unsafe {
+                let half = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(x.as_ptr().add(k)));
+                _mm_storeu_si128(out.as_mut_ptr().add(k).cast(), half);
+            }
+        }
+        out
+    }
 }
 
 /// x86-64 with 512-bit vectors.
@@ -50,6 +99,29 @@ impl Isa for Avx512 {
     const FMA: bool = true;
     type Singles = std::arch::x86_64::__m512;
     type Doubles = std::arch::x86_64::__m512d;
+    #[inline(always)]
+    fn of_halves(bits: [u16; WIDTH]) -> [f32; WIDTH] {
+        use std::arch::x86_64::{_mm256_loadu_si256, _mm512_cvtph_ps, _mm512_storeu_ps};
+        let mut out = [0.0; WIDTH];
+        // SAFETY: sixteen elements of each; the level says that the machine has AVX-512.
+        unsafe {
+            _mm512_storeu_ps(out.as_mut_ptr(), _mm512_cvtph_ps(_mm256_loadu_si256(bits.as_ptr().cast())));
+        }
+        out
+    }
+    #[inline(always)]
+    fn to_halves(x: [f32; WIDTH]) -> [u16; WIDTH] {
+        use std::arch::x86_64::{
+            _MM_FROUND_TO_NEAREST_INT, _mm256_storeu_si256, _mm512_cvtps_ph, _mm512_loadu_ps,
+        };
+        let mut out = [0; WIDTH];
+        // SAFETY: sixteen elements of each; the level says that the machine has AVX-512.
+        unsafe {
+            let half = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(x.as_ptr()));
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), half);
+        }
+        out
+    }
 }
 
 /// The instruction sets that kernels are compiled for.
@@ -57,7 +129,7 @@ impl Isa for Avx512 {
 pub enum Level {
     /// The architecture's baseline: SSE2 on x86-64, NEON on aarch64.
     Baseline,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and F16C.
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
@@ -122,7 +194,9 @@ impl Level {
     pub fn available() -> &'static [Level] {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
             let avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")

@@ -24,6 +24,7 @@ pub(crate) use isa::Baseline;
 mod log;
 pub(crate) mod loops;
 mod power;
+pub(crate) mod short;
 pub(crate) mod small;
 pub(crate) mod step;
 pub(crate) mod sum;

@@ -142,14 +142,14 @@ pub(super) trait Kernel {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn avx2<K: Kernel>(call: &Call) {
     // SAFETY: the caller's promise.
     unsafe { K::run::<super::isa::Avx2>(call) }
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 unsafe fn avx512<K: Kernel>(call: &Call) {
     // SAFETY: the caller's promise.
     unsafe { K::run::<super::isa::Avx512>(call) }

@@ -34,6 +34,8 @@ pub(super) struct Writer<'a, 'b> {
     constant_of: Map<(u64, DType), usize>,
     steps_of: Map<SmallVec<[Draft; 3]>, SmallVec<[usize; 2]>>,
     slots: Map<Var, Draft>,
+    /// Values of 16-bit types whose slots hold them in `f32`.
+    rounded: Set<Var>,
     expanded: Map<Draft, Draft>,
 }
 
@@ -50,6 +52,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             constant_of: Map::default(),
             steps_of: Map::default(),
             slots: Map::default(),
+            rounded: Set::default(),
             expanded: Map::default(),
         }
     }
@@ -67,6 +70,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             stores.push((out, v, None));
             stored.insert(out);
         }
+        let in_registers = self.rounded_in_registers(live);
         for &i in &group.eqns {
             let eqn = &graph.eqns()[i];
             let out = eqn.outputs[0];
@@ -91,6 +95,7 @@ impl<'a, 'b> Writer<'a, 'b> {
                 Op::Not(_) => StepOp::Not,
                 Op::Select(_) => StepOp::Select,
                 Op::Cast(_) if from == to => StepOp::Copy,
+                Op::Cast(_) if in_registers.contains(&out) => StepOp::Round(to),
                 Op::Cast(_) => StepOp::Cast,
                 Op::StopGradient(_) => StepOp::Copy,
                 Op::Iota(p) => StepOp::Iota {
@@ -100,7 +105,15 @@ impl<'a, 'b> Writer<'a, 'b> {
                 Op::Reduce(r) => StepOp::Reduce(r.kind),
                 other => unreachable!("{other} is no element-wise primitive"),
             };
-            let mut slot = self.push((op, from, to, level, args), i);
+            let mut slot = match op {
+                StepOp::Round(_) => {
+                    self.rounded.insert(out);
+                    self.push((op, from, from, level, args), i)
+                }
+                // It is there already.
+                StepOp::Cast if self.reads_rounded(i) => args[0],
+                _ => self.push((op, from, to, level, args), i),
+            };
             // A place of its own for each value in memory.
             if live[out.index()] && !stored.insert(slot) {
                 slot = self.fresh((StepOp::Copy, to, to, level, smallvec![slot]), i);
@@ -112,6 +125,51 @@ impl<'a, 'b> Writer<'a, 'b> {
             }
         }
         self.finish(stores)
+    }
+
+    /// The values that are rounded to a 16-bit type and only read, here, to be widened again: they stay what they were.
+    fn rounded_in_registers(&self, live: &[bool]) -> Set<Var> {
+        let (graph, fuser) = (self.fuser.graph, self.fuser);
+        let eqns = &fuser.groups.list[self.group].eqns;
+        let cast = |i: usize, from: fn(DType) -> bool| {
+            let eqn = &graph.eqns()[i];
+            let converts = matches!(eqn.op, Op::Cast(_)) && from(graph.ty(eqn.inputs[0]).dtype);
+            converts.then(|| (eqn.outputs[0], graph.ty(eqn.outputs[0]).dtype))
+        };
+        let mut rounded: Set<Var> = Set::default();
+        for &i in eqns {
+            if let Some((v, to)) = cast(i, |from| !from.is_rounded())
+                && to.is_rounded()
+                && graph.ty(graph.eqns()[i].inputs[0]).dtype == to.wide()
+                && !live[v.index()]
+            {
+                rounded.insert(v);
+            }
+        }
+        if rounded.is_empty() {
+            return rounded;
+        }
+        for &i in eqns {
+            if cast(i, DType::is_rounded)
+                .is_some_and(|(_, to)| !to.is_rounded() && to.is_float() && to != DType::F64)
+            {
+                continue;
+            }
+            for &source in &fuser.operands[i] {
+                if let Source::View(root, _) = fuser.sources.at(source) {
+                    rounded.remove(root);
+                }
+            }
+        }
+        rounded
+    }
+
+    /// Whether an equation reads a value that is in `f32` here.
+    fn reads_rounded(&self, i: usize) -> bool {
+        match self.fuser.sources.at(self.fuser.operands[i][0]) {
+            Source::View(root, _) => self.rounded.contains(root),
+            Source::Constant(..) | Source::Undefined => false,
+        }
     }
 
     fn push(&mut self, step: Computed, eqn: usize) -> Draft {
@@ -144,7 +202,7 @@ impl<'a, 'b> Writer<'a, 'b> {
     /// Operand `o` of equation `i`, at `level`.
     fn operand(&mut self, i: usize, o: usize, level: Level) -> Draft {
         let (graph, fuser) = (self.fuser.graph, self.fuser);
-        let dtype = graph.ty(graph.eqns()[i].inputs[o]).dtype;
+        let mut dtype = graph.ty(graph.eqns()[i].inputs[o]).dtype;
         match fuser.sources.at(fuser.operands[i][o]) {
             Source::Constant(value, dtype) => self.constant(*value, *dtype),
             Source::View(root, view) => {
@@ -153,6 +211,9 @@ impl<'a, 'b> Writer<'a, 'b> {
                     && let Some(slot) = self.slots.get(root).copied()
                 {
                     let size = graph.ty(*root).shape.size();
+                    if self.rounded.contains(root) {
+                        dtype = dtype.wide();
+                    }
                     return match inside(p, view, self.domain, level, size) {
                         Some(Inside::Same) => slot,
                         Some(Inside::Expand) => self.expand(slot, dtype),

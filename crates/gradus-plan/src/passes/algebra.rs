@@ -119,15 +119,14 @@ impl Rewriter {
             Op::Unary(_) | Op::Binary(_) | Op::LinearMul(_) | Op::Cast(_) => {
                 let dtype = self.b.dtype(x);
                 // Every value of these types is exactly an f64.
-                if !matches!(dtype, DType::F32 | DType::F64 | DType::I32)
-                    || matches!(op, Op::Cast(c) if c.0 == DType::I64)
-                {
+                let exact = |dtype: DType| dtype.is_float() || dtype == DType::I32;
+                if !exact(dtype) || matches!(op, Op::Cast(c) if c.0 == DType::I64) {
                     return None;
                 }
                 let values: Option<Vec<f64>> = inputs.iter().map(|&v| self.constant(v)).collect();
                 let arrays: Vec<Array> = values?.into_iter().map(|c| Array::full([], dtype, c)).collect();
                 let arrays: Vec<&Array> = arrays.iter().collect();
-                Some(op.row().eval(&arrays).ok()?[0].to_f64()[0])
+                Some(op.evaluate(&arrays).ok()?[0].to_f64()[0])
             }
             _ => None,
         }

@@ -5,6 +5,7 @@ mod pads;
 mod picks;
 mod products;
 mod rewrite;
+mod widen;
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -168,6 +169,7 @@ pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
 }
 
 pub(crate) use rewrite::Copier;
+pub(crate) use widen::widened;
 
 #[cfg(test)]
 mod tests {

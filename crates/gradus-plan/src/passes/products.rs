@@ -5,7 +5,7 @@
 //! whose sums have the same bits whatever the layout of operands.
 
 use gradus_core::ops::{Axes, Dot, Op, Permute};
-use gradus_core::{DType, Eqn, Graph, Result, Var};
+use gradus_core::{Eqn, Graph, Result, Var};
 
 use super::{Copier, Rewriter};
 use crate::fuse::MOST_BATCH;
@@ -14,7 +14,7 @@ impl Rewriter {
     /// The product with the axes of its operands in order, if they are not.
     pub(super) fn in_order(&mut self, dot: &Dot, operands: [Var; 2]) -> Result<Option<(Dot, [Var; 2])>> {
         let shapes = operands.map(|v| self.b.shape(v).clone());
-        let float = matches!(self.b.dtype(operands[0]), DType::F32 | DType::F64);
+        let float = self.b.dtype(operands[0]).is_float();
         if !float || shapes.iter().any(|shape| shape.size() == 0) {
             return Ok(None);
         }
@@ -107,7 +107,7 @@ fn transposed(graph: &Graph, eqn: &Eqn, uses: &[u32], made: &[Option<u32>]) -> O
 mod tests {
     use super::super::simplify;
     use super::*;
-    use gradus_core::{Builder, Type};
+    use gradus_core::{Builder, DType, Type};
 
     #[test]
     fn axes_that_do_not_merge_are_put_in_order() {

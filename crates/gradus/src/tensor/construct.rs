@@ -1,7 +1,7 @@
 //! Making tensors.
 
 use gradus_core::ops::Iota;
-use gradus_core::{Array, DType, Element, ErrorKind, Shape, memory};
+use gradus_core::{Array, Bf16, DType, Element, ErrorKind, F16, Shape, memory};
 
 use crate::tensor::Repr;
 use crate::trace::OrFail;
@@ -49,7 +49,7 @@ macro_rules! from_elements {
         }
     )+ };
 }
-from_elements!(f32, f64, i32, i64, bool, u8);
+from_elements!(f32, f64, i32, i64, bool, u8, Bf16, F16);
 
 /// Ends an operation with a number that the dtype does not hold.
 #[track_caller]

@@ -3,7 +3,7 @@
 //! A square has twice the exponent of its root, so sums of squares leave the range where lengths do not. Sums of the
 //! squares of numbers scaled up and down are taken in the same pass, and each row reads the one that is in range
 //! (Blue 1978); in the ordinary range that is the plain sum, with its bits. Derivatives are stated by unit vectors, whose
-//! elements are at most 1.
+//! elements are at most 1. Those of 16-bit floats are those of `f32`, rounded.
 
 use gradus_core::ops::Compare;
 use gradus_core::{Binary, DType, Error, ErrorKind};
@@ -97,6 +97,9 @@ impl Tensor {
     #[track_caller]
     pub fn norm(&self, axes: impl Into<Axes>) -> Tensor {
         self.of_floats("norm");
+        if let Some(x) = self.widened() {
+            return x.norm(axes).cast(self.dtype());
+        }
         let (axes, keep) = axes.into().kept();
         dropped(lengths(self, &axes).0, axes, keep)
     }
@@ -112,6 +115,9 @@ impl Tensor {
             _ => {}
         }
         self.of_floats("norm_p");
+        if let Some(x) = self.widened() {
+            return x.norm_p(p, axes).cast(self.dtype());
+        }
         let (axes, keep) = axes.into().kept();
         // The norm, `x` over it, and its inverse, of the powers of what is left when the largest is divided out.
         let (norm, _, _) = with_own_rule(
@@ -163,6 +169,9 @@ impl Tensor {
     pub fn var(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
         let axes = axes.into();
         let n = self.degrees("var", &axes, correction);
+        if let Some(x) = self.widened() {
+            return x.var(axes, correction).cast(self.dtype());
+        }
         let (kept, _) = axes.clone().kept();
         self.centred(&kept).square().sum(axes).with_constant(Binary::Div, n)
     }
@@ -173,6 +182,9 @@ impl Tensor {
     pub fn std(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
         let axes = axes.into();
         let n = self.degrees("std", &axes, correction);
+        if let Some(x) = self.widened() {
+            return x.std(axes, correction).cast(self.dtype());
+        }
         let (kept, _) = axes.clone().kept();
         self.centred(&kept).norm(axes).with_constant(Binary::Div, n.sqrt())
     }
@@ -189,6 +201,9 @@ impl Tensor {
     pub fn standardize(&self, axes: impl Into<Axes>, epsilon: f64) -> Tensor {
         let (axes, _) = axes.into().kept();
         let n = self.count("standardize", &axes);
+        if let Some(x) = self.widened() {
+            return x.standardize(axes, epsilon).cast(self.dtype());
+        }
         if epsilon == 0.0 {
             return lengths(&self.centred(&axes), &axes).1.with_constant(Binary::Mul, n.sqrt());
         }

@@ -136,7 +136,7 @@ impl Tensor {
     #[track_caller]
     pub(super) fn of_floats(&self, op: &'static str) {
         if !self.dtype().is_differentiable() {
-            let detail = "it takes f32 or f64; cast first".into();
+            let detail = "it takes floats; cast first".into();
             Err(ErrorKind::DType { op, dtypes: vec![self.dtype()], detail }).or_fail()
         }
     }
@@ -145,17 +145,26 @@ impl Tensor {
     #[track_caller]
     pub(super) fn count(&self, op: &'static str, axes: &Axes) -> f64 {
         if !self.dtype().is_float() {
-            let detail = "it divides, and integers have no fractions; cast to f32 or f64 first".into();
+            let detail = "it divides, and integers have no fractions; cast to a float first".into();
             Err(ErrorKind::DType { op, dtypes: vec![self.dtype()], detail }).or_fail()
         }
         axes.resolve(op, self.rank()).iter().map(|&a| self.shape()[a]).product::<usize>() as f64
     }
 
-    /// `Σ x / n`; NaN of nothing, infinite where the sum is.
+    /// The tensor in `f32`, if it is of a 16-bit float type: for functions of whole rows, which are rounded as a whole.
+    #[track_caller]
+    pub(super) fn widened(&self) -> Option<Tensor> {
+        if self.dtype().is_rounded() { Some(self.cast(self.dtype().wide())) } else { None }
+    }
+
+    /// `Σ x / n`; NaN of nothing, infinite where the sum is. Of 16-bit floats it is that of `f32`, rounded.
     #[track_caller]
     pub fn mean(&self, axes: impl Into<Axes>) -> Tensor {
         let axes = axes.into();
         let n = self.count("mean", &axes);
+        if let Some(x) = self.widened() {
+            return x.mean(axes).cast(self.dtype());
+        }
         self.sum(axes).with_constant(gradus_core::Binary::Div, n)
     }
 

@@ -1,7 +1,8 @@
 //! Exponentials that share a sum: softmax, its logarithm, and the logarithm of the sum.
 //!
 //! Nearly all of the weight may lie on one element. What the others have is then far below the last digit of 1, and is
-//! all that derivatives are made of: in the logarithms it is never taken as a difference from 1.
+//! all that derivatives are made of: in the logarithms it is never taken as a difference from 1. Those of 16-bit floats
+//! are those of `f32`, rounded.
 
 use gradus_core::Binary;
 use gradus_core::ops::Compare;
@@ -56,6 +57,9 @@ impl Tensor {
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
         self.of_floats("softmax");
+        if let Some(x) = self.widened() {
+            return x.softmax(axis).cast(self.dtype());
+        }
         // Without a rule of its own: attention is planned block by block from what this is made of.
         let axes = Axes::keep(axis);
         let top = self.max(axes.clone()).stop_gradient();
@@ -77,6 +81,9 @@ impl Tensor {
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
         self.of_floats("log_softmax");
+        if let Some(x) = self.widened() {
+            return x.log_softmax(axis).cast(self.dtype());
+        }
         let axes = Axes::keep(axis);
         let (y, _) = with_own_rule(
             self,
@@ -104,6 +111,9 @@ impl Tensor {
     #[track_caller]
     pub fn logsumexp(&self, axes: impl Into<Axes>) -> Tensor {
         self.of_floats("logsumexp");
+        if let Some(x) = self.widened() {
+            return x.logsumexp(axes).cast(self.dtype());
+        }
         let (axes, keep) = axes.into().kept();
         let (y, _) = with_own_rule(
             self,

@@ -242,16 +242,13 @@ fn cast(g: &mut Grower<'_>) -> Option<usize> {
         DType::F32,
         DType::F64,
         DType::Bf16,
+        DType::F16,
         DType::I32,
         DType::I64,
         DType::U8,
         DType::Bool,
     ]);
-    let cast = g.push(step!(|x| x.cast(dtype); dtype), &[x]);
-    if dtype == DType::Bf16 {
-        return Some(g.push(step!(|x| x.cast(DType::F32)), &[cast]));
-    }
-    Some(cast)
+    Some(g.push(step!(|x| x.cast(dtype); dtype), &[x]))
 }
 
 fn clamp(g: &mut Grower<'_>) -> Option<usize> {

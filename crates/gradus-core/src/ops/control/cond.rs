@@ -53,7 +53,7 @@ impl Cond {
             .input_types()
             .into_iter()
             .zip(marks)
-            .map(|(ty, &m)| m.then(|| b.input(ty.tangent())))
+            .map(|(ty, &m)| m.then(|| b.input(ty.clone())))
             .collect();
         let (mut outputs, dots) = jvp_inline(&mut b, graph, &args, &dots, mode)?;
         for ((t, ty), &a) in dots.into_iter().zip(graph.output_types()).zip(active) {

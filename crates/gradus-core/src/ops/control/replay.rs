@@ -182,7 +182,7 @@ impl Replay {
                     args[i] = Some(f.input(types[i].clone()));
                 }
                 for i in group.filter(|&i| marks[i]) {
-                    dots[i] = Some(f.input(types[i].tangent()));
+                    dots[i] = Some(f.input(types[i].clone()));
                 }
             }
             let args: Vec<Var> = args.into_iter().flatten().collect();

@@ -112,7 +112,7 @@ impl Scan {
         let args = inputs_like(&mut f, types.iter().cloned());
         let marks = [&act.constants[..], &act.carry, &act.stacked].concat();
         let dots: Vec<Option<Var>> =
-            types.iter().zip(&marks).map(|(ty, &m)| m.then(|| f.input(ty.tangent()))).collect();
+            types.iter().zip(&marks).map(|(ty, &m)| m.then(|| f.input(ty.clone()))).collect();
         let (mut results, dots) = jvp_inline(&mut f, &self.body, &args, &dots, mode)?;
         let marks = [&act.carry[..], &act.results].concat();
         for ((t, ty), &m) in dots.into_iter().zip(self.body.output_types()).zip(&marks) {

@@ -98,7 +98,7 @@ impl Primitive for While {
             let mut dots = Vec::new();
             for (range, marks) in [(0..n, consts), (n..types.len(), &carry[..])] {
                 args.extend(inputs_like(&mut f, types[range.clone()].iter().cloned()));
-                dots.extend(types[range].iter().zip(marks).map(|(ty, &m)| m.then(|| f.input(ty.tangent()))));
+                dots.extend(types[range].iter().zip(marks).map(|(ty, &m)| m.then(|| f.input(ty.clone()))));
             }
             if !with_tangents {
                 let results = f.inline(graph, &args)?;

@@ -49,7 +49,7 @@ pub(in crate::table) fn shape(row: &Row) -> Outcome {
                 if matches!(case.op, Op::While(_)) {
                     return true;
                 }
-                match case.op.row().eval(&args.iter().collect::<Vec<_>>()) {
+                match case.op.evaluate(&args.iter().collect::<Vec<_>>()) {
                     Err(_) => true,
                     Ok(got) => {
                         got.len() == out.len()

@@ -1,6 +1,6 @@
 //! Cells about values: against the formula, in every dtype, and at the edges.
 
-use super::{Outcome, Worst, examples, has_float};
+use super::{CellKind, Outcome, Worst, examples, has_float};
 use crate::table::probe::{self, disagreement};
 use crate::table::random::{Range, Rng, Sampled};
 use crate::table::reference;
@@ -33,11 +33,11 @@ pub(super) fn strict(a: f64, b: f64) -> f64 {
 }
 
 /// Runs a case on values and compares with the formula.
-fn compare(case: &Case, args: &[Array], measure: fn(f64, f64) -> f64, worst: &mut Worst) -> Result<()> {
+fn compare(case: &Case, args: &[Array], measure: &dyn Fn(f64, f64) -> f64, worst: &mut Worst) -> Result<()> {
     let types: Vec<Type> = args.iter().map(|a| Type::new(a.dtype(), a.shape())).collect();
     let out = case.op.row().infer(&types)?;
     let refs: Vec<&Array> = args.iter().collect();
-    let got = case.op.row().eval(&refs)?;
+    let got = case.op.evaluate(&refs)?;
     let Some(expected) = reference::expected(case, args, &out) else { return Ok(()) };
     if got.len() != expected.len() || got.iter().zip(&expected).any(|(g, e)| g.shape() != &e.shape) {
         worst.see(f64::INFINITY, || format!("{}: shapes differ from the formula's", case.label));
@@ -45,7 +45,8 @@ fn compare(case: &Case, args: &[Array], measure: fn(f64, f64) -> f64, worst: &mu
     }
     worst.see(0.0, String::new);
     for (g, e) in got.iter().zip(&expected) {
-        for (i, (g, &e)) in g.to_f64().into_iter().zip(&e.v).enumerate() {
+        let rounded = |x: f64| if g.dtype().is_rounded() { reference::rounded(g.dtype(), x) } else { x };
+        for (i, (g, e)) in g.to_f64().into_iter().zip(e.v.iter().copied().map(rounded)).enumerate() {
             worst.see(measure(g, e), || {
                 let inputs: Vec<f64> = args.iter().filter_map(|a| a.to_f64().get(i).copied()).collect();
                 format!(
@@ -63,13 +64,13 @@ pub(in crate::table) fn value(row: &Row) -> Result<Outcome> {
     let (mut worst, mut rng) = (Worst::new(), Rng::new(2));
     for case in &row.cases {
         for args in examples(case, &mut rng, 2) {
-            compare(case, &args, disagreement, &mut worst)?;
+            compare(case, &args, &disagreement, &mut worst)?;
         }
     }
     Ok(worst.outcome())
 }
 
-/// The dot-product test of an `f32` program, whose tolerance is wider by the ratio of the precisions.
+/// The dot-product test of a program.
 fn in_single(graph: &Graph, args: &[Array], rng: &mut Rng) -> Result<f64> {
     let wrt = probe::floats(graph);
     if !wrt.contains(&true) || !has_float(&graph.output_types()) {
@@ -83,6 +84,14 @@ pub(in crate::table) fn dtypes(row: &Row) -> Result<Outcome> {
     let mut accepted: Vec<&str> = Vec::new();
     for case in &row.cases {
         for dtype in DType::ALL {
+            // How much coarser a type is than `f32`; values of the coarser ones are right to a unit in the last place.
+            let coarser = dtype.epsilon().map_or(1.0, |e| (e / f64::from(f32::EPSILON)).max(1.0));
+            let unit = if dtype.is_rounded() {
+                CellKind::DTypes.tolerance() / dtype.epsilon().unwrap_or(1.0)
+            } else {
+                1.0
+            };
+            let of_dtype = |a: f64, b: f64| unit * disagreement(a, b);
             let operand = |s: &Sampled| match s.ty.dtype {
                 DType::F64 if dtype.is_float() => Sampled::of(dtype, &s.ty.shape, s.range.clone()),
                 DType::F64 => Sampled::of(dtype, &s.ty.shape, Range::Integers(1, 3)),
@@ -94,11 +103,11 @@ pub(in crate::table) fn dtypes(row: &Row) -> Result<Outcome> {
                 continue;
             }
             let args: Vec<Array> = operands.iter().map(|s| s.draw(&mut rng)).collect();
-            compare(case, &args, disagreement, &mut worst)?;
-            if dtype == DType::F32 && !case.edge {
+            compare(case, &args, &of_dtype, &mut worst)?;
+            if (dtype == DType::F32 || dtype.is_rounded()) && !case.edge {
                 let case = Case { operands, ..case.clone() };
-                let error = in_single(&case.graph()?, &args, &mut rng)?;
-                worst.see(error, || format!("{} {}: reverse mode in f32", case.label, case.op));
+                let error = in_single(&case.graph()?, &args, &mut rng)? / coarser;
+                worst.see(error, || format!("{} {}: reverse mode in {dtype}", case.label, case.op));
             }
             if !accepted.contains(&dtype.name()) {
                 accepted.push(dtype.name());
@@ -127,19 +136,20 @@ pub(in crate::table) fn edges(row: &Row) -> Result<Outcome> {
                 Sampled { ty: s.ty.clone(), range }.draw(&mut rng)
             };
             let args: Vec<Array> = case.operands.iter().enumerate().map(operand).collect();
-            compare(case, &args, strict, &mut worst)?;
+            compare(case, &args, &strict, &mut worst)?;
         }
         let args = &examples(case, &mut rng, 1)[0];
-        compare(case, args, disagreement, &mut worst)?;
+        compare(case, args, &disagreement, &mut worst)?;
         if case.edge {
             // The derivative programs of an empty or degenerate instance run, too.
             let graph = case.graph()?;
             let wrt = probe::floats(&graph);
             if wrt.contains(&true) && has_float(&graph.output_types()) {
                 let error = probe::reverse(&graph, args, &wrt, &mut rng)?;
-                // A cast to f32 rounds, and so does its transpose.
-                let rounds = graph.types().iter().any(|ty| ty.dtype == DType::F32);
-                let error = if rounds && error < 1e-6 { 0.0 } else { error };
+                // A cast to a shorter float rounds, and so does its transpose.
+                let coarsest = graph.types().iter().filter_map(|ty| ty.dtype.epsilon()).fold(0.0, f64::max);
+                let rounds = coarsest > f64::EPSILON && error < 8.0 * coarsest;
+                let error = if rounds { 0.0 } else { error };
                 worst.see(error, || format!("{}: reverse mode", case.label));
             }
         }

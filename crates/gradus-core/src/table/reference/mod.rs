@@ -48,7 +48,7 @@ fn wrapped(dtype: DType, x: f64) -> f64 {
     match dtype {
         DType::U8 => x.rem_euclid(256.0),
         DType::I32 => f64::from(x as i64 as i32),
-        DType::F32 | DType::F64 | DType::I64 | DType::Bool | DType::Bf16 => x,
+        DType::F32 | DType::F64 | DType::I64 | DType::Bool | DType::Bf16 | DType::F16 => x,
     }
 }
 
@@ -228,4 +228,9 @@ pub(super) fn expected(case: &Case, args: &[Array], types: &[Type]) -> Option<Ve
         Some(define) => Some(define(args).iter().map(Grid::new).collect()),
         None => results(&case.op, args, types),
     }
+}
+
+/// A number as the nearest of a float type.
+pub(super) fn rounded(dtype: DType, x: f64) -> f64 {
+    scalar::cast(dtype, x)
 }

@@ -87,7 +87,7 @@ pub(super) fn logic(op: Logic, x: i64, y: i64) -> i64 {
     }
 }
 
-/// To another dtype: truncated and saturated, NaN to 0; bf16 keeps eight bits of the significand, ties to even.
+/// To another dtype: truncated and saturated, NaN to 0; bf16 keeps eight bits of the significand and f16 eleven, ties to even.
 pub(super) fn cast(to: DType, x: f64) -> f64 {
     let whole = |low: f64, high: f64| if x.is_nan() { 0.0 } else { x.trunc().clamp(low, high) };
     match to {
@@ -97,13 +97,20 @@ pub(super) fn cast(to: DType, x: f64) -> f64 {
         DType::I64 => whole(i64::MIN as f64, i64::MAX as f64),
         DType::U8 => whole(0.0, 255.0),
         DType::Bool => f64::from(x != 0.0),
-        DType::Bf16 => {
-            let x = f64::from(x as f32);
-            if x == 0.0 || !x.is_finite() {
-                return x;
-            }
-            let unit = 2f64.powi(x.abs().log2().floor() as i32 - 7);
-            (x / unit).round_ties_even() * unit
-        }
+        DType::Bf16 => shortened(x, 8, -126, 127),
+        DType::F16 => shortened(x, 11, -14, 15),
     }
+}
+
+/// A float of so many bits of the significand, with exponents between these.
+fn shortened(x: f64, bits: i32, least: i32, most: i32) -> f64 {
+    if x == 0.0 || !x.is_finite() {
+        return x;
+    }
+    let mut exponent = x.abs().log2().floor() as i32;
+    // The logarithm of what is just below a power of two is rounded.
+    exponent -= i32::from(x.abs() < 2f64.powi(exponent));
+    let unit = 2f64.powi(exponent.max(least) - bits + 1);
+    let near = (x / unit).round_ties_even() * unit;
+    if near.abs() >= 2f64.powi(most + 1) { f64::INFINITY.copysign(x) } else { near }
 }

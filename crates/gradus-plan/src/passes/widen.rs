@@ -1,0 +1,116 @@
+//! Arithmetic in 16-bit floats as arithmetic in `f32` between conversions, so that no kernel needs to know those types.
+//!
+//! Operands are widened, exactly; results are rounded, each once, as the interpreter does it. What is chosen before, what a
+//! backward pass keeps above all, is chosen among 16-bit values: a stage widens for itself what it reads, so that no widened
+//! value waits for another one. A conversion to 16 bits is never undone by one that widens.
+
+use gradus_core::graph::{Eqn, Vars};
+use gradus_core::ops::{Cast, Full, Op};
+use gradus_core::quick::Map;
+use gradus_core::{Array, DType, Graph, Origin, Result, Type, Var};
+
+use super::Copier;
+use crate::Target;
+use crate::keep::definitions;
+
+/// Whether an equation is arithmetic that the machine does not do in the types it has.
+fn is_narrow(graph: &Graph, eqn: &Eqn, target: &Target) -> bool {
+    let narrow = |v: &&Var| graph.ty(**v).dtype.is_rounded();
+    let first = eqn.inputs.iter().chain(&eqn.outputs).find(narrow);
+    eqn.op.is_arithmetic() && first.is_some_and(|v| !(target.computes)(&eqn.op, graph.ty(*v).dtype))
+}
+
+/// The graph with such equations in `f32`, and the stages of its equations.
+pub(crate) fn widened(graph: Graph, stages: &[u32], target: &Target) -> Result<(Graph, Vec<u32>)> {
+    if !graph.eqns().iter().any(|eqn| is_narrow(&graph, eqn, target)) {
+        return Ok((graph, stages.to_vec()));
+    }
+    let mut w =
+        Widener { graph: &graph, made: definitions(&graph), c: Copier::new(&graph), known: Map::default() };
+    let mut out = Vec::with_capacity(stages.len());
+    for (eqn, &stage) in graph.eqns().iter().zip(stages) {
+        if is_narrow(&graph, eqn, target) {
+            w.widen(eqn, stage)?;
+        } else {
+            w.c.copy(eqn)?;
+        }
+        out.resize(w.c.b.graph().eqns().len(), stage);
+    }
+    Ok(w.c.finish_staged(graph.outputs(), out))
+}
+
+struct Widener<'a> {
+    graph: &'a Graph,
+    made: Vec<Option<usize>>,
+    c: Copier<'a>,
+    /// What old values are in `f32`, by stage.
+    known: Map<(Var, u32), Var>,
+}
+
+impl Widener<'_> {
+    fn widen(&mut self, eqn: &Eqn, stage: u32) -> Result<()> {
+        let args: Vars =
+            eqn.inputs.iter().map(|&v| self.wide(v, stage, &eqn.origin())).collect::<Result<_>>()?;
+        let outer = self.c.b.set_origin(eqn.origin());
+        let results = self.c.b.emit(eqn.op.clone(), &args)?;
+        for (&old, new) in eqn.outputs.iter().zip(results) {
+            let rounded = self.c.b.cast(new, self.graph.ty(old).dtype)?;
+            self.c.set(old, rounded);
+        }
+        self.c.b.set_origin(outer);
+        Ok(())
+    }
+
+    /// An old value in `f32`, if it is narrower.
+    fn wide(&mut self, v: Var, stage: u32, origin: &Origin) -> Result<Var> {
+        let ty = self.graph.ty(v);
+        if !ty.dtype.is_rounded() {
+            return Ok(self.c.get(v));
+        }
+        if let Some(&known) = self.known.get(&(v, stage)) {
+            return Ok(known);
+        }
+        let (repeated, mut root) = self.repeated(v);
+        let outer = self.c.b.set_origin(origin.clone());
+        let mut wide = match self.made[root.index()].map(|i| &self.graph.eqns()[i].op) {
+            Some(Op::Full(full)) => {
+                let ty = Type::new(DType::F32, full.shape.clone());
+                self.c.b.full(&ty, rounded(full))
+            }
+            _ if root != v => self.wide(root, stage, origin)?,
+            _ => {
+                root = v;
+                self.c.b.emit1(Cast(ty.dtype.wide()), &[self.c.get(root)])?
+            }
+        };
+        for &i in repeated.iter().rev() {
+            wide = self.c.b.emit1(self.graph.eqns()[i].op.clone(), &[wide])?;
+        }
+        self.c.b.set_origin(outer);
+        self.known.insert((v, stage), wide);
+        Ok(wide)
+    }
+
+    /// The value of fewer elements that a value repeats, and the equations on the way, the last first: what is repeated is
+    /// widened before.
+    fn repeated(&self, v: Var) -> (Vec<usize>, Var) {
+        let (mut equations, mut at) = (Vec::new(), v);
+        while let Some(i) = self.made[at.index()]
+            && let Op::Broadcast(_) | Op::Reshape(_) = &self.graph.eqns()[i].op
+        {
+            equations.push(i);
+            at = self.graph.eqns()[i].inputs[0];
+        }
+        let constant = self.made[at.index()].is_some_and(|i| matches!(self.graph.eqns()[i].op, Op::Full(_)));
+        if constant || self.graph.ty(at).shape.size() < self.graph.ty(v).shape.size() {
+            (equations, at)
+        } else {
+            (Vec::new(), v)
+        }
+    }
+}
+
+/// The number that a constant is in its type.
+fn rounded(full: &Full) -> f64 {
+    Array::full([], full.dtype, full.value).to_f64()[0]
+}
