@@ -76,6 +76,11 @@ impl DType {
         }
     }
 
+    /// Whether this is `F32` or `F64`, the floats that arithmetic is evaluated in.
+    pub const fn is_wide_float(self) -> bool {
+        self.is_float() && !self.is_rounded()
+    }
+
     /// The distance from 1 to the next number, of floats.
     ///
     /// ```

@@ -99,6 +99,21 @@ fn types_do_not_promote() {
     }
 }
 
+#[test]
+fn what_is_not_reached_stays_dead() {
+    for dtype in SIXTEEN {
+        let x = Tensor::from([0f32, 4.0, 0.0]).cast(dtype);
+        // Infinite slopes at 0, which a slice and a selection leave out.
+        let cut = |x: &Tensor| x.sqrt().slice(0, 1..2).sum(());
+        let chosen = |x: &Tensor| x.greater(0.0).select(x.sqrt(), 0.0).sum(());
+        let expected = Tensor::from([0f32, 0.25, 0.0]).cast(dtype);
+        for f in [cut as fn(&Tensor) -> Tensor, chosen] {
+            assert_eq!(grad(f)(&x), expected);
+            assert_eq!(jit(grad(f)).call(&x), expected);
+        }
+    }
+}
+
 /// A step of a network of two layers in one type.
 fn loss((w, v, x): &(Tensor, Tensor, Tensor)) -> Tensor {
     let h = x.matmul(w).gelu();

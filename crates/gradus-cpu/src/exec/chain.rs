@@ -1,6 +1,6 @@
 //! Chains: several steps of a region, each the only reader of the one before, as one loop.
 
-use gradus_core::{Binary, DType, Unary};
+use gradus_core::{Binary, Unary};
 use gradus_plan::kernel::{Region, Step, StepOp};
 use smallvec::{SmallVec, smallvec};
 
@@ -36,7 +36,7 @@ type Found = (Chain, SmallVec<[u16; OPERANDS]>);
 impl Walk<'_> {
     fn chain(&mut self) -> Option<Found> {
         let step = &self.region.steps[self.last];
-        let float = matches!(step.dtype, DType::F32 | DType::F64);
+        let float = step.dtype.is_wide_float();
         if !float || !matches!(self.joined[self.last], Joined::Alone) {
             return None;
         }

@@ -123,7 +123,7 @@ impl Fast {
     /// The fast form of `op` for operands and results of these types, the second of which may be packed.
     pub(super) fn new(op: &Op, inputs: &[&Type], outputs: &[&Type], packed: bool) -> Option<Self> {
         let x = inputs.first()?;
-        let float = matches!(x.dtype, DType::F32 | DType::F64);
+        let float = x.dtype.is_wide_float();
         let double = x.dtype == DType::F64;
         match op {
             Op::Gather(g) => Some(Fast::Gather(Walk::new(g.axis, g.batch, g.from_end, x, inputs[1]))),

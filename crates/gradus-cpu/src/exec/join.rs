@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use gradus_core::ops::ReduceKind;
-use gradus_core::{Binary, DType, Unary};
+use gradus_core::{Binary, Unary};
 use gradus_plan::kernel::{Level, Region, Step, StepOp};
 use smallvec::SmallVec;
 
@@ -51,7 +51,7 @@ pub(super) fn join(region: &Region, chains: bool) -> Vec<Joined> {
 }
 
 fn float(step: &Step) -> bool {
-    matches!(step.dtype, DType::F32 | DType::F64)
+    step.dtype.is_wide_float()
 }
 
 /// Joins products with the sums along rows that alone read them.

@@ -198,7 +198,7 @@ pub(super) fn pair(first: Simple, second: Simple, dtype: DType) -> Option<(StepF
     let call = match dtype {
         DType::F32 => f32::pair(level, first, second),
         DType::F64 => f64::pair(level, first, second),
-        _ => None,
+        DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
     };
     call.map(|call| (call, 0))
 }
@@ -208,7 +208,7 @@ pub(super) fn chain(chain: Chain, dtype: DType) -> Option<(StepFn, i32)> {
     match dtype {
         DType::F32 => Some((f32::chain(Level::current(), chain), 0)),
         DType::F64 => Some((f64::chain(Level::current(), chain), 0)),
-        _ => None,
+        DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
     }
 }
 
@@ -217,7 +217,7 @@ pub(super) fn twin(twin: Twin, dtype: DType) -> Option<(StepFn, i32)> {
     match dtype {
         DType::F32 => Some((f32::twin(Level::current(), twin), 0)),
         DType::F64 => Some((f64::twin(Level::current(), twin), 0)),
-        _ => None,
+        DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
     }
 }
 
@@ -226,7 +226,7 @@ pub(super) fn sum(summand: Summand, dtype: DType) -> Option<(StepFn, i32)> {
     match dtype {
         DType::F32 => Some((f32::sum(Level::current(), summand), 0)),
         DType::F64 => Some((f64::sum(Level::current(), summand), 0)),
-        _ => None,
+        DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
     }
 }
 

@@ -250,6 +250,8 @@ pub(super) unsafe fn fill(to: *mut u8, bytes: usize, width: usize, dead: bool) {
     // SAFETY: the caller's promise.
     unsafe {
         match width {
+            // The sign alone, of either 16-bit type.
+            2 if dead => std::slice::from_raw_parts_mut(to.cast::<u16>(), bytes / 2).fill(1 << 15),
             4 if dead => std::slice::from_raw_parts_mut(to.cast(), bytes / 4).fill(f32::DEAD),
             8 if dead => std::slice::from_raw_parts_mut(to.cast(), bytes / 8).fill(f64::DEAD),
             _ => to.write_bytes(0, bytes),

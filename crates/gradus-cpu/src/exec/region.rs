@@ -382,7 +382,7 @@ fn thin(region: &Region, joined: &[Joined], one_row: bool) -> Vec<bool> {
             Some(load) => load.view.is_scalar(),
             None => slot < first || one_row && region.steps[slot - first].op == StepOp::Expand,
         };
-        same && matches!(region.slot(slot as u16).0, DType::F32 | DType::F64)
+        same && region.slot(slot as u16).0.is_wide_float()
     };
     let mut thin: Vec<bool> = (0..first + region.steps.len()).map(candidate).collect();
     for store in &region.stores {

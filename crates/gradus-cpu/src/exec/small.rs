@@ -61,7 +61,7 @@ impl Compiled {
         let slots = region.first_step() + region.steps.len();
         let dtypes = (0..slots).map(|s| region.slot(s as u16).0);
         let float = dtypes.clone().find(|d| *d != DType::Bool)?;
-        let fits = matches!(float, DType::F32 | DType::F64)
+        let fits = float.is_wide_float()
             && dtypes.clone().all(|d| d == float || d == DType::Bool)
             && region.constants.iter().all(|c| c.1 == float)
             && general.stores.iter().all(|s| s.reduce.is_none() && !s.bits);

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use gradus_core::graph::Eqn;
 use gradus_core::ops::{Op, ReduceKind};
-use gradus_core::{DType, Graph, Result, Shape, Var};
+use gradus_core::{Graph, Result, Shape, Var};
 use smallvec::{SmallVec, smallvec};
 
 use crate::kernel::{Assemble, Domain, Fill, Kernel, LONG_ROW, Level, MANY_ROWS, Part, SHORT_ROW, Work};
@@ -470,7 +470,7 @@ impl Fuser<'_> {
         let eqn = &graph.eqns()[i];
         let Op::Dot(dot) = &eqn.op else { return false };
         let out = eqn.outputs[0];
-        if !matches!(graph.ty(out).dtype, DType::F32 | DType::F64) || graph.ty(out).shape.size() == 0 {
+        if !graph.ty(out).dtype.is_wide_float() || graph.ty(out).shape.size() == 0 {
             return false;
         }
         for &v in &eqn.inputs {

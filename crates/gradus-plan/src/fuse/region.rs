@@ -150,9 +150,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             return rounded;
         }
         for &i in eqns {
-            if cast(i, DType::is_rounded)
-                .is_some_and(|(_, to)| !to.is_rounded() && to.is_float() && to != DType::F64)
-            {
+            if cast(i, DType::is_rounded).is_some_and(|(_, to)| to == DType::F32) {
                 continue;
             }
             for &source in &fuser.operands[i] {

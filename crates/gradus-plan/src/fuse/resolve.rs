@@ -184,7 +184,7 @@ pub(super) fn convolution(
     };
     let ((x, input), (kernel, weights)) = (operand(inputs[0])?, operand(inputs[1])?);
     let empty = [input.size(), weights.size(), out.shape.size()].contains(&0);
-    if !matches!(out.dtype, DType::F32 | DType::F64) || !SPATIAL.contains(&op.dims()) || empty {
+    if !out.dtype.is_wide_float() || !SPATIAL.contains(&op.dims()) || empty {
         return None;
     }
     let (plane, taps) = (&input.dims[2..], &weights.dims[2..]);

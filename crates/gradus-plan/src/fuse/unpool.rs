@@ -1,7 +1,7 @@
 //! A scatter of cotangents, at the indices of a pooling, is the pooling's transpose: no zeros are written out to be copied.
 
 use gradus_core::ops::{MaxPool, Op, ScatterAdd};
-use gradus_core::{DEAD, DType, Var};
+use gradus_core::{DEAD, Var};
 
 use super::{Fuser, Source};
 use crate::kernel::{Level, Unpool, Work};
@@ -18,7 +18,7 @@ impl Fuser<'_> {
         let dtype = graph.ty(out).dtype;
         let dead =
             matches!(&self.sources[x.index()], Source::Constant(c, _) if c.to_bits() == DEAD.to_bits());
-        if !dead || !matches!(dtype, DType::F32 | DType::F64) {
+        if !dead || !dtype.is_wide_float() {
             return false;
         }
         let Source::View(root, view) = &self.sources[indices.index()] else { return false };

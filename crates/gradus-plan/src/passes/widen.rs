@@ -114,3 +114,71 @@ impl Widener<'_> {
 fn rounded(full: &Full) -> f64 {
     Array::full([], full.dtype, full.value).to_f64()[0]
 }
+
+#[cfg(test)]
+mod tests {
+    use gradus_core::ops::{Axes, Reduce, ReduceKind};
+    use gradus_core::{Binary, Builder, Unary, interpret};
+
+    use super::*;
+    use crate::Place;
+    use crate::kernel::{StepOp, Work};
+    use crate::{Options, plan};
+
+    fn program(dtype: DType) -> Graph {
+        let mut b = Builder::new();
+        let (x, row) = (b.input(Type::new(dtype, [64, 100])), b.input(Type::new(dtype, [100])));
+        let repeated = gradus_core::ops::Broadcast { shape: [64, 100].into(), axes: Axes::from_slice(&[1]) };
+        let row = b.emit1(repeated, &[row]).unwrap();
+        let third = b.full(&Type::new(dtype, [64, 100]), 1.0 / 3.0);
+        let y = b.emit1(Binary::Mul, &[x, row]).unwrap();
+        let y = b.emit1(Binary::Add, &[y, third]).unwrap();
+        let y = b.emit1(Unary::Neg, &[y]).unwrap();
+        let axes = Axes::from_slice(&[1]);
+        let sum = b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[y]).unwrap();
+        b.finish(vec![y, sum])
+    }
+
+    #[test]
+    fn arithmetic_is_widened_and_rounded() {
+        for dtype in [DType::Bf16, DType::F16] {
+            let graph = program(dtype);
+            let stages = vec![0; graph.eqns().len()];
+            let (wide, _) = widened(graph.clone(), &stages, &Target::default()).unwrap();
+            let narrow = |eqn: &&Eqn| is_narrow(&wide, eqn, &Target::default());
+            assert_eq!(wide.eqns().iter().filter(narrow).count(), 0, "{wide}");
+            let args: Vec<Array> = graph
+                .input_types()
+                .into_iter()
+                .map(|ty| {
+                    let n = ty.shape.size();
+                    Array::new(ty.shape.clone(), (0..n).map(|i| (i as f64).sin()).collect::<Vec<_>>())
+                        .unwrap()
+                        .cast(dtype)
+                })
+                .collect();
+            assert!(interpret(&graph, &args).unwrap() == interpret(&wide, &args).unwrap());
+            // What a back end computes in the type is left to it.
+            let own = Target { computes: |op, _| matches!(op, Op::Unary(_)), ..Target::default() };
+            let (mixed, _) = widened(graph, &stages, &own).unwrap();
+            let negates = mixed.eqns().iter().find(|e| matches!(e.op, Op::Unary(_))).unwrap();
+            assert_eq!(mixed.ty(negates.outputs[0]).dtype, dtype);
+        }
+    }
+
+    #[test]
+    fn a_chain_reads_and_writes_sixteen_bits() {
+        let graph = program(DType::Bf16);
+        let plan = plan(&graph, &Options::default()).unwrap();
+        // What is repeated is widened before.
+        let [row, kernel] = plan.kernels() else { panic!("{} kernels", plan.kernels().len()) };
+        assert_eq!(row.writes.iter().map(|&v| plan.graph().ty(v).bytes()).sum::<usize>(), 400);
+        let Work::Region(region) = &kernel.work else { panic!("no region") };
+        let read: Vec<DType> = region.loads.iter().map(|load| load.dtype).collect();
+        assert_eq!(read, [DType::Bf16, DType::F32]);
+        assert!(kernel.writes.iter().all(|&v| plan.graph().ty(v).dtype == DType::Bf16));
+        assert!(kernel.writes.iter().all(|&v| matches!(plan.place(v), Some(Place::Result(_)))));
+        let rounds = region.steps.iter().filter(|step| matches!(step.op, StepOp::Round(_))).count();
+        assert_eq!(rounds, 2, "{:?}", region.steps);
+    }
+}

@@ -208,7 +208,7 @@ impl Walk<'_> {
         Some(match (&step.op, &args[..]) {
             (StepOp::Past { .. }, _) => zero,
             (StepOp::Copy, &[x]) => x,
-            (StepOp::Cast, &[x]) => match x.kind {
+            (StepOp::Cast | StepOp::Round(_), &[x]) => match x.kind {
                 Kind::Known(b) if b == 0.0 || b == 1.0 => x,
                 _ => evenly,
             },
