@@ -53,7 +53,8 @@ pub use gradus_core as core;
 pub use gradus_core::backend;
 #[doc(inline)]
 pub use gradus_core::{
-    Array, Bf16, Budget, DType, Element, Error, ErrorKind, F16, Phase, PhaseKind, Result, Shape, Site, Strategy,
+    Array, Bf16, Budget, DType, Element, Error, ErrorKind, F16, Phase, PhaseKind, Result, Shape, Site,
+    Strategy,
 };
 #[cfg(feature = "cpu")]
 #[doc(inline)]

@@ -91,6 +91,14 @@ fn numbers_are_rounded_once_on_their_way_in() {
 }
 
 #[test]
+fn infinities_become_the_largest_number_of_the_type() {
+    for (dtype, largest) in [(DType::Bf16, 255.0 * 2f64.powi(120)), (DType::F16, 65504.0)] {
+        let x = Tensor::from([f32::INFINITY, f32::NEG_INFINITY, 2.0]).cast(dtype);
+        assert_eq!(numbers(&x.nan_to_num(0.0)), [largest, -largest, 2.0]);
+    }
+}
+
+#[test]
 fn types_do_not_promote() {
     let (x, y) = (Tensor::zeros([2], DType::F16), Tensor::zeros([2], DType::Bf16));
     for other in [&y, &Tensor::from([0f32, 0.0])] {

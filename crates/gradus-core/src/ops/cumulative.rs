@@ -141,7 +141,7 @@ fn check(op: &'static str, axis: usize, ty: &Type, ints: bool) -> Result<(), Err
         return Err(ErrorKind::Axis { op, axis: axis as isize, rank: ty.shape.rank() });
     }
     if !(ty.dtype.is_float() || (ints && ty.dtype.is_int())) {
-        let detail = if ints { "it takes floats or integers; cast first" } else { "it takes f32 or f64" };
+        let detail = if ints { "it takes floats or integers; cast first" } else { "it takes floats" };
         return Err(ErrorKind::DType { op, dtypes: vec![ty.dtype], detail: detail.into() });
     }
     Ok(())

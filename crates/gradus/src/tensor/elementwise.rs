@@ -7,7 +7,7 @@ use gradus_num::for_each_unary;
 use crate::literal::Literal;
 use crate::tensor::arith::broadcasting;
 use crate::trace::{OrFail, here};
-use crate::{DType, Tensor};
+use crate::{Bf16, DType, F16, Tensor};
 
 macro_rules! functions {
     ($($name:ident $Op:ident $family:ident {
@@ -145,7 +145,9 @@ impl Tensor {
     pub fn nan_to_num(&self, nan: impl Literal) -> Tensor {
         let largest = match self.dtype() {
             DType::F64 => f64::MAX,
-            _ => f64::from(f32::MAX),
+            DType::Bf16 => f64::from(Bf16(0x7f7f)),
+            DType::F16 => f64::from(F16(0x7bff)),
+            DType::F32 | DType::I32 | DType::I64 | DType::Bool | DType::U8 => f64::from(f32::MAX),
         };
         let infinite = self.greater(0.0).select(largest.beside(self), (-largest).beside(self));
         let other = self.is_nan().select(nan.beside(self), infinite);
