@@ -1,6 +1,6 @@
-//! Masks that the graph itself tells: a comparison of a row's index with a column's, as causal attention has it.
+//! Causal masks that the graph itself makes: a comparison of a row's index with a column's.
 //!
-//! Such a mask needs no memory: the region that reads it makes it, row by row.
+//! Such a mask takes no memory: the region that reads it makes it, row by row.
 
 use gradus_core::ops::{Compare, Op};
 use gradus_core::{Binary, DType, Graph, Var};
@@ -11,7 +11,7 @@ use crate::kernel::{Domain, Level, Region, Slot, Step, StepOp};
 
 /// Which columns of row `i` a mask has: those up to `i + offset`, or those beyond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Past {
+struct Causal {
     offset: isize,
     beyond: bool,
 }
@@ -51,30 +51,30 @@ impl<'a> Masks<'a> {
         if !fits || cols < 2 || !points.is_multiple_of(all) {
             return None;
         }
-        let mut found: Vec<(usize, Past)> = Vec::new();
+        let mut found: Vec<(usize, Causal)> = Vec::new();
         for (i, load) in region.loads.iter().enumerate() {
             if load.dtype == DType::Bool
                 && load.level == Level::Full
                 && slab_by_slab(&load.view, rows * cols)
-                && let Some(past) = self.past(load.value, rows, cols, MOST)
+                && let Some(causal) = self.causal(load.value, rows, cols, MOST)
             {
-                found.push((i, past));
+                found.push((i, causal));
             }
         }
         for (i, step) in region.steps.iter().enumerate() {
             if matches!(step.op, StepOp::Compare(_))
                 && step.level == Level::Full
                 && let Some(eqn) = self.graph.eqns().get(step.eqn)
-                && let Some(past) = self.past(eqn.outputs[0], rows, cols, MOST)
+                && let Some(causal) = self.causal(eqn.outputs[0], rows, cols, MOST)
             {
-                found.push((region.first_step() + i, past));
+                found.push((region.first_step() + i, causal));
             }
         }
         (!found.is_empty()).then(|| replaced(region, &found, Domain::Rows { rows: all, cols }, rows))
     }
 
     /// The mask that `v` is over its last two axes, said in so many equations at most.
-    fn past(&self, v: Var, rows: usize, cols: usize, most: usize) -> Option<Past> {
+    fn causal(&self, v: Var, rows: usize, cols: usize, most: usize) -> Option<Causal> {
         let most = most.checked_sub(1)?;
         let shape = &self.graph.ty(v).shape;
         let live: SmallVec<[usize; 4]> = (0..shape.rank()).filter(|&a| shape[a] != 1).collect();
@@ -85,8 +85,8 @@ impl<'a> Masks<'a> {
         let eqn = &self.graph.eqns()[self.made[v.index()]?];
         match &eqn.op {
             Op::Not(_) => {
-                let past = self.past(eqn.inputs[0], rows, cols, most)?;
-                Some(Past { beyond: !past.beyond, ..past })
+                let causal = self.causal(eqn.inputs[0], rows, cols, most)?;
+                Some(Causal { beyond: !causal.beyond, ..causal })
             }
             Op::Compare(compare) => {
                 let (x, y) = (self.index(eqn.inputs[0], most)?, self.index(eqn.inputs[1], most)?);
@@ -107,10 +107,10 @@ impl<'a> Masks<'a> {
                 };
                 let offset = r.more - c.more;
                 match compare {
-                    Compare::Le => Some(Past { offset, beyond: false }),
-                    Compare::Lt => Some(Past { offset: offset - 1, beyond: false }),
-                    Compare::Gt => Some(Past { offset, beyond: true }),
-                    Compare::Ge => Some(Past { offset: offset - 1, beyond: true }),
+                    Compare::Le => Some(Causal { offset, beyond: false }),
+                    Compare::Lt => Some(Causal { offset: offset - 1, beyond: false }),
+                    Compare::Gt => Some(Causal { offset, beyond: true }),
+                    Compare::Ge => Some(Causal { offset: offset - 1, beyond: true }),
                     Compare::Eq | Compare::Ne => None,
                 }
             }
@@ -188,7 +188,7 @@ fn slab_by_slab(view: &View, slab: usize) -> bool {
 }
 
 /// The region with masks in place of some slots, and without what is then of no use.
-fn replaced(region: &Region, found: &[(usize, Past)], domain: Domain, rows: usize) -> Region {
+fn replaced(region: &Region, found: &[(usize, Causal)], domain: Domain, rows: usize) -> Region {
     let first = region.first_step();
     let slots = first + region.steps.len();
     let mask = |slot: usize| found.iter().find(|f| f.0 == slot).map(|f| f.1);
@@ -216,9 +216,9 @@ fn replaced(region: &Region, found: &[(usize, Past)], domain: Domain, rows: usiz
         args: args.iter().copied().collect(),
         eqn: usize::MAX,
     };
-    for &(slot, past) in found.iter().filter(|f| used[f.0]) {
-        steps.push(step(StepOp::Past { rows, offset: past.offset }, &[]));
-        if past.beyond {
+    for &(slot, causal) in found.iter().filter(|f| used[f.0]) {
+        steps.push(step(StepOp::Causal { rows, offset: causal.offset }, &[]));
+        if causal.beyond {
             steps.push(step(StepOp::Not, &[(before + steps.len() - 1) as Slot]));
         }
         new[slot] = (before + steps.len() - 1) as Slot;
