@@ -388,8 +388,9 @@ fn what_is_not_finite_beside_all_that_is_computed_is_seen() {
 
 #[test]
 fn masks_from_positions_take_no_memory() {
-    for s in [SIZES[2], SIZES[6]] {
-        let executable = ready(&program(s, Mask::Causal(INFINITE), DType::F32));
+    let masks = [Mask::Causal(INFINITE), Mask::Window(INFINITE)];
+    for (s, mask) in [SIZES[2], SIZES[6]].into_iter().flat_map(|s| masks.map(|mask| (s, mask))) {
+        let executable = ready(&program(s, mask, DType::F32));
         let plan = executable.plan();
         for kernel in plan.kernels() {
             for v in kernel.writes.iter().chain(&kernel.reads) {

@@ -84,38 +84,24 @@ impl Sizes {
     #[track_caller]
     fn of(q: &Tensor, k: &Tensor, v: &Tensor) -> Sizes {
         let rank = q.rank();
-        let wrong = |detail: &str| {
-            let shapes = [q, k, v].map(|x| x.shape().clone()).to_vec();
-            raise(ErrorKind::Shape { op: "attention", shapes, detail: detail.into() })
-        };
-        if rank < 2 || k.rank() != rank || v.rank() != rank {
-            wrong("queries, keys and values are `[.., heads, places, features]`, all of one rank");
-        }
-        let last = |x: &Tensor, i: usize| x.shape()[rank - i];
+        let matrices = rank >= 2 && k.rank() == rank && v.rank() == rank;
+        let last = |x: &Tensor, i: usize| if matrices { x.shape()[rank - i] } else { 0 };
         let of = |x: &Tensor| if rank > 2 { last(x, 3) } else { 1 };
-        let sizes = Sizes {
-            heads: of(q),
-            groups: of(k),
-            queries: last(q, 2),
-            keys: last(k, 2),
-            features: last(q, 1),
-        };
-        if last(k, 1) != sizes.features {
-            wrong("queries and keys have the same features");
+        let (heads, groups, features) = (of(q), of(k), last(q, 1));
+        let outer = |x: &Tensor| x.shape()[..rank.saturating_sub(3)] != q.shape()[..rank.saturating_sub(3)];
+        let whole = if groups == 0 { heads == 0 } else { heads.is_multiple_of(groups) };
+        let wrong = [
+            (!matrices, "queries, keys and values are `[.., heads, places, features]`, all of one rank"),
+            (last(k, 1) != features, "queries and keys have the same features"),
+            (last(v, 2) != last(k, 2) || of(v) != groups, "keys and values have the same heads and places"),
+            (!whole, "the heads of queries are a multiple of those of keys and values"),
+            (matrices && (outer(k) || outer(v)), "there are the same axes before the heads"),
+        ];
+        if let Some((_, detail)) = wrong.into_iter().find(|w| w.0) {
+            let shapes = [q, k, v].map(|x| x.shape().clone()).to_vec();
+            raise(ErrorKind::Shape { op: "attention", shapes, detail: detail.into() });
         }
-        if last(v, 2) != sizes.keys || of(v) != sizes.groups {
-            wrong("keys and values have the same heads and places");
-        }
-        if sizes.groups == 0 && sizes.heads > 0
-            || sizes.groups > 0 && !sizes.heads.is_multiple_of(sizes.groups)
-        {
-            wrong("the heads of queries are a multiple of those of keys and values");
-        }
-        let outer = rank.saturating_sub(3);
-        if [k, v].iter().any(|x| x.shape()[..outer] != q.shape()[..outer]) {
-            wrong("queries, keys and values have the same axes before the heads");
-        }
-        sizes
+        Sizes { heads, groups, queries: last(q, 2), keys: last(k, 2), features }
     }
 
     fn result(&self, q: &Tensor, v: &Tensor) -> Shape {

@@ -119,9 +119,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     }
     for attention in ATTENTIONS.into_iter().filter(|_| wanted("attention")) {
-        for (name, run) in
-            ["attention", "attention gradients"].into_iter().zip(attention.runs(Masking::Causal))
-        {
+        for (name, run) in ["attention", "attention gradients"].into_iter().zip(attention.runs(CAUSAL)) {
             show(name, run)?;
         }
     }
@@ -429,11 +427,13 @@ enum Masking {
 const WINDOW: usize = 128;
 const DOCUMENTS: i64 = 8;
 
+const CAUSAL: Masking = Masking::Captured(|i, j, _| j <= i);
+
 const MASKINGS: [(Masking, &str); 9] = [
     (Masking::None, "no mask"),
     (Masking::Argument(|_, _, _| true), "all true"),
     (Masking::Causal, "causal"),
-    (Masking::Captured(|i, j, _| j <= i), "causal, captured"),
+    (CAUSAL, "causal, captured"),
     (Masking::Argument(|i, j, _| j <= i), "causal, argument"),
     (Masking::Window, "window"),
     (Masking::Argument(|i, j, _| j <= i && i < j + WINDOW as i64), "window, argument"),
