@@ -479,7 +479,13 @@ impl Runner<'_> {
                     Mode::Bits(first) => {
                         bits::unpack(self.memory.at(load.place), first + start, out, tile.cols)
                     }
-                    Mode::Strided(view) => strided::gather(base, view, load.width, start, tile.cols, out),
+                    Mode::Strided(view) => match strided::inside_one_run(view, start, tile.cols) {
+                        Some(at) => {
+                            let from = base.offset(at * load.width as isize);
+                            std::ptr::copy_nonoverlapping(from, out, tile.cols * load.width);
+                        }
+                        None => strided::gather(base, view, load.width, start, tile.cols, out),
+                    },
                 }
             }
         }

@@ -15,7 +15,6 @@ use gradus_plan::{Place, Plan, View};
 
 use crate::exec::places::Memory;
 use crate::exec::tile::Columns;
-use crate::exec::versions::{Versioned, best};
 use crate::exec::{bits, strided};
 use crate::vmath::sum::LEAF;
 
@@ -218,7 +217,9 @@ impl Value {
                         }
                     };
                     let booleans = std::slice::from_raw_parts(booleans, to - from);
-                    if !best(Any { booleans, is: shown }) {
+                    // The usual answer, found many at once.
+                    let not = u8::from(!shown);
+                    if booleans.iter().fold(0, |all, b| all | (b ^ not)) == 0 {
                         return None;
                     }
                     let is = |&b: &u8| (b != 0) == shown;
@@ -244,21 +245,6 @@ impl Value {
             }
         }
         if start < end { start..end } else { 0..0 }
-    }
-}
-
-/// Whether any of some booleans is so.
-struct Any<'a> {
-    booleans: &'a [u8],
-    is: bool,
-}
-
-impl Versioned for Any<'_> {
-    type Output = bool;
-    #[inline(always)]
-    unsafe fn run(self) -> bool {
-        let not = u8::from(!self.is);
-        self.booleans.iter().fold(0, |all, b| all | (b ^ not)) != 0
     }
 }
 

@@ -120,6 +120,16 @@ impl<'a> Masks<'a> {
         let eqn = &self.graph.eqns()[self.made[v.index()]?];
         match &eqn.op {
             Op::Not(_) => Some(self.causal(eqn.inputs[0], rows, cols, most)?.not()),
+            Op::Broadcast(b) => {
+                // The last two axes stay what they are.
+                let from = &self.graph.ty(eqn.inputs[0]).shape;
+                let kept = |&a: &usize| from[a] != 1;
+                let old: SmallVec<[usize; 4]> = (0..from.rank()).filter(kept).map(|a| b.axes[a]).collect();
+                if !old.ends_with(&[row, col]) {
+                    return None;
+                }
+                self.causal(eqn.inputs[0], rows, cols, most)
+            }
             Op::Logic(logic @ (Logic::And | Logic::Or)) => {
                 let a = self.causal(eqn.inputs[0], rows, cols, most)?;
                 let b = self.causal(eqn.inputs[1], rows, cols, most)?;
