@@ -117,7 +117,8 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sizes: &Sizes, mask: Mask<'_>) -> 
     let (queries, keys) = (sizes.queries, sizes.keys);
     // The place of a query, and of a key.
     let ahead = keys as i64 - queries as i64;
-    let own = || scores.new_iota([queries, 1], 0, DType::I64) + ahead;
+    let number = |n: i64| scores.new_full([1, 1], DType::I64, n as f64);
+    let own = || scores.new_iota([queries, 1], 0, DType::I64) + number(ahead);
     let places = || scores.new_iota([1, keys], 1, DType::I64);
     match mask {
         Mask::None => scores.softmax(-1).matmul(v),
@@ -129,7 +130,7 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sizes: &Sizes, mask: Mask<'_>) -> 
             weights(mask).matmul(v)
         }
         Mask::Window(n) if n < keys => {
-            let seen = own().greater_equal(places()) & (places() + n as i64).greater(own());
+            let seen = own().greater_equal(places()) & (places() + number(n as i64)).greater(own());
             let finite = v.is_finite();
             // How many values that are no numbers lie at or before a place.
             let odd = (!&finite).cast(DType::F32).cumsum(-2);

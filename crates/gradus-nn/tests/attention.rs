@@ -157,3 +157,13 @@ fn what_does_not_fit_is_said() {
         assert!(message.contains(what) && message.contains("attention.rs"), "{what}: {message}");
     }
 }
+
+#[test]
+fn masks_of_places_take_no_memory() {
+    let x = drawn([1, 2, 2, 200, 220, 16], 0);
+    for mask in [Mask::Causal, Mask::Window(30)] {
+        let told = jit(|(q, k, v): &Operands| attention(q, k, v, mask)).explain(&x);
+        assert!(told.contains("without masked columns"), "{mask:?}: {told}");
+        assert!(!told.contains("bool[200, 220]"), "{mask:?}: {told}");
+    }
+}

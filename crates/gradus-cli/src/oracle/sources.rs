@@ -59,6 +59,7 @@ const NOT_DIFFERENTIABLE: &[&str] = &[
     "arange_step",
     "iota",
     "new_iota",
+    "new_full",
     "linspace",
     "eye",
     // Truth values and integers.

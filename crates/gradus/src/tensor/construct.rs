@@ -1,6 +1,6 @@
 //! Making tensors.
 
-use gradus_core::ops::Iota;
+use gradus_core::ops::{Full, Iota};
 use gradus_core::{Array, DType, Element, ErrorKind, Shape, memory};
 
 use crate::tensor::Repr;
@@ -150,6 +150,14 @@ impl Tensor {
     #[track_caller]
     pub fn new_iota(&self, shape: impl Into<Shape>, axis: usize, dtype: DType) -> Self {
         let op = Iota { dtype, shape: shape.into(), axis }.into();
+        crate::trace::emit_beside(&op, self, &crate::trace::here()).or_fail()
+    }
+    /// As [`full`](Self::full), where [`new_iota`](Self::new_iota) makes its indices: a number that is part of the program,
+    /// where one that is written beside a tensor is an argument of it. For sizes and offsets that follow from shapes.
+    #[track_caller]
+    pub fn new_full(&self, shape: impl Into<Shape>, dtype: DType, value: f64) -> Self {
+        held("full", dtype, value);
+        let op = Full { dtype, shape: shape.into(), value }.into();
         crate::trace::emit_beside(&op, self, &crate::trace::here()).or_fail()
     }
     /// `n` evenly spaced values from `start` to `stop`, both included.
