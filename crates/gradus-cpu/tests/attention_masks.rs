@@ -1,4 +1,4 @@
-//! Attention under masks that leave places out: columns without effect are not computed, and nothing changes.
+//! Attention under masks: columns that a mask hides from a block of rows are not computed, and nothing changes.
 
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
@@ -10,7 +10,7 @@ use gradus_core::transforms::value_and_grad;
 use gradus_core::{Array, Binary, Builder, DType, Graph, Type, Unary, Var, interpret};
 use gradus_cpu::Pool;
 use gradus_cpu::exec::Executable;
-use gradus_plan::kernel::{Unseen, Work};
+use gradus_plan::kernel::{self, Masked, Work};
 use gradus_plan::{Options, plan};
 use programs::Rng;
 
@@ -46,6 +46,16 @@ enum Mask {
     Added,
     /// The place itself is left out.
     Before,
+    /// What an argument says of each query and key.
+    Given(f64),
+    /// What an argument says of each query and key of each head.
+    GivenHeads(f64),
+    /// What an argument says it does not see.
+    Hidden(f64),
+    /// The keys that an argument tells for each example.
+    Keys(f64),
+    /// Causal and, selected after that, what an argument says.
+    Both(f64),
 }
 
 fn scene(s: Sizes, mask: Mask, dtype: DType) -> Graph {
@@ -100,6 +110,19 @@ fn scene(s: Sizes, mask: Mask, dtype: DType) -> Graph {
             let more = everywhere(&mut b, more);
             scores = b.emit1(Binary::Add, &[scores, more]).unwrap();
         }
+        Mask::Given(never) | Mask::GivenHeads(never) | Mask::Hidden(never) | Mask::Keys(never) => {
+            let (shape, along) = match mask {
+                Mask::GivenHeads(_) => (full.shape.clone(), axes([0, 1, 2, 3, 4])),
+                Mask::Keys(_) => ([examples, keys].into(), axes([0, 4])),
+                _ => ([queries, keys].into(), axes([3, 4])),
+            };
+            let given = b.input(Type::new(DType::Bool, shape));
+            let given = b.emit1(Broadcast { shape: full.shape.clone(), axes: along }, &[given]).unwrap();
+            let never = b.full(&full, never);
+            let hidden = matches!(mask, Mask::Hidden(_));
+            let order = if hidden { [given, never, scores] } else { [given, scores, never] };
+            scores = b.emit1(Select, &order).unwrap();
+        }
         _ => {
             let compare = if mask == Mask::Before { Compare::Gt } else { Compare::Ge };
             let past = b.emit1(compare, &[last, j]).unwrap();
@@ -118,11 +141,16 @@ fn scene(s: Sizes, mask: Mask, dtype: DType) -> Graph {
                 past = b.emit1(Logic::And, &[past, there]).unwrap();
             }
             let never = match mask {
-                Mask::Causal(x) | Mask::Window(x) | Mask::Padded(x) => x,
+                Mask::Causal(x) | Mask::Window(x) | Mask::Padded(x) | Mask::Both(x) => x,
                 _ => infinite,
             };
             let never = b.full(&full, never);
             scores = b.emit1(Select, &[past, scores, never]).unwrap();
+            if let Mask::Both(_) = mask {
+                let given = b.input(Type::new(DType::Bool, [queries, keys]));
+                let given = everywhere(&mut b, given);
+                scores = b.emit1(Select, &[given, scores, never]).unwrap();
+            }
         }
     }
 
@@ -178,14 +206,20 @@ fn close(got: &[Array], want: &[Array], tolerance: f64, what: &dyn std::fmt::Deb
 }
 
 fn ready(graph: &Graph) -> Executable {
-    let options = Options { target: gradus_cpu::target().unwrap(), ..Options::default() };
-    Executable::new(plan(graph, &options).unwrap())
+    ready_from(graph, 48)
 }
 
-/// What the groups of a plan leave out.
-fn unseen(executable: &Executable) -> Vec<Option<Unseen>> {
+/// With masks of so many columns at least.
+fn ready_from(graph: &Graph, columns: usize) -> Executable {
+    let mut target = gradus_cpu::target().unwrap();
+    target.limits.columns = columns;
+    Executable::new(plan(graph, &Options { target, ..Options::default() }).unwrap())
+}
+
+/// What masks leave out of the groups of a plan.
+fn masked(executable: &Executable) -> Vec<Option<Masked>> {
     let group = |k: &gradus_plan::Kernel| match &k.work {
-        Work::Slabs(s) => Some(s.unseen.clone()),
+        Work::Slabs(s) => Some(s.masked.clone()),
         _ => None,
     };
     executable.plan().kernels().iter().filter_map(group).collect()
@@ -217,6 +251,8 @@ fn values_and_gradients_are_those_of_the_interpreter() {
         Mask::Dropped,
         Mask::Added,
         Mask::Before,
+        Mask::Given(INFINITE),
+        Mask::Both(-1e9),
     ];
     for s in SIZES {
         for mask in masks {
@@ -231,28 +267,130 @@ fn values_and_gradients_are_those_of_the_interpreter() {
 }
 
 #[test]
-fn what_a_mask_leaves_out_is_found() {
+fn causal_masks_are_found() {
     for mask in [Mask::Causal(INFINITE), Mask::Causal(-1e9), Mask::Future] {
         for s in [SIZES[0], SIZES[2], SIZES[6]] {
             let executable = ready(&program(s, mask, DType::F32));
-            let found = unseen(&executable);
+            let found = masked(&executable);
             assert_eq!(found.len(), 2, "{s:?}, {mask:?}: {:?}", executable.plan().kernels());
-            for unseen in found {
-                let unseen = unseen.unwrap_or_else(|| panic!("{s:?}, {mask:?}"));
-                assert_eq!((unseen.columns, unseen.offset), (s.keys, s.keys - s.queries));
-                assert!(!unseen.witnesses.is_empty());
+            let offset = s.keys as isize - s.queries as isize;
+            for masked in found {
+                let masked = masked.unwrap_or_else(|| panic!("{s:?}, {mask:?}"));
+                assert_eq!(masked.mask, kernel::Mask::Causal { offset, beyond: false });
+                assert_eq!(masked.columns, s.keys);
+                assert!(!masked.guards.is_empty());
             }
         }
     }
-    // A first place that sees nothing takes the mean of everything, or nothing at all.
-    let executable = ready(&program(SIZES[0], Mask::Before, DType::F32));
-    assert!(unseen(&executable).iter().all(Option::is_none));
+}
+
+/// Queries and keys, whether a query sees a key.
+type Sees = fn(usize, usize, usize) -> bool;
+
+/// Masks of queries and keys, of so many keys: a name, and the most of all columns that it should take to compute where a few
+/// blocks of rows have 300 columns.
+const PATTERNS: [(&str, f64, Sees); 12] = [
+    ("everything", 1.0, |_, _, _| true),
+    ("up to itself", 0.7, |i, j, _| j <= i),
+    ("from itself on", 0.7, |i, j, _| j >= i),
+    ("near", 0.65, |i, j, _| i.abs_diff(j) < 10),
+    ("documents", 0.65, |i, j, keys| 4 * i / keys.max(4) == 4 * j / keys.max(4)),
+    ("a few keys", 0.3, |_, j, _| (70..90).contains(&j)),
+    ("the last key", 0.4, |_, j, keys| j + 1 == keys),
+    ("the first key", 0.2, |_, j, _| j == 0),
+    ("all but the first key", 1.0, |_, j, keys| j > 0 || keys == 1),
+    ("the outermost", 1.0, |_, j, keys| j == 0 || j + 1 == keys),
+    ("here and there", 1.0, |i, j, _| (7 * i + 13 * j) % 5 < 2 || j == i % 4),
+    ("some rows nothing", 1.0, |i, j, _| i % 90 != 40 && j <= i),
+];
+
+const GIVEN: [fn(f64) -> Mask; 5] = [Mask::Given, Mask::GivenHeads, Mask::Hidden, Mask::Keys, Mask::Both];
+
+/// Arguments with a mask of a pattern for the last of them.
+fn with_pattern(graph: &Graph, mask: Mask, sees: Sees, seed: u64) -> Vec<Array> {
+    let mut args = arguments(graph, seed);
+    let given = args.last_mut().unwrap();
+    let shape = given.shape().clone();
+    let keys = shape[shape.rank() - 1];
+    // Keys alone: what the middle query sees.
+    let query = |i: usize| if shape.rank() == 2 && matches!(mask, Mask::Keys(_)) { keys / 2 } else { i };
+    let queries = shape[shape.rank() - 2];
+    let hidden = matches!(mask, Mask::Hidden(_));
+    let elements = (0..shape.size()).map(|p| sees(query(p / keys % queries), p % keys, keys) != hidden);
+    *given = Array::new(shape.clone(), elements.collect::<Vec<bool>>()).unwrap();
+    args
+}
+
+#[test]
+fn masks_that_are_arguments_are_read_when_they_are_there() {
+    for s in [SIZES[0], SIZES[2], SIZES[3], SIZES[5], SIZES[6]] {
+        for kind in GIVEN {
+            for never in [INFINITE, -1e9] {
+                let (mask, dtype) = (kind(never), if s.features == 8 { DType::F64 } else { DType::F32 });
+                let graph = program(s, mask, dtype);
+                let executable = ready(&graph);
+                let whole = ready_from(&graph, usize::MAX);
+                if s.keys > 1 {
+                    assert!(masked(&executable).iter().all(Option::is_some), "{s:?} {mask:?}");
+                }
+                assert_eq!(whole.masked_columns(), []);
+                // One program, whatever the mask.
+                for (n, (name, most, sees)) in PATTERNS.into_iter().enumerate() {
+                    let args = with_pattern(&graph, mask, sees, n as u64);
+                    let before = executable.masked_columns();
+                    let got = executable.run(&args).unwrap();
+                    let what = (name, s, mask);
+                    if never == INFINITE {
+                        let tolerance = if dtype == DType::F64 { 1e-12 } else { 5e-5 };
+                        close(&got, &interpret(&graph, &args).unwrap(), tolerance, &what);
+                    }
+                    let all = whole.run(&args).unwrap();
+                    for (n, (got, all)) in got.iter().zip(&all).enumerate() {
+                        let (g, w) = (got.to_f64(), all.to_f64());
+                        let same = |(g, w): (&f64, &f64)| g == w || g.is_nan() && w.is_nan();
+                        assert!(g.iter().zip(&w).all(same), "{what:?}: bits of result {n}");
+                    }
+                    for (after, before) in executable.masked_columns().into_iter().zip(before) {
+                        let share = (after.0 - before.0) as f64 / (after.1 - before.1) as f64;
+                        if s.keys >= 300 {
+                            let known = matches!(mask, Mask::Both(_)) && most > 0.7;
+                            let most = if known { 1.0 } else { most };
+                            assert!(share <= most, "{what:?}: {share} of the columns are computed");
+                        }
+                        if name == "everything" && !matches!(mask, Mask::Both(_)) {
+                            assert_eq!(share, 1.0, "{what:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_beside_all_that_is_computed_is_seen() {
+    let s = SIZES[2];
+    for kind in [Mask::Given, Mask::Keys] {
+        let graph = program(s, kind(INFINITE), DType::F64);
+        let executable = ready(&graph);
+        for (which, odd) in [(1, f64::NAN), (2, f64::INFINITY), (2, f64::NAN), (3, f64::NAN)] {
+            for place in [0, 290 * 4, 300 * 4 + 500, 2 * 300 * 4 - 1] {
+                let mut args = with_pattern(&graph, kind(INFINITE), |_, j, _| (70..90).contains(&j), 4);
+                let mut x = args[which].to_f64();
+                x[place] = odd;
+                args[which] = Array::new(args[which].shape().clone(), x).unwrap();
+                let want = interpret(&graph, &args).unwrap();
+                close(&executable.run(&args).unwrap(), &want, 1e-12, &(which, odd, place));
+            }
+        }
+    }
 }
 
 #[test]
 fn masks_from_positions_take_no_memory() {
-    for s in [SIZES[2], SIZES[6]] {
-        let executable = ready(&program(s, Mask::Causal(INFINITE), DType::F32));
+    let masks = [Mask::Causal(INFINITE), Mask::Window(INFINITE)];
+    for (s, mask) in [SIZES[2], SIZES[6]].into_iter().flat_map(|s| masks.map(|mask| (s, mask))) {
+        let executable = ready(&program(s, mask, DType::F32));
         let plan = executable.plan();
         for kernel in plan.kernels() {
             for v in kernel.writes.iter().chain(&kernel.reads) {
@@ -314,7 +452,7 @@ fn the_peak_grows_with_the_length_and_no_faster() {
     let peak = |places| {
         let s = Sizes { examples: 1, heads: 1, groups: 1, queries: places, keys: places, features: 64 };
         let executable = ready(&program(s, Mask::Causal(INFINITE), DType::F32));
-        assert_eq!(unseen(&executable).len(), 2, "{places}");
+        assert_eq!(masked(&executable).len(), 2, "{places}");
         executable.plan().planned_peak_bytes()
     };
     let (short, long) = (peak(4096), peak(16384));

@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attention;
 pub mod data;
 mod error;
 mod file;
@@ -35,6 +36,7 @@ mod replace;
 mod schedule;
 mod train;
 
+pub use attention::{Mask, attention};
 pub use error::{Error, Result};
 pub use file::{load, load_cast, read, read_each, save, write};
 pub use header::Stored;

@@ -1,5 +1,6 @@
 //! What a plan consists of: kernels that read and write buffers, independent of who runs them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use gradus_core::ops::{Axes, Compare, Conv, Logic, Op, ReduceKind, Window};
@@ -125,12 +126,11 @@ pub enum StepOp {
         /// Extent of the axis.
         extent: usize,
     },
-    /// Whether a point of a row lies at most `offset` places beyond the row's own number, counted in a slab of `rows`:
-    /// a causal mask.
-    Past {
+    /// A causal mask: whether the column is at most the row's number, counted in a slab of `rows`, plus `offset`.
+    Causal {
         /// Rows of a slab.
         rows: usize,
-        /// How many places beyond the row's number.
+        /// How many columns beyond the row's number.
         offset: isize,
     },
     /// Repeats a row-level value along its row.
@@ -384,33 +384,88 @@ pub struct Slabs {
     pub seconds: f64,
     /// Bytes of the local values of a block, in the scratch memory of a thread.
     pub scratch: usize,
-    /// What a mask leaves out.
-    pub unseen: Option<Unseen>,
+    /// Columns that masks leave out of the computation.
+    pub masked: Option<Masked>,
 }
 
-/// Columns that have no effect because of a mask: in row `i` of a slab, those beyond `i + offset`.
+/// Which columns of a row a mask shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mask {
+    /// Of row `i` of a slab, the columns up to `i + offset`, or those `beyond`.
+    Causal {
+        /// How many columns beyond the row's number.
+        offset: isize,
+        /// Whether the later columns are shown instead.
+        beyond: bool,
+    },
+    /// The columns where one of [`Masked::values`] is true, or where it is false.
+    Value {
+        /// Which one.
+        index: usize,
+        /// What it is where a column is shown.
+        shown: bool,
+    },
+    /// The columns that both show.
+    And(Box<Mask>, Box<Mask>),
+    /// The columns that one of them shows.
+    Or(Box<Mask>, Box<Mask>),
+}
+
+impl Mask {
+    /// The range of the `columns` outside which none is shown to any of some rows of a slab. `of_value` says that of a
+    /// [value](Mask::Value).
+    pub fn visible(
+        &self,
+        rows: &Range<usize>,
+        columns: usize,
+        of_value: &impl Fn(usize, bool) -> Range<usize>,
+    ) -> Range<usize> {
+        let column = |at: isize| at.clamp(0, columns as isize) as usize;
+        match *self {
+            Mask::Causal { offset, beyond: false } => 0..column(rows.end as isize + offset),
+            Mask::Causal { offset, beyond: true } => column(rows.start as isize + offset + 1)..columns,
+            Mask::Value { index, shown } => of_value(index, shown),
+            Mask::And(ref a, ref b) => {
+                let (a, b) = (a.visible(rows, columns, of_value), b.visible(rows, columns, of_value));
+                a.start.max(b.start)..a.end.min(b.end)
+            }
+            Mask::Or(ref a, ref b) => {
+                let (a, b) = (a.visible(rows, columns, of_value), b.visible(rows, columns, of_value));
+                match (a.is_empty(), b.is_empty()) {
+                    (true, _) => b,
+                    (_, true) => a,
+                    _ => a.start.min(b.start)..a.end.max(b.end),
+                }
+            }
+        }
+    }
+}
+
+/// Columns that have no effect because of a mask: for a block of rows, those that it shows to none of them.
 ///
 /// That rests on the data, too: on zeros that come out of exponentials, and on everything being finite. Whoever leaves
-/// columns out computes one of them for every row all the same: if the `witnesses` are zero there and all results are
-/// finite, then nothing is lost.
+/// columns out computes one of them for every row all the same: if the `guards` are zero there, all results are finite and
+/// so is what meets the columns that no row computes, then nothing is lost.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unseen {
+pub struct Masked {
     /// All columns.
     pub columns: usize,
-    /// The last column that a row uses, less the number of the row.
-    pub offset: usize,
-    /// Local values that may have only the columns in use.
+    /// Which of them have an effect.
+    pub mask: Mask,
+    /// Booleans in memory that the mask is made of, over the points of the group.
+    pub values: Vec<Load>,
+    /// Local values that may have only the columns with an effect.
     pub locals: Vec<Var>,
     /// Those of them that are zero in all other columns if they are in one.
-    pub witnesses: Vec<Var>,
+    pub guards: Vec<Var>,
 }
 
-impl Unseen {
-    /// The share of all columns that blocks of so many of the rows use.
+impl Masked {
+    /// The share of all columns that blocks of so many of the rows compute, as far as it is known before the run.
     pub fn used(&self, rows: usize, block: usize) -> f64 {
         let of = |from: usize| {
-            let to = (from + block).min(rows);
-            (to - from) * (to + self.offset).min(self.columns)
+            let of_rows = from..(from + block).min(rows);
+            of_rows.len() * self.mask.visible(&of_rows, self.columns, &|_, _| 0..self.columns).len()
         };
         let used: usize = (0..rows).step_by(block.max(1)).map(of).sum();
         used as f64 / (rows * self.columns) as f64
@@ -422,10 +477,10 @@ impl Slabs {
     pub fn blocks(&self) -> usize {
         self.rows.div_ceil(self.block)
     }
-    /// Whether a region among the parts computes only the columns in use.
+    /// Whether a region among the parts computes only the columns that masks show.
     pub fn narrows(&self, region: &Region) -> bool {
         let touched = region.loads.iter().map(|l| l.value).chain(region.stores.iter().map(|s| s.value));
-        self.unseen.as_ref().is_some_and(|u| touched.into_iter().any(|v| u.locals.contains(&v)))
+        self.masked.as_ref().is_some_and(|m| touched.into_iter().any(|v| m.locals.contains(&v)))
     }
     /// Whether a part adds up over the blocks of a slab, which do so in their order.
     pub fn adds_up(&self) -> bool {

@@ -37,7 +37,6 @@ mod guard;
 mod known;
 mod literal;
 mod memory;
-mod positions;
 mod programs;
 mod random;
 mod structure;

@@ -1,9 +1,8 @@
 //! Recording: what happens to tensors while a transform runs the user's function.
 //!
 //! A trace owns a [`Builder`]. An operation is recorded in the newest trace among its operands; operands of other
-//! traces, and concrete tensors, become inputs of the program (captures), but for masks that only compare
-//! [positions](crate::positions). When the function has returned, the trace gives a closed graph and the list of its
-//! captures.
+//! traces, and concrete tensors, become inputs of the program (captures); their elements are not read. When the function
+//! has returned, the trace gives a closed graph and the list of its captures.
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
@@ -19,7 +18,6 @@ use crate::device::Program;
 pub(crate) use crate::guard::fail;
 use crate::guard::guarded;
 use crate::known::Known;
-use crate::positions::Past;
 use crate::tensor::Repr;
 use crate::transform::checks::{detaches, finite, finite_everywhere, names_reads};
 use crate::{Device, Tensor};
@@ -147,9 +145,6 @@ impl Trace {
         }
         let ty = tensor.ty();
         let builder = state.builder.as_mut().ok_or_else(|| self.escaped(op))?;
-        if let Some(past) = tensor.array().and_then(Past::of) {
-            return past.record(builder, &ty);
-        }
         let var = builder.input(ty);
         state.captured.insert(identity, var);
         state.captures.push(tensor.clone());
@@ -270,6 +265,15 @@ pub(crate) fn elementwise_at_once(op: &Op, tensors: &[&Tensor]) -> Option<Tensor
 /// Applies a primitive: at once to concrete tensors, recorded otherwise.
 pub(crate) fn emit(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {
     guarded("recording", Some(site), || emit_unguarded(op, inputs, site)).map_err(|e| e.or_at(site))
+}
+
+/// Applies a primitive without operands where `like` is: recorded beside it, or on its device.
+pub(crate) fn emit_beside(op: &Op, like: &Tensor, site: &Site) -> Result<Tensor> {
+    let emitted = || match &like.0 {
+        Repr::Traced(t) => t.trace.emit(op, &[], site),
+        Repr::Concrete(_, device) => Ok(concrete(device.eval(op, &[], site)?, device)),
+    };
+    Ok(guarded("recording", Some(site), emitted).map_err(|e| e.or_at(site))?.remove(0))
 }
 
 fn emit_unguarded(op: &Op, inputs: &[&Tensor], site: &Site) -> Result<Vec<Tensor>> {

@@ -8,7 +8,7 @@ use clap::Args;
 use gradus::{Axes, DType, Jit, Key, Peaks, Stencil, Tensor, Tree, jit, jvp, vjp};
 use gradus_cpu::Pool;
 use gradus_nn::layers::Activation;
-use gradus_nn::{Adam, Optimizer, loss};
+use gradus_nn::{Adam, Mask, Optimizer, attention, loss};
 use serde_json::json;
 
 use super::Common;
@@ -68,7 +68,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let fits =
         |name: &str, filter: &str| if arguments.exact { name == filter } else { name.contains(filter) };
     let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|f| fits(name, f));
-    let names: Vec<&str> = ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv", "attention"]).collect();
+    let names: Vec<&str> =
+        ELEMENTWISE.iter().map(|k| k.0).chain(["matmul", "conv", "attention", "masked attention"]).collect();
     if !names.iter().any(|name| wanted(name)) {
         let name = arguments.filter.as_deref().unwrap_or_default();
         return Err(Error::Usage(format!(
@@ -118,8 +119,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     }
     for attention in ATTENTIONS.into_iter().filter(|_| wanted("attention")) {
-        for (name, run) in ["attention", "attention gradients"].into_iter().zip(attention.runs()) {
+        for (name, run) in ["attention", "attention gradients"].into_iter().zip(attention.runs(CAUSAL)) {
             show(name, run)?;
+        }
+    }
+    for places in MASKED.into_iter().filter(|_| wanted("masked attention")) {
+        let attention = Attention { batch: 1, heads: 2, places, features: 64 };
+        for (masking, name) in MASKINGS {
+            let names = [format!("attention, {name}"), format!("attention gradients, {name}")];
+            for (name, run) in names.iter().zip(attention.runs(masking)) {
+                show(name, run)?;
+            }
         }
     }
     Ok(())
@@ -384,7 +394,7 @@ impl Convolution {
     }
 }
 
-/// Causal attention over a text, of queries, keys and values.
+/// Attention over a text, of queries, keys and values.
 #[derive(Clone, Copy)]
 struct Attention {
     batch: usize,
@@ -401,26 +411,75 @@ const ATTENTIONS: [Attention; 4] = [
     Attention { batch: 1, heads: 2, places: 8192, features: 64 },
 ];
 
+/// How a mask comes to an attention, and which one.
+#[derive(Clone, Copy)]
+enum Masking {
+    None,
+    Causal,
+    Window,
+    /// A tensor from outside of what is compiled: a query sees a key, of so many.
+    Captured(fn(i64, i64, i64) -> bool),
+    /// The same as an argument.
+    Argument(fn(i64, i64, i64) -> bool),
+}
+
+/// The places of a window, and the number of documents.
+const WINDOW: usize = 128;
+const DOCUMENTS: i64 = 8;
+
+const CAUSAL: Masking = Masking::Captured(|i, j, _| j <= i);
+
+const MASKINGS: [(Masking, &str); 9] = [
+    (Masking::None, "no mask"),
+    (Masking::Argument(|_, _, _| true), "all true"),
+    (Masking::Causal, "causal"),
+    (CAUSAL, "causal, captured"),
+    (Masking::Argument(|i, j, _| j <= i), "causal, argument"),
+    (Masking::Window, "window"),
+    (Masking::Argument(|i, j, _| j <= i && i < j + WINDOW as i64), "window, argument"),
+    (Masking::Argument(|i, j, n| i * DOCUMENTS / n == j * DOCUMENTS / n), "documents, argument"),
+    (Masking::Argument(|_, j, n| 2 * j < n), "padding, argument"),
+];
+
+/// Lengths of the texts that they mask.
+const MASKED: [usize; 3] = [128, 1024, 4096];
+
 impl Attention {
     /// Forward; forward and all gradients.
-    fn runs(self) -> [Run; 2] {
+    fn runs(self, masking: Masking) -> [Run; 2] {
         let Attention { batch, heads, places, features } = self;
         let drawn = |seed| Key::new(seed).normal([batch, heads, places, features], DType::F32);
-        let f = move |(q, k, v): &(Tensor, Tensor, Tensor)| {
-            let scores = q.matmul(&k.t()) * (features as f64).sqrt().recip();
-            let place = |axis| Tensor::iota([places, places], axis, DType::I64);
-            let past = place(0).greater_equal(place(1));
-            past.select(&scores, f64::NEG_INFINITY).softmax(-1).matmul(v)
+        let tensor = |sees: fn(i64, i64, i64) -> bool| {
+            let n = places as i64;
+            let elements: Vec<bool> = (0..n * n).map(|p| sees(p / n, p % n, n)).collect();
+            Tensor::from(elements).reshape([places, places])
         };
+        let (argument, captured) = match masking {
+            Masking::Argument(sees) => (Some(tensor(sees)), None),
+            Masking::Captured(sees) => (None, Some(tensor(sees))),
+            Masking::None | Masking::Causal | Masking::Window => (None, None),
+        };
+        let f = move |(q, k, v): &(Tensor, Tensor, Tensor), argument: &Option<Tensor>| {
+            let mask = match (masking, argument.as_ref().or(captured.as_ref())) {
+                (_, Some(mask)) => Mask::Of(mask),
+                (Masking::Causal, None) => Mask::Causal,
+                (Masking::Window, None) => Mask::Window(WINDOW),
+                (_, None) => Mask::None,
+            };
+            attention(q, k, v, mask)
+        };
+        let g = f.clone();
+        type Operands = ((Tensor, Tensor, Tensor), Option<Tensor>);
         let (x, ct) = ((drawn(0), drawn(1), drawn(2)), drawn(3));
         let shape = format!("{batch}x{heads}x{places}x{features}");
         let elements = batch * heads * places * places;
-        let forward = timed(jit(f), x.clone(), elements);
-        let gradients = jit(move |(x, ct): &((Tensor, Tensor, Tensor), Tensor)| {
-            let (out, pull) = vjp(f, x);
+        let forward = jit(move |(x, mask): &Operands| f(x, mask));
+        let forward = timed(forward, (x.clone(), argument.clone()), elements);
+        let gradients = jit(move |((x, mask), ct): &(Operands, Tensor)| {
+            let (out, pull) = vjp(|x: &(Tensor, Tensor, Tensor)| g(x, mask), x);
             (out, pull(ct))
         });
-        let back = timed(gradients, (x, ct), elements);
+        let back = timed(gradients, ((x, argument), ct), elements);
         [Run { shape: shape.clone(), ..forward }, Run { shape, ..back }]
     }
 }

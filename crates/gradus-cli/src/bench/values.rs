@@ -3,7 +3,7 @@
 
 use clap::Args;
 use gradus::{DType, Jit, Key, Stencil, Tensor, jit, value_and_grad, vjp, while_loop};
-use gradus_nn::loss;
+use gradus_nn::{Mask, attention, loss};
 use serde_json::json;
 
 use super::Common;
@@ -157,17 +157,11 @@ fn cases() -> Vec<Case> {
         all.push(value);
         all
     });
-    let attention = |name: &'static str, shape: [usize; 4], causal: bool| {
+    let attend = |name: &'static str, shape: [usize; 4], causal: bool| {
         let drawn = |seed| drawn(seed, &shape);
         case(name, vec![drawn(0), drawn(1), drawn(2), drawn(3)], move |x| {
             let f = move |x: &Vec<Tensor>| {
-                let places = x[0].shape()[2];
-                let mut scores = x[0].matmul(&x[1].t()) * 0.125;
-                if causal {
-                    let place = |axis| Tensor::iota([places, places], axis, DType::I64);
-                    scores = place(0).greater_equal(place(1)).select(&scores, f64::NEG_INFINITY);
-                }
-                scores.softmax(-1).matmul(&x[2])
+                attention(&x[0], &x[1], &x[2], if causal { Mask::Causal } else { Mask::None })
             };
             let (y, pull) = vjp(f, &x[..3].to_vec());
             let mut all = pull(&x[3]);
@@ -192,8 +186,8 @@ fn cases() -> Vec<Case> {
             vec![drawn(0, &[1, 2048]), drawn(1, &[2048, 2048]), drawn(2, &[1, 2048])],
             |x| x[0].matmul(&x[1]),
         ),
-        attention("attention", [4, 4, 256, 64], false),
-        attention("causal attention", [4, 4, 256, 64], true),
+        attend("attention", [4, 4, 256, 64], false),
+        attend("causal attention", [4, 4, 256, 64], true),
         convolution("convolution 1 to 32", [32, 1, 32, 28], [5, 1, 1]),
         convolution("convolution Winograd", [16, 64, 64, 32], [3, 1, 1]),
         convolution("convolution strided", [16, 64, 128, 32], [3, 2, 1]),

@@ -9,7 +9,7 @@ use gradus_nn::layers::{
     Activation, Attention, BatchNorm, Conv2d, Dropout, Embedding, LayerNorm, Linear, Mlp,
 };
 use gradus_nn::loss::{self, Over};
-use gradus_nn::{Model, clip_by_norm, global_norm, optim::cast_floats};
+use gradus_nn::{Mask, Model, attention, clip_by_norm, global_norm, optim::cast_floats};
 
 use super::conventions;
 use super::points::{LINE, PLANE, SPACE, in_range};
@@ -443,12 +443,16 @@ fn products() -> Vec<Row> {
         }),
         whole("attention", 6, |x| {
             let [q, k, v] = [0, 2, 4].map(|i| x.slice(0, i..i + 2).reshape([2, 1]));
-            q.matmul(&k.t()).softmax(-1).matmul(&v)
+            attention(&q, &k, &v, Mask::None)
         }),
         whole("masked attention", 6, |x| {
             let [q, k, v] = [0, 2, 4].map(|i| x.slice(0, i..i + 2).reshape([2, 1]));
             let mask = Tensor::from([[true, false], [false, false]]);
-            mask.select(q.matmul(&k.t()), f64::NEG_INFINITY).softmax(-1).matmul(&v)
+            attention(&q, &k, &v, Mask::Of(&mask))
+        }),
+        whole("attention in a window", 6, |x| {
+            let [q, k, v] = [0, 2, 4].map(|i| x.slice(0, i..i + 2).reshape([2, 1]));
+            attention(&q, &k, &v, Mask::Window(1))
         }),
     ]
 }
@@ -511,8 +515,8 @@ fn layers() -> Vec<Row> {
     let linear = Linear::new(&key, 2, 2);
     let mlp = Mlp::new(&key, &[2, 3, 1], Activation::Tanh);
     let conv = Conv2d::new(&key, 1, 1, 2).padding(1);
-    let attention = Attention::new(&key, 2, 1);
-    let causal = attention.clone().causal();
+    let attend = Attention::new(&key, 2, 1);
+    let causal = attend.clone().causal();
     let dropout = Dropout { rate: 0.5 };
     vec![
         whole("layer_norm", 3, |x| cast_floats(&LayerNorm::new(3), x.dtype()).forward(&rows_of(x, 3)))
@@ -530,14 +534,12 @@ fn layers() -> Vec<Row> {
             cast_floats(&conv, x.dtype()).forward(&x.reshape([1, 1, 2, 2])).square()
         })
         .covers(&["depthwise"]),
-        whole("attention layer", 4, move |x| {
-            cast_floats(&attention, x.dtype()).forward(&x.reshape([1, 2, 2]))
-        })
-        .cancels(3),
+        whole("attention layer", 4, move |x| cast_floats(&attend, x.dtype()).forward(&x.reshape([1, 2, 2])))
+            .cancels(3),
         whole("causal attention layer", 4, move |x| {
             cast_floats(&causal, x.dtype()).forward(&x.reshape([1, 2, 2]))
         })
-        .covers(&["causal"])
+        .covers(&["causal", "forward_masked"])
         .cancels(3),
         whole("embedding", 6, move |x| {
             let embedding = Embedding { weight: x.reshape([3, 2]) };

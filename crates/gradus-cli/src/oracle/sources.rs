@@ -23,6 +23,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("gradus/src/tensor/read.rs", include_str!("../../../gradus/src/tensor/read.rs")),
     ("gradus/src/tensor/reduce.rs", include_str!("../../../gradus/src/tensor/reduce.rs")),
     ("gradus/src/tensor/softmax.rs", include_str!("../../../gradus/src/tensor/softmax.rs")),
+    ("gradus-nn/src/attention.rs", include_str!("../../../gradus-nn/src/attention.rs")),
     ("gradus/src/transform/axes.rs", include_str!("../../../gradus/src/transform/axes.rs")),
     ("gradus-nn/src/loss.rs", include_str!("../../../gradus-nn/src/loss.rs")),
     ("gradus-nn/src/model.rs", include_str!("../../../gradus-nn/src/model.rs")),
@@ -57,6 +58,8 @@ const NOT_DIFFERENTIABLE: &[&str] = &[
     "arange",
     "arange_step",
     "iota",
+    "new_iota",
+    "new_full",
     "linspace",
     "eye",
     // Truth values and integers.

@@ -74,6 +74,28 @@ impl<'a> Grower<'a> {
         if self.one_in(4) { self.constant(value) } else { self.input(value) }
     }
 
+    /// A mask over the last two axes of a shape, an argument or captured: causal, a window, documents, padding, anything.
+    pub(crate) fn mask(&mut self, shape: &[usize]) -> usize {
+        let (rows, columns) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+        let (kind, width) = (self.rng.below(7), 1 + self.rng.below(columns.max(1)));
+        let elements: Vec<bool> = (0..shape.iter().product())
+            .map(|p| {
+                let (i, j) = (p / columns % rows, p % columns);
+                match kind {
+                    0 => j <= i,
+                    1 => j <= i && i < j + width,
+                    2 => i / width == j / width,
+                    3 => j < width,
+                    4 => j + width >= columns && i != width,
+                    5 => true,
+                    _ => self.rng.below(2) == 0,
+                }
+            })
+            .collect();
+        let mask = Tensor::from(elements).reshape(shape);
+        if self.one_in(3) { self.constant(mask) } else { self.input(mask) }
+    }
+
     pub(crate) fn draw(&mut self, dtype: DType, shape: &Shape) -> Tensor {
         let special = self.one_in(6);
         let v: Vec<f64> = (0..shape.size())

@@ -49,6 +49,11 @@ impl Control {
         self.op.name()
     }
 
+    /// Adds what groups with masks have computed, as [`Program::masked_columns`] does.
+    pub(super) fn masked_columns(&self, to: &mut Vec<(u64, u64)>) {
+        self.programs.iter().for_each(|p| p.masked_columns(to));
+    }
+
     /// Adds the paths of the kernels inside.
     pub(super) fn paths(&self, to: &mut Vec<String>) {
         self.programs.iter().for_each(|p| p.paths(to));

@@ -134,6 +134,15 @@ impl Executable {
         paths
     }
 
+    /// For each blockwise kernel with masks, those of loops and branches included: how many columns of masked values its
+    /// blocks have computed in all runs so far, row by row, and how many there are. What masks hide from a whole block of
+    /// rows is not computed.
+    pub fn masked_columns(&self) -> Vec<(u64, u64)> {
+        let mut columns = Vec::new();
+        self.inner.program.masked_columns(&mut columns);
+        columns
+    }
+
     /// Runs the program.
     ///
     /// # Errors

@@ -86,6 +86,17 @@ impl Program {
         }
     }
 
+    /// Adds the columns that each group with masks has computed, and all its columns.
+    pub(super) fn masked_columns(&self, to: &mut Vec<(u64, u64)>) {
+        for kernel in &self.kernels {
+            match kernel {
+                Ready::Slabs(slabs) => to.extend(slabs.columns()),
+                Ready::Control(control, ..) => control.masked_columns(to),
+                _ => {}
+            }
+        }
+    }
+
     /// Runs the kernels in order.
     ///
     /// # Safety

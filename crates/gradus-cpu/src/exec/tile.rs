@@ -41,8 +41,16 @@ struct Tile {
     row: usize,
     rows: usize,
     cols: usize,
-    /// Columns of a whole row, if `cols` are only the first of them: points are then counted among those.
-    whole: Option<usize>,
+    /// If `cols` are only some of the columns: how many a whole row has, and the first of them. Points are then counted among
+    /// those.
+    whole: Option<(usize, usize)>,
+}
+
+/// Some columns of rows, next to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub(super) from: usize,
+    pub(super) count: usize,
 }
 
 impl Tile {
@@ -96,8 +104,8 @@ pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
     }
 }
 
-/// Runs the part of a region that computes some of its points (of its rows, if it has rows, and of those perhaps the
-/// first `cols` columns only), on the calling thread.
+/// Runs the part of a region that computes some of its points (of its rows, if it has rows, and of those perhaps only
+/// some columns), on the calling thread.
 ///
 /// # Safety
 /// As for [`run`]; the region reduces nothing at its end, and the range lies inside it. With `cols`, values it writes
@@ -106,7 +114,7 @@ pub(super) unsafe fn run_part(
     region: &Compiled,
     memory: &Memory<'_>,
     units: Range<usize>,
-    cols: Option<usize>,
+    cols: Option<Columns>,
 ) {
     // SAFETY: the caller's promise.
     with_scratch(region, |scratch| unsafe {
@@ -194,18 +202,18 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Some of the points of a flat region, or of the rows of one with rows: of those perhaps only the first columns.
+    /// Some of the points of a flat region, or of the rows of one with rows: of those perhaps only some columns.
     ///
     /// # Safety
     /// As for [`run_part`]; the range lies inside the region.
-    unsafe fn units(&mut self, units: Range<usize>, first: Option<usize>) {
-        let size = first.map_or(self.region.tile, |cols| (self.region.capacity / cols).max(1));
+    unsafe fn units(&mut self, units: Range<usize>, some: Option<Columns>) {
+        let size = some.map_or(self.region.tile, |some| (self.region.capacity / some.count).max(1));
         for at in units.clone().step_by(size) {
             let n = (units.end - at).min(size);
             let tile = match self.region.domain {
                 Domain::Rows { cols: all, .. } => {
-                    let cols = first.unwrap_or(all);
-                    let whole = first.map(|_| all);
+                    let cols = some.map_or(all, |some| some.count);
+                    let whole = some.map(|some| (all, some.from));
                     Tile { point: at * cols, points: n * cols, row: at, rows: n, cols, whole }
                 }
                 _ => Tile { point: at, points: n, row: 0, rows: 0, cols: 0, whole: None },
@@ -349,19 +357,21 @@ impl<'a> Runner<'a> {
                     continue;
                 }
                 match step.op {
-                    StepOp::Past { rows, offset } => {
+                    StepOp::Causal { rows, offset } => {
+                        let from = tile.whole.map_or(0, |(_, from)| from as isize);
                         for i in 0..tile.rows {
-                            let seen = ((tile.row + i) % rows) as isize + offset + 1;
-                            let seen = seen.clamp(0, tile.cols as isize) as usize;
+                            let shown = ((tile.row + i) % rows) as isize + offset + 1 - from;
+                            let shown = shown.clamp(0, tile.cols as isize) as usize;
                             let row = out.add(i * tile.cols);
-                            row.write_bytes(1, seen);
-                            row.add(seen).write_bytes(0, tile.cols - seen);
+                            row.write_bytes(1, shown);
+                            row.add(shown).write_bytes(0, tile.cols - shown);
                         }
                     }
                     StepOp::Iota { inner, extent } if tile.whole.is_some() && step.level == Level::Full => {
-                        let (all, width) = (tile.whole.unwrap_or(tile.cols), step.out_dtype.size());
+                        let ((all, from), width) =
+                            (tile.whole.unwrap_or((tile.cols, 0)), step.out_dtype.size());
                         for i in 0..tile.rows {
-                            let (start, out) = ((tile.row + i) * all, out.add(i * tile.cols * width));
+                            let (start, out) = ((tile.row + i) * all + from, out.add(i * tile.cols * width));
                             lanes::iota(step.out_dtype, start, inner, extent, out, tile.cols);
                         }
                     }
@@ -407,9 +417,9 @@ impl<'a> Runner<'a> {
     /// # Safety
     /// As for [`tile`](Self::tile).
     unsafe fn load(&mut self, load: &Load, tile: Tile) {
-        if let Some(all) = tile.whole.filter(|_| load.level == Level::Full) {
+        if let Some(whole) = tile.whole.filter(|_| load.level == Level::Full) {
             // SAFETY: the caller's promise.
-            return unsafe { self.load_rows(load, tile, all) };
+            return unsafe { self.load_rows(load, tile, whole) };
         }
         let (start, n) = (tile.start(load.level), tile.count(load.level));
         // SAFETY: the view stays inside its buffer for every point of the domain.
@@ -440,11 +450,11 @@ impl<'a> Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// The first columns of rows that have `all` of them, unless the value has no others.
+    /// Columns of rows that have `all` of them, the first one at `from`, unless the value has no others.
     ///
     /// # Safety
     /// As for [`tile`](Self::tile).
-    unsafe fn load_rows(&mut self, load: &Load, tile: Tile, all: usize) {
+    unsafe fn load_rows(&mut self, load: &Load, tile: Tile, (all, from): (usize, usize)) {
         let local = matches!(load.place, Place::Local(_));
         // SAFETY: the view stays inside its buffer for every point of the domain; the load has a tile of its own.
         unsafe {
@@ -459,7 +469,7 @@ impl Runner<'_> {
             let out = self.scratch.add(load.tile);
             self.pointers[load.slot] = out;
             for i in 0..tile.rows {
-                let (start, out) = ((tile.row + i) * all, out.add(i * tile.cols * load.width));
+                let (start, out) = ((tile.row + i) * all + from, out.add(i * tile.cols * load.width));
                 match &load.mode {
                     Mode::Splat(_) => {}
                     Mode::Direct => {
@@ -469,7 +479,13 @@ impl Runner<'_> {
                     Mode::Bits(first) => {
                         bits::unpack(self.memory.at(load.place), first + start, out, tile.cols)
                     }
-                    Mode::Strided(view) => strided::gather(base, view, load.width, start, tile.cols, out),
+                    Mode::Strided(view) => match strided::inside_one_run(view, start, tile.cols) {
+                        Some(at) => {
+                            let from = base.offset(at * load.width as isize);
+                            std::ptr::copy_nonoverlapping(from, out, tile.cols * load.width);
+                        }
+                        None => strided::gather(base, view, load.width, start, tile.cols, out),
+                    },
                 }
             }
         }

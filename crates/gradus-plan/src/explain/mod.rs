@@ -247,8 +247,8 @@ impl Plan {
             }
             Work::Slabs(s) => {
                 let blocks = if s.block < s.rows { format!(", {} at once", s.block) } else { String::new() };
-                let unseen = if s.unseen.is_some() { ", without what a mask leaves out" } else { "" };
-                format!("{} of {} rows{blocks}{unseen}", s.count, s.rows)
+                let masked = if s.masked.is_some() { ", without masked columns" } else { "" };
+                format!("{} of {} rows{blocks}{masked}", s.count, s.rows)
             }
             _ => kernel.writes.iter().map(|&v| self.graph().ty(v).to_string()).collect::<Vec<_>>().join(" "),
         }

@@ -1,6 +1,6 @@
 //! Making tensors.
 
-use gradus_core::ops::Iota;
+use gradus_core::ops::{Full, Iota};
 use gradus_core::{Array, Bf16, DType, Element, ErrorKind, F16, Shape, memory};
 
 use crate::tensor::Repr;
@@ -132,6 +132,33 @@ impl Tensor {
     #[track_caller]
     pub fn iota(shape: impl Into<Shape>, axis: usize, dtype: DType) -> Self {
         Self::apply(Iota { dtype, shape: shape.into(), axis }, &[])
+    }
+    /// As [`iota`](Self::iota), on the device of `self`, and in the program that `self` belongs to where that is being
+    /// recorded: a mask that compares such indices is computed there, where one
+    /// made from [`iota`](Self::iota) is captured.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// // Each row up to the diagonal.
+    /// let lower = jit(|x: &Tensor| {
+    ///     let (row, column) = (x.new_iota([3, 1], 0, DType::I64), x.new_iota([1, 3], 1, DType::I64));
+    ///     row.greater_equal(&column).select(x, 0)
+    /// });
+    /// let x = Tensor::ones([3, 3], DType::F32);
+    /// assert_eq!(lower.call(&x), x.tril(0));
+    /// ```
+    #[track_caller]
+    pub fn new_iota(&self, shape: impl Into<Shape>, axis: usize, dtype: DType) -> Self {
+        let op = Iota { dtype, shape: shape.into(), axis }.into();
+        crate::trace::emit_beside(&op, self, &crate::trace::here()).or_fail()
+    }
+    /// As [`full`](Self::full), where [`new_iota`](Self::new_iota) makes its indices: a number that is part of the program,
+    /// where one that is written beside a tensor is an argument of it. For sizes and offsets that follow from shapes.
+    #[track_caller]
+    pub fn new_full(&self, shape: impl Into<Shape>, dtype: DType, value: f64) -> Self {
+        held("full", dtype, value);
+        let op = Full { dtype, shape: shape.into(), value }.into();
+        crate::trace::emit_beside(&op, self, &crate::trace::here()).or_fail()
     }
     /// `n` evenly spaced values from `start` to `stop`, both included.
     ///

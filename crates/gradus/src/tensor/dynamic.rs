@@ -112,7 +112,7 @@ impl Tensor {
     /// `updates` written at indices that differ.
     #[track_caller]
     fn written(&self, indices: &Tensor, updates: &Tensor, axis: usize) -> Tensor {
-        let ones = indices.equal(indices).cast(DType::I64);
+        let ones = indices.new_full(indices.shape(), DType::I64, 1.0);
         self.written_where(indices, updates, &ones, axis)
     }
 
@@ -121,11 +121,11 @@ impl Tensor {
     fn written_where(&self, indices: &Tensor, updates: &Tensor, counts: &Tensor, axis: usize) -> Tensor {
         let n = self.shape()[axis];
         let once = ScatterAdd { axis: 0, batch: 0, from_end: false };
-        let met = Tensor::apply(once, &[&(self.places(n) * 0i64), indices, counts]).greater(0i64);
+        let met = Tensor::apply(once, &[&self.new_full([n], DType::I64, 0.0), indices, counts]).greater(0i64);
         let shape: Vec<usize> = (0..self.rank()).map(|a| if a == axis { n } else { 1 }).collect();
         let placed = Tensor::apply(
             ScatterAdd { axis, batch: 0, from_end: false },
-            &[&self.zeros_like(), indices, updates],
+            &[&self.new_full(self.shape(), self.dtype(), 0.0), indices, updates],
         );
         met.reshape(shape).broadcast_to(self.shape()).select(&placed, self)
     }

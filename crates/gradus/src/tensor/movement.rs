@@ -364,7 +364,7 @@ impl Tensor {
         let plane = [self.shape()[rows], self.shape()[columns]];
         // Beyond the corners all diagonals are the same.
         let diagonal = diagonal.clamp(-(plane[0] as isize), plane[1] as isize);
-        let (row, column) = (Tensor::iota(plane, 0, DType::I64), Tensor::iota(plane, 1, DType::I64));
+        let (row, column) = (self.new_iota(plane, 0, DType::I64), self.new_iota(plane, 1, DType::I64));
         keep(&(row + diagonal as i64), &column).select(self, 0)
     }
 

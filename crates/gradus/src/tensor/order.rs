@@ -10,8 +10,7 @@ impl Tensor {
     /// `0, 1, …, n - 1` as `i64`, on the device of this tensor.
     #[track_caller]
     pub(super) fn places(&self, n: usize) -> Tensor {
-        let places = Tensor::arange(n, DType::I64);
-        if self.is_traced() { places } else { places.to(self.device_ref()).or_fail() }
+        self.new_iota([n], 0, DType::I64)
     }
 
     /// The value below which a share `q` of the elements along an axis lies, between the two nearest by linear interpolation, as
@@ -189,7 +188,7 @@ impl Tensor {
             fail(Error::new(ErrorKind::Shape { op, shapes, detail }, here()));
         }
         let n = self.shape()[0] as i64;
-        let mut found = values.equal(values).cast(DType::I64) * 0i64;
+        let mut found = values.new_full(values.shape(), DType::I64, 0.0);
         let steps = (0..63).rev().map(|k| 1i64 << k).filter(|&step| step <= n);
         for step in steps {
             // What lies beyond the end is before nothing.
@@ -214,8 +213,8 @@ impl Tensor {
             fail(Error::new(ErrorKind::DType { op: "bincount", dtypes: vec![self.dtype()], detail }, here()));
         }
         let index = self.flatten().cast(DType::I64);
-        let ones = index.equal(&index).cast(DType::I64);
+        let ones = self.new_full(index.shape(), DType::I64, 1.0);
         let add = ScatterAdd { axis: 0, batch: 0, from_end: false };
-        Tensor::apply(add, &[&(self.places(n) * 0i64), &index, &ones])
+        Tensor::apply(add, &[&self.new_full([n], DType::I64, 0.0), &index, &ones])
     }
 }

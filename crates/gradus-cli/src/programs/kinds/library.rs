@@ -2,7 +2,7 @@
 
 use gradus::num::{Real, scalar_fn};
 use gradus::{Axes, DType, Key, Stencil, Tensor, tensor_fn};
-use gradus_nn::loss;
+use gradus_nn::{Mask, attention as attend_to, loss};
 
 use super::Draw;
 use crate::programs::grow::Grower;
@@ -64,16 +64,16 @@ fn layer_norm(g: &mut Grower<'_>) -> Option<usize> {
     Some(g.push(step!(|x, w, b| x.standardize(-1, 1e-3) * w + b), &[x, w, b]))
 }
 
-/// Scaled products of queries and keys, with or without a causal mask, and what they pick of the values.
+/// Attention of queries, keys and values, under a mask of one kind or another, or without.
 fn attend(g: &mut Grower<'_>, heads: [usize; 2], length: usize, width: usize, dtype: DType) -> usize {
     let shape = vec![heads[0], heads[1], length, width];
     let (q, k, v) = (g.fresh(dtype, &shape), g.fresh(dtype, &shape), g.fresh(dtype, &shape));
-    let step = match g.rng.below(3) {
+    let step = match g.rng.below(8) {
         0 => step!(|q, k, v| {
             let scores = q.matmul(&k.t()) * 0.35;
-            let unseen =
+            let masked =
                 Tensor::ones([scores.shape()[2], scores.shape()[3]], DType::F64).triu(1).cast(DType::Bool);
-            unseen.select(f64::NEG_INFINITY, &scores).softmax(-1).matmul(v)
+            masked.select(f64::NEG_INFINITY, &scores).softmax(-1).matmul(v)
         }),
         1 => step!(|q, k, v| {
             let scores = q.matmul(&k.t()) * 0.35;
@@ -81,7 +81,33 @@ fn attend(g: &mut Grower<'_>, heads: [usize; 2], length: usize, width: usize, dt
             let e = z.exp();
             (&e / e.sum(Axes::keep(-1))).matmul(v)
         }),
-        _ => step!(|q, k, v| (q.matmul(&k.t()) * 0.35).softmax(-1).matmul(v)),
+        2 => step!(|q, k, v| attend_to(q, k, v, Mask::None)),
+        3 => step!(|q, k, v| attend_to(q, k, v, Mask::Causal)),
+        4 => {
+            let window = 1 + g.rng.below(length);
+            step!(|q, k, v| attend_to(q, k, v, Mask::Window(window)); window)
+        }
+        given => {
+            let shape = g.choose(&[
+                [1, 1, length, length],
+                [heads[0], heads[1], length, length],
+                [heads[0], 1, 1, length],
+            ]);
+            let m = g.mask(&shape);
+            let step = match given {
+                5 => step!(|q, k, v, m| attend_to(q, k, v, Mask::Of(m))),
+                6 => step!(|q, k, v, m| {
+                    let scores = q.matmul(&k.t()) * 0.35;
+                    m.select(f64::NEG_INFINITY, &scores).softmax(-1).matmul(v)
+                }),
+                _ => step!(|q, k, v, m| {
+                    let row = q.new_iota([q.shape()[2], 1], 0, DType::I64);
+                    let shown = row.greater_equal(q.new_iota([1, k.shape()[2]], 1, DType::I64)) & m;
+                    shown.select(q.matmul(&k.t()) * 0.35, -1e9).softmax(-1).matmul(v)
+                }),
+            };
+            return g.push(step, &[q, k, v, m]);
+        }
     };
     g.push(step, &[q, k, v])
 }

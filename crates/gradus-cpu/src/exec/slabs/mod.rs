@@ -5,13 +5,14 @@
 //! block's elements are found where they lie. Tasks are dealt out as they come; what adds up over the rows of a slab does
 //! so in their order, whoever computes it: workers wait for their turn. So neither threads nor blocks change a bit.
 //!
-//! Where the planner found that a mask leaves columns of no effect, a block computes only the columns in use, and one
-//! column more, in which zeros have to come out if the planner is right about the data as well. If they do not, or if
-//! something is infinite or NaN, everything is computed once more with all columns.
+//! Where the planner found that columns which a mask hides have no effect, a block computes only those that the mask shows
+//! to one of its rows, and one column more, in which zeros have to come out if the planner is right about the data as well.
+//! If they do not, or if something is infinite or NaN, everything is computed once more with all columns.
 //!
 //! Invariant: parts touch a local value inside the rows of the block only; each worker has scratch and room of its
 //! own, and blocks that write the same elements do so in turn.
 
+mod masked;
 mod product;
 mod room;
 mod turns;
@@ -20,15 +21,17 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gradus_core::{DType, Var};
-use gradus_plan::kernel::{Domain, Region, Slabs, Work};
+use gradus_plan::kernel::{self, Domain, Region, Work};
 use gradus_plan::{ALIGN, Plan};
 use smallvec::SmallVec;
 
 use super::places::Memory;
-use super::{region, tile};
+use super::region;
+use super::tile::{self, Columns};
 use crate::Pool;
 use crate::matmul::Sum;
 use crate::memory::scratch::{self, Slot};
+use masked::{Masked, Slab};
 use product::{Multiply, Rows};
 pub(super) use room::{Room, block_sizes};
 use room::{blocks, stretches};
@@ -44,7 +47,7 @@ pub(super) struct Ready {
     sums: usize,
     parts: Vec<Part>,
     locals: Vec<Local>,
-    unseen: Option<Unseen>,
+    masked: Option<Masked>,
     scratch: usize,
     room: Room,
 }
@@ -68,27 +71,9 @@ struct Local {
     row_bytes: usize,
     /// Where it is in the scratch memory.
     offset: usize,
-    /// Bytes of an element, if the value has only the columns in use.
+    /// Bytes of an element, if the value has only the columns that masks show.
     narrowed: Option<usize>,
 }
-
-/// What a mask leaves out: row `i` uses columns up to `i + offset`.
-struct Unseen {
-    columns: usize,
-    offset: usize,
-}
-
-impl Unseen {
-    /// How many columns the rows before `end` compute, unless all of them: one at least is of no effect for every row.
-    fn limit(&self, end: usize) -> Option<usize> {
-        // An odd number of lines, so that rows do not meet in the same places of a cache.
-        let lines = (end + self.offset + 1).div_ceil(LINE) | 1;
-        Some(lines * LINE).filter(|&limit| limit < self.columns)
-    }
-}
-
-/// Elements by which the columns in use are counted.
-const LINE: usize = 16;
 
 enum Part {
     Region(Box<Stretch>),
@@ -100,10 +85,10 @@ struct Stretch {
     region: region::Compiled,
     /// Units of its space (points or rows) in a row of the slab.
     units: usize,
-    /// Whether it computes only the columns in use.
+    /// Whether it computes only the columns that masks show.
     narrowed: bool,
-    /// The local values it writes in which the column of no effect is looked at, and their types.
-    witnesses: SmallVec<[(usize, DType); 2]>,
+    /// The local values it writes in which a masked column is looked at, and their types.
+    guards: SmallVec<[(usize, DType); 2]>,
 }
 
 /// What a worker has for itself.
@@ -141,13 +126,22 @@ impl Drop for Failed<'_> {
     }
 }
 
-/// For each slab, whether more than the columns in use have to be computed.
-type Doubts = SmallVec<[AtomicBool; 32]>;
+type Slabs = SmallVec<[Slab; 16]>;
+
+/// What came out of a block.
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    Fine,
+    /// Masked columns are not zero.
+    Unguarded,
+    /// Infinities or NaN: what other blocks leave out may be so, too.
+    Odd,
+}
 
 /// How blocks are gone through.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
-    /// Only the columns in use.
+    /// Only the columns that masks show.
     Narrow,
     Whole,
     /// Recomputes sums over rows, with a look for terms that do not count before each product.
@@ -157,28 +151,28 @@ enum Way {
 impl Ready {
     /// Its name for checks.
     pub(super) fn path(&self) -> &'static str {
-        if self.unseen.is_some() { "blockwise, masked" } else { "blockwise" }
+        if self.masked.is_some() { "blockwise, masked" } else { "blockwise" }
     }
 
-    pub(super) fn new(slabs: &Slabs, plan: &Plan, k: usize) -> Self {
+    pub(super) fn new(slabs: &kernel::Slabs, plan: &Plan, k: usize) -> Self {
         let room = Room::of(slabs);
         let all = slabs.count * slabs.rows;
-        let narrowed = |v: Var| slabs.unseen.as_ref().is_some_and(|u| u.locals.contains(&v));
+        let narrowed = |v: Var| slabs.masked.as_ref().is_some_and(|m| m.locals.contains(&v));
         let region = |r: &Region| {
             let units = match r.domain {
                 Domain::Flat { n } => n / all,
                 _ => 1,
             };
             let touched = r.loads.iter().map(|l| l.value).chain(r.stores.iter().map(|s| s.value));
-            let witness = |v: Var| {
-                let is = slabs.unseen.as_ref().is_some_and(|u| u.witnesses.contains(&v));
+            let guard = |v: Var| {
+                let is = slabs.masked.as_ref().is_some_and(|m| m.guards.contains(&v));
                 let local = slabs.locals.iter().position(|l| l.value == v).filter(|_| is)?;
                 Some((local, plan.graph().ty(v).dtype))
             };
             Part::Region(Box::new(Stretch {
                 units,
                 narrowed: touched.into_iter().any(narrowed),
-                witnesses: r.stores.iter().filter_map(|s| witness(s.value)).collect(),
+                guards: r.stores.iter().filter_map(|s| guard(s.value)).collect(),
                 region: region::Compiled::new(r, plan, k),
             }))
         };
@@ -222,11 +216,7 @@ impl Ready {
             sums,
             parts,
             locals: slabs.locals.iter().map(local).collect(),
-            unseen: slabs
-                .unseen
-                .as_ref()
-                .filter(|_| fast)
-                .map(|u| Unseen { columns: u.columns, offset: u.offset }),
+            masked: slabs.masked.as_ref().filter(|_| fast).map(|m| Masked::new(m, plan)),
             scratch: slabs.scratch,
             room,
         }
@@ -237,30 +227,37 @@ impl Ready {
     pub(super) unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) {
         // SAFETY: the caller's promise.
         unsafe {
-            let narrow = self.unseen.is_some();
-            let doubts: Doubts = (0..self.count).map(|_| AtomicBool::new(!narrow)).collect();
+            let narrow = self.masked.is_some();
+            let slabs: Slabs = (0..self.count).map(|_| Slab::default()).collect();
             if narrow {
-                self.all(Way::Narrow, &doubts, memory, pool);
+                self.all(Way::Narrow, &slabs, memory, pool);
+            } else {
+                slabs.iter().for_each(|s| s.doubt.store(true, Ordering::Relaxed));
             }
-            if doubts.iter().any(|d| d.load(Ordering::Relaxed)) {
-                self.all(Way::Whole, &doubts, memory, pool);
+            if slabs.iter().any(|s| s.doubt.load(Ordering::Relaxed)) {
+                self.all(Way::Whole, &slabs, memory, pool);
             }
         }
     }
 
-    /// Whether products look for terms that do not count before they are computed: where NaN is expected.
-    fn careful(&self, way: Way) -> bool {
-        way == Way::Careful || way == Way::Whole && self.unseen.is_some()
+    /// Columns that masks left in all runs, counted row by row, and all columns of masked values.
+    pub(super) fn columns(&self) -> Option<(u64, u64)> {
+        self.masked.as_ref().map(Masked::counts)
     }
 
-    /// The slabs that are not in doubt with their columns in use, or those that are as a whole.
+    /// Whether products look for terms that do not count before they are computed: where NaN is expected.
+    fn careful(&self, way: Way) -> bool {
+        way == Way::Careful || way == Way::Whole && self.masked.is_some()
+    }
+
+    /// The slabs that are not in doubt with the columns that masks show, or those that are as a whole.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
-    unsafe fn all(&self, way: Way, doubts: &Doubts, memory: &Memory<'_>, pool: &Pool) {
+    unsafe fn all(&self, way: Way, slabs: &Slabs, memory: &Memory<'_>, pool: &Pool) {
         let locals = self.scratch.next_multiple_of(ALIGN);
         let (failed, single) = (AtomicBool::new(false), AtomicBool::new(false));
-        let left_out = |slab: usize| doubts[slab].load(Ordering::Relaxed) == (way == Way::Narrow);
+        let left_out = |slab: usize| slabs[slab].doubt.load(Ordering::Relaxed) == (way == Way::Narrow);
         let over = |slab: usize| failed.load(Ordering::Relaxed) || left_out(slab);
         let deal = |of_slab: usize, task: &(dyn Fn(usize, usize, &mut Worker<'_>) -> bool + Sync)| {
             let (next, tasks) = (AtomicUsize::new(0), self.count * of_slab);
@@ -283,7 +280,7 @@ impl Ready {
                         let odd = task(slab, i % of_slab, &mut worker);
                         std::mem::forget(guard);
                         if odd && way == Way::Narrow {
-                            doubts[slab].store(true, Ordering::Relaxed);
+                            slabs[slab].doubt.store(true, Ordering::Relaxed);
                         }
                     }
                 });
@@ -296,7 +293,9 @@ impl Ready {
             deal(stretches.len(), &|slab, stretch, worker| {
                 let rows = &stretches[stretch];
                 // SAFETY: the caller's promise; each worker has its own scratch, and tasks write apart or in turn.
-                unsafe { self.stretch(slab, (rows, stretch), Some(&turns), way, memory, worker) }
+                unsafe {
+                    self.stretch((slab, &slabs[slab]), (rows, stretch), Some(&turns), way, memory, worker)
+                }
             });
         } else {
             let blocks: SmallVec<[_; 32]> = blocks(&stretches[0], self.block).collect();
@@ -306,15 +305,32 @@ impl Ready {
                 // Where order does not matter, the last blocks of a slab, which may have the most columns, come first.
                 let at = if adds_up { at } else { blocks.len() - 1 - at };
                 let sum = if at == 0 { Sum::New } else { Sum::Continued };
-                // SAFETY: as above.
-                unsafe {
-                    self.through(slab, blocks[at].clone(), way, (sum, Some((&turns, at))), memory, worker)
+                let mut through = |way| {
+                    let (rows, turn) = (blocks[at].clone(), (sum, Some((&turns, at))));
+                    // SAFETY: as above.
+                    unsafe { self.through((slab, &slabs[slab]), rows, way, turn, memory, worker) }
+                };
+                let found = through(way);
+                // A row that sees nothing: where no other block depends on this one, it is computed once more by itself.
+                if found == Found::Unguarded && !adds_up {
+                    through(Way::Whole);
+                    return false;
                 }
+                found != Found::Fine
             });
         }
-        if adds_up {
-            // SAFETY: as above.
-            deal(1, &|slab, _, worker| unsafe { self.settle(slab, way, memory, worker) });
+        let beside = |slab: usize| match &self.masked {
+            Some(masked) if way == Way::Narrow && !left_out(slab) => !masked.covers(&slabs[slab]),
+            _ => false,
+        };
+        if adds_up || (0..self.count).any(beside) {
+            deal(1, &|slab, _, worker| {
+                // SAFETY: as above.
+                unsafe {
+                    let odd = beside(slab) && self.odd_beside((slab, &slabs[slab]), memory);
+                    odd || self.settle((slab, &slabs[slab]), way, memory, worker)
+                }
+            });
         }
     }
 
@@ -324,7 +340,7 @@ impl Ready {
     /// As for [`run`](Self::run).
     unsafe fn stretch(
         &self,
-        slab: usize,
+        slab: (usize, &Slab),
         (rows, turn): (&Range<usize>, usize),
         turns: Option<&Turns<'_>>,
         way: Way,
@@ -335,15 +351,15 @@ impl Ready {
         for (i, block) in blocks(rows, self.block).enumerate() {
             let sum = if i == 0 { Sum::New } else { Sum::Continued };
             // SAFETY: the caller's promise.
-            odd |= unsafe { self.through(slab, block, way, (sum, None), memory, worker) };
+            odd |= unsafe { self.through(slab, block, way, (sum, None), memory, worker) } != Found::Fine;
             if odd && way == Way::Narrow {
                 return true;
             }
         }
         // SAFETY: as above.
-        let add = || self.products().for_each(|p| unsafe { p.add_up(memory, slab, turn == 0, worker) });
+        let add = || self.products().for_each(|p| unsafe { p.add_up(memory, slab.0, turn == 0, worker) });
         match turns {
-            Some(turns) => turns.take(slab, turn, add),
+            Some(turns) => turns.take(slab.0, turn, add),
             None => add(),
         }
         odd
@@ -360,10 +376,16 @@ impl Ready {
     ///
     /// # Safety
     /// As for [`run`](Self::run); all blocks are done.
-    unsafe fn settle(&self, slab: usize, way: Way, memory: &Memory<'_>, worker: &mut Worker<'_>) -> bool {
+    unsafe fn settle(
+        &self,
+        slab: (usize, &Slab),
+        way: Way,
+        memory: &Memory<'_>,
+        worker: &mut Worker<'_>,
+    ) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            let odd = self.products().any(|p| p.doubtful(memory, slab, way == Way::Narrow));
+            let odd = self.products().any(|p| p.doubtful(memory, slab.0, way == Way::Narrow));
             if odd && way == Way::Whole && !self.careful(way) {
                 // Sums over rows that come out NaN are taken once more, with an eye on factors that are zero.
                 for (i, rows) in stretches(self.rows, true).enumerate() {
@@ -374,19 +396,31 @@ impl Ready {
         }
     }
 
-    /// One block through all parts; whether what comes out needs another look.
+    /// Whether anything infinite or NaN meets columns that no block of a slab has computed: the whole might be NaN there.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    unsafe fn odd_beside(&self, (slab, known): (usize, &Slab), memory: &Memory<'_>) -> bool {
+        let Some(masked) = &self.masked else { return false };
+        masked.uncovered(known).any(|columns| {
+            // SAFETY: the caller's promise.
+            self.products().any(|p| unsafe { p.odd_beside(memory, slab, columns) })
+        })
+    }
+
+    /// One block through all parts, and what came out.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
     unsafe fn through(
         &self,
-        slab: usize,
+        (slab, known): (usize, &Slab),
         rows: Range<usize>,
         way: Way,
         (sum, turns): (Sum, Option<(&Turns<'_>, usize)>),
         memory: &Memory<'_>,
         worker: &mut Worker<'_>,
-    ) -> bool {
+    ) -> Found {
         if worker.slab != slab {
             worker.slab = slab;
             for part in &self.parts {
@@ -398,33 +432,35 @@ impl Ready {
         }
         let first = slab * self.rows + rows.start;
         let last = first + rows.len();
-        let limit = self.unseen.as_ref().filter(|_| way == Way::Narrow).and_then(|u| u.limit(rows.end));
-        let row_bytes = |l: &Local| match (limit, l.narrowed) {
-            (Some(limit), Some(width)) => limit * width,
+        // SAFETY: the caller's promise.
+        let span = self
+            .masked
+            .as_ref()
+            .filter(|_| way == Way::Narrow)
+            .and_then(|masked| unsafe { masked.span(memory, &rows, first, known) });
+        let columns = span.map(|span| span.columns);
+        let row_bytes = |l: &Local| match (columns, l.narrowed) {
+            (Some(Columns { count, .. }), Some(width)) => count * width,
             _ => l.row_bytes,
         };
         let base = |l: &Local| worker.scratch.wrapping_add(l.offset).wrapping_sub(first * row_bytes(l));
         let locals: SmallVec<[*mut u8; 8]> = self.locals.iter().map(base).collect();
         let memory = Memory { locals: &locals, ..*memory };
         let count = rows.len();
-        let block = Rows { slab, rows, first, limit, narrow: way == Way::Narrow, sum };
-        let (mut odd, mut sums) = (false, 0);
+        let block = Rows { slab, rows, first, columns, narrow: way == Way::Narrow, sum };
+        let (mut odd, mut unguarded, mut sums) = (false, false, 0);
         for part in &self.parts {
             // SAFETY: the caller's promise; the planner saw to it that parts touch local values inside the block only.
             unsafe {
                 match part {
                     Part::Region(stretch) => {
                         let units = first * stretch.units..last * stretch.units;
-                        let limit = limit.filter(|_| stretch.narrowed);
-                        tile::run_part(&stretch.region, &memory, units, limit);
-                        let Some(limit) = limit else { continue };
-                        odd |= stretch.witnesses.iter().any(|&(local, dtype)| {
-                            not_zero(
-                                worker.scratch.wrapping_add(self.locals[local].offset),
-                                dtype,
-                                limit,
-                                count,
-                            )
+                        let span = span.filter(|_| stretch.narrowed);
+                        tile::run_part(&stretch.region, &memory, units, span.map(|span| span.columns));
+                        let Some(span) = span else { continue };
+                        unguarded |= stretch.guards.iter().any(|&(local, dtype)| {
+                            let start = worker.scratch.wrapping_add(self.locals[local].offset);
+                            not_zero(start, dtype, [count, span.columns.count], span.guard)
                         });
                     }
                     // What lies outside the scratch memory is there already.
@@ -442,21 +478,25 @@ impl Ready {
                 }
             }
         }
-        odd
+        match (odd, unguarded) {
+            (true, _) => Found::Odd,
+            (false, true) => Found::Unguarded,
+            (false, false) => Found::Fine,
+        }
     }
 }
 
-/// Whether the last column of some rows holds anything but zeros.
+/// Whether one column of some rows holds anything but zeros.
 ///
 /// # Safety
 /// `start` holds so many rows of so many columns.
-unsafe fn not_zero(start: *const u8, dtype: DType, columns: usize, rows: usize) -> bool {
-    let last = |row: usize| row * columns + columns - 1;
+unsafe fn not_zero(start: *const u8, dtype: DType, [rows, columns]: [usize; 2], column: usize) -> bool {
+    let at = |row: usize| row * columns + column;
     // SAFETY: the caller's promise.
     (0..rows).any(|row| unsafe {
         match dtype {
-            DType::F64 => *start.cast::<f64>().add(last(row)) != 0.0,
-            _ => *start.cast::<f32>().add(last(row)) != 0.0,
+            DType::F64 => *start.cast::<f64>().add(at(row)) != 0.0,
+            _ => *start.cast::<f32>().add(at(row)) != 0.0,
         }
     })
 }

@@ -22,6 +22,7 @@ use super::room::{TURNED, Turn};
 use crate::conv::{Micro, Task};
 use crate::exec::places::Memory;
 use crate::exec::product::{Matrix, Operation};
+use crate::exec::tile::Columns;
 use crate::exec::versions::{Versioned, best};
 use crate::matmul::{Candidates, DEPTH, Element, Linear, Look, Sum, look, parts, transpose};
 use crate::vmath::Float;
@@ -54,7 +55,7 @@ struct Fast {
     offsets: [isize; 3],
     /// Batch axes: extent, strides of A, B and C.
     batch: Vec<(usize, [isize; 3])>,
-    /// Which of A, B and C are local values of which only the columns in use exist.
+    /// Which of A, B and C are local values of which only the columns exist that masks show.
     narrowed: [bool; 3],
     double: bool,
     linear: Linear,
@@ -72,8 +73,8 @@ pub(super) struct Rows {
     pub(super) rows: Range<usize>,
     /// The first row of the block, counted over all slabs.
     pub(super) first: usize,
-    /// Columns in use, where not all of them are.
-    pub(super) limit: Option<usize>,
+    /// The columns computed, where not all of them are.
+    pub(super) columns: Option<Columns>,
     /// Whether columns are left out where they can be, which is looked at afterwards.
     pub(super) narrow: bool,
     /// How sums over rows take the block: from the first one of a stretch on.
@@ -218,6 +219,22 @@ impl Multiply {
         }
     }
 
+    /// Whether anything infinite or NaN would meet some columns of local values that nobody computes.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    pub(super) unsafe fn odd_beside(&self, memory: &Memory<'_>, slab: usize, columns: Columns) -> bool {
+        let Some(fast) = &self.fast else { return false };
+        // SAFETY: the caller's promise.
+        unsafe {
+            if fast.double {
+                fast.odd_beside::<f64>(memory, slab, columns)
+            } else {
+                fast.odd_beside::<f32>(memory, slab, columns)
+            }
+        }
+    }
+
     /// Whether the sums over all blocks of a slab need another look.
     ///
     /// # Safety
@@ -271,9 +288,9 @@ impl Fast {
             (_, 1) => unreachable!("packed by the slab"),
             _ => false,
         };
-        if let Some(limit) = block.limit.filter(|_| self.narrowed[i]) {
-            *(if across { &mut col } else { &mut row }) = limit as isize;
-            return (start.wrapping_add(block.first * limit), row, col);
+        if let Some(Columns { count, .. }) = block.columns.filter(|_| self.narrowed[i]) {
+            *(if across { &mut col } else { &mut row }) = count as isize;
+            return (start.wrapping_add(block.first * count), row, col);
         }
         let step = if across { col } else { row };
         let along =
@@ -334,10 +351,37 @@ impl Fast {
     /// As for [`Multiply::pack`].
     unsafe fn pack<T: Micro + Element>(&self, memory: &Memory<'_>, slab: usize, worker: &Worker) {
         let [_, n, k] = self.turn.size;
+        // SAFETY: the caller's promise.
+        unsafe { pack(k, n, self.rhs::<T>(memory, slab, [0, 0]), worker.room(self.panels)) };
+    }
+
+    /// The right operand from an element on.
+    fn rhs<T>(&self, memory: &Memory<'_>, slab: usize, [i, j]: [usize; 2]) -> Matrix<T> {
         let (row, col) = self.turn.strides[1];
         let start = memory.at_mut(self.places[1]).cast::<T>().wrapping_offset(self.batch_offset(1, slab));
+        (at((start, row, col), i, j), row, col)
+    }
+
+    /// Whether anything infinite or NaN would meet some columns of local values that nobody computes.
+    ///
+    /// # Safety
+    /// `memory` holds the values.
+    unsafe fn odd_beside<T: Float + Element>(
+        &self,
+        memory: &Memory<'_>,
+        slab: usize,
+        columns: Columns,
+    ) -> bool {
+        let Columns { from, count } = columns;
+        let [_, n, k] = self.turn.size;
+        let (size, first) = match self.narrowed {
+            _ if self.turn.along != Along::Rows => return false,
+            [true, ..] => ([count, n], [from, 0]),
+            [.., true] => ([k, count], [0, from]),
+            _ => return false,
+        };
         // SAFETY: the caller's promise.
-        unsafe { pack(k, n, (start, row, col), worker.room(self.panels)) };
+        unsafe { look(Look::Odd, size, self.rhs::<T>(memory, slab, first)) }
     }
 
     /// # Safety
@@ -351,9 +395,9 @@ impl Fast {
     ) -> bool {
         let [m, n, k] = self.turn.size;
         let rows = block.rows.len();
-        let used = |which: usize, all: usize| match block.limit {
-            Some(limit) if self.narrowed[which] => limit,
-            _ => all,
+        let used = |which: usize, all: usize| match block.columns {
+            Some(columns) if self.narrowed[which] => columns,
+            _ => Columns { from: 0, count: all },
         };
         // SAFETY: the caller's promise: the block's parts of operands and result are valid, and the worker's room has
         // what `Room` counted for this product.
@@ -362,25 +406,29 @@ impl Fast {
             let c = self.sums::<T>(memory, block, worker);
             match self.turn.along {
                 Along::Rows => {
-                    let (n, depth) = (used(2, n), used(0, k));
+                    let (Columns { from, count: n }, inside) = (used(2, n), used(0, k));
+                    let depth = inside.count;
                     let tables = std::slice::from_raw_parts_mut(worker.tables(), rows + depth);
                     let (of_rows, inner) = tables.split_at_mut(rows);
                     count(of_rows, a.1);
                     count(inner, a.2);
                     let panels = worker.room::<T>(self.panels).cast_const();
                     // A piece of a panel stays in the first-level cache, or close to it.
-                    for piece in parts(k, DEPTH).take_while(|piece| piece.start < depth) {
-                        let inner = &inner[piece.start..piece.end.min(depth)];
-                        let sum = Sum::added(piece.start > 0);
+                    let mut sum = Sum::New;
+                    for piece in parts(k, DEPTH) {
+                        let (start, end) = (piece.start.max(inside.from), piece.end.min(inside.from + depth));
+                        if start >= end {
+                            continue;
+                        }
+                        let inner = &inner[start - inside.from..end - inside.from];
                         for j in (0..n).step_by(T::width()) {
-                            let panel = panels.add(j * k + piece.start * T::width());
+                            let panel = panels.add((from + j) * k + start * T::width());
                             let to = (c.0.add(j), c.1 as usize, sum);
                             multiply((a.0, of_rows, inner), panel, (n - j).min(T::width()), to);
                         }
+                        sum = Sum::Added;
                     }
-                    let (row, col) = self.turn.strides[1];
-                    let b = memory.at_mut(self.places[1]).cast::<T>();
-                    let b = (b.wrapping_offset(self.batch_offset(1, block.slab)), row, col);
+                    let b = self.rhs::<T>(memory, block.slab, [inside.from, from]);
                     // One look tells of zeros and of what is not finite, where neither is.
                     let marks = self.linear.marks;
                     if !(watch || marks) || !look(Look::OddOrZero, [rows, n], c) {
@@ -393,14 +441,16 @@ impl Fast {
                     let b = self.operand::<T>(1, memory, block);
                     let mut sum = block.sum;
                     if block.narrow && sum == Sum::New {
-                        // Later blocks have more columns.
+                        // Later blocks have other columns.
                         let nothing = if self.linear.marks { T::DEAD } else { <T as Element>::ZERO };
                         for i in 0..m as isize {
                             (0..n).for_each(|j| *c.0.offset(i * c.1).add(j) = nothing);
                         }
                         sum = Sum::Continued;
                     }
-                    let (m, n) = (used(0, m), used(1, n));
+                    let (rows_of, columns_of) = (used(0, m), used(1, n));
+                    let (m, n) = (rows_of.count, columns_of.count);
+                    let c = (at(c, rows_of.from, columns_of.from), c.1, c.2);
                     let candidates = match block.sum {
                         Sum::New => Candidates::of_new(self.linear),
                         _ => Candidates::among(self.linear, [m, n], c, worker.single.load(Ordering::Relaxed)),
@@ -430,6 +480,11 @@ impl Fast {
             }
         }
     }
+}
+
+/// An element of a matrix.
+fn at<T>((start, row, col): Matrix<T>, i: usize, j: usize) -> *mut T {
+    start.wrapping_offset(i as isize * row + j as isize * col)
 }
 
 /// `0, step, 2 step, …`

@@ -10,10 +10,10 @@
 //! and dropout between the products, and other chains of batched products all take part. What is computed for an
 //! element does not change, sums over rows included: whoever runs a group adds up in the order that a product by itself has.
 
+mod causal;
+mod masked;
 mod order;
 mod packing;
-mod past;
-mod unseen;
 mod write;
 
 use std::collections::{BTreeSet, HashSet};
@@ -27,7 +27,7 @@ use crate::Options;
 use crate::kernel::{Along, Domain, Kernel, Level, Product, Work};
 use crate::view::Dim;
 use crate::work;
-use past::Masks;
+use causal::Masks;
 
 /// The most kernels of a group, and the most between them that are looked at to see whether one comes between.
 const MEMBERS: usize = 64;
@@ -178,7 +178,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Lets the regions of groups make the masks that the graph tells, so that nobody has to store them.
+    /// Lets the regions of groups make the causal masks that the graph makes, so that nobody has to store them.
     fn make_masks(&mut self, needed: &[bool]) {
         let masks = Masks::new(self.graph);
         let mut changed = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gradus_core::{Type, Var};
 
-use super::unseen::Inside;
+use super::masked::Inside;
 use super::{Finder, Group, Space};
 use crate::arena::{self, Block, Kind};
 use crate::fuse::order::dedup;
@@ -54,22 +54,22 @@ impl Finder<'_> {
             return None;
         }
         let along: Vec<Along> = group.members.iter().map(|&m| self.along[m]).collect();
-        let inside = Inside { graph: self.graph, all: count * rows, rows, locals: &locals };
-        let unseen = inside.unseen(&mut parts, &along, limits.columns);
+        let inside = Inside { graph: self.graph, all: count * rows, locals: &locals };
+        let masked = inside.masked(&mut parts, &along, limits.columns);
         let row_bytes = |v: Var| bytes(v) / (count * rows);
         let widest = locals.iter().map(|&v| row_bytes(v)).max()?.max(1);
         let adds = along.contains(&Along::Inner);
         let least = if adds { LEAST_SUMMED } else { limits.rows };
         let mut most = (limits.block / widest / limits.rows * limits.rows).max(least);
-        if unseen.is_some() {
+        if masked.is_some() {
             most = most.min(rows.div_ceil(CUTS).next_multiple_of(8).max(limits.rows));
         }
         let block = rows.div_ceil(rows.div_ceil(most));
         let (locals, in_place, scratch) = self.laid_out(&parts, &locals, &row_bytes, block);
         let slab_parts: Vec<SlabPart> =
             parts.iter().zip(&along).map(|(p, &along)| SlabPart { work: p.work.clone(), along }).collect();
-        // What is left out costs nothing.
-        let used = unseen.as_ref().map_or(1.0, |u| u.used(rows, block));
+        // What a mask is known to leave out costs nothing.
+        let used = masked.as_ref().map_or(1.0, |m| m.used(rows, block));
         let (flops, multiplying) = (flops * used, multiplying * used);
         let last = &parts[parts.len() - 1];
         let work = Work::Slabs(Slabs {
@@ -81,7 +81,7 @@ impl Finder<'_> {
             in_place,
             seconds: multiplying + costs.kernel(flops - multiplying / costs.product_flop, 0.0),
             scratch,
-            unseen,
+            masked,
         });
         let types = |vars: &[Var]| vars.iter().map(|&v| self.graph.ty(v).clone()).collect::<Vec<Type>>();
         let needs = (options.target.needs)(&work, &types(&reads), &types(&writes));

@@ -1,19 +1,53 @@
-//! Masks that the graph itself tells: a comparison of a row's index with a column's, as causal attention has it.
+//! Causal masks that the graph itself makes: comparisons of a row's index with a column's, and windows, which are two of them.
 //!
-//! Such a mask needs no memory: the region that reads it makes it, row by row.
+//! Such a mask takes no memory: the region that reads it makes it, row by row.
 
-use gradus_core::ops::{Compare, Op};
+use gradus_core::ops::{Compare, Logic, Op};
 use gradus_core::{Binary, DType, Graph, Var};
 use smallvec::SmallVec;
 
 use crate::View;
 use crate::kernel::{Domain, Level, Region, Slot, Step, StepOp};
 
-/// Which columns of row `i` a mask has: those up to `i + offset`, or those beyond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Past {
-    offset: isize,
-    beyond: bool,
+/// Which columns of row `i` a mask shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Causal {
+    /// Those up to `i + offset`, or those beyond.
+    Up { offset: isize, beyond: bool },
+    /// Of those that two masks show, the ones that both do, or all.
+    Two(Logic, Box<[Causal; 2]>),
+}
+
+impl Causal {
+    fn not(self) -> Causal {
+        match self {
+            Causal::Up { offset, beyond } => Causal::Up { offset, beyond: !beyond },
+            Causal::Two(logic, both) => {
+                let logic = if logic == Logic::And { Logic::Or } else { Logic::And };
+                Causal::Two(logic, Box::new(both.map(Causal::not)))
+            }
+        }
+    }
+
+    /// Adds the steps that make it after `before` slots and some steps; returns the slot.
+    fn steps(&self, rows: usize, before: usize, steps: &mut Vec<Step>) -> Slot {
+        let add = |op: StepOp, args: &[Slot], steps: &mut Vec<Step>| {
+            let args = args.iter().copied().collect();
+            let dtype = DType::Bool;
+            steps.push(Step { op, dtype, out: dtype, level: Level::Full, args, eqn: usize::MAX });
+            (before + steps.len() - 1) as Slot
+        };
+        match self {
+            &Causal::Up { offset, beyond } => {
+                let slot = add(StepOp::Causal { rows, offset }, &[], steps);
+                if beyond { add(StepOp::Not, &[slot], steps) } else { slot }
+            }
+            Causal::Two(logic, both) => {
+                let [a, b] = [&both[0], &both[1]].map(|one| one.steps(rows, before, steps));
+                add(StepOp::Logic(*logic), &[a, b], steps)
+            }
+        }
+    }
 }
 
 /// The index along an axis, and something more.
@@ -51,31 +85,32 @@ impl<'a> Masks<'a> {
         if !fits || cols < 2 || !points.is_multiple_of(all) {
             return None;
         }
-        let mut found: Vec<(usize, Past)> = Vec::new();
+        let mut found: Vec<(usize, Causal)> = Vec::new();
         for (i, load) in region.loads.iter().enumerate() {
             if load.dtype == DType::Bool
                 && load.level == Level::Full
                 && slab_by_slab(&load.view, rows * cols)
-                && let Some(past) = self.past(load.value, rows, cols, MOST)
+                && let Some(causal) = self.causal(load.value, rows, cols, &mut MOST.clone())
             {
-                found.push((i, past));
+                found.push((i, causal));
             }
         }
         for (i, step) in region.steps.iter().enumerate() {
-            if matches!(step.op, StepOp::Compare(_))
+            if matches!(step.op, StepOp::Compare(_) | StepOp::Logic(_))
+                && step.out == DType::Bool
                 && step.level == Level::Full
                 && let Some(eqn) = self.graph.eqns().get(step.eqn)
-                && let Some(past) = self.past(eqn.outputs[0], rows, cols, MOST)
+                && let Some(causal) = self.causal(eqn.outputs[0], rows, cols, &mut MOST.clone())
             {
-                found.push((region.first_step() + i, past));
+                found.push((region.first_step() + i, causal));
             }
         }
         (!found.is_empty()).then(|| replaced(region, &found, Domain::Rows { rows: all, cols }, rows))
     }
 
     /// The mask that `v` is over its last two axes, said in so many equations at most.
-    fn past(&self, v: Var, rows: usize, cols: usize, most: usize) -> Option<Past> {
-        let most = most.checked_sub(1)?;
+    fn causal(&self, v: Var, rows: usize, cols: usize, most: &mut usize) -> Option<Causal> {
+        *most = most.checked_sub(1)?;
         let shape = &self.graph.ty(v).shape;
         let live: SmallVec<[usize; 4]> = (0..shape.rank()).filter(|&a| shape[a] != 1).collect();
         let [.., row, col] = live[..] else { return None };
@@ -84,12 +119,24 @@ impl<'a> Masks<'a> {
         }
         let eqn = &self.graph.eqns()[self.made[v.index()]?];
         match &eqn.op {
-            Op::Not(_) => {
-                let past = self.past(eqn.inputs[0], rows, cols, most)?;
-                Some(Past { beyond: !past.beyond, ..past })
+            Op::Not(_) => Some(self.causal(eqn.inputs[0], rows, cols, most)?.not()),
+            Op::Broadcast(b) => {
+                // The last two axes stay what they are.
+                let from = &self.graph.ty(eqn.inputs[0]).shape;
+                let kept = |&a: &usize| from[a] != 1;
+                let old: SmallVec<[usize; 4]> = (0..from.rank()).filter(kept).map(|a| b.axes[a]).collect();
+                if !old.ends_with(&[row, col]) {
+                    return None;
+                }
+                self.causal(eqn.inputs[0], rows, cols, most)
+            }
+            Op::Logic(logic @ (Logic::And | Logic::Or)) => {
+                let a = self.causal(eqn.inputs[0], rows, cols, most)?;
+                let b = self.causal(eqn.inputs[1], rows, cols, most)?;
+                Some(Causal::Two(*logic, Box::new([a, b])))
             }
             Op::Compare(compare) => {
-                let (x, y) = (self.index(eqn.inputs[0], most)?, self.index(eqn.inputs[1], most)?);
+                let (x, y) = (self.index(eqn.inputs[0], *most)?, self.index(eqn.inputs[1], *most)?);
                 // As a comparison of the column's index with the row's.
                 let (compare, r, c) = match (x.axis, y.axis) {
                     (a, b) if (a, b) == (col, row) => (*compare, y, x),
@@ -107,10 +154,10 @@ impl<'a> Masks<'a> {
                 };
                 let offset = r.more - c.more;
                 match compare {
-                    Compare::Le => Some(Past { offset, beyond: false }),
-                    Compare::Lt => Some(Past { offset: offset - 1, beyond: false }),
-                    Compare::Gt => Some(Past { offset, beyond: true }),
-                    Compare::Ge => Some(Past { offset: offset - 1, beyond: true }),
+                    Compare::Le => Some(Causal::Up { offset, beyond: false }),
+                    Compare::Lt => Some(Causal::Up { offset: offset - 1, beyond: false }),
+                    Compare::Gt => Some(Causal::Up { offset, beyond: true }),
+                    Compare::Ge => Some(Causal::Up { offset: offset - 1, beyond: true }),
                     Compare::Eq | Compare::Ne => None,
                 }
             }
@@ -188,10 +235,10 @@ fn slab_by_slab(view: &View, slab: usize) -> bool {
 }
 
 /// The region with masks in place of some slots, and without what is then of no use.
-fn replaced(region: &Region, found: &[(usize, Past)], domain: Domain, rows: usize) -> Region {
+fn replaced(region: &Region, found: &[(usize, Causal)], domain: Domain, rows: usize) -> Region {
     let first = region.first_step();
     let slots = first + region.steps.len();
-    let mask = |slot: usize| found.iter().find(|f| f.0 == slot).map(|f| f.1);
+    let mask = |slot: usize| found.iter().find(|f| f.0 == slot);
     let mut used = vec![false; slots];
     region.stores.iter().for_each(|s| used[s.slot as usize] = true);
     for (i, step) in region.steps.iter().enumerate().rev() {
@@ -208,20 +255,8 @@ fn replaced(region: &Region, found: &[(usize, Past)], domain: Domain, rows: usiz
     }
     let before = loads.len() + region.constants.len();
     let mut steps: Vec<Step> = Vec::new();
-    let step = |op: StepOp, args: &[Slot]| Step {
-        op,
-        dtype: DType::Bool,
-        out: DType::Bool,
-        level: Level::Full,
-        args: args.iter().copied().collect(),
-        eqn: usize::MAX,
-    };
-    for &(slot, past) in found.iter().filter(|f| used[f.0]) {
-        steps.push(step(StepOp::Past { rows, offset: past.offset }, &[]));
-        if past.beyond {
-            steps.push(step(StepOp::Not, &[(before + steps.len() - 1) as Slot]));
-        }
-        new[slot] = (before + steps.len() - 1) as Slot;
+    for (slot, causal) in found.iter().filter(|f| used[f.0]) {
+        new[*slot] = causal.steps(rows, before, &mut steps);
     }
     for (i, old) in region.steps.iter().enumerate().filter(|(i, _)| stays(first + i)) {
         new[first + i] = (before + steps.len()) as Slot;

@@ -1,0 +1,417 @@
+//! Masked columns: those that have no effect on the results of a block of rows, so that it need not compute them.
+//!
+//! A mask is a boolean of which a [selection](StepOp::Select) takes scores where it is true and something large and negative
+//! elsewhere. Which columns it shows is found out when the group runs. In those that it shows to no row of a block, a value
+//! is of one of three kinds: it may be anything, it is the same in all those columns (made from what rows have and
+//! constants), or it is known. The kinds go through regions step by step. An exponential of something that is the same there
+//! is taken to be zero (that of a masked score, less the row's maximum), and so are products with it: whoever runs the group
+//! looks at one such column to see that zeros do come out, and at the results to see that everything is finite.
+
+use gradus_core::ops::{Logic, ReduceKind};
+use gradus_core::{Binary, DType, Graph, Unary, Var};
+use smallvec::SmallVec;
+
+use crate::kernel::{
+    Along, Domain, Kernel, Level, Load, Mask, Masked, Product, Region, Slot, Step, StepOp, Work,
+};
+
+/// The most steps that say what a mask is made of.
+const TERMS: usize = 16;
+/// How often a group is gone through, each time with the masks found before.
+const WALKS: usize = 4;
+/// What is selected instead of masked scores is at most this, where it is a constant.
+const NEVER: f64 = -1e3;
+
+/// What a value is in masked columns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Any,
+    /// The same in every such column of a row.
+    Same,
+    Known(f64),
+}
+
+#[derive(Clone, Debug)]
+struct Tail {
+    kind: Kind,
+    /// The exponential taken to be zero of which the value is a share: zero only where that is.
+    share_of: Option<usize>,
+    /// A mask, and what the value is where that shows nothing: it becomes one of the group's masks where that helps.
+    unless: Option<(Mask, Kind)>,
+}
+
+impl Tail {
+    fn of(kind: Kind) -> Tail {
+        Tail { kind, share_of: None, unless: None }
+    }
+    fn even(&self) -> bool {
+        self.kind != Kind::Any
+    }
+    fn zero(&self) -> bool {
+        self.kind == Kind::Known(0.0)
+    }
+    /// Whether it may stand for the scores that a mask hides.
+    fn never(&self) -> bool {
+        match self.kind {
+            Kind::Any => false,
+            Kind::Same => true,
+            Kind::Known(x) => x <= NEVER,
+        }
+    }
+}
+
+/// The space of a group, and the values that live in it only.
+pub(super) struct Inside<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) all: usize,
+    pub(super) locals: &'a [Var],
+}
+
+/// The masks of a group, and the booleans that they are made of.
+#[derive(Default)]
+struct Masks {
+    chosen: Vec<Mask>,
+    values: Vec<Load>,
+}
+
+struct Walk<'a> {
+    inside: &'a Inside<'a>,
+    columns: usize,
+    /// What parts of the group write.
+    made: &'a [Var],
+    masks: Masks,
+    /// The values that have only the columns that masks show.
+    narrowed: Vec<(Var, Tail)>,
+    guards: Vec<Var>,
+    /// For each exponential taken to be zero, whether a guard tells.
+    told: Vec<bool>,
+}
+
+impl Inside<'_> {
+    /// The columns that masks leave out of the parts of a group, if nothing depends on them.
+    pub(super) fn masked(&self, parts: &mut [Kernel], along: &[Along], least: usize) -> Option<Masked> {
+        let mut widths: SmallVec<[usize; 4]> = SmallVec::new();
+        for part in parts.iter() {
+            let Work::Region(region) = &part.work else { continue };
+            let selects = |s: &Step| s.op == StepOp::Select && s.level == Level::Full;
+            let columns = region.domain.points() / self.all;
+            if columns >= least && !widths.contains(&columns) && region.steps.iter().any(selects) {
+                widths.push(columns);
+            }
+        }
+        widths.into_iter().find_map(|columns| self.of_width(parts, along, columns))
+    }
+
+    /// Those among so many columns.
+    fn of_width(&self, parts: &mut [Kernel], along: &[Along], columns: usize) -> Option<Masked> {
+        let made: Vec<Var> = parts.iter().flat_map(|p| p.writes.iter().copied()).collect();
+        let mut masks = Masks::default();
+        for _ in 0..WALKS {
+            let before = masks.chosen.len();
+            let mut walk = Walk {
+                inside: self,
+                columns,
+                made: &made,
+                masks,
+                narrowed: Vec::new(),
+                guards: Vec::new(),
+                told: Vec::new(),
+            };
+            let done = walk.parts(parts, along);
+            let Walk { narrowed, guards, told, .. } = walk;
+            masks = walk.masks;
+            if done.is_none() {
+                // What comes before the selection by a mask may have to know it.
+                if masks.chosen.len() == before {
+                    return None;
+                }
+                continue;
+            }
+            if told.contains(&false) || narrowed.is_empty() {
+                return None;
+            }
+            let locals: Vec<Var> = narrowed.into_iter().map(|n| n.0).collect();
+            // Rows are gone through one by one.
+            for part in parts {
+                if let Work::Region(region) = &mut part.work
+                    && region.loads.iter().any(|l| locals.contains(&l.value))
+                {
+                    region.domain = Domain::Rows { rows: self.all, cols: columns };
+                }
+            }
+            let mask = masks.chosen.into_iter().reduce(|a, b| Mask::Or(Box::new(a), Box::new(b)))?;
+            return Some(Masked { columns, mask, values: masks.values, locals, guards });
+        }
+        None
+    }
+
+    fn width(&self, v: Var) -> usize {
+        self.graph.ty(v).shape.size() / self.all
+    }
+}
+
+impl Masks {
+    /// Whether a mask shows nothing in masked columns.
+    fn hides(&self, mask: &Mask) -> bool {
+        self.chosen.contains(mask)
+            || match mask {
+                Mask::And(a, b) => self.hides(a) || self.hides(b),
+                Mask::Or(a, b) => self.hides(a) && self.hides(b),
+                Mask::Causal { .. } | Mask::Value { .. } => false,
+            }
+    }
+
+    fn choose(&mut self, mask: Mask) {
+        if !self.hides(&mask) {
+            self.chosen.push(mask);
+        }
+    }
+
+    /// A mask outside which slot `slot` of a region is not `shown`, said in so many `terms` at most. What depends on
+    /// values that the group makes says nothing.
+    fn of(
+        &mut self,
+        region: &Region,
+        made: &[Var],
+        slot: Slot,
+        shown: bool,
+        terms: &mut usize,
+    ) -> Option<Mask> {
+        *terms = terms.checked_sub(1)?;
+        let at = slot as usize;
+        if let Some(load) = region.loads.get(at) {
+            if load.dtype != DType::Bool || load.level != Level::Full || made.contains(&load.value) {
+                return None;
+            }
+            let index = self.values.iter().position(|l| l == load).unwrap_or_else(|| {
+                self.values.push(load.clone());
+                self.values.len() - 1
+            });
+            return Some(Mask::Value { index, shown });
+        }
+        let step = region.steps.get(at.checked_sub(region.first_step())?)?;
+        let mut of = |arg: usize, shown: bool| self.of(region, made, step.args[arg], shown, terms);
+        match step.op {
+            StepOp::Causal { offset, .. } => Some(Mask::Causal { offset, beyond: !shown }),
+            StepOp::Copy => of(0, shown),
+            StepOp::Not if step.dtype == DType::Bool => of(0, !shown),
+            StepOp::Logic(op @ (Logic::And | Logic::Or)) if step.dtype == DType::Bool => {
+                let (a, b) = (of(0, shown), of(1, shown));
+                // Of two that both have to show something, one alone says enough.
+                match (a, b, (op == Logic::And) == shown) {
+                    (Some(a), Some(b), true) => Some(Mask::And(Box::new(a), Box::new(b))),
+                    (Some(a), Some(b), false) => Some(Mask::Or(Box::new(a), Box::new(b))),
+                    (one, other, true) => one.or(other),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Walk<'_> {
+    fn parts(&mut self, parts: &[Kernel], along: &[Along]) -> Option<()> {
+        for (part, &along) in parts.iter().zip(along) {
+            match &part.work {
+                Work::Region(region) => self.region(region)?,
+                Work::Product(product) => self.product(product, along)?,
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn tail(&self, v: Var) -> Option<&Tail> {
+        self.narrowed.iter().find(|n| n.0 == v).map(|n| &n.1)
+    }
+
+    /// A mask outside which a slot is not `shown`.
+    fn mask(&mut self, region: &Region, slot: Slot, shown: bool) -> Option<Mask> {
+        self.masks.of(region, self.made, slot, shown, &mut TERMS.clone())
+    }
+
+    /// What a boolean slot is known to be in masked columns.
+    fn boolean(&mut self, region: &Region, slot: Slot) -> Option<bool> {
+        [false, true].into_iter().find(|&is| {
+            let mask = self.mask(region, slot, !is);
+            mask.is_some_and(|mask| self.masks.hides(&mask))
+        })
+    }
+
+    /// What a value is, with its own mask among those of the group.
+    fn settled(&mut self, tail: &Tail) -> Tail {
+        match &tail.unless {
+            Some((mask, kind)) => {
+                self.masks.choose(mask.clone());
+                Tail::of(*kind)
+            }
+            None => tail.clone(),
+        }
+    }
+
+    /// A product: its result has only the columns that masks show if its operands are whole, else it must be able to do
+    /// without the others.
+    fn product(&mut self, p: &Product, along: Along) -> Option<()> {
+        let tails: SmallVec<[(Var, Tail); 2]> =
+            [p.lhs, p.rhs].into_iter().filter_map(|v| Some((v, self.tail(v)?.clone()))).collect();
+        if tails.is_empty() {
+            let local = self.inside.locals.contains(&p.out);
+            if local && along == Along::Rows && p.size[1] == self.columns {
+                self.narrowed.push((p.out, Tail::of(Kind::Any)));
+            }
+            return Some(());
+        }
+        for (v, tail) in tails {
+            match tail.kind {
+                Kind::Known(0.0) => {}
+                Kind::Same => self.guard(v),
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn guard(&mut self, v: Var) {
+        if !self.guards.contains(&v) {
+            self.guards.push(v);
+        }
+    }
+
+    fn region(&mut self, region: &Region) -> Option<()> {
+        let cols = region.domain.points() / self.inside.all;
+        if !region.loads.iter().any(|l| self.tail(l.value).is_some()) {
+            return Some(());
+        }
+        if cols != self.columns {
+            return None;
+        }
+        let mut tails: Vec<Tail> = Vec::new();
+        for load in &region.loads {
+            tails.push(self.load(load)?);
+        }
+        tails.extend(region.constants.iter().map(|c| Tail::of(Kind::Known(c.0))));
+        for step in &region.steps {
+            let tail = if step.level == Level::Row && !matches!(step.op, StepOp::Reduce(_)) {
+                Tail::of(Kind::Same)
+            } else {
+                self.step(region, step, &tails)?
+            };
+            tails.push(tail);
+        }
+        for store in &region.stores {
+            let (dtype, level) = region.slot(store.slot);
+            let tail = tails[store.slot as usize].clone();
+            if level == Level::Row {
+                continue;
+            }
+            if !self.inside.locals.contains(&store.value) || !matches!(dtype, DType::F32 | DType::F64) {
+                return None;
+            }
+            if let Some(id) = tail.share_of {
+                self.told[id] = true;
+                self.guard(store.value);
+            }
+            self.narrowed.push((store.value, tail));
+        }
+        Some(())
+    }
+
+    fn load(&self, load: &Load) -> Option<Tail> {
+        if load.level == Level::Row {
+            return Some(Tail::of(Kind::Same));
+        }
+        if let Some(tail) = self.tail(load.value) {
+            return Some(tail.clone());
+        }
+        let view = load.view.collapsed();
+        let repeated = view.dims.last().is_none_or(|d| d.1 == 0 && d.0.is_multiple_of(self.columns));
+        // A whole row beside rows of which only some columns exist: nobody knows which is meant.
+        let local = self.inside.locals.contains(&load.value);
+        if local && self.inside.width(load.value) != 1 {
+            return None;
+        }
+        Some(Tail::of(if repeated || view.is_scalar() { Kind::Same } else { Kind::Any }))
+    }
+
+    fn step(&mut self, region: &Region, step: &Step, tails: &[Tail]) -> Option<Tail> {
+        let of = |slot: Slot| &tails[slot as usize];
+        match (step.op, &step.args[..]) {
+            (StepOp::Copy, &[x]) => return Some(of(x).clone()),
+            (StepOp::Select, &[mask, x, y]) if step.dtype != DType::Bool => {
+                return Some(self.select(region, mask, (of(x), of(y)), step, of(mask)));
+            }
+            (StepOp::Cast, &[x]) if step.dtype == DType::Bool => {
+                let kind = match self.boolean(region, x) {
+                    Some(is) => Kind::Known(f64::from(u8::from(is))),
+                    None => of(x).kind,
+                };
+                return Some(Tail::of(kind));
+            }
+            _ => {}
+        }
+        let args: SmallVec<[Tail; 3]> = step.args.iter().map(|&a| self.settled(of(a))).collect();
+        let evenly = Tail::of(if args.iter().all(Tail::even) { Kind::Same } else { Kind::Any });
+        let zero = Tail::of(Kind::Known(0.0));
+        Some(match (&step.op, &args[..]) {
+            (StepOp::Cast | StepOp::Round(_), [x]) if x.zero() => x.clone(),
+            (StepOp::Unary(Unary::Exp), [x]) if x.even() => {
+                self.told.push(false);
+                Tail { share_of: Some(self.told.len() - 1), ..zero }
+            }
+            (StepOp::Binary(Binary::Div), [x, y]) if x.zero() && y.even() => x.clone(),
+            (StepOp::Binary(Binary::Mul) | StepOp::LinearMul { .. }, [x, y]) if x.zero() || y.zero() => {
+                // Times a number that is not zero it still tells.
+                let share = |x: &Tail, y: &Tail| match y.kind {
+                    Kind::Known(factor) if factor != 0.0 => x.share_of,
+                    _ => None,
+                };
+                Tail { share_of: share(x, y).or(share(y, x)), ..zero }
+            }
+            (StepOp::Binary(Binary::Add | Binary::Sub), [x, y]) if x.zero() && y.zero() => zero,
+            (StepOp::Unary(Unary::Neg), [x]) if x.zero() => x.clone(),
+            (StepOp::Expand, _) => Tail::of(Kind::Same),
+            (StepOp::Iota { inner, .. }, _) if *inner == self.columns => Tail::of(Kind::Same),
+            (StepOp::Iota { .. } | StepOp::Causal { .. }, _) => Tail::of(Kind::Any),
+            (StepOp::Reduce(ReduceKind::Sum), [x]) if x.zero() => Tail::of(Kind::Same),
+            (StepOp::Reduce(ReduceKind::Max | ReduceKind::Min), [x]) if x.even() => Tail::of(Kind::Same),
+            (StepOp::Reduce(_), _) => return None,
+            _ => evenly,
+        })
+    }
+
+    /// A selection: what is known of the mask decides; else the mask may become one of the group's.
+    fn select(
+        &mut self,
+        region: &Region,
+        mask: Slot,
+        (x, y): (&Tail, &Tail),
+        step: &Step,
+        own: &Tail,
+    ) -> Tail {
+        match self.boolean(region, mask) {
+            Some(true) => return x.clone(),
+            Some(false) => return y.clone(),
+            None => {}
+        }
+        if x.zero() && y.zero() {
+            return Tail::of(Kind::Known(0.0));
+        }
+        for (seen, never, shown) in [(x, y, true), (y, x, false)] {
+            if seen.even() || !never.never() || step.level != Level::Full {
+                continue;
+            }
+            let Some(mask) = self.mask(region, mask, shown) else { continue };
+            // Scores that two masks hide alike are hidden where one of them does it.
+            let mask = match &seen.unless {
+                Some((before, kind)) if *kind == never.kind => {
+                    Mask::And(Box::new(before.clone()), Box::new(mask))
+                }
+                _ => mask,
+            };
+            return Tail { unless: Some((mask, never.kind)), ..Tail::of(Kind::Any) };
+        }
+        let even = own.even() && x.even() && y.even();
+        Tail::of(if even { Kind::Same } else { Kind::Any })
+    }
+}
