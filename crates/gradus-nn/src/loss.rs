@@ -107,7 +107,7 @@ impl Over {
         let labels = counts.select(labels, 0);
         if let Some(mask) = &self.mask {
             same_shape(op, &labels, mask);
-            counts = counts & mask;
+            counts &= mask;
         }
         (Over { mask: Some(counts), ..self.clone() }, labels)
     }

@@ -119,7 +119,7 @@ impl Optimizer for Sgd {
             direction = if self.nesterov { g + &*m * self.momentum } else { m.clone() };
         }
         if decays(p, self.decay) {
-            direction = direction + p * self.decay;
+            direction += p * self.decay;
         }
         p - rate * direction
     }

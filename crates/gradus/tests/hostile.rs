@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use gradus::{
-    Array, Axes, Checkpoints, DType, ErrorKind, Key, Result, Stencil, Tensor, grad, jit, scan_with, vmap,
-    while_loop_with,
+    Array, Axes, Checkpoints, DType, ErrorKind, Key, Result, Stencil, Tensor, all_gather, fori_loop, grad,
+    jit, scan_with, vmap, vmap_named, while_loop_with,
 };
 
 /// Numbers that make every product of extents overflow, wrap to something small, or fit by a hair.
@@ -192,6 +192,10 @@ fn sized() -> Vec<Sized> {
         ("gradient of a convolution", |x, n| {
             grad(|x: &Tensor| convolved(x, Stencil::new(1).stride(n)).sum(()))(x)
         }),
+        ("bincount", |x, n| x.cast(DType::I64).bincount(n)),
+        ("dynamic_slice", |x, n| x.dynamic_slice(&Tensor::from(0i64), n, 1)),
+        ("new_iota", |x, n| x.new_iota([n, 2], 0, DType::I64)),
+        ("new_full", |x, n| x.new_full([n, 2], DType::F64, 1.0)),
         ("gradient of a kernel", |x, n| {
             let stencil = Stencil::new(1).stride(n).padding(1);
             grad(|k: &Tensor| x.reshape([1, 2, 3]).conv(k, &stencil).sum(()))(&Tensor::ones(
@@ -222,6 +226,26 @@ fn placed() -> Vec<Placed> {
         ("slice_step of none", |x, i| x.slice_step(1, 1..1, i)),
         ("index", |x, i| x.index(1, i)),
         ("index axis", |x, i| x.index(i, 0)),
+        ("at", |x, i| x.at(i)),
+        ("reshape", |x, i| x.reshape([i, -1])),
+        ("dynamic_slice", |x, i| x.dynamic_slice(&Tensor::from(i as i64), 1, 1)),
+        ("dynamic_slice axis", |x, i| x.dynamic_slice(&Tensor::from(0i64), 1, i)),
+        ("dynamic_update_slice", |x, i| {
+            x.dynamic_update_slice(&Tensor::ones([2, 1], DType::F64), &Tensor::from(i as i64), 1)
+        }),
+        ("dynamic_update_slice axis", |x, i| {
+            x.dynamic_update_slice(&Tensor::ones([2, 1], DType::F64), &Tensor::from(0i64), i)
+        }),
+        ("scatter", |x, i| x.scatter(&Tensor::from([i as i64, 0]), &Tensor::ones([2, 2], DType::F64), 1)),
+        ("scatter axis", |x, i| x.scatter(&Tensor::from([0i64, 0]), &Tensor::ones([2, 2], DType::F64), i)),
+        ("gather_nd", |x, i| x.gather_nd(&Tensor::from([[0, i as i64]]))),
+        ("quantile", |x, i| x.quantile(0.3, i)),
+        ("median", |x, i| x.median(i)),
+        ("cummax", |x, i| x.cummax(i)),
+        ("cummin", |x, i| x.cummin(i)),
+        ("logcumsumexp", |x, i| x.logcumsumexp(i)),
+        ("reverse_cumsum", |x, i| x.reverse_cumsum(i)),
+        ("all_gather", |x, i| vmap_named("axis", |x: &Tensor| all_gather(x, "axis", i))(x)),
         ("roll", |x, i| x.roll(i, 1)),
         ("roll axis", |x, i| x.roll(1, i)),
         ("tril", |x, i| x.tril(i)),

@@ -3,7 +3,7 @@
 use gradus_core::ops::{Cumulative, CumulativeKind, ScatterAdd};
 use gradus_core::{Error, ErrorKind};
 
-use crate::trace::{OrFail, fail, here};
+use crate::trace::{fail, here};
 use crate::{DType, Tensor};
 
 impl Tensor {
