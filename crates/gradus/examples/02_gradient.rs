@@ -21,7 +21,7 @@ fn main() {
             println!("step {step:>4}: height {:.2e} at {x:.4}", height.item::<f64>());
         }
         velocity = velocity * 0.95 - slope * 2e-4;
-        x = x + &velocity;
+        x += &velocity;
     }
     assert!((x - Tensor::from([1.0, 1.0])).norm(()).item::<f64>() < 1e-2);
 }

@@ -23,7 +23,7 @@ fn energy(m: &Model) -> Tensor {
     for layer in &m.layers {
         x = x.matmul(&layer.weight);
         if let Some(bias) = &layer.bias {
-            x = x + bias;
+            x += bias;
         }
         x = x.tanh();
     }

@@ -26,7 +26,7 @@ fn main() {
         // The inverse of a 2 x 2 matrix.
         let [a, b, c, d]: [f64; 4] = h.to_vec().try_into().expect("four elements");
         let inverse = Tensor::from([[d, -b], [-c, a]]) / (a * d - b * c);
-        x = x - inverse.matmul(&g);
+        x -= inverse.matmul(&g);
     }
     assert!(gradus::grad(bowl)(&x).norm(()).item::<f64>() < 1e-12);
 

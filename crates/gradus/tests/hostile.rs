@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use gradus::{
-    Array, Axes, Checkpoints, DType, ErrorKind, Key, Result, Stencil, Tensor, all_gather, fori_loop, grad,
-    jit, scan_with, vmap, vmap_named, while_loop_with,
+    Array, Axes, Checkpoints, DType, ErrorKind, Key, Result, Stencil, Tensor, all_gather, grad, jit,
+    scan_with, vmap, vmap_named, while_loop_with,
 };
 
 /// Numbers that make every product of extents overflow, wrap to something small, or fit by a hair.

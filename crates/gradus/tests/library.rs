@@ -179,7 +179,8 @@ fn grids_choices_and_loops() {
         assert!(slope.is_finite());
     }
     same("no step at all", &fori_loop(3..3, &x, |_, y| y * 2.0), &x);
-    same("backwards", &fori_loop(3..1, &x, |_, y| y * 2.0), &x);
+    let (from, to) = (3, 1);
+    same("backwards", &fori_loop(from..to, &x, |_, y| y * 2.0), &x);
     same("from", &fori_loop(2..5, &Tensor::from(0i64), |i, s| s + i), &Tensor::from(9i64));
     for n in 0..9usize {
         let x = Tensor::arange(n, DType::F64) + 1.0;
