@@ -12,7 +12,7 @@ fn at(table: &Tensor, i: &Tensor) -> Tensor {
 
 /// 0, which has to be computed.
 fn nothing(i: &Tensor) -> Tensor {
-    i % 1i64
+    i & 0
 }
 
 fn table() -> Tensor {
