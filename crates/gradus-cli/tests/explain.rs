@@ -20,7 +20,7 @@ fn words_say_what_runs_and_why() {
         "* nested",
         "  backward",
         "at the peak, during kernel",
-        "kept for the second half",
+        "kept for the backward pass",
         "layers.2",
         "linear.rs:",
     ] {

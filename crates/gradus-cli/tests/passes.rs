@@ -90,7 +90,7 @@ fn a_batch_norm_reads_its_input_twice() {
     expect("training", &f.plan(&(layer.clone(), images.clone())), 2, 6);
     let f = jit(|(l, x): &(BatchNorm, Tensor)| l.forward(x).relu());
     expect("inference", &f.plan(&(layer.clone(), images.clone())), 1, 2);
-    // Forward two, backward one for the sums and one for the cotangent of the input; nothing comes between the halves
+    // Forward two, backward one for the sums and one for the cotangent of the input; nothing comes between the passes
     // here, so that two of them are one.
     let f = jit(|(l, x, ct): &(BatchNorm, Tensor, Tensor)| {
         let (y, pull) = vjp(|(l, x): &(BatchNorm, Tensor)| l.train(x).0.relu(), &(l.clone(), x.clone()));

@@ -25,7 +25,7 @@ fn arguments() -> Step {
 fn a_training_step_has_three_phases() {
     let profile = jit(step).profile(&arguments());
     let products = |kind| profile.kernels.iter().filter(|k| k.phase.kind == kind && k.is_product()).count();
-    // Two layers: two products forward; two for the weights and one for the hidden layer on the way back.
+    // Two layers: two products forward; two for the weights and one for the hidden layer in the backward pass.
     assert_eq!(PhaseKind::ALL.map(products), [2, 3, 0], "{profile}");
     assert!(profile.kernels.iter().any(|k| k.phase.kind == PhaseKind::Update), "{profile}");
     assert!(profile.kernels.iter().all(|k| k.seconds > 0.0 && k.gflops().is_finite()));

@@ -350,59 +350,60 @@ pub(crate) fn same_size(from: &Shape, to: &Shape) -> Result<(), ErrorKind> {
 }
 
 impl fmt::Debug for Array {
+    /// The elements as `{}` shows them, then dtype and shape.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(self, f)?;
+        write!(f, " {}{}", self.dtype(), self.shape)
     }
 }
 
-/// Most elements shown along one axis before the middle is left out.
-const SHOWN: usize = 8;
+/// The most elements that are all shown; of more, so many at either end of each axis.
+const SHOWN: usize = 1000;
+const EDGE: usize = 3;
 
 impl fmt::Display for Array {
-    /// Nested brackets, then dtype and shape; long axes are shortened in the middle.
+    /// A number, or nested brackets; arrays of more than a thousand elements are cut in the middle of their axes. A precision
+    /// (`{:.3}`) is that of each float.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fn axis<T>(
             f: &mut fmt::Formatter<'_>,
             shape: &[usize],
             v: &[T],
-            depth: usize,
+            (depth, cut): (usize, bool),
             show: &dyn Fn(&T) -> String,
         ) -> fmt::Result {
             let Some((&extent, rest)) = shape.split_first() else { return f.write_str(&show(&v[0])) };
             let step = rest.iter().product::<usize>();
+            let next = if rest.is_empty() { ", ".into() } else { format!(",\n{}", " ".repeat(depth + 1)) };
+            let left_out = if cut && extent > 2 * EDGE { EDGE..extent - EDGE } else { 0..0 };
             f.write_str("[")?;
-            for i in 0..extent {
-                if extent > SHOWN && i == SHOWN / 2 {
-                    f.write_str(", …")?;
-                }
-                if extent > SHOWN && (SHOWN / 2..extent - SHOWN / 2).contains(&i) {
-                    continue;
-                }
+            for i in (0..extent).filter(|i| !left_out.contains(i)) {
                 if i > 0 {
-                    if rest.is_empty() {
-                        f.write_str(", ")?;
-                    } else {
-                        write!(f, ",\n{}", " ".repeat(depth + 1))?;
-                    }
+                    f.write_str(&next)?;
                 }
-                axis(f, rest, &v[i * step..(i + 1) * step], depth + 1, show)?;
+                if i > 0 && i == left_out.end {
+                    write!(f, "…{next}")?;
+                }
+                axis(f, rest, &v[i * step..(i + 1) * step], (depth + 1, cut), show)?;
             }
             f.write_str("]")
         }
+        let (shape, precision) = (&self.shape, f.precision());
+        let at = (0, shape.size() > SHOWN);
         match &self.buffer {
-            Buffer::Bf16(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
-            Buffer::F16(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
-            Buffer::F32(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
-            Buffer::F64(v) => axis(f, &self.shape, v, 0, &float(f.precision()))?,
-            Buffer::I32(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,
-            Buffer::I64(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,
-            Buffer::Bool(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,
-            Buffer::U8(v) => axis(f, &self.shape, v, 0, &|x| x.to_string())?,
+            Buffer::Bf16(v) => axis(f, shape, v, at, &float(precision)),
+            Buffer::F16(v) => axis(f, shape, v, at, &float(precision)),
+            Buffer::F32(v) => axis(f, shape, v, at, &float(precision)),
+            Buffer::F64(v) => axis(f, shape, v, at, &float(precision)),
+            Buffer::I32(v) => axis(f, shape, v, at, &|x| x.to_string()),
+            Buffer::I64(v) => axis(f, shape, v, at, &|x| x.to_string()),
+            Buffer::Bool(v) => axis(f, shape, v, at, &|x| x.to_string()),
+            Buffer::U8(v) => axis(f, shape, v, at, &|x| x.to_string()),
         }
-        write!(f, " {}{}", self.dtype(), self.shape)
     }
 }
 
+/// A float with its point, in as few digits as tell it from others; very large and very small ones by exponent.
 fn float<T: fmt::Display + fmt::LowerExp + Copy + Into<f64>>(
     precision: Option<usize>,
 ) -> impl Fn(&T) -> String {
@@ -411,6 +412,7 @@ fn float<T: fmt::Display + fmt::LowerExp + Copy + Into<f64>>(
         match precision {
             Some(p) => format!("{x:.p$}"),
             None if size != 0.0 && size.is_finite() && !(1e-4..1e7).contains(&size) => format!("{x:e}"),
+            None if size.fract() == 0.0 => format!("{x}.0"),
             None => format!("{x}"),
         }
     }

@@ -225,9 +225,14 @@ fn an_explanation_names_what_runs_and_what_is_kept() {
     let g = models::mlp(&[784, 256, 256, 256, 10], 2048, models::mish_of);
     let p = plan(&g, &with(Strategy::Auto, Some(Budget::Share(0.85)))).unwrap();
     let text = p.explain();
-    for word in
-        ["product", "element-wise", "kept for the second half", "at the peak", "stages are run again", "tanh"]
-    {
+    for word in [
+        "product",
+        "element-wise",
+        "kept for the backward pass",
+        "at the peak",
+        "stages are run again",
+        "tanh",
+    ] {
         assert!(text.contains(word), "{word} is missing\n{text}");
     }
     let json = p.explain_json();

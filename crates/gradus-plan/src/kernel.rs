@@ -524,7 +524,7 @@ pub struct Kernel {
     pub needs: Needs,
     /// Where its scratch begins.
     pub workspace_at: usize,
-    /// Which part of a reverse-mode program it belongs to: 0 the first half, more the second, in the order of its parts.
+    /// Which part of a reverse-mode program it belongs to: 0 the forward pass, more the backward pass, in the order of its parts.
     pub stage: u32,
     /// The equations it stands for.
     pub eqns: Vec<usize>,

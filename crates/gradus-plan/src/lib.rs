@@ -43,7 +43,7 @@ pub mod chunks {
 /// What a plan may choose.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What is kept between the halves of a reverse-mode program.
+    /// What the forward pass of a reverse-mode program keeps for the backward pass.
     pub strategy: Strategy,
     /// The most bytes one run may need, arguments and results included.
     pub memory_budget: Option<Budget>,

@@ -1,7 +1,7 @@
 //! Values that wait in less than their type takes: masks of rectifiers and dropout as bits, eight to a byte, and where
 //! the maxima of a pooling came from as the number of the tap in its window, one byte.
 //!
-//! A mask that is kept from the first half for the second waits long and is read once: it is packed when it is stored
+//! A mask that is kept from the forward pass for the backward pass waits long and is read once: it is packed when it is stored
 //! and unpacked when it is read, inside the regions that make and use it. Exact, and an eighth of the bytes. Indices of
 //! a pooling are made and read as bytes by its kernel and the kernel of its transpose.
 
@@ -68,8 +68,8 @@ fn whole_bytes(kernel: &Kernel) -> bool {
     }
 }
 
-/// For each value, whether it is packed: booleans that regions of the first half write and only regions read, one of
-/// them in the second half, and indices of a pooling that only its transposes read. `free` says which values live in
+/// For each value, whether it is packed: booleans that regions of the forward pass write and only regions read, one of
+/// them in the backward pass, and indices of a pooling that only its transposes read. `free` says which values live in
 /// the arena.
 pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bool) -> Vec<bool> {
     let mut packed = vec![false; graph.types().len()];

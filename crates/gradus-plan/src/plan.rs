@@ -72,7 +72,7 @@ pub struct Decision {
     pub alternatives: Vec<(String, usize, f64)>,
     /// Under a budget, estimated seconds of products and other dear work that any plan within it runs again at least.
     pub least_again: f64,
-    /// At how many levels of derivatives something is kept for later. Kernels of stages below belong to the first halves.
+    /// At how many levels of derivatives something is kept for later. Kernels of stages below belong to the forward pass.
     pub levels: u32,
     /// Equations that were recorded.
     pub recorded: usize,
@@ -80,7 +80,7 @@ pub struct Decision {
     pub simplified: usize,
 }
 
-/// A value that the first half of a program keeps for the second.
+/// A value that the forward pass of a program keeps for the backward pass.
 #[derive(Clone, Debug)]
 pub struct Residual {
     /// The value.
@@ -227,7 +227,7 @@ impl Plan {
     pub fn decision(&self) -> &Decision {
         &self.decision
     }
-    /// The values that the first half keeps for the second, each buffer once; arguments are there anyway.
+    /// The values that the forward pass keeps for the backward pass, each buffer once; arguments are there anyway.
     pub fn residuals(&self) -> Vec<Residual> {
         let mut made: Vec<Option<usize>> = vec![None; self.graph.types().len()];
         // Under a budget more stages follow, which compute again.
@@ -268,11 +268,11 @@ impl Plan {
         }
         out
     }
-    /// Bytes that the first half keeps for the second.
+    /// Bytes that the forward pass keeps for the backward pass.
     pub fn saved_bytes(&self) -> usize {
         self.residuals().iter().map(|r| r.bytes).sum()
     }
-    /// For each value that the second half reads, why it is kept.
+    /// For each value that the backward pass reads, why it is kept.
     fn why_kept(&self) -> Vec<&'static str> {
         let n = self.graph.types().len();
         let (mut linear, mut product) = (vec![false; n], vec![false; n]);
@@ -295,7 +295,7 @@ impl Plan {
             }
         }
         let why = |(product, linear)| match (product, linear) {
-            (true, _) => "factor of a product in the second half",
+            (true, _) => "factor of a product in the backward pass",
             (false, true) => "local derivative of an element-wise region",
             (false, false) => "read again: the rest of its region is computed from it",
         };

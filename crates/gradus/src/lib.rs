@@ -68,7 +68,7 @@ pub use gradus_num as num;
 #[doc(inline)]
 pub use gradus_plan::Plan;
 pub use guard::raise;
-pub use literal::{Literal, Scalar};
+pub use literal::{Literal, Number};
 pub use memory::{Memory, memory, release_memory, set_kept_limit, set_memory_limit};
 pub use random::Key;
 pub use structure::Structure;

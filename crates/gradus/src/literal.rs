@@ -8,7 +8,7 @@ use crate::trace::{OrFail, constant_in_trace_of};
 
 /// A Rust number used as an operand. It takes the dtype of the tensor beside it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scalar {
+pub enum Number {
     /// A float.
     Float(f64),
     /// An integer.
@@ -17,12 +17,12 @@ pub enum Scalar {
     Bool(bool),
 }
 
-impl Scalar {
+impl Number {
     fn to_f64(self) -> f64 {
         match self {
-            Scalar::Float(x) => x,
-            Scalar::Int(x) => x as f64,
-            Scalar::Bool(x) => f64::from(u8::from(x)),
+            Number::Float(x) => x,
+            Number::Int(x) => x as f64,
+            Number::Bool(x) => f64::from(u8::from(x)),
         }
     }
 }
@@ -49,20 +49,20 @@ impl Literal for &Tensor {
 
 macro_rules! literals {
     ($($t:ty => $v:ident as $as:ty),+) => { $(
-        impl From<$t> for Scalar { fn from(x: $t) -> Scalar { Scalar::$v(x as $as) } }
+        impl From<$t> for Number { fn from(x: $t) -> Number { Number::$v(x as $as) } }
         impl Literal for $t {
             #[track_caller]
-            fn beside(&self, like: &Tensor) -> Tensor { Scalar::from(*self).beside(like) }
+            fn beside(&self, like: &Tensor) -> Tensor { Number::from(*self).beside(like) }
         }
     )+ };
 }
 literals!(f64 => Float as f64, f32 => Float as f64, i32 => Int as i64, i64 => Int as i64, u8 => Int as i64,
     bool => Bool as bool);
 
-impl From<usize> for Scalar {
+impl From<usize> for Number {
     /// A number that no `i64` holds is a float; a tensor of integers does not take it.
-    fn from(x: usize) -> Scalar {
-        i64::try_from(x).map_or(Scalar::Float(x as f64), Scalar::Int)
+    fn from(x: usize) -> Number {
+        i64::try_from(x).map_or(Number::Float(x as f64), Number::Int)
     }
 }
 impl Literal for usize {
@@ -72,11 +72,11 @@ impl Literal for usize {
             let detail = format!("no float is the integer {self}; write it as a float to have it rounded");
             refuse(like.dtype(), detail);
         }
-        Scalar::from(*self).beside(like)
+        Number::from(*self).beside(like)
     }
 }
 
-impl Literal for Scalar {
+impl Literal for Number {
     #[track_caller]
     fn beside(&self, like: &Tensor) -> Tensor {
         let value = self.to_f64();
@@ -90,7 +90,7 @@ impl Literal for Scalar {
     }
 }
 
-impl Scalar {
+impl Number {
     /// The number as a constant of the program being recorded: for the library's own constants, which never change.
     #[track_caller]
     pub(crate) fn constant(self, like: &Tensor) -> Tensor {
@@ -104,26 +104,26 @@ impl Scalar {
     #[track_caller]
     fn array(self, dtype: DType) -> Array {
         match (self, dtype) {
-            (Scalar::Int(x), DType::I64) => Array::scalar(x),
-            (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if x.fract() != 0.0 || !x.is_finite() => {
+            (Number::Int(x), DType::I64) => Array::scalar(x),
+            (Number::Float(x), DType::I32 | DType::I64 | DType::U8) if x.fract() != 0.0 || !x.is_finite() => {
                 refuse(dtype, format!("the number {x} is no integer; cast the tensor to f32 or f64 first"))
             }
-            (Scalar::Float(x), DType::I32 | DType::I64 | DType::U8) if !dtype.holds(x) => {
+            (Number::Float(x), DType::I32 | DType::I64 | DType::U8) if !dtype.holds(x) => {
                 refuse(dtype, format!("{x} does not fit into {dtype}"))
             }
-            (Scalar::Float(_) | Scalar::Int(_), DType::Bool) => {
+            (Number::Float(_) | Number::Int(_), DType::Bool) => {
                 refuse(dtype, "a boolean tensor has no arithmetic with numbers; cast it first".into())
             }
-            (Scalar::Int(x), DType::I32) if i32::try_from(x).is_err() => {
+            (Number::Int(x), DType::I32) if i32::try_from(x).is_err() => {
                 refuse(dtype, format!("{x} does not fit into i32"))
             }
-            (Scalar::Int(x), DType::U8) if u8::try_from(x).is_err() => {
+            (Number::Int(x), DType::U8) if u8::try_from(x).is_err() => {
                 refuse(dtype, format!("{x} does not fit into u8"))
             }
-            (Scalar::Int(x), dtype) if dtype.is_float() && x as f64 as i128 != i128::from(x) => {
+            (Number::Int(x), dtype) if dtype.is_float() && x as f64 as i128 != i128::from(x) => {
                 refuse(dtype, format!("no float is the integer {x}; write it as a float to have it rounded"))
             }
-            (Scalar::Float(_) | Scalar::Int(_) | Scalar::Bool(_), _) => Array::full([], dtype, self.to_f64()),
+            (Number::Float(_) | Number::Int(_) | Number::Bool(_), _) => Array::full([], dtype, self.to_f64()),
         }
     }
 }

@@ -31,7 +31,7 @@ const MIB: f64 = 1048576.0;
 pub fn draw(model: &Named, batch: usize, rows: &[Row]) -> String {
     let panels = [
         Panel {
-            title: "kept for the way back",
+            title: "kept for the backward pass",
             unit: "MiB",
             colour: "#4a7fb5",
             value: |r| r.saved as f64 / MIB,

@@ -104,7 +104,7 @@ fn normalised(
     custom_jvp(
         |(x, weight, bias): &(Tensor, Tensor, Tensor)| {
             let (centred, mean, variance, scale) = of(x);
-            // By way of `y`, which the way back reads: what follows can be computed from it again.
+            // By way of `y`, which the backward pass reads: what follows can be computed from it again.
             (centred * scale * weight + bias, mean, variance)
         },
         |(x, weight, _), (dx, dweight, dbias)| {

@@ -2,7 +2,7 @@
 //! automata, filters.
 //!
 //! The inputs `x` are the state, `points * outputs` numbers in the order of the results, and the parameters after it.
-//! On the way back, points whose results have no cotangent are not even evaluated: what a result far from the end depends
+//! In the backward pass, points whose results have no cotangent are not even evaluated: what a result far from the end depends
 //! on is a cone, and only the cone is paid for.
 
 use std::vec::Vec;

@@ -93,7 +93,7 @@ pub fn gradient_while<B: LoopBody>(body: &B, slots: usize, state: &[f64], params
     back.into_inner().into_gradient(cost)
 }
 
-/// The cotangents on their way back, and the tape that one step at a time is recorded on.
+/// The cotangents in the backward pass, and the tape that one step at a time is recorded on.
 struct Backwards<'a, B> {
     body: &'a B,
     inputs: &'a [f64],

@@ -24,7 +24,7 @@ fn main() {
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for size in [100, 1_000, 5_000, 10_000] {
-        // About 39 equations a layer with its way back and its update.
+        // About 39 equations a layer with its backward pass and its update.
         let layers = (size / 39).max(2);
         let step = models::step(&vec![256; layers + 1], 4096, models::mish_of, models::Update::Sgd);
         report("MLP step", &step);

@@ -39,7 +39,7 @@ fn time(seconds: f64) -> String {
 pub struct Alternative {
     /// What it does differently.
     pub name: String,
-    /// Bytes that its first half keeps for the second, if it is known.
+    /// Bytes that its forward pass keeps for the backward pass, if it is known.
     pub saved: Option<usize>,
     /// Its peak in bytes.
     pub peak: usize,
@@ -135,7 +135,7 @@ impl<'a> Explanation<'a> {
             out.push((
                 "keep",
                 format!(
-                    "{} equations became {}; {} values, {}, are kept by the first half for the second",
+                    "{} equations became {}; {} values, {}, are kept for the backward pass",
                     decision.simplified,
                     eqns.len(),
                     plan.residuals().len(),

@@ -47,7 +47,7 @@ impl Explanation<'_> {
         let mut tiles = vec![
             ("peak of the step", mib(self.peak())),
             ("arena", mib(plan.arena_bytes())),
-            ("kept for the second half", mib(plan.saved_bytes())),
+            ("kept for the backward pass", mib(plan.saved_bytes())),
             ("kernels", plan.kernels().len().to_string()),
             ("work", format!("{:.3} GFLOP", flops * 1e-9)),
             ("moved", format!("{:.1} MB", bytes * 1e-6)),
@@ -205,7 +205,7 @@ impl Explanation<'_> {
         }
         writeln!(
             out,
-            "<h2>Kept for the second half</h2>\n<p class=\"soft\">{} in {} values.</p>\n<div class=\"wide\"><table>\
+            "<h2>Kept for the backward pass</h2>\n<p class=\"soft\">{} in {} values.</p>\n<div class=\"wide\"><table>\
              <tr><th class=\"n\">bytes</th><th>type</th><th>made by</th><th>why it is kept</th><th>source</th></tr>",
             mib(self.plan.saved_bytes()),
             residuals.len()

@@ -109,7 +109,7 @@ impl Explanation<'_> {
             return Ok(());
         }
         let total = mib(self.plan.saved_bytes());
-        writeln!(out, "\nkept for the second half: {total} in {} values", residuals.len())?;
+        writeln!(out, "\nkept for the backward pass: {total} in {} values", residuals.len())?;
         for r in &residuals {
             writeln!(
                 out,

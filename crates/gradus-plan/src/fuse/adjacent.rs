@@ -1,7 +1,7 @@
 //! Groups with nothing between them become one.
 //!
 //! The walk over the equations lets an equation join the groups of its operands. It does not see what comes later, and
-//! it keeps the halves of a program apart, since what one half computes for the other usually waits for long. Here
+//! it keeps the passes of a program apart, since what the forward pass computes for the backward pass usually waits for long. Here
 //! pairs of finished groups are looked at again: where one reads what the other computes, or both read the same, and
 //! the first can wait for the second without anything else waiting longer in memory than what is not stored any more,
 //! they are one kernel, at the place of the second. So the derivative of a function whose value nobody else reads is

@@ -1,6 +1,6 @@
-//! What the way back through a stage has alive besides what is kept.
+//! What the backward pass through a stage has alive besides what is kept.
 //!
-//! The way back computes again what it reads and is not kept, each value where it is first read, and lets it go after
+//! The backward pass computes again what it reads and is not kept, each value where it is first read, and lets it go after
 //! its last reader. A value that only element-wise equations read never reaches memory; an element-wise result takes the
 //! place of an operand that ends there. The fused program does about the same: this is an estimate that ranks
 //! schedules, finished plans are what counts.
@@ -8,7 +8,7 @@
 use gradus_core::ops::Op;
 use gradus_core::{Graph, Var};
 
-use super::boundary::{Halves, roots};
+use super::boundary::{Boundary, roots};
 use crate::fuse::{is_elementwise, is_movement};
 use crate::packed::waiting_bytes;
 
@@ -25,13 +25,13 @@ struct Span {
     whole: bool,
 }
 
-/// The second half, with what is alive in it.
+/// The backward pass, with what is alive in it.
 pub(super) struct Back<'a> {
     graph: &'a Graph,
-    halves: &'a Halves,
+    boundary: &'a Boundary,
     root: Vec<Option<Var>>,
     returned: Vec<bool>,
-    /// Bytes of the second half alive during each of its equations.
+    /// Bytes of the backward pass alive during each of its equations.
     alive: Vec<usize>,
     /// For each value, the last search that has come across it.
     seen: Vec<usize>,
@@ -41,21 +41,21 @@ pub(super) struct Back<'a> {
 }
 
 impl<'a> Back<'a> {
-    pub(super) fn new(graph: &'a Graph, halves: &'a Halves) -> Self {
+    pub(super) fn new(graph: &'a Graph, boundary: &'a Boundary) -> Self {
         let n = graph.types().len();
         let mut returned = vec![false; n];
         graph.outputs().iter().for_each(|v| returned[v.index()] = true);
         let (root, alive, seen, spans) = (roots(graph), Vec::new(), vec![0; n], vec![None; n]);
-        let mut back = Back { graph, halves, root, returned, alive, seen, searches: 0, spans };
+        let mut back = Back { graph, boundary, root, returned, alive, seen, searches: 0, spans };
         let all: Vec<usize> = (0..graph.eqns().len()).collect();
-        back.alive = back.curve(&all, |v| !halves.available[v.index()]);
+        back.alive = back.curve(&all, |v| !boundary.available[v.index()]);
         back
     }
 
-    /// The most bytes alive on the way back through these equations when these values are at hand, and the equations
+    /// The most bytes alive in the backward pass through these equations when these values are at hand, and the equations
     /// that are run again for it.
     pub(super) fn peak(&mut self, back: &[usize], needs: &[Var]) -> (usize, Vec<usize>) {
-        let (graph, halves) = (self.graph, self.halves);
+        let (graph, boundary) = (self.graph, self.boundary);
         self.searches += 1;
         let search = self.searches;
         needs.iter().for_each(|v| self.seen[v.index()] = search);
@@ -64,8 +64,8 @@ impl<'a> Back<'a> {
         for &i in back {
             pending.extend(graph.eqns()[i].inputs.iter().copied());
             while let Some(v) = pending.pop() {
-                let unknown = halves.available[v.index()] && !self.returned[v.index()];
-                let Some(made) = halves.made[v.index()].filter(|_| unknown) else { continue };
+                let unknown = boundary.available[v.index()] && !self.returned[v.index()];
+                let Some(made) = boundary.made[v.index()].filter(|_| unknown) else { continue };
                 if std::mem::replace(&mut self.seen[v.index()], search) != search {
                     here.push(made);
                     pending.extend(graph.eqns()[made].inputs.iter().copied());
@@ -77,12 +77,12 @@ impl<'a> Back<'a> {
             order.append(&mut here);
             order.push(i);
         }
-        // What is run again is alive beside what the second half has alive at its next equation.
-        let extra = self.curve(&order, |v| halves.available[v.index()]);
+        // What is run again is alive beside what the backward pass has alive at its next equation.
+        let extra = self.curve(&order, |v| boundary.available[v.index()]);
         let mut second = 0;
         let mut most = 0;
         for (&i, extra) in order.iter().zip(&extra).rev() {
-            if i >= halves.at && !halves.available[graph.eqns()[i].outputs[0].index()] {
+            if i >= boundary.at && !boundary.available[graph.eqns()[i].outputs[0].index()] {
                 second = self.alive[i];
             }
             most = most.max(second + extra);

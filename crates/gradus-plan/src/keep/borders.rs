@@ -1,4 +1,4 @@
-//! Where the first half is cut into stages.
+//! Where the forward pass is cut into stages.
 //!
 //! Stages begin where little is alive, and about equally many kept bytes lie in each. Where much of a stage is computed
 //! again from little, a border inside would have both sides compute it: for choices that keep less there are longer
@@ -8,23 +8,23 @@ use std::collections::HashMap;
 
 use gradus_core::{Graph, Var};
 
-use super::boundary::{Halves, roots};
+use super::boundary::{Boundary, roots};
 use super::chain::Chain;
 
 /// The most stages; longer programs have longer stages.
 const MOST: usize = 48;
 
-/// The first and the last reader of a buffer within the first half.
+/// The first and the last reader of a buffer within the forward pass.
 #[derive(Clone, Copy)]
 pub(super) struct Life {
     pub(super) made: usize,
     pub(super) last: usize,
 }
 
-/// When the buffers of the first half are alive in it.
-pub(super) fn lives(graph: &Graph, halves: &Halves, root: &[Option<Var>]) -> Vec<Option<Life>> {
+/// When the buffers of the forward pass are alive in it.
+pub(super) fn lives(graph: &Graph, boundary: &Boundary, root: &[Option<Var>]) -> Vec<Option<Life>> {
     let mut lives: Vec<Option<Life>> = vec![None; graph.types().len()];
-    for (i, eqn) in graph.eqns()[..halves.at].iter().enumerate() {
+    for (i, eqn) in graph.eqns()[..boundary.at].iter().enumerate() {
         for r in eqn.inputs.iter().filter_map(|v| root[v.index()]) {
             if let Some(life) = &mut lives[r.index()] {
                 life.last = i;
@@ -39,11 +39,11 @@ pub(super) fn lives(graph: &Graph, halves: &Halves, root: &[Option<Var>]) -> Vec
 
 /// Where stages begin: about equally many of the bytes that `kept` keeps in each, moved to where little is alive. `None`
 /// if nothing is kept.
-pub(super) fn even(graph: &Graph, halves: &Halves, kept: &[bool]) -> Option<Vec<usize>> {
-    let at = halves.at;
+pub(super) fn even(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Option<Vec<usize>> {
+    let at = boundary.at;
     let mut change = vec![0isize; at + 1];
     let mut kept_at = vec![0usize; at];
-    let lives = lives(graph, halves, &roots(graph));
+    let lives = lives(graph, boundary, &roots(graph));
     let mut returned = vec![false; graph.types().len()];
     graph.outputs().iter().for_each(|v| returned[v.index()] = true);
     for (v, ty) in graph.types().iter().enumerate() {
@@ -51,7 +51,7 @@ pub(super) fn even(graph: &Graph, halves: &Halves, kept: &[bool]) -> Option<Vec<
             change[life.made + 1] += ty.bytes() as isize;
             change[life.last + 1] -= ty.bytes() as isize;
         }
-        if let Some(i) = halves.made[v].filter(|&i| kept[v] && i < at) {
+        if let Some(i) = boundary.made[v].filter(|&i| kept[v] && i < at) {
             kept_at[i] += ty.bytes();
         }
     }

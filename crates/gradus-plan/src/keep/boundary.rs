@@ -1,4 +1,4 @@
-//! Where the two halves of a program meet, and which of its values the first half can provide.
+//! Where the forward and the backward pass of a program meet, and which of its values the forward pass can provide.
 //!
 //! Every equation states its [`Phase`](gradus_core::Phase). At a level, the forward equations are those that neither are
 //! backward at this level or above nor depend on one that is. The others run later: those that compute cotangents, and those
@@ -11,11 +11,11 @@ use gradus_core::{Binary, Graph, PhaseKind, Var};
 use super::Staged;
 use crate::fuse::{is_elementwise, is_movement};
 
-/// The halves of a program.
-pub(super) struct Halves {
-    /// The first equation of the second half.
+/// Where the backward pass of a program begins, and what it can read.
+pub(super) struct Boundary {
+    /// The first equation of the backward pass.
     pub(super) at: usize,
-    /// For each value, whether it is computed in the first half or can be had from there by cheap equations.
+    /// For each value, whether it is computed in the forward pass or can be had from there by cheap equations.
     pub(super) available: Vec<bool>,
     /// For each value, the equation that defines it.
     pub(super) made: Vec<Option<usize>>,
@@ -103,7 +103,7 @@ fn deepest(graph: &Graph) -> u8 {
     graph.eqns().iter().map(|e| e.phase.level).max().unwrap_or(0)
 }
 
-/// The equation of the way back before which the first half keeps most bytes for the rest, and those bytes.
+/// The equation of the backward pass before which the forward pass keeps most bytes for the rest, and those bytes.
 fn most_kept(graph: &Graph, parts: &[PhaseKind], root: &[Option<Var>]) -> Option<(usize, usize)> {
     let mut last: Vec<usize> = vec![0; graph.types().len()];
     for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| parts[*i] != PhaseKind::Forward) {
@@ -128,20 +128,20 @@ fn most_kept(graph: &Graph, parts: &[PhaseKind], root: &[Option<Var>]) -> Option
     most.map(|(at, bytes)| (at, bytes as usize))
 }
 
-impl Halves {
-    /// The halves at the level that keeps most. `None` for a program without a backward pass, or one whose backward passes
+impl Boundary {
+    /// The boundary at the level that keeps most. `None` for a program without a backward pass, or one whose backward passes
     /// read nothing but arguments.
     pub(super) fn find(graph: &Graph) -> Option<Self> {
-        let levels = (1..=deepest(graph)).filter_map(|level| Halves::of(graph, level));
+        let levels = (1..=deepest(graph)).filter_map(|level| Boundary::of(graph, level));
         levels.reduce(|most, next| if next.bytes > most.bytes { next } else { most })
     }
 
-    /// The halves at the highest level below `level` that keeps something.
+    /// The boundary at the highest level below `level` that keeps something.
     pub(super) fn below(graph: &Graph, level: u8) -> Option<Self> {
-        (1..level.min(deepest(graph).saturating_add(1))).rev().find_map(|level| Halves::of(graph, level))
+        (1..level.min(deepest(graph).saturating_add(1))).rev().find_map(|level| Boundary::of(graph, level))
     }
 
-    /// The halves at a level: where the backward passes of this level and those above read most of what was there before.
+    /// The boundary at a level: where the backward passes of this level and those above read most of what was there before.
     fn of(graph: &Graph, level: u8) -> Option<Self> {
         let mut parts = parts(graph, level);
         let (at, bytes) = most_kept(graph, &parts, &roots(graph))?;
@@ -156,10 +156,10 @@ impl Halves {
         }
         let made = definitions(graph);
         copies(graph, &mut parts, &made);
-        Some(Halves { at, available, made, parts, level, bytes })
+        Some(Boundary { at, available, made, parts, level, bytes })
     }
 
-    /// The values of the first half that the second reads as a whole, not element by element.
+    /// The values of the forward pass that the backward pass reads as a whole, not element by element.
     pub(super) fn read_whole(&self, graph: &Graph) -> Vec<Var> {
         let root = roots(graph);
         let second = graph.eqns()[self.at..].iter().filter(|e| !self.available[e.outputs[0].index()]);

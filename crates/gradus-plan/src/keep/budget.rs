@@ -8,7 +8,7 @@
 
 use gradus_core::{ErrorKind, Graph, Result};
 
-use super::boundary::Halves;
+use super::boundary::Boundary;
 use super::chain::Chain;
 use super::curve::{self, Choice};
 use super::schedule::Table;
@@ -62,7 +62,7 @@ impl Found {
 /// A plan within the budget, where `fast` is the plan without one.
 pub(super) fn fit(
     graph: &Graph,
-    halves: &Halves,
+    boundary: &Boundary,
     fast: Plan,
     budget: Budget,
     options: &Options,
@@ -85,15 +85,16 @@ pub(super) fn fit(
         work::simpler("fewer plans are looked at");
     }
     let choices =
-        curve::choices(graph, halves, &nanos, costs.worth(), if long { LONG_CHOICES } else { curve::MOST });
+        curve::choices(graph, boundary, &nanos, costs.worth(), if long { LONG_CHOICES } else { curve::MOST });
     let tables = if long { 1 } else { TABLES };
-    let Some(chains) = chains(graph, halves, &nanos, &choices, tables) else {
+    let Some(chains) = chains(graph, boundary, &nanos, &choices, tables) else {
         return Err(too_small(limit, natural).into());
     };
     let tables: Vec<Table<'_>> = chains.iter().map(Table::new).collect();
     let ladders: Vec<Vec<usize>> = tables.iter().map(Table::ladder).collect();
     let looked_at = vec![("no budget".to_string(), natural, fast.estimated_seconds())];
-    let mut search = Search { graph, halves, tables: &tables, ladders: &ladders, options, limit, looked_at };
+    let mut search =
+        Search { graph, boundary, tables: &tables, ladders: &ladders, options, limit, looked_at };
     let mut found = Found { limit, smallest: natural, best: None };
     for choice in &choices {
         found.look(search.whole(&choice.kept, Some(choice.described()))?);
@@ -131,22 +132,23 @@ pub(super) fn fit(
     plan.decision.why = format!("the fastest plan found within {limit} bytes");
     // Arguments, results and what is allocated outside are there whatever is kept.
     let room = (limit + plan.arena_bytes()).saturating_sub(plan.peak(options));
-    plan.decision.least_again = 1e-9 * curve::least_again(graph, halves, &nanos, costs.worth(), room as f64);
+    plan.decision.least_again =
+        1e-9 * curve::least_again(graph, boundary, &nanos, costs.worth(), room as f64);
     Ok(plan)
 }
 
-/// The first half cut into stages in several ways: evenly, and into longer stages for choices that compute much again.
+/// The forward pass cut into stages in several ways: evenly, and into longer stages for choices that compute much again.
 /// `None` if nothing is kept.
 fn chains<'a>(
     graph: &'a Graph,
-    halves: &'a Halves,
+    boundary: &'a Boundary,
     nanos: &[f64],
     choices: &[Choice],
     most: usize,
 ) -> Option<Vec<Chain<'a>>> {
-    let least = cut::kept(graph, halves, 0.0, &cost::cheap_prices(graph, nanos));
-    let chain = |starts: &[usize]| Chain::new(graph, halves, nanos, starts, choices);
-    let mut chains = vec![chain(&borders::even(graph, halves, &least)?)];
+    let least = cut::kept(graph, boundary, 0.0, &cost::cheap_prices(graph, nanos));
+    let chain = |starts: &[usize]| Chain::new(graph, boundary, nanos, starts, choices);
+    let mut chains = vec![chain(&borders::even(graph, boundary, &least)?)];
     for choice in 0..if most > 1 { choices.len() } else { 0 } {
         let longer = borders::apart(&chains[0], choice);
         let known = chains.iter().any(|c| c.stages.iter().map(|s| s.from).eq(longer.iter().copied()));
@@ -189,7 +191,7 @@ fn thin(search: &mut Search<'_>, found: &mut Found, choices: &[Choice]) -> Resul
 
 struct Search<'a> {
     graph: &'a Graph,
-    halves: &'a Halves,
+    boundary: &'a Boundary,
     tables: &'a [Table<'a>],
     ladders: &'a [Vec<usize>],
     options: &'a Options,
@@ -200,7 +202,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// The plan that keeps these values throughout.
     fn whole(&mut self, kept: &[bool], what: Option<String>) -> Result<Made> {
-        let staged = rewrite::rewrite(self.graph, self.halves, kept)?;
+        let staged = rewrite::rewrite(self.graph, self.boundary, kept)?;
         self.made(staged, what, None)
     }
 

@@ -1,6 +1,6 @@
-//! The first half as a chain of stages: what crosses from one to the next, and what the way back through each reads.
+//! The forward pass as a chain of stages: what crosses from one to the next, and what the backward pass through each reads.
 //!
-//! A stage can be run again from what crosses into it; its part of the second half
+//! A stage can be run again from what crosses into it; its part of the backward pass
 //! can be run when what it *needs* is at hand: the kept values from which everything it reads is computed again. Each of
 //! several choices of kept values ([`super::curve`]) needs other bytes and other time.
 
@@ -10,11 +10,11 @@ use gradus_core::{Graph, PhaseKind, Var};
 
 use super::back::Back;
 use super::borders::{Life, lives};
-use super::boundary::{Halves, roots};
+use super::boundary::{Boundary, roots};
 use super::curve::Choice;
 use crate::packed::waiting_bytes;
 
-/// An equation takes long if it takes more than this share of the first half.
+/// An equation takes long if it takes more than this share of the forward pass.
 const DEAR: f64 = 0.004;
 
 /// Distinct buffers with their bytes, in the order of their values.
@@ -72,16 +72,16 @@ pub(super) struct Stage {
     pub(super) seconds: f64,
     /// The different ways back.
     pub(super) ways: Vec<Way>,
-    /// For each choice of kept values, its way back.
+    /// For each choice of kept values, its backward pass.
     pub(super) way_of: Vec<usize>,
-    /// The equations of its way back.
+    /// The equations of its backward pass.
     pub(super) back: Vec<usize>,
 }
 
-/// The first half, cut into stages.
+/// The forward pass, cut into stages.
 pub(super) struct Chain<'a> {
     pub(super) graph: &'a Graph,
-    pub(super) halves: &'a Halves,
+    pub(super) boundary: &'a Boundary,
     pub(super) stages: Vec<Stage>,
     /// Values that are read so late that they are kept throughout.
     pub(super) always: Vec<Var>,
@@ -94,10 +94,10 @@ pub(super) struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// Cuts the first half at `starts`; `choices` are sets of kept values.
+    /// Cuts the forward pass at `starts`; `choices` are sets of kept values.
     pub(super) fn new(
         graph: &'a Graph,
-        halves: &'a Halves,
+        boundary: &'a Boundary,
         nanos: &[f64],
         starts: &[usize],
         choices: &[Choice],
@@ -107,14 +107,14 @@ impl<'a> Chain<'a> {
         graph.outputs().iter().for_each(|v| returned[v.index()] = true);
         let mut chain = Chain {
             graph,
-            halves,
+            boundary,
             stages: Vec::new(),
             always: Vec::new(),
             stage_of: vec![0; n],
             root: roots(graph),
             returned,
         };
-        let lives = lives(graph, halves, &chain.root);
+        let lives = lives(graph, boundary, &chain.root);
         let stage = |&from: &usize| {
             let crossing = crossing(graph, &lives, from);
             let held = chain.buffers(&crossing);
@@ -151,7 +151,7 @@ impl<'a> Chain<'a> {
     fn place(&mut self) {
         let starts: Vec<usize> = self.stages.iter().map(|s| s.from).collect();
         for (i, eqn) in self.graph.eqns().iter().enumerate() {
-            let stage = if i < self.halves.at {
+            let stage = if i < self.boundary.at {
                 starts.partition_point(|&s| s <= i) - 1
             } else {
                 eqn.inputs.iter().map(|v| self.stage_of[v.index()]).max().unwrap_or(0)
@@ -162,26 +162,26 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Divides the second half: an equation belongs to the last stage that it or one after it reads.
+    /// Divides the backward pass: an equation belongs to the last stage that it or one after it reads.
     fn find_back(&mut self, lives: &[Option<Life>]) {
-        let (graph, halves) = (self.graph, self.halves);
-        let second: Vec<usize> = (halves.at..graph.eqns().len())
-            .filter(|&i| !halves.available[graph.eqns()[i].outputs[0].index()])
+        let (graph, boundary) = (self.graph, self.boundary);
+        let second: Vec<usize> = (boundary.at..graph.eqns().len())
+            .filter(|&i| !boundary.available[graph.eqns()[i].outputs[0].index()])
             .collect();
         let mut stage = 0;
         let mut always = vec![false; graph.types().len()];
         for &i in second.iter().rev() {
             let eqn = &graph.eqns()[i];
-            let made = |v: &Var| halves.made[v.index()].is_some() && halves.available[v.index()];
+            let made = |v: &Var| boundary.made[v.index()].is_some() && boundary.available[v.index()];
             let of_first: Vec<Var> = eqn.inputs.iter().copied().filter(made).collect();
-            if halves.parts[i] == PhaseKind::Backward {
+            if boundary.parts[i] == PhaseKind::Backward {
                 stage = of_first.iter().map(|v| self.stage_of[v.index()]).max().unwrap_or(0).max(stage);
             }
             for v in of_first {
                 let own = self.stage_of[v.index()];
                 let crosses = |r: Var| lives[r.index()].is_some_and(|l| l.last >= self.stages[stage].from);
                 let at_hand = own == stage || own < stage && self.root[v.index()].is_none_or(crosses);
-                always[v.index()] |= !at_hand && halves.made[v.index()].is_some_and(|m| m < halves.at);
+                always[v.index()] |= !at_hand && boundary.made[v.index()].is_some_and(|m| m < boundary.at);
             }
             self.stages[stage].back.push(i);
         }
@@ -190,13 +190,13 @@ impl<'a> Chain<'a> {
         self.always.retain(|v| always[v.index()]);
     }
 
-    /// What the way back through each stage needs and takes by each choice of what is kept.
+    /// What the backward pass through each stage needs and takes by each choice of what is kept.
     fn find_ways(&mut self, nanos: &[f64], choices: &[Choice]) {
-        let (graph, halves) = (self.graph, self.halves);
+        let (graph, boundary) = (self.graph, self.boundary);
         let mut seen = vec![usize::MAX; graph.types().len()];
         let mut searches = 0;
-        let dear = nanos[..halves.at].iter().sum::<f64>() * DEAR;
-        let mut backs = Back::new(graph, halves);
+        let dear = nanos[..boundary.at].iter().sum::<f64>() * DEAR;
+        let mut backs = Back::new(graph, boundary);
         for s in 0..self.stages.len() {
             let mut ways: Vec<Way> = Vec::with_capacity(choices.len());
             let mut way_of = Vec::with_capacity(choices.len());
@@ -207,7 +207,7 @@ impl<'a> Chain<'a> {
                 let mut pending: Vec<Var> =
                     back.iter().flat_map(|&i| graph.eqns()[i].inputs.iter().copied()).collect();
                 while let Some(v) = pending.pop() {
-                    let Some(i) = halves.made[v.index()].filter(|_| halves.available[v.index()]) else {
+                    let Some(i) = boundary.made[v.index()].filter(|_| boundary.available[v.index()]) else {
                         continue;
                     };
                     if std::mem::replace(&mut seen[v.index()], searches) == searches {
@@ -256,7 +256,7 @@ impl Chain<'_> {
         let mut total = 0.0;
         while let Some(v) = pending.pop() {
             // What is older is at hand, or is always.
-            let Some(i) = self.halves.made[v.index()].filter(|&i| i >= from) else { continue };
+            let Some(i) = self.boundary.made[v.index()].filter(|&i| i >= from) else { continue };
             if wanted.insert(i) {
                 total += nanos[i];
                 pending.extend(&graph.eqns()[i].inputs);

@@ -7,7 +7,7 @@
 use gradus_core::graph::Eqn;
 use gradus_core::{Graph, Var};
 
-use super::boundary::Halves;
+use super::boundary::Boundary;
 use super::cost::{cheap_prices, prices};
 use super::cut;
 use crate::packed::waiting_bytes;
@@ -44,14 +44,20 @@ impl Choice {
 
 /// At most so many choices (at least five) from those that take least time to those that keep least. Among them are those
 /// that run nothing dear again.
-pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64], worth: f64, most: usize) -> Vec<Choice> {
-    let measure = |kept: Vec<bool>| measured(graph, halves, nanos, kept);
+pub(super) fn choices(
+    graph: &Graph,
+    boundary: &Boundary,
+    nanos: &[f64],
+    worth: f64,
+    most: usize,
+) -> Vec<Choice> {
+    let measure = |kept: Vec<bool>| measured(graph, boundary, nanos, kept);
     let cheap = cheap_prices(graph, nanos);
     let mut out: Vec<Choice> =
-        [1.0, LITTLE, 0.0].iter().map(|&w| measure(cut::kept(graph, halves, w * worth, &cheap))).collect();
+        [1.0, LITTLE, 0.0].iter().map(|&w| measure(cut::kept(graph, boundary, w * worth, &cheap))).collect();
     let any = prices(graph, nanos, cut::single);
     let mut corners: Vec<Choice> =
-        [1.0, LEAST].iter().map(|&w| measure(cut::kept(graph, halves, w * worth, &any))).collect();
+        [1.0, LEAST].iter().map(|&w| measure(cut::kept(graph, boundary, w * worth, &any))).collect();
     // The widest gap first; a gap without a corner inside is closed.
     let mut closed: Vec<bool> = vec![false];
     let all = corners[0].bytes.max(1.0);
@@ -62,7 +68,7 @@ pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64], worth: f64,
         let (x, y) = (&corners[k], &corners[k + 1]);
         let worth = (x.bytes - y.bytes) / (y.nanos - x.nanos).max(1.0);
         let cost = |c: &Choice| c.bytes + worth * c.nanos;
-        let between = measure(cut::kept(graph, halves, worth, &any));
+        let between = measure(cut::kept(graph, boundary, worth, &any));
         if cost(&between) < cost(x) * (1.0 - 1e-4) && between.bytes < x.bytes && between.bytes > y.bytes {
             corners.insert(k + 1, between);
             closed.insert(k, false);
@@ -76,13 +82,13 @@ pub(super) fn choices(graph: &Graph, halves: &Halves, nanos: &[f64], worth: f64,
     out
 }
 
-/// The nanoseconds of work that every plan runs again whose first half keeps at most `room` bytes for the second: the
+/// The nanoseconds of work that every plan runs again whose forward pass keeps at most `room` bytes for the backward pass: the
 /// largest value of the cuts' Lagrangian. What is cheap counts nothing.
-pub(super) fn least_again(graph: &Graph, halves: &Halves, nanos: &[f64], worth: f64, room: f64) -> f64 {
+pub(super) fn least_again(graph: &Graph, boundary: &Boundary, nanos: &[f64], worth: f64, room: f64) -> f64 {
     let dear = |(eqn, ns): (&Eqn, &f64)| if cut::cheap(&eqn.op) { 0.0 } else { *ns };
     let nanos: Vec<f64> = graph.eqns().iter().zip(nanos).map(dear).collect();
     let any = prices(graph, &nanos, cut::single);
-    let at = |worth: f64| measured(graph, halves, &nanos, cut::kept(graph, halves, worth, &any));
+    let at = |worth: f64| measured(graph, boundary, &nanos, cut::kept(graph, boundary, worth, &any));
     let (mut much, mut little) = (at(worth), at(LEAST * worth));
     let mut bound = 0.0;
     for _ in 0..STEPS {
@@ -101,18 +107,18 @@ pub(super) fn least_again(graph: &Graph, halves: &Halves, nanos: &[f64], worth: 
     bound
 }
 
-/// The bytes of what is kept, and the time of computing what the second half reads besides.
-fn measured(graph: &Graph, halves: &Halves, nanos: &[f64], kept: Vec<bool>) -> Choice {
+/// The bytes of what is kept, and the time of computing what the backward pass reads besides.
+fn measured(graph: &Graph, boundary: &Boundary, nanos: &[f64], kept: Vec<bool>) -> Choice {
     let mut returned = vec![false; graph.types().len()];
     graph.outputs().iter().for_each(|v| returned[v.index()] = true);
     let bytes = kept.iter().enumerate().filter(|(v, k)| **k && !returned[*v]);
     let bytes = bytes.map(|(v, _)| waiting_bytes(&graph.types()[v]) as f64).sum();
-    let second = graph.eqns()[halves.at..].iter().filter(|e| !halves.available[e.outputs[0].index()]);
+    let second = graph.eqns()[boundary.at..].iter().filter(|e| !boundary.available[e.outputs[0].index()]);
     let mut pending: Vec<Var> = second.flat_map(|e| e.inputs.iter().copied()).collect();
     let mut run = vec![false; graph.eqns().len()];
     while let Some(v) = pending.pop() {
-        let here = halves.available[v.index()] && !kept[v.index()] && !returned[v.index()];
-        if let Some(i) = halves.made[v.index()].filter(|_| here)
+        let here = boundary.available[v.index()] && !kept[v.index()] && !returned[v.index()];
+        if let Some(i) = boundary.made[v.index()].filter(|_| here)
             && !std::mem::replace(&mut run[i], true)
         {
             pending.extend(&graph.eqns()[i].inputs);

@@ -1,15 +1,15 @@
-//! The minimum cut: which values of the first half cross, which are computed again.
+//! The minimum cut: which values of the forward pass cross, which are computed again.
 //!
-//! Every value that the first half can provide is a pair of nodes. The edge between them costs the bytes of keeping
+//! Every value that the forward pass can provide is a pair of nodes. The edge between them costs the bytes of keeping
 //! it; an edge from the source costs the time of computing it again; what must not be computed again hangs on the
-//! source with infinite weight, what the second half reads on the sink. The cut of least weight is the choice.
+//! source with infinite weight, what the backward pass reads on the sink. The cut of least weight is the choice.
 
 use std::collections::VecDeque;
 
 use gradus_core::Graph;
 use gradus_core::ops::Op;
 
-use super::boundary::{Halves, is_cheap};
+use super::boundary::{Boundary, is_cheap};
 use super::scores;
 use crate::fuse::{is_elementwise, is_movement};
 use crate::packed::waiting_bytes;
@@ -32,7 +32,7 @@ pub(super) fn single(op: &Op) -> bool {
 
 /// The values that are kept, when a nanosecond is worth so many bytes and running an equation again takes `prices`
 /// nanoseconds, infinitely many for one that may not be run again.
-pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, prices: &[f64]) -> Vec<bool> {
+pub(super) fn kept(graph: &Graph, boundary: &Boundary, worth: f64, prices: &[f64]) -> Vec<bool> {
     let large = scores::values(graph, &scores::products(graph));
     let n = graph.types().len();
     let mut free = vec![false; n];
@@ -47,7 +47,7 @@ pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, prices: &[f64]) -
     let mut net = Network::new(2 * n + 2);
     for (i, eqn) in graph.eqns().iter().enumerate() {
         for &v in &eqn.outputs {
-            if !halves.available[v.index()] {
+            if !boundary.available[v.index()] {
                 continue;
             }
             if let Op::Full(_) = eqn.op {
@@ -69,16 +69,16 @@ pub(super) fn kept(graph: &Graph, halves: &Halves, worth: f64, prices: &[f64]) -
             }
         }
     }
-    for eqn in &graph.eqns()[halves.at..] {
-        if halves.available[eqn.outputs[0].index()] {
+    for eqn in &graph.eqns()[boundary.at..] {
+        if boundary.available[eqn.outputs[0].index()] {
             continue;
         }
-        for u in eqn.inputs.iter().filter(|u| halves.available[u.index()] && !free[u.index()]) {
+        for u in eqn.inputs.iter().filter(|u| boundary.available[u.index()] && !free[u.index()]) {
             net.edge(2 * u.index() + 1, sink, INFINITE);
         }
     }
     let before = net.cut(source, sink);
-    (0..n).map(|v| before[2 * v] && !before[2 * v + 1] && halves.available[v] && !free[v]).collect()
+    (0..n).map(|v| before[2 * v] && !before[2 * v + 1] && boundary.available[v] && !free[v]).collect()
 }
 
 const INFINITE: f64 = f64::INFINITY;

@@ -1,29 +1,30 @@
 //! What is done with a gradient is done as soon as the gradient is there.
 //!
 //! A training step updates its parameters when all gradients are known, and so all of them would wait. Here an update
-//! follows its own gradient at once, but not before the way back has read the old parameter for the last time: the new
+//! follows its own gradient at once, but not before the backward pass has read the old parameter for the last time: the new
 //! one is then written over it.
 
 use gradus_core::{Graph, PhaseKind, Var};
 
-use super::boundary::{Halves, is_cheap};
+use super::boundary::{Boundary, is_cheap};
 use crate::fuse::is_movement;
 use crate::work;
 
 /// The order that moves cheap equations behind the backward pass up to where their operands are complete; `None` if they stand there.
-pub(super) fn order(graph: &Graph, halves: &Halves) -> Option<Vec<usize>> {
+pub(super) fn order(graph: &Graph, boundary: &Boundary) -> Option<Vec<usize>> {
     let eqns = graph.eqns();
     // Where derivatives nest, gradients have parts from the backward passes of several levels: each is added when it is there.
-    let nested = halves.level > 1;
-    let later = |i: usize| match halves.parts[i] {
+    let nested = boundary.level > 1;
+    let later = |i: usize| match boundary.parts[i] {
         PhaseKind::Forward => false,
         PhaseKind::Backward => nested,
         PhaseKind::Update => true,
     };
-    let moves = |i: usize| i >= halves.at && later(i) && is_cheap(&eqns[i].op);
-    // Equations that need nothing of the way back wait until they are asked for.
-    let idle =
-        |i: usize| i >= halves.at && is_cheap(&eqns[i].op) && halves.available[eqns[i].outputs[0].index()];
+    let moves = |i: usize| i >= boundary.at && later(i) && is_cheap(&eqns[i].op);
+    // Equations that need nothing of the backward pass wait until they are asked for.
+    let idle = |i: usize| {
+        i >= boundary.at && is_cheap(&eqns[i].op) && boundary.available[eqns[i].outputs[0].index()]
+    };
     // The argument that a value is, or is a view of.
     let mut argument: Vec<Option<Var>> = vec![None; graph.types().len()];
     graph.inputs().iter().for_each(|v| argument[v.index()] = Some(*v));
@@ -31,7 +32,7 @@ pub(super) fn order(graph: &Graph, halves: &Halves) -> Option<Vec<usize>> {
         argument[eqn.outputs[0].index()] = argument[eqn.inputs[0].index()];
     }
     let arguments = |i: usize| {
-        let reads = i >= halves.at && !moves(i) && !idle(i);
+        let reads = i >= boundary.at && !moves(i) && !idle(i);
         eqns[i].inputs.iter().filter(move |_| reads).filter_map(|v| argument[v.index()])
     };
     // How often each argument is still to be read.
@@ -41,8 +42,8 @@ pub(super) fn order(graph: &Graph, halves: &Halves) -> Option<Vec<usize>> {
     let mut waits = vec![0usize; eqns.len()];
     let mut frees: Vec<Vec<usize>> = vec![Vec::new(); eqns.len()];
     let mut replaces: Vec<Vec<usize>> = vec![Vec::new(); graph.types().len()];
-    for i in (halves.at..eqns.len()).filter(|&i| moves(i)) {
-        let made = |v: &Var| halves.made[v.index()].filter(|&j| j >= halves.at && !idle(j));
+    for i in (boundary.at..eqns.len()).filter(|&i| moves(i)) {
+        let made = |v: &Var| boundary.made[v.index()].filter(|&j| j >= boundary.at && !idle(j));
         let mut before: Vec<usize> = eqns[i].inputs.iter().filter_map(made).collect();
         before.sort_unstable();
         before.dedup();
@@ -68,7 +69,7 @@ pub(super) fn order(graph: &Graph, halves: &Halves) -> Option<Vec<usize>> {
             if done[i] {
                 continue;
             }
-            let missing = |v: &Var| halves.made[v.index()].filter(|&j| !done[j]);
+            let missing = |v: &Var| boundary.made[v.index()].filter(|&j| !done[j]);
             let missing: Vec<usize> = eqns[i].inputs.iter().filter_map(missing).collect();
             if !missing.is_empty() {
                 pending.push(i);

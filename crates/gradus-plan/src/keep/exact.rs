@@ -5,7 +5,7 @@ use gradus_core::ops::{Axes, Dot, Op, Reduce, ReduceKind};
 use gradus_core::transforms::{self, value_and_grad};
 use gradus_core::{Binary, Builder, DType, Graph, Type, Unary, Var};
 
-use super::boundary::Halves;
+use super::boundary::Boundary;
 use super::{cost, curve, early, nested, rewrite};
 use crate::{Budget, Costs, Options, Plan, passes, plan};
 
@@ -30,23 +30,23 @@ fn chain(widths: &[usize], batch: usize, f: Unary, residual: bool) -> Graph {
 /// Peak and estimated seconds of every set of kept values, those of which no other is better in both.
 fn all(graph: &Graph, options: &Options) -> Vec<(usize, f64)> {
     let simple = passes::simplify(graph).unwrap();
-    let halves = Halves::find(&simple).unwrap();
-    let simple = match early::order(&simple, &halves) {
+    let boundary = Boundary::find(&simple).unwrap();
+    let simple = match early::order(&simple, &boundary) {
         Some(order) => transforms::reordered(simple, &order),
         None => simple,
     };
-    let halves = Halves::find(&simple).unwrap();
-    let graph = nested::preaccumulate(&simple, &halves).unwrap().unwrap_or(simple);
-    let halves = Halves::find(&graph).unwrap();
+    let boundary = Boundary::find(&simple).unwrap();
+    let graph = nested::preaccumulate(&simple, &boundary).unwrap().unwrap_or(simple);
+    let boundary = Boundary::find(&graph).unwrap();
     // Products, and what is kept at any worth; other sets keep what is computed from those at no less bytes.
     let choices = curve::choices(
         &graph,
-        &halves,
+        &boundary,
         &cost::nanos(&graph, &Costs::default()),
         Costs::default().worth(),
         curve::MOST,
     );
-    let outputs = graph.eqns()[..halves.at].iter().flat_map(|e| e.outputs.iter().map(move |v| (e, *v)));
+    let outputs = graph.eqns()[..boundary.at].iter().flat_map(|e| e.outputs.iter().map(move |v| (e, *v)));
     let worth = |v: Var| choices.iter().any(|c| c.kept[v.index()]);
     let values: Vec<Var> = outputs
         .filter(|(e, v)| matches!(e.op, Op::Dot(_)) || worth(*v))
@@ -58,7 +58,7 @@ fn all(graph: &Graph, options: &Options) -> Vec<(usize, f64)> {
     for set in 0..1usize << values.len() {
         let mut kept = vec![false; graph.types().len()];
         values.iter().enumerate().for_each(|(k, v)| kept[v.index()] = set >> k & 1 == 1);
-        let staged = rewrite::rewrite(&graph, &halves, &kept).unwrap();
+        let staged = rewrite::rewrite(&graph, &boundary, &kept).unwrap();
         let plan = Plan::staged(staged.graph, &staged.stages, options).unwrap();
         found.push((plan.peak(options), plan.estimated_seconds()));
     }

@@ -1,4 +1,4 @@
-//! What to keep between the two halves of a reverse-mode program, and what to compute again.
+//! What the forward pass of a reverse-mode program keeps for the backward pass, and what is computed again.
 //!
 //! A program of values and gradients computes values first; what the backward pass reads of them is kept meanwhile.
 //! [`boundary`] finds where the backward pass begins. Where derivatives nest, each level has such a boundary: what comes before that
@@ -6,11 +6,11 @@
 //! update of parameters follow each gradient at once. [`nested`] multiplies local derivatives out while their operands are at
 //! hand, so that an element-wise region keeps its derivative only.
 //! [`cut`] chooses what crosses: a minimum cut over bytes and time. [`rewrite`] writes the choice into the program: what
-//! is computed again becomes equations of the second half.
+//! is computed again becomes equations of the backward pass.
 //!
 //! Under a [`budget`] more is computed again, matrix products included: the [`curve`] of bytes over time gives choices of
-//! what is kept; the first half is cut at its [`borders`] into a [`chain`] of stages, each of which has a way
-//! [`back`] by every choice; a [`schedule`] says which way each stage takes and when it is run again, and [`replay`]
+//! what is kept; the forward pass is cut at its [`borders`] into a [`chain`] of stages, each of which has a backward pass
+//! ([`back`]) by every choice; a [`schedule`] says which choice each stage takes and when it is run again, and [`replay`]
 //! writes that into the program. What an equation [`cost`]s is an estimate; what counts is the finished plan.
 //!
 //! The derivative program is fixed before a budget is read: a budget only moves values between kept and computed
@@ -37,13 +37,13 @@ use gradus_core::{Eqn, Graph, Op, Result, Var, transforms};
 
 use crate::passes::Copier;
 use crate::{Costs, Options, Plan, Strategy};
-use boundary::Halves;
+use boundary::Boundary;
 pub(crate) use boundary::definitions;
 
 /// Of two plans the one that needs less memory may take so much longer, as a share.
 const SLOWER: f64 = 0.02;
 
-/// A program with its equations divided between the halves.
+/// A program with its equations divided between forward and backward passes.
 pub(crate) struct Staged {
     pub(crate) graph: Graph,
     pub(crate) stages: Vec<u32>,
@@ -92,29 +92,31 @@ impl Staged {
 fn divided(
     graph: &Graph,
     below: u8,
-    keep: &dyn Fn(&Graph, &Halves) -> Result<Staged>,
+    keep: &dyn Fn(&Graph, &Boundary) -> Result<Staged>,
 ) -> Result<Option<Staged>> {
-    let Some(halves) = Halves::below(graph, below) else { return Ok(None) };
-    let staged = keep(graph, &halves)?;
-    staged.deepened(|first| divided(first, halves.level, keep)).map(Some)
+    let Some(boundary) = Boundary::below(graph, below) else { return Ok(None) };
+    let staged = keep(graph, &boundary)?;
+    staged.deepened(|first| divided(first, boundary.level, keep)).map(Some)
 }
 
 /// A program divided by what a strategy keeps.
-fn kept_by(strategy: Strategy, costs: &Costs, graph: &Graph, halves: &Halves) -> Result<Staged> {
+fn kept_by(strategy: Strategy, costs: &Costs, graph: &Graph, boundary: &Boundary) -> Result<Staged> {
     let nanos = cost::nanos(graph, costs);
     let kept = match strategy {
-        Strategy::Plain => return Ok(halves.as_it_is(graph)),
-        Strategy::Recompute => cut::kept(graph, halves, 0.0, &cost::prices(graph, &nanos, cut::elementwise)),
+        Strategy::Plain => return Ok(boundary.as_it_is(graph)),
+        Strategy::Recompute => {
+            cut::kept(graph, boundary, 0.0, &cost::prices(graph, &nanos, cut::elementwise))
+        }
         Strategy::Rederive => {
-            let mut kept = cut::kept(graph, halves, 0.0, &cost::prices(graph, &nanos, cut::elementwise));
-            halves.read_whole(graph).into_iter().for_each(|v| kept[v.index()] = true);
+            let mut kept = cut::kept(graph, boundary, 0.0, &cost::prices(graph, &nanos, cut::elementwise));
+            boundary.read_whole(graph).into_iter().for_each(|v| kept[v.index()] = true);
             kept
         }
         Strategy::Nested | Strategy::Auto => {
-            cut::kept(graph, halves, costs.worth(), &cost::cheap_prices(graph, &nanos))
+            cut::kept(graph, boundary, costs.worth(), &cost::cheap_prices(graph, &nanos))
         }
     };
-    rewrite::rewrite(graph, halves, &kept)
+    rewrite::rewrite(graph, boundary, &kept)
 }
 
 /// What a strategy does, in words.
@@ -136,16 +138,16 @@ fn described(strategy: Strategy) -> &'static str {
 /// computes, to the last bit. It is the same for every budget, so it comes before anything that a budget changes.
 pub(crate) fn fixed(mut graph: Graph, strategy: Strategy) -> Result<Graph> {
     // At the level that keeps most. Long programs are large: each is dropped when the next one is there.
-    let Some(mut halves) = Halves::find(&graph) else { return Ok(graph) };
-    if let Some(order) = early::order(&graph, &halves) {
+    let Some(mut boundary) = Boundary::find(&graph) else { return Ok(graph) };
+    if let Some(order) = early::order(&graph, &boundary) {
         graph = transforms::reordered(graph, &order);
-        let Some(again) = Halves::find(&graph) else { return Ok(graph) };
-        halves = again;
+        let Some(again) = Boundary::find(&graph) else { return Ok(graph) };
+        boundary = again;
     }
     if matches!(strategy, Strategy::Nested | Strategy::Auto)
-        && let Some(nested) = nested::preaccumulate(&graph, &halves)?
+        && let Some(nested) = nested::preaccumulate(&graph, &boundary)?
     {
-        drop(halves);
+        drop(boundary);
         graph = nested;
     }
     Ok(graph)
@@ -167,13 +169,13 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
         budget::within(options, &plan)?;
         Ok(plan)
     };
-    let Some(halves) = Halves::find(&graph) else { return straight(graph) };
-    let keep = |graph: &Graph, halves: &Halves| kept_by(strategy, costs, graph, halves);
+    let Some(boundary) = Boundary::find(&graph) else { return straight(graph) };
+    let keep = |graph: &Graph, boundary: &Boundary| kept_by(strategy, costs, graph, boundary);
     let Some(s) = divided(&graph, u8::MAX, &keep)? else { return straight(graph) };
     let nested = s.stages.last().is_some_and(|&stage| stage > 1);
     let budget = options.memory_budget.filter(|_| strategy == Strategy::Auto);
     if !nested && budget.is_none() {
-        drop((graph, halves));
+        drop((graph, boundary));
         let plan = staged(s, described(strategy))?;
         budget::within(options, &plan)?;
         return Ok(plan);
@@ -181,7 +183,7 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     let mut plan = staged(s, described(strategy))?;
     if nested {
         // More stages fuse less: what one boundary gives may be better.
-        let one = staged(kept_by(strategy, costs, &graph, &halves)?, described(strategy))?;
+        let one = staged(kept_by(strategy, costs, &graph, &boundary)?, described(strategy))?;
         let (levels, single) = (plan.estimated_seconds(), one.estimated_seconds());
         let close = (levels - single).abs() <= SLOWER * single;
         let better = if close { one.peak(options) < plan.peak(options) } else { single < levels };
@@ -190,7 +192,7 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
         }
     }
     match budget {
-        Some(budget) => budget::fit(&graph, &halves, plan, budget, options),
+        Some(budget) => budget::fit(&graph, &boundary, plan, budget, options),
         None => budget::within(options, &plan).map(|()| plan),
     }
 }
@@ -242,8 +244,9 @@ mod tests {
     fn every_level_has_a_stage() {
         for levels in 1..4 {
             let graph = nested(levels);
-            let keep =
-                |graph: &Graph, halves: &Halves| kept_by(Strategy::Plain, &Costs::default(), graph, halves);
+            let keep = |graph: &Graph, boundary: &Boundary| {
+                kept_by(Strategy::Plain, &Costs::default(), graph, boundary)
+            };
             let staged = divided(&graph, u8::MAX, &keep).unwrap().unwrap();
             assert!(staged.stages.is_sorted());
             assert_eq!(staged.stages.last(), Some(&u32::from(levels)), "{}", staged.graph);
@@ -264,8 +267,9 @@ mod tests {
             let graph = nested(levels);
             let want = interpret(&graph, std::slice::from_ref(&x)).unwrap();
             for strategy in [Strategy::Plain, Strategy::Recompute, Strategy::Rederive, Strategy::Auto] {
-                let keep =
-                    |graph: &Graph, halves: &Halves| kept_by(strategy, &Costs::default(), graph, halves);
+                let keep = |graph: &Graph, boundary: &Boundary| {
+                    kept_by(strategy, &Costs::default(), graph, boundary)
+                };
                 let staged = divided(&graph, u8::MAX, &keep).unwrap().unwrap();
                 let found = interpret(&staged.graph, std::slice::from_ref(&x)).unwrap();
                 assert_eq!(found, want, "{strategy:?}, {levels} levels");
@@ -277,9 +281,9 @@ mod tests {
     #[test]
     fn what_is_computed_again_is_backward() {
         let graph = nested(1);
-        let halves = Halves::find(&graph).unwrap();
+        let boundary = Boundary::find(&graph).unwrap();
         let none = vec![false; graph.types().len()];
-        let staged = rewrite::rewrite(&graph, &halves, &none).unwrap();
+        let staged = rewrite::rewrite(&graph, &boundary, &none).unwrap();
         let again = staged.graph.eqns().iter().zip(&staged.stages);
         let again: Vec<&Eqn> =
             again.filter(|(e, s)| **s > 0 && !matches!(e.op, Op::Full(_))).map(|(e, _)| e).collect();

@@ -1,10 +1,10 @@
 //! Forward mode inside reverse mode: local derivatives multiplied out.
 //!
-//! In the second half of a reverse-mode program cotangents run through linear element-wise equations: products with
+//! In the backward pass of a reverse-mode program cotangents run through linear element-wise equations: products with
 //! known factors, sums, selections. A maximal such region maps the cotangents that enter it to those that
 //! leave it by a matrix of coefficients, one number a point. Run on a unit cotangent, the region itself gives the
 //! coefficients (with its own conventions: a branch not selected contributes zero, whatever its derivative). They
-//! depend on values of the first half alone, so they are computed there, and only they have to wait.
+//! depend on values of the forward pass alone, so they are computed there, and only they have to wait.
 //!
 //! The matrix replaces the region where it is smaller than what the region read.
 
@@ -12,12 +12,12 @@ use gradus_core::ops::{LinearMul, Op, Select};
 use gradus_core::quick::Map;
 use gradus_core::{Binary, DEAD, Graph, Origin, Result, Var};
 
-use super::boundary::Halves;
+use super::boundary::Boundary;
 use crate::packed::waiting_bytes;
 use crate::passes::Copier;
 use crate::work;
 
-/// A coefficient, as an expression over values of the first half.
+/// A coefficient, as an expression over values of the forward pass.
 #[derive(Clone, Copy)]
 enum Coefficient {
     One,
@@ -36,9 +36,9 @@ type Terms = Vec<(Var, usize)>;
 
 struct Region<'a> {
     graph: &'a Graph,
-    halves: &'a Halves,
+    boundary: &'a Boundary,
     pool: Vec<Coefficient>,
-    /// For each coefficient, the last equation of the first half that makes what it reads.
+    /// For each coefficient, the last equation of the forward pass that makes what it reads.
     ready: Vec<Option<usize>>,
     /// For each coefficient, whether it is a product of residuals, which is a number and never dead.
     number: Vec<bool>,
@@ -77,11 +77,12 @@ fn waiting(graph: &Graph) -> Vec<usize> {
 
 /// Replaces linear regions of the backward pass by their coefficients where that keeps fewer bytes; `None` if it never
 /// does.
-pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Option<Graph>> {
+pub(super) fn preaccumulate(graph: &Graph, boundary: &Boundary) -> Result<Option<Graph>> {
     let terms = vec![None; graph.types().len()];
-    let mut region = Region { graph, halves, pool: Vec::new(), ready: Vec::new(), number: Vec::new(), terms };
+    let mut region =
+        Region { graph, boundary, pool: Vec::new(), ready: Vec::new(), number: Vec::new(), terms };
     let mut inner = vec![false; graph.eqns().len()];
-    for i in halves.at..graph.eqns().len() {
+    for i in boundary.at..graph.eqns().len() {
         inner[i] = region.equation(i);
     }
     // Values that leave a region: read by something else, or returned.
@@ -101,7 +102,7 @@ pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Option<Gra
         search: 0,
         waiting: waiting(graph),
     };
-    for i in (halves.at..graph.eqns().len()).filter(|&i| inner[i]) {
+    for i in (boundary.at..graph.eqns().len()).filter(|&i| inner[i]) {
         let out = graph.eqns()[i].outputs[0];
         if leaves[out.index()]
             && let Some(terms) = &region.terms[out.index()]
@@ -118,7 +119,7 @@ pub(super) fn preaccumulate(graph: &Graph, halves: &Halves) -> Result<Option<Gra
 
 impl Region<'_> {
     fn coefficient(&mut self, c: Coefficient) -> usize {
-        let made = |v: Var| self.halves.made[v.index()];
+        let made = |v: Var| self.boundary.made[v.index()];
         self.ready.push(match c {
             Coefficient::One => None,
             Coefficient::Times { factor: v, of: c, .. } | Coefficient::Where(v, c, _) => {
@@ -137,7 +138,7 @@ impl Region<'_> {
     }
 
     fn available(&self, v: Var) -> bool {
-        self.halves.available[v.index()]
+        self.boundary.available[v.index()]
     }
 
     /// What `v` is made of: itself, if it enters here.
@@ -178,7 +179,7 @@ impl Region<'_> {
             }
             (Op::Select(_), &[mask, x, y]) if self.available(mask) => {
                 let zero = |v: Var| {
-                    let made = self.halves.made[v.index()].map(|i| &self.graph.eqns()[i].op);
+                    let made = self.boundary.made[v.index()].map(|i| &self.graph.eqns()[i].op);
                     matches!(made, Some(Op::Full(full)) if full.value == 0.0)
                 };
                 if zero(y) && !self.available(x) {
@@ -385,8 +386,8 @@ mod tests {
         let axes: Axes = [0].into_iter().collect();
         let sum = b.emit1(Reduce { kind: ReduceKind::Sum, axes }, &[y]).unwrap();
         let graph = passes::simplify(&value_and_grad(&b.finish(vec![sum]), &[true]).unwrap()).unwrap();
-        let halves = Halves::find(&graph).unwrap();
-        let after = preaccumulate(&graph, &halves).unwrap().unwrap_or_else(|| graph.clone());
+        let boundary = Boundary::find(&graph).unwrap();
+        let after = preaccumulate(&graph, &boundary).unwrap().unwrap_or_else(|| graph.clone());
         (graph, after)
     }
 

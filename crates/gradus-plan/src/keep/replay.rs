@@ -34,10 +34,10 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
     let copy = Copier::new(graph);
     let mut r = Replay { chain, copy, at_hand, held, passing: Vec::new(), seen: vec![false; n] };
     // The first run also makes what is returned or kept throughout.
-    let first_of = |v: &Var| chain.halves.available[v.index()] && chain.halves.made[v.index()].is_some();
+    let first_of = |v: &Var| chain.boundary.available[v.index()] && chain.boundary.made[v.index()].is_some();
     let mut wanted: Vec<Var> =
         graph.outputs().iter().chain(&chain.always).copied().filter(first_of).collect();
-    // What is run again for later and what the way back computes never share a kernel: one of them would have to wait
+    // What is run again for later and what the backward pass computes never share a kernel: one of them would have to wait
     // for the other, with all that it reads.
     let mut stages: Vec<u32> = Vec::new();
     let mut stage = 0;
@@ -61,7 +61,7 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
                     }
                     !now
                 });
-                r.demand(&targets, (stage > 0).then(|| Phase::backward(chain.halves.level)))?;
+                r.demand(&targets, (stage > 0).then(|| Phase::backward(chain.boundary.level)))?;
                 keep.iter().for_each(|v| r.held[v.index()] += 1);
                 r.let_go(next);
             }
@@ -92,11 +92,11 @@ impl Replay<'_> {
     /// Makes values readable: what they need and is not at hand is computed, in the order of the program, again for a phase if
     /// there is one.
     fn demand(&mut self, values: &[Var], again: Option<Phase>) -> Result<()> {
-        let (graph, halves) = (self.chain.graph, self.chain.halves);
+        let (graph, boundary) = (self.chain.graph, self.chain.boundary);
         let mut pending: Vec<Var> = values.to_vec();
         let mut eqns: Vec<usize> = Vec::new();
         while let Some(v) = pending.pop() {
-            let Some(i) = halves.made[v.index()].filter(|_| !self.at_hand[v.index()]) else { continue };
+            let Some(i) = boundary.made[v.index()].filter(|_| !self.at_hand[v.index()]) else { continue };
             if !std::mem::replace(&mut self.seen[v.index()], true) {
                 eqns.push(i);
                 pending.extend(&graph.eqns()[i].inputs);

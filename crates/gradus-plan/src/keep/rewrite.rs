@@ -1,27 +1,27 @@
-//! The choice written into the program: equations of the first half that are run again become equations of the second.
+//! The choice written into the program: equations of the forward pass that are run again become equations of the backward pass.
 
 use gradus_core::{Graph, Result, Var};
 
 use super::Staged;
-use super::boundary::Halves;
+use super::boundary::Boundary;
 use crate::passes::Copier;
 use crate::work;
 
 /// The program that keeps the marked values and computes the rest again, each just before it is first read.
-pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<Staged> {
+pub(super) fn rewrite(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Result<Staged> {
     let mut wanted = vec![false; graph.types().len()];
     for (v, &k) in kept.iter().enumerate() {
         wanted[v] = k;
     }
     let mut returned = vec![false; graph.types().len()];
-    for v in graph.outputs().iter().filter(|v| halves.available[v.index()]) {
+    for v in graph.outputs().iter().filter(|v| boundary.available[v.index()]) {
         (wanted[v.index()], returned[v.index()]) = (true, true);
     }
-    // The first half: what is kept or returned, and what that needs.
+    // The forward pass: what is kept or returned, and what that needs.
     let needs = |i: usize, wanted: &[bool]| graph.eqns()[i].outputs.iter().any(|v| wanted[v.index()]);
     let mut first = vec![false; graph.eqns().len()];
     for i in (0..graph.eqns().len()).rev() {
-        let here = halves.available[graph.eqns()[i].outputs[0].index()] && needs(i, &wanted);
+        let here = boundary.available[graph.eqns()[i].outputs[0].index()] && needs(i, &wanted);
         if here {
             first[i] = true;
             for v in &graph.eqns()[i].inputs {
@@ -41,14 +41,14 @@ pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<S
         }
     }
     let results: Vec<(Var, Var)> =
-        graph.outputs().iter().filter(|v| halves.available[v.index()]).map(|&v| (v, copy.get(v))).collect();
+        graph.outputs().iter().filter(|v| boundary.available[v.index()]).map(|&v| (v, copy.get(v))).collect();
     let split = copy.b.graph().eqns().len();
-    let second = (0..graph.eqns().len()).filter(|&i| !halves.available[graph.eqns()[i].outputs[0].index()]);
+    let second = (0..graph.eqns().len()).filter(|&i| !boundary.available[graph.eqns()[i].outputs[0].index()]);
     for i in second {
         let mut pending: Vec<Var> = graph.eqns()[i].inputs.iter().copied().rev().collect();
         while let Some(&v) = pending.last() {
             work::count(1);
-            let made = halves.made[v.index()].filter(|_| !at_hand[v.index()]);
+            let made = boundary.made[v.index()].filter(|_| !at_hand[v.index()]);
             let Some(again) = made else {
                 pending.pop();
                 continue;
@@ -71,7 +71,7 @@ pub(super) fn rewrite(graph: &Graph, halves: &Halves, kept: &[bool]) -> Result<S
             at_hand[v.index()] = true;
         }
     }
-    // Results of the first half are those that it computed, not a later copy.
+    // Results of the forward pass are those that it computed, not a later copy.
     for (v, first) in results {
         copy.set(v, first);
     }

@@ -1,7 +1,7 @@
 //! When each stage is run, run again and come back through, within a number of bytes at the least time.
 //!
 //! The dynamic programme of checkpointing for chains of stages that differ (Beaumont, Eyraud-Dubois, Herrmann, Joly and
-//! Shilova, "Optimal checkpointing for heterogeneous chains", 2019), with several ways to keep a stage. The way back
+//! Shilova, "Optimal checkpointing for heterogeneous chains", 2019), with several choices of what a stage keeps. The backward pass
 //! through stages `i..=j`, from what crosses into `i`, with `m` bytes to spare:
 //!
 //! * keep what stage `i` needs, go on with `i + 1..=j` in what is left, then come back through `i`; or

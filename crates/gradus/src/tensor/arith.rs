@@ -11,7 +11,7 @@ use gradus_core::{Binary, Error, ErrorKind, Result, Shape, Site, Unary};
 
 use crate::literal::Literal;
 use crate::trace::{OrFail, elementwise_at_once, here, meeting};
-use crate::{Scalar, Tensor};
+use crate::{Number, Tensor};
 
 /// Stretches a tensor to `shape` by NumPy's rule.
 pub(crate) fn broadcast_at(x: &Tensor, shape: &Shape, site: &Site) -> Result<Tensor> {
@@ -64,7 +64,7 @@ impl Tensor {
     /// With a constant of the library's own.
     #[track_caller]
     pub(crate) fn with_constant(&self, op: impl Into<Op>, constant: f64) -> Tensor {
-        self.binary(op, Scalar::Float(constant).constant(self))
+        self.binary(op, Number::Float(constant).constant(self))
     }
 }
 

@@ -18,7 +18,7 @@ mod softmax;
 use std::fmt;
 use std::sync::Arc;
 
-use gradus_core::{DType, Error, ErrorKind, Op, Result, Shape, Site, Storage, Type};
+use gradus_core::{Array, DType, Error, ErrorKind, Op, Result, Shape, Site, Storage, Type};
 
 use crate::Device;
 use crate::trace::{OrFail, Traced, emit, here};
@@ -129,21 +129,40 @@ impl Tensor {
     }
 }
 
-impl fmt::Debug for Tensor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Tensor {
-    /// The elements, or what transform records it: `traced f64[3] in grad`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Tensor {
+    fn show(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        elements: fn(&Array, &mut fmt::Formatter<'_>) -> fmt::Result,
+    ) -> fmt::Result {
         match &self.0 {
             Repr::Concrete(storage, device) => match device.backend().download(storage) {
-                Ok(array) => fmt::Display::fmt(&array, f),
+                Ok(array) => elements(&array, f),
                 Err(error) => write!(f, "{} that cannot be read: {error}", self.ty()),
             },
             Repr::Traced(t) => write!(f, "traced {} in {}", t.ty, t.trace.transform()),
         }
+    }
+}
+
+impl fmt::Debug for Tensor {
+    /// The elements, then dtype and shape; or what transform records it: `traced f64[3] in grad`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, fmt::Debug::fmt)
+    }
+}
+
+impl fmt::Display for Tensor {
+    /// The elements, those of large tensors cut in the middle; or what transform records it: `traced f64[3] in grad`.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let x = Tensor::from([[1.0, 2.5], [-0.0, f64::NAN]]);
+    /// assert_eq!(x.to_string(), "[[1.0, 2.5],\n [-0.0, NaN]]");
+    /// assert_eq!(format!("{} {:.2}", x.sum(1).at(0), x.at(0)), "3.5 [1.00, 2.50]");
+    /// assert_eq!(format!("{:?}", Tensor::from([1i64, 2])), "[1, 2] i64[2]");
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, fmt::Display::fmt)
     }
 }

@@ -11,7 +11,7 @@ use gradus_core::{Binary, DType, Error, ErrorKind};
 use crate::tensor::Axes;
 use crate::trace::{fail, here};
 use crate::transform::with_own_rule;
-use crate::{Scalar, Tensor};
+use crate::{Number, Tensor};
 
 /// Powers of two that bring numbers into the range of exponents in which sums of squares, and their squares, are numbers:
 /// for one dtype.
@@ -46,7 +46,7 @@ fn scaled_squares(x: &Tensor, axes: &Axes) -> (Tensor, Tensor) {
     let Scales { down, large, up, small } = Scales::of(x.dtype());
     let plain = squares(&x, 1.0, axes);
     let (huge, tiny) = (plain.with_constant(Compare::Gt, large), plain.with_constant(Compare::Lt, small));
-    let number = |scale: f64| Scalar::Float(scale).constant(&x);
+    let number = |scale: f64| Number::Float(scale).constant(&x);
     let scale = huge.select(number(down), tiny.select(number(up), number(1.0)));
     let sum = huge.select(squares(&x, down, axes), tiny.select(squares(&x, up, axes), plain));
     (scale, sum)

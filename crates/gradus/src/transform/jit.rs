@@ -88,7 +88,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         self.forgotten()
     }
 
-    /// How a reverse-mode program treats what its second half reads of the first; [`Strategy::Auto`] by default.
+    /// How a reverse-mode program treats what its backward pass reads of the forward pass; [`Strategy::Auto`] by default.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.options.strategy = strategy;
         self.forgotten()
@@ -158,7 +158,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         if self.options.donate { plan.planned_peak_donated_bytes() } else { plan.planned_peak_bytes() }
     }
 
-    /// The bytes that the first half of a reverse-mode program keeps for its second half, for an argument like `x`; 0 for a
+    /// The bytes that the forward pass of a reverse-mode program keeps for its backward pass, for an argument like `x`; 0 for a
     /// program without one.
     #[track_caller]
     pub fn saved_bytes(&self, x: &A) -> usize {
