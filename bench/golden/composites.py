@@ -206,6 +206,7 @@ ROWS = {
     "mae": lambda xs: [mean([size(x) for x in xs])],
     "huber": lambda xs: [mean([huber(x, 1.5) for x in xs])],
     "logsumexp": lambda xs: [log_sum(xs)],
+    "logcumsumexp": lambda xs: [log_sum(xs[: k + 1]) for k in range(len(xs))],
     "softmax": weights,
     "log_softmax": lambda xs: [x - log_sum(xs) for x in xs],
     "cross_entropy": lambda xs: [log_sum(xs) - xs[0]],
@@ -214,7 +215,7 @@ ROWS = {
 }
 
 # Functions of logits, of differences, and of lengths are asked at different places.
-LOGITS = {"logsumexp", "softmax", "log_softmax", "cross_entropy", "smooth_cross_entropy", "binary_cross_entropy"}
+LOGITS = {"logsumexp", "logcumsumexp", "softmax", "log_softmax", "cross_entropy", "smooth_cross_entropy", "binary_cross_entropy"}
 SPREADS = {"var", "var(1)", "std", "std(1)", "standardize", "standardize(0)", "layer_norm", "batch_norm"}
 
 

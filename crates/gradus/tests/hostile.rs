@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use gradus::{
-    Array, Axes, Checkpoints, DType, ErrorKind, Key, Result, Stencil, Tensor, all_gather, grad, jit,
-    scan_with, vmap, vmap_named, while_loop_with,
+    Array, Axes, Checkpoints, DType, ErrorKind, Key, Result, Stencil, Tensor, grad, jit, scan_with, vmap,
+    vmap_named, while_loop_with,
 };
 
 /// Numbers that make every product of extents overflow, wrap to something small, or fit by a hair.
@@ -245,7 +245,7 @@ fn placed() -> Vec<Placed> {
         ("cummin", |x, i| x.cummin(i)),
         ("logcumsumexp", |x, i| x.logcumsumexp(i)),
         ("reverse_cumsum", |x, i| x.reverse_cumsum(i)),
-        ("all_gather", |x, i| vmap_named("axis", |x: &Tensor| all_gather(x, "axis", i))(x)),
+        ("all_gather", |x, i| vmap_named("axis", |x: &Tensor| gradus::all_gather(x, "axis", i))(x)),
         ("roll", |x, i| x.roll(i, 1)),
         ("roll axis", |x, i| x.roll(1, i)),
         ("tril", |x, i| x.tril(i)),

@@ -54,6 +54,7 @@ pub fn function(name: &str, x: &Tensor) -> Tensor {
         "logsumexp" => x.logsumexp(()),
         "softmax" => x.softmax(0),
         "log_softmax" => x.log_softmax(0),
+        "logcumsumexp" => x.logcumsumexp(0),
         "cross_entropy" => loss::cross_entropy(&row(), &first()),
         "smooth_cross_entropy" => loss::smooth_cross_entropy(&row(), &first(), 0.1),
         "binary_cross_entropy" => {
