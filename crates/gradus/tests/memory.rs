@@ -1,8 +1,23 @@
 //! What is kept between calls is bounded and told, and can be given back.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use gradus::{
     DType, ErrorKind, Key, Tensor, grad, jit, memory, release_memory, set_kept_limit, set_memory_limit,
 };
+
+/// One test at a time: what a process holds is that of all of them, where they do not run in processes of their own. Limits
+/// start anew.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::env::var_os("GRADUS_MEMORY_KEPT").is_none() {
+        set_kept_limit("50%").unwrap();
+        set_memory_limit("100%").unwrap();
+    }
+    release_memory();
+    guard
+}
 
 /// Resident bytes of this process.
 fn resident() -> usize {
@@ -17,6 +32,7 @@ fn loss(x: &Tensor) -> Tensor {
 
 #[test]
 fn shapes_in_rotation_are_planned_once() {
+    let _alone = alone();
     let f = jit(grad(loss));
     for _ in 0..5 {
         for n in 0..64 {
@@ -33,6 +49,7 @@ fn shapes_in_rotation_are_planned_once() {
 #[test]
 #[ignore = "takes minutes"]
 fn a_hundred_thousand_random_shapes_stay_flat() {
+    let _alone = alone();
     let f = jit(grad(loss));
     let mut state = 1u64;
     let mut below = |n: u64| {
@@ -59,6 +76,7 @@ fn a_hundred_thousand_random_shapes_stay_flat() {
 
 #[test]
 fn programs_that_nobody_uses_are_given_up() {
+    let _alone = alone();
     let f = jit(|x: &Tensor| x.exp().sum(()));
     let often = Tensor::ones([3], DType::F64);
     for n in 0..2500 {
@@ -77,6 +95,7 @@ fn programs_that_nobody_uses_are_given_up() {
 
 #[test]
 fn failed_programs_leave_nothing() {
+    let _alone = alone();
     let before = memory();
     for n in 0..100 {
         let f = jit(|x: &Tensor| x.matmul(&Tensor::ones([3, 3], DType::F32)));
@@ -88,6 +107,7 @@ fn failed_programs_leave_nothing() {
 
 #[test]
 fn nothing_waits_beyond_the_limit() {
+    let _alone = alone();
     set_kept_limit("1 MiB").unwrap();
     let f = jit(|x: &Tensor| x.exp().matmul(&x.sin()).sum(1));
     for n in [100, 500, 1000] {
@@ -110,6 +130,7 @@ fn refused<R>(f: impl FnOnce() -> R) -> String {
 
 #[test]
 fn operations_say_what_cannot_be_allocated() {
+    let _alone = alone();
     let x = Tensor::from([1f32, 2.0, 3.0]);
     let messages = [
         refused(|| Tensor::zeros([HUGE], DType::F32)),
@@ -131,6 +152,7 @@ fn operations_say_what_cannot_be_allocated() {
 
 #[test]
 fn programs_that_do_not_fit_are_errors_and_write_nothing() {
+    let _alone = alone();
     let wide = jit(|x: &Tensor| (x.broadcast_to([HUGE / 4, 3]).cumsum(0), x * 2.0));
     let deep = jit(|x: &Tensor| x.broadcast_to([HUGE / 4, 3]).cumsum(0).sort(0).sum(()));
     let x = Tensor::from([1f32, 2.0, 3.0]);
@@ -154,6 +176,7 @@ fn grad_of(x: &Tensor) -> gradus::Result<Tensor> {
 /// The limits of the environment hold, and those that make no sense are errors that say so.
 #[test]
 fn variables_of_the_environment_are_checked() {
+    let _alone = alone();
     let x = Tensor::ones([1000], DType::F32);
     let f = jit(|x: &Tensor| x.exp());
     if let Ok(want) = std::env::var("EXPECTED_ERROR") {
@@ -188,6 +211,7 @@ mod plans {
     /// Calls of many shapes, each planned by the device and by `jit`, hold no more than calls of a few.
     #[test]
     fn programs_of_many_shapes_share_their_memory() {
+        let _alone = alone();
         let f = jit(grad(loss));
         let call = |n: usize| {
             let x = Key::new(n as u64).normal([n % 151 + 100, n / 151 % 7 + 40], DType::F32);
@@ -216,6 +240,7 @@ mod plans {
     /// A new length rarely makes a new arena: most find one with room to spare.
     #[test]
     fn lengths_that_grow_share_few_arenas() {
+        let _alone = alone();
         let f =
             jit(grad(|x: &Tensor| x.matmul(&x.t()).softmax(1).matmul(x).tanh().square().cumsum(0).sum(())));
         let mut sizes = Vec::new();
@@ -229,6 +254,7 @@ mod plans {
 
     #[test]
     fn threads_share_arenas_and_leave_no_scratch() {
+        let _alone = alone();
         let f = jit(grad(loss));
         let x = Tensor::ones([300, 50], DType::F32);
         let want = f.call(&x);
@@ -249,6 +275,7 @@ mod plans {
 
     #[test]
     fn limits_hold_and_can_be_raised() {
+        let _alone = alone();
         let f = jit(|x: &Tensor| x.exp().cumsum(0).cumsum(1));
         let x = Tensor::ones([1000, 1000], DType::F32);
         set_memory_limit(memory().in_use() + (1 << 20)).unwrap();
