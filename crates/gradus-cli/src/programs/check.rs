@@ -120,7 +120,11 @@ impl Case {
         let f = stage.function.clone();
         let compiled = jit(move |x: &Vec<Tensor>| f(x));
         let (graph, args) = recorded(&compiled, stage)?;
-        let most = SAMPLES[if flops(&graph) < SAMPLED { 2 } else { 1 }];
+        let most = SAMPLES[match flops(&graph) {
+            few if few < SAMPLED / 16.0 => 3,
+            some if some < SAMPLED => 2,
+            _ => 1,
+        }];
         let mut rounding = caught("the interpreter", || Rounding::new(&graph, &args, most))?;
 
         let planned = arrays(&caught("jit", || compiled.try_call(&stage.args))?);

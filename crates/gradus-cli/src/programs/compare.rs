@@ -49,7 +49,7 @@ const NEAR: f64 = 4.0;
 /// How often the distance of the samples two results may be apart.
 const SPREADS: f64 = 24.0;
 /// Numbers of samples: more are taken only where results differ.
-pub(crate) const SAMPLES: [usize; 3] = [4, 12, 64];
+pub(crate) const SAMPLES: [usize; 4] = [4, 12, 64, 1024];
 
 /// The unit in the last place of 1.
 fn epsilon(dtype: DType) -> f64 {
