@@ -235,7 +235,7 @@ impl Session<'_> {
                 "{name}: reverse mode, one backward pass a step (forward mode would take {parameters}); {}{}{}",
                 // The planner may see no point where the passes of the step meet; then it counts nothing.
                 if outcome.saved_bytes > 0 {
-                    format!("the forward half keeps {} for it, ", bytes(outcome.saved_bytes))
+                    format!("the forward pass keeps {} for it, ", bytes(outcome.saved_bytes))
                 } else {
                     String::new()
                 },

@@ -77,7 +77,7 @@ pub struct Outcome<M> {
     pub history: Vec<Epoch>,
     /// Programs that were compiled for the training step.
     pub programs: usize,
-    /// Bytes of a step that its forward half keeps for its backward half.
+    /// Bytes of a step that its forward pass keeps for its backward pass.
     pub saved_bytes: usize,
     /// Bytes that a step needs at most: parameters, optimiser state, batch and all in between.
     pub peak_bytes: usize,
