@@ -357,8 +357,9 @@ impl fmt::Debug for Array {
     }
 }
 
-/// The most elements that are all shown; of more, so many at either end of each axis.
+/// Arrays of more elements are shown in part.
 const SHOWN: usize = 1000;
+/// How many elements are shown at either end of an axis then.
 const EDGE: usize = 3;
 
 impl fmt::Display for Array {

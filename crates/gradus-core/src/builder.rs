@@ -262,7 +262,8 @@ impl Builder {
         self.emit1(Binary::Sub, &[dead, minus])
     }
 
-    /// Tangents as callers of a program take them. Their zeros are numbers, but for those of loops and sums. Nothing else is emitted afterwards.
+    /// Tangents as callers of a program take them. Their zeros are numbers, but for those of loops and sums. Nothing else is
+    /// emitted afterwards.
     pub(crate) fn outside(&mut self, tangents: Vec<Option<Var>>, types: &[Type]) -> Result<Vec<Var>> {
         let mut readers = vec![0; self.graph.types().len()];
         let read = self.graph.eqns.iter().flat_map(|e| &e.inputs).chain(tangents.iter().flatten());

@@ -209,7 +209,7 @@ fn ready(graph: &Graph) -> Executable {
     ready_from(graph, 48)
 }
 
-/// With masks of so many columns at least.
+/// The program planned so that masks of at least this many columns leave work out.
 fn ready_from(graph: &Graph, columns: usize) -> Executable {
     let mut target = gradus_cpu::target().unwrap();
     target.limits.columns = columns;
@@ -287,7 +287,7 @@ fn causal_masks_are_found() {
 /// Queries and keys, whether a query sees a key.
 type Sees = fn(usize, usize, usize) -> bool;
 
-/// Masks of queries and keys, of so many keys: a name, and the most of all columns that it should take to compute where a few
+/// Masks of queries and keys, given the number of keys: a name, and the largest share of columns that should be computed where a few
 /// blocks of rows have 300 columns.
 const PATTERNS: [(&str, f64, Sees); 12] = [
     ("everything", 1.0, |_, _, _| true),

@@ -243,3 +243,59 @@ fn what_reads_like_rust() {
     };
     same("recorded", &jit(grad(f)).call(&x), &(&x * 2.0));
 }
+
+#[test]
+fn what_does_not_fit_is_an_error_that_names_the_function() {
+    let x = Tensor::ones([3, 4], DType::F64);
+    type Wrong = (&'static str, fn(&Tensor) -> Tensor, &'static str);
+    let cases: [Wrong; 12] = [
+        // As many updates as there should be, in another shape.
+        (
+            "scatter",
+            |x| x.scatter(&Tensor::from([0i64, 1]), &Tensor::ones([4, 2], DType::F64), 0),
+            "shape [2, 4]",
+        ),
+        (
+            "scatter",
+            |x| x.scatter(&Tensor::from([0.0]), &Tensor::ones([1, 4], DType::F64), 0),
+            "indices are integers",
+        ),
+        ("dynamic_slice", |x| x.dynamic_slice(&Tensor::from(0.0), 1, 0), "an integer scalar"),
+        ("dynamic_slice", |x| x.dynamic_slice(&Tensor::from(0i64), 4, 0), "4 elements of an axis that has 3"),
+        ("gather_nd", |x| x.gather_nd(&Tensor::from([[0i64, 1, 2]])), "the first axes"),
+        ("masked_select", |x| x.masked_select(&Tensor::from([true])), "one shape"),
+        ("switch", |x| switch(&Tensor::from(0.5), x, &[&|x| x.clone(), &|x| -x]), "an integer scalar"),
+        ("switch", |x| switch(&Tensor::from(0i64), x, &[]), "no function to choose"),
+        ("copysign", |x| x.cast(DType::I64).copysign(1), "copysign"),
+        ("trunc", |x| x.cast(DType::I64).trunc(), "trunc"),
+        ("nan_to_num", |x| x.cast(DType::I64).nan_to_num(0), "nan_to_num"),
+        ("bincount", |x| x.bincount(3), "counts integers"),
+    ];
+    for (name, f, want) in cases {
+        let error = jit(f).try_call(&x).unwrap_err().to_string();
+        assert!(error.starts_with(name) && error.contains(want) && error.contains("library.rs"), "{error}");
+    }
+}
+
+#[test]
+fn functions_stay_on_the_device_of_their_argument() {
+    let there = gradus::Device::reference();
+    let x = Tensor::from([3.0, 1.0, 2.0]).to(&there).unwrap();
+    let at = Tensor::from([0i64, 2]).to(&there).unwrap();
+    let results = [
+        x.median(0),
+        x.cummax(0),
+        x.searchsorted(&x),
+        at.bincount(3),
+        x.scatter(&at, &x.slice(0, ..2), 0),
+        x.gather_nd(&at.reshape([-1, 1])),
+        x.masked_select(&x.greater(1.5)),
+        x.dynamic_slice(&at.at(0), 2, 0),
+        fori_loop(0..3, &x, |i, y| y + i.cast(DType::F64)),
+        switch(&at.at(1), &x, &[&|x| x.clone(), &|x| -x]),
+        associative_scan(|a: &Tensor, b: &Tensor| a + b, &x),
+    ];
+    for result in results {
+        assert_eq!(result.device(), there, "{result:?}");
+    }
+}

@@ -417,7 +417,7 @@ enum Masking {
     None,
     Causal,
     Window,
-    /// A tensor from outside of what is compiled: a query sees a key, of so many.
+    /// A tensor made before the function is compiled, from whether query `i` sees key `j`, given the number of keys.
     Captured(fn(i64, i64, i64) -> bool),
     /// The same as an argument.
     Argument(fn(i64, i64, i64) -> bool),

@@ -14,7 +14,7 @@ pub struct Lanes<'a> {
 }
 
 impl From<usize> for Lanes<'_> {
-    /// So many examples, over an axis without name.
+    /// An axis of this many examples, without a name.
     fn from(size: usize) -> Self {
         Lanes { size, name: None }
     }

@@ -1,10 +1,10 @@
 //! Places that are known when a program runs: slices, writing by index, picks by several indices, masks.
 
 use gradus_core::ops::ScatterAdd;
-use gradus_core::{Error, ErrorKind};
+use gradus_core::{Error, ErrorKind, Shape};
 
 use crate::literal::Literal;
-use crate::trace::{fail, here};
+use crate::trace::{OrFail, fail, here};
 use crate::{DType, Tensor};
 
 impl Tensor {
@@ -78,13 +78,12 @@ impl Tensor {
     pub fn scatter(&self, indices: &Tensor, updates: &Tensor, axis: isize) -> Tensor {
         let at = self.axis("scatter", axis);
         let n = self.shape()[at];
-        let rest = updates.rank().checked_sub(self.rank() - 1);
-        let expected = rest.filter(|&rank| rank == indices.rank() && indices.dtype().is_int()).is_some();
-        if !expected {
+        let (before, after) = (&self.shape()[..at], &self.shape()[at + 1..]);
+        let taken = Shape::from(before).concat(indices.shape()).concat(after);
+        if *updates.shape() != taken || !indices.dtype().is_int() {
             let shapes = vec![self.shape().clone(), indices.shape().clone(), updates.shape().clone()];
-            let detail = format!(
-                "the updates have the shape of the tensor, with that of the indices, integers, for axis {axis}"
-            );
+            let detail =
+                format!("indices are integers, and the updates have the shape {taken} of what they name");
             fail(Error::new(ErrorKind::Shape { op: "scatter", shapes, detail }, here()));
         }
         let count = indices.size();
@@ -186,7 +185,7 @@ impl Tensor {
         }
         let chosen = mask.to_vec::<bool>().into_iter().enumerate().filter(|(_, held)| *held);
         let chosen = Tensor::from(chosen.map(|(i, _)| i as i64).collect::<Vec<i64>>());
-        let chosen = if self.is_traced() { chosen } else { chosen.to(self.device_ref()).unwrap_or(chosen) };
+        let chosen = if self.is_traced() { chosen } else { chosen.to(self.device_ref()).or_fail() };
         self.flatten().take(&chosen, 0)
     }
 }

@@ -82,6 +82,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn trunc(&self) -> Tensor {
+        self.of_floats("trunc");
         self.less(0.0).select(self.ceil(), self.floor())
     }
 
@@ -94,6 +95,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn copysign(&self, sign: impl Literal) -> Tensor {
+        self.of_floats("copysign");
         let sign = sign.beside(self).stop_gradient();
         let negative = sign.less(0.0) | (sign.equal(0.0) & sign.recip().less(0.0));
         let size = self.abs();
@@ -143,6 +145,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn nan_to_num(&self, nan: impl Literal) -> Tensor {
+        self.of_floats("nan_to_num");
         let largest = match self.dtype() {
             DType::F64 => f64::MAX,
             DType::Bf16 => f64::from(Bf16(0x7f7f)),

@@ -39,7 +39,7 @@ macro_rules! signed {
     ($($t:ty),+) => { $(
         impl<const N: usize> Extents for [$t; N] {
             fn of(self, elements: &Shape) -> Result<Shape, ErrorKind> {
-                inferred(self.map(|extent| extent as isize), elements)
+                inferred(self.map(|extent| extent as i64), elements)
             }
         }
     )+ };
@@ -47,7 +47,7 @@ macro_rules! signed {
 signed!(isize, i64, i32);
 
 /// Extents of which one may be missing, given as -1.
-fn inferred<const N: usize>(extents: [isize; N], elements: &Shape) -> Result<Shape, ErrorKind> {
+fn inferred<const N: usize>(extents: [i64; N], elements: &Shape) -> Result<Shape, ErrorKind> {
     let wrong = |detail: &str| {
         let detail = format!("{elements} elements cannot lie in {extents:?}: {detail}");
         Err(ErrorKind::Argument { op: "reshape", detail })
@@ -55,7 +55,9 @@ fn inferred<const N: usize>(extents: [isize; N], elements: &Shape) -> Result<Sha
     if extents.iter().any(|&extent| extent < -1) {
         return wrong("extents are not negative, but for one -1");
     }
-    let known: Shape = extents.iter().map(|&extent| if extent < 0 { 1 } else { extent as usize }).collect();
+    // What this machine cannot count is too large for a tensor.
+    let counted = |extent: i64| usize::try_from(extent).unwrap_or(usize::MAX);
+    let known: Shape = extents.iter().map(|&extent| if extent < 0 { 1 } else { counted(extent) }).collect();
     match extents.iter().filter(|&&extent| extent < 0).count() {
         0 => return Ok(known),
         1 => {}
@@ -65,7 +67,7 @@ fn inferred<const N: usize>(extents: [isize; N], elements: &Shape) -> Result<Sha
     if others == 0 || size % others != 0 {
         return wrong("what is missing does not follow from the others");
     }
-    Ok(extents.iter().map(|&extent| if extent < 0 { size / others } else { extent as usize }).collect())
+    Ok(extents.iter().map(|&extent| if extent < 0 { size / others } else { counted(extent) }).collect())
 }
 
 impl Tensor {

@@ -75,6 +75,10 @@ pub fn switch<A: Tree, B: Tree>(index: &Tensor, x: &A, functions: &[&dyn Fn(&A) 
     let Some((last, rest)) = functions.split_last() else {
         return Err(wrong("switch", "there is no function to choose".into(), &site)).or_fail();
     };
+    if !index.dtype().is_int() || index.rank() != 0 {
+        let detail = format!("the index is an integer scalar, found {}", index.ty());
+        return Err(wrong("switch", detail, &site)).or_fail();
+    }
     // Halves, so that many functions lie in few bodies.
     if rest.is_empty() {
         return last(x);
@@ -99,7 +103,11 @@ pub fn switch<A: Tree, B: Tree>(index: &Tensor, x: &A, functions: &[&dyn Fn(&A) 
 pub fn fori_loop<C: Tree>(steps: std::ops::Range<i64>, init: &C, f: impl Fn(&Tensor, &C) -> C) -> C {
     let site = here();
     let count = usize::try_from(steps.end.saturating_sub(steps.start)).unwrap_or(0);
-    let numbers = Tensor::arange(count, DType::I64) + steps.start;
+    // Where the loop runs: beside what it carries.
+    let numbers = match init.tensors().first() {
+        Some(carried) => carried.new_iota([count], 0, DType::I64),
+        None => Tensor::arange(count, DType::I64),
+    } + steps.start;
     scan_at(Checkpoints::Auto, init, &numbers, |carry, i| (f(i, carry), ()), &site).or_fail().0
 }
 

@@ -102,7 +102,7 @@ pub(super) fn cast(to: DType, x: f64) -> f64 {
     }
 }
 
-/// A float of so many bits of the significand, with exponents between these.
+/// The nearest float with this many bits in its significand and an exponent in this range.
 fn shortened(x: f64, bits: i32, least: i32, most: i32) -> f64 {
     if x == 0.0 || !x.is_finite() {
         return x;

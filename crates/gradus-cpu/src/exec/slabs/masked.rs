@@ -1,8 +1,8 @@
 //! Which columns the masks of a group show to a block of rows, found out when it runs.
 //!
 //! A block computes one range of columns, from the first that a row sees to the last: causal masks, windows, padding and
-//! documents one after another all show ranges. Booleans are read from both ends until one is found that shows a column, so
-//! that a mask that hides nothing costs nothing.
+//! documents one after another all show ranges. Booleans are read from both ends until one is found that shows a column:
+//! of a mask that hides nothing, one at each end.
 //!
 //! Invariant: values are read inside their views, over the points of the group.
 

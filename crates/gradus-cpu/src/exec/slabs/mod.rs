@@ -13,6 +13,7 @@
 //! own, and blocks that write the same elements do so in turn.
 
 mod masked;
+mod panels;
 mod product;
 mod room;
 mod turns;

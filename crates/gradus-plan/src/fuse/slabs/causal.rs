@@ -90,7 +90,7 @@ impl<'a> Masks<'a> {
             if load.dtype == DType::Bool
                 && load.level == Level::Full
                 && slab_by_slab(&load.view, rows * cols)
-                && let Some(causal) = self.causal(load.value, rows, cols, &mut MOST.clone())
+                && let Some(causal) = self.causal(load.value, rows, cols, &mut { MOST })
             {
                 found.push((i, causal));
             }
@@ -100,7 +100,7 @@ impl<'a> Masks<'a> {
                 && step.out == DType::Bool
                 && step.level == Level::Full
                 && let Some(eqn) = self.graph.eqns().get(step.eqn)
-                && let Some(causal) = self.causal(eqn.outputs[0], rows, cols, &mut MOST.clone())
+                && let Some(causal) = self.causal(eqn.outputs[0], rows, cols, &mut { MOST })
             {
                 found.push((region.first_step() + i, causal));
             }

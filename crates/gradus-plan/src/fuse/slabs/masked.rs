@@ -228,7 +228,7 @@ impl Walk<'_> {
 
     /// A mask outside which a slot is not `shown`.
     fn mask(&mut self, region: &Region, slot: Slot, shown: bool) -> Option<Mask> {
-        self.masks.of(region, self.made, slot, shown, &mut TERMS.clone())
+        self.masks.of(region, self.made, slot, shown, &mut { TERMS })
     }
 
     /// What a boolean slot is known to be in masked columns.
