@@ -58,7 +58,10 @@ impl Product {
             match self.dtype {
                 DType::I32 => self.typed::<i32>(x, y, out, pool),
                 DType::I64 => self.typed::<i64>(x, y, out, pool),
-                _ => self.typed::<u8>(x, y, out, pool),
+                DType::U8 => self.typed::<u8>(x, y, out, pool),
+                DType::F32 | DType::F64 | DType::Bf16 | DType::F16 | DType::Bool => {
+                    unreachable!("a product of integers")
+                }
             }
         }
     }
@@ -173,7 +176,10 @@ pub(super) unsafe fn divide(
         match dtype {
             DType::I32 => quotients::<i32>(op, x, y, out, n, pool),
             DType::I64 => quotients::<i64>(op, x, y, out, n, pool),
-            _ => quotients::<u8>(op, x, y, out, n, pool),
+            DType::U8 => quotients::<u8>(op, x, y, out, n, pool),
+            DType::F32 | DType::F64 | DType::Bf16 | DType::F16 | DType::Bool => {
+                unreachable!("a quotient of integers")
+            }
         }
     }
 }

@@ -98,7 +98,9 @@ where
     }
     let out: Vec<T> = match array.dtype() {
         DType::I64 | DType::I32 => array.to_i64().into_iter().map(CastTo::cast).collect(),
-        _ => with_elements!(array.buffer(), v => v.iter().map(|&x| CastTo::<f64>::cast(x).cast()).collect()),
+        DType::F32 | DType::F64 | DType::Bf16 | DType::F16 | DType::Bool | DType::U8 => {
+            with_elements!(array.buffer(), v => v.iter().map(|&x| CastTo::<f64>::cast(x).cast()).collect())
+        }
     };
     let (from, to) = (array.dtype(), T::DTYPE);
     if !to.is_float() || !from.is_float() {

@@ -490,14 +490,17 @@ impl Ready {
 /// Whether one column of some rows holds anything but zeros.
 ///
 /// # Safety
-/// `start` holds so many rows of so many columns.
+/// `start` holds `rows` rows of `columns` elements.
 unsafe fn not_zero(start: *const u8, dtype: DType, [rows, columns]: [usize; 2], column: usize) -> bool {
     let at = |row: usize| row * columns + column;
     // SAFETY: the caller's promise.
     (0..rows).any(|row| unsafe {
         match dtype {
             DType::F64 => *start.cast::<f64>().add(at(row)) != 0.0,
-            _ => *start.cast::<f32>().add(at(row)) != 0.0,
+            DType::F32 => *start.cast::<f32>().add(at(row)) != 0.0,
+            DType::Bf16 | DType::F16 | DType::I32 | DType::I64 | DType::Bool | DType::U8 => {
+                unreachable!("groups compute in f32 and f64")
+            }
         }
     })
 }

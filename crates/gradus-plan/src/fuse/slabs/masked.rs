@@ -305,7 +305,7 @@ impl Walk<'_> {
             if level == Level::Row {
                 continue;
             }
-            if !self.inside.locals.contains(&store.value) || !matches!(dtype, DType::F32 | DType::F64) {
+            if !self.inside.locals.contains(&store.value) || !dtype.is_wide_float() {
                 return None;
             }
             if let Some(id) = tail.share_of {
