@@ -41,6 +41,31 @@ pub trait Vector: Copy {
     /// [Dead](gradus_core::DEAD) where the tangent is.
     unsafe fn unless_dead(self, tangent: Self) -> Self;
 
+    /// `√self`
+    unsafe fn sqrt(self) -> Self;
+    /// The absolute value.
+    unsafe fn abs(self) -> Self;
+    /// `-self`
+    unsafe fn neg(self) -> Self;
+    /// Ones.
+    unsafe fn one() -> Self;
+    /// `self` where it is greater than `other` or NaN, else `other`.
+    unsafe fn max(self, other: Self) -> Self;
+    /// `self` where it is less than `other` or NaN, else `other`.
+    unsafe fn min(self, other: Self) -> Self;
+    /// 1 where `self < other`, else 0: a mask.
+    unsafe fn lt(self, other: Self) -> Self;
+    /// 1 where `self <= other`, else 0.
+    unsafe fn le(self, other: Self) -> Self;
+    /// 1 where `self == other`, else 0.
+    unsafe fn eq(self, other: Self) -> Self;
+    /// `x` where this mask is 1, `y` where it is 0.
+    unsafe fn choose(self, x: Self, y: Self) -> Self;
+    /// A mask of bytes, one for each lane.
+    unsafe fn load_mask(from: *const u8) -> Self;
+    /// The bytes of a mask, one for each lane.
+    unsafe fn store_mask(self, to: *mut u8);
+
     /// The product of a residual and a tangent: see [`LinearMul`](gradus_core::ops::LinearMul). Adding zero makes a zero a
     /// number.
     #[inline(always)]
@@ -66,10 +91,73 @@ mod x86 {
     macro_rules! vector {
         ($type:ident $half:ident $element:ident $lanes:literal $zero:ident $load:ident $store:ident $splat:ident $add:ident $sub:ident
          $mul:ident $div:ident |$a:ident, $b:ident, $c:ident| $fma:expr, |$x:ident, $y:ident| $interleave:expr,
-         |$value:ident, $tangent:ident| $unless_dead:expr) => {
+         |$value:ident, $tangent:ident| $unless_dead:expr,
+         $sqrt:ident $andnot:ident $xor:ident $max:ident $min:ident $less:expr, $less_or_equal:expr, $equal:expr, $unordered:expr,
+         $blend:expr, |$bytes:ident| $load_mask:expr, |$mask:ident, $to:ident| $store_mask:expr) => {
             impl Vector for $type {
                 type Element = $element;
                 type Half = $half;
+                #[inline(always)]
+                unsafe fn sqrt(self) -> Self {
+                    // SAFETY: the caller's promise, here and below.
+                    unsafe { $sqrt(self) }
+                }
+                #[inline(always)]
+                unsafe fn abs(self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $andnot($splat(-0.0), self) }
+                }
+                #[inline(always)]
+                unsafe fn neg(self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $xor($splat(-0.0), self) }
+                }
+                #[inline(always)]
+                unsafe fn one() -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $splat(1.0) }
+                }
+                #[inline(always)]
+                unsafe fn max(self, other: Self) -> Self {
+                    // SAFETY: the caller's promise; of a comparison with NaN the second is taken.
+                    unsafe { $blend($unordered(self, self), self, $max(self, other)) }
+                }
+                #[inline(always)]
+                unsafe fn min(self, other: Self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $blend($unordered(self, self), self, $min(self, other)) }
+                }
+                #[inline(always)]
+                unsafe fn lt(self, other: Self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $blend($less(self, other), Self::one(), Self::zero()) }
+                }
+                #[inline(always)]
+                unsafe fn le(self, other: Self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $blend($less_or_equal(self, other), Self::one(), Self::zero()) }
+                }
+                #[inline(always)]
+                unsafe fn eq(self, other: Self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $blend($equal(self, other), Self::one(), Self::zero()) }
+                }
+                #[inline(always)]
+                unsafe fn choose(self, x: Self, y: Self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $blend($less(Self::zero(), self), x, y) }
+                }
+                #[inline(always)]
+                unsafe fn load_mask($bytes: *const u8) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $load_mask }
+                }
+                #[inline(always)]
+                unsafe fn store_mask(self, $to: *mut u8) {
+                    let $mask = self;
+                    // SAFETY: the caller's promise.
+                    unsafe { $store_mask }
+                }
                 const LANES: usize = $lanes;
                 #[inline(always)]
                 unsafe fn zero() -> Self {
@@ -144,6 +232,18 @@ mod x86 {
     |value, tangent| {
         let dead = _mm512_cmpeq_epi32_mask(_mm512_castps_si512(tangent), _mm512_set1_epi32(i32::MIN));
         _mm512_mask_mov_ps(value, dead, tangent)
+    },
+    _mm512_sqrt_ps _mm512_andnot_ps _mm512_xor_ps _mm512_max_ps _mm512_min_ps
+    |a, b| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), |a, b| _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b),
+    |a, b| _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), |a, b| _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b),
+    |mask, x, y| _mm512_mask_mov_ps(y, mask, x),
+    |bytes| {
+        let bytes = _mm_loadu_si128(bytes.cast());
+        _mm512_maskz_mov_ps(_mm_test_epi8_mask(bytes, bytes), _mm512_set1_ps(1.0))
+    },
+    |mask, to| {
+        let set = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(mask, _mm512_setzero_ps());
+        _mm_storeu_si128(to.cast(), _mm_maskz_set1_epi8(set, 1))
     });
     vector!(__m512d __m256d f64 8 _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_add_pd _mm512_sub_pd
     _mm512_mul_pd _mm512_div_pd
@@ -156,6 +256,18 @@ mod x86 {
     |value, tangent| {
         let dead = _mm512_cmpeq_epi64_mask(_mm512_castpd_si512(tangent), _mm512_set1_epi64(i64::MIN));
         _mm512_mask_mov_pd(value, dead, tangent)
+    },
+    _mm512_sqrt_pd _mm512_andnot_pd _mm512_xor_pd _mm512_max_pd _mm512_min_pd
+    |a, b| _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), |a, b| _mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b),
+    |a, b| _mm512_cmp_pd_mask::<_CMP_EQ_OQ>(a, b), |a, b| _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, b),
+    |mask, x, y| _mm512_mask_mov_pd(y, mask, x),
+    |bytes| {
+        let bytes = _mm_loadl_epi64(bytes.cast());
+        _mm512_maskz_mov_pd(_mm_test_epi8_mask(bytes, bytes) as u8, _mm512_set1_pd(1.0))
+    },
+    |mask, to| {
+        let set = _mm512_cmp_pd_mask::<_CMP_NEQ_UQ>(mask, _mm512_setzero_pd());
+        _mm_storel_epi64(to.cast(), _mm_maskz_set1_epi8(u16::from(set), 1))
     });
     vector!(__m256 __m128 f32 8 _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_add_ps _mm256_sub_ps
     _mm256_mul_ps _mm256_div_ps
@@ -167,6 +279,16 @@ mod x86 {
     |value, tangent| {
         let dead = _mm256_cmpeq_epi32(_mm256_castps_si256(tangent), _mm256_set1_epi32(i32::MIN));
         _mm256_blendv_ps(value, tangent, _mm256_castsi256_ps(dead))
+    },
+    _mm256_sqrt_ps _mm256_andnot_ps _mm256_xor_ps _mm256_max_ps _mm256_min_ps
+    |a, b| _mm256_cmp_ps::<_CMP_LT_OQ>(a, b), |a, b| _mm256_cmp_ps::<_CMP_LE_OQ>(a, b),
+    |a, b| _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b), |a, b| _mm256_cmp_ps::<_CMP_UNORD_Q>(a, b),
+    |mask, x, y| _mm256_blendv_ps(y, x, mask),
+    |bytes| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.cast()))),
+    |mask, to| {
+        let lanes = _mm256_cvttps_epi32(mask);
+        let pairs = _mm_packs_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
+        _mm_storel_epi64(to.cast(), _mm_packus_epi16(pairs, pairs))
     });
     vector!(__m256d __m128d f64 4 _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_set1_pd _mm256_add_pd _mm256_sub_pd
     _mm256_mul_pd _mm256_div_pd
@@ -178,6 +300,19 @@ mod x86 {
     |value, tangent| {
         let dead = _mm256_cmpeq_epi64(_mm256_castpd_si256(tangent), _mm256_set1_epi64x(i64::MIN));
         _mm256_blendv_pd(value, tangent, _mm256_castsi256_pd(dead))
+    },
+    _mm256_sqrt_pd _mm256_andnot_pd _mm256_xor_pd _mm256_max_pd _mm256_min_pd
+    |a, b| _mm256_cmp_pd::<_CMP_LT_OQ>(a, b), |a, b| _mm256_cmp_pd::<_CMP_LE_OQ>(a, b),
+    |a, b| _mm256_cmp_pd::<_CMP_EQ_OQ>(a, b), |a, b| _mm256_cmp_pd::<_CMP_UNORD_Q>(a, b),
+    |mask, x, y| _mm256_blendv_pd(y, x, mask),
+    |bytes| {
+        let bytes = _mm_cvtsi32_si128(bytes.cast::<i32>().read_unaligned());
+        _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(bytes))
+    },
+    |mask, to| {
+        let lanes = _mm256_cvttpd_epi32(mask);
+        let pairs = _mm_packs_epi32(lanes, lanes);
+        to.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(_mm_packus_epi16(pairs, pairs)))
     });
     vector!(__m128 __m128 f32 4 _mm_setzero_ps _mm_loadu_ps _mm_storeu_ps _mm_set1_ps _mm_add_ps _mm_sub_ps _mm_mul_ps _mm_div_ps
     |a, b, c| _mm_add_ps(c, _mm_mul_ps(a, b)),
@@ -186,6 +321,19 @@ mod x86 {
         let dead = _mm_cmpeq_epi32(_mm_castps_si128(tangent), _mm_set1_epi32(i32::MIN));
         let dead = _mm_castsi128_ps(dead);
         _mm_or_ps(_mm_and_ps(dead, tangent), _mm_andnot_ps(dead, value))
+    },
+    _mm_sqrt_ps _mm_andnot_ps _mm_xor_ps _mm_max_ps _mm_min_ps
+    |a, b| _mm_cmplt_ps(a, b), |a, b| _mm_cmple_ps(a, b), |a, b| _mm_cmpeq_ps(a, b), |a, b| _mm_cmpunord_ps(a, b),
+    |mask, x, y| _mm_or_ps(_mm_and_ps(mask, x), _mm_andnot_ps(mask, y)),
+    |bytes| {
+        let bytes = _mm_cvtsi32_si128(bytes.cast::<i32>().read_unaligned());
+        let pairs = _mm_unpacklo_epi8(bytes, _mm_setzero_si128());
+        _mm_cvtepi32_ps(_mm_unpacklo_epi16(pairs, _mm_setzero_si128()))
+    },
+    |mask, to| {
+        let lanes = _mm_cvttps_epi32(mask);
+        let pairs = _mm_packs_epi32(lanes, lanes);
+        to.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(_mm_packus_epi16(pairs, pairs)))
     });
     vector!(__m128d __m128d f64 2 _mm_setzero_pd _mm_loadu_pd _mm_storeu_pd _mm_set1_pd _mm_add_pd _mm_sub_pd _mm_mul_pd _mm_div_pd
     |a, b, c| _mm_add_pd(c, _mm_mul_pd(a, b)),
@@ -195,6 +343,14 @@ mod x86 {
         let parts = _mm_cmpeq_epi32(_mm_castpd_si128(tangent), _mm_set1_epi64x(i64::MIN));
         let dead = _mm_castsi128_pd(_mm_and_si128(parts, _mm_shuffle_epi32::<0b10_11_00_01>(parts)));
         _mm_or_pd(_mm_and_pd(dead, tangent), _mm_andnot_pd(dead, value))
+    },
+    _mm_sqrt_pd _mm_andnot_pd _mm_xor_pd _mm_max_pd _mm_min_pd
+    |a, b| _mm_cmplt_pd(a, b), |a, b| _mm_cmple_pd(a, b), |a, b| _mm_cmpeq_pd(a, b), |a, b| _mm_cmpunord_pd(a, b),
+    |mask, x, y| _mm_or_pd(_mm_and_pd(mask, x), _mm_andnot_pd(mask, y)),
+    |bytes| _mm_set_pd(f64::from(*bytes.add(1)), f64::from(*bytes)),
+    |mask, to| {
+        to.write(_mm_cvttsd_si32(mask) as u8);
+        to.add(1).write(_mm_cvttsd_si32(_mm_unpackhi_pd(mask, mask)) as u8)
     });
 }
 
@@ -268,6 +424,58 @@ mod plain {
                 unsafe fn interleave(self, other: Self) -> (Self, Self) {
                     let lane = |i: usize| if i % 2 == 0 { self.0[i / 2] } else { other.0[i / 2] };
                     ($name(std::array::from_fn(lane)), $name(std::array::from_fn(|i| lane(i + $lanes))))
+                }
+                #[inline(always)]
+                unsafe fn sqrt(self) -> Self {
+                    $name(self.0.map($element::sqrt))
+                }
+                #[inline(always)]
+                unsafe fn abs(self) -> Self {
+                    $name(self.0.map($element::abs))
+                }
+                #[inline(always)]
+                unsafe fn neg(self) -> Self {
+                    $name(self.0.map(|x| -x))
+                }
+                #[inline(always)]
+                unsafe fn one() -> Self {
+                    $name([1.0; $lanes])
+                }
+                #[inline(always)]
+                unsafe fn max(self, other: Self) -> Self {
+                    self.with(other, |x, y| if (x > y) | x.is_nan() { x } else { y })
+                }
+                #[inline(always)]
+                unsafe fn min(self, other: Self) -> Self {
+                    self.with(other, |x, y| if (x < y) | x.is_nan() { x } else { y })
+                }
+                #[inline(always)]
+                unsafe fn lt(self, other: Self) -> Self {
+                    self.with(other, |x, y| if x < y { 1.0 } else { 0.0 })
+                }
+                #[inline(always)]
+                unsafe fn le(self, other: Self) -> Self {
+                    self.with(other, |x, y| if x <= y { 1.0 } else { 0.0 })
+                }
+                #[inline(always)]
+                unsafe fn eq(self, other: Self) -> Self {
+                    self.with(other, |x, y| if x == y { 1.0 } else { 0.0 })
+                }
+                #[inline(always)]
+                unsafe fn choose(self, x: Self, y: Self) -> Self {
+                    $name(std::array::from_fn(|i| if self.0[i] > 0.0 { x.0[i] } else { y.0[i] }))
+                }
+                #[inline(always)]
+                unsafe fn load_mask(from: *const u8) -> Self {
+                    // SAFETY: the caller's promise.
+                    $name(std::array::from_fn(|i| $element::from(unsafe { *from.add(i) })))
+                }
+                #[inline(always)]
+                unsafe fn store_mask(self, to: *mut u8) {
+                    for i in 0..$lanes {
+                        // SAFETY: the caller's promise.
+                        unsafe { to.add(i).write(u8::from(self.0[i] > 0.0)) }
+                    }
                 }
                 #[inline(always)]
                 unsafe fn unless_dead(self, tangent: Self) -> Self {

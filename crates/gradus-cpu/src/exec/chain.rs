@@ -41,9 +41,6 @@ impl Walk<'_> {
             return None;
         }
         match (step.op, &step.args[..]) {
-            (StepOp::Binary(Binary::Add), &[x, y]) => self.sum(x, y),
-            (StepOp::Binary(Binary::Sub), &[x, y]) => self.descent(x, y),
-            (StepOp::LinearMul { both: false }, &[residual, tangent]) => self.gradient(residual, tangent),
             (StepOp::Unary(f @ (Unary::Exp | Unary::Erf | Unary::Erfc)), &[x]) => self.function(f, x),
             _ => None,
         }
@@ -90,69 +87,6 @@ impl Walk<'_> {
             self.inside.push(i);
             x
         })
-    }
-
-    /// The factors of a slot, where it is a product, and whether the second is a tangent.
-    fn product(&mut self, slot: u16) -> Option<([u16; 2], bool)> {
-        let (i, step) = self.before(slot)?;
-        let linear = match step.op {
-            StepOp::Binary(Binary::Mul) => false,
-            StepOp::LinearMul { both: false } => true,
-            _ => return None,
-        };
-        let &[x, y] = &step.args[..] else { return None };
-        self.inside.push(i);
-        Some(([x, y], linear))
-    }
-
-    /// Two products whose sum these slots have: the factors, tangents last, and of how many products they are.
-    fn products(&mut self, x: u16, y: u16) -> Option<([u16; 4], usize)> {
-        let (([a, b], first), ([c, d], second)) = (self.product(x)?, self.product(y)?);
-        let factors = if first && !second { [c, d, a, b] } else { [a, b, c, d] };
-        Some((factors, usize::from(first) + usize::from(second)))
-    }
-
-    fn sum(&mut self, x: u16, y: u16) -> Option<Found> {
-        let (factors, linear) = self.products(x, y)?;
-        let [a, b, c, d] = factors;
-        if linear > 0 {
-            let chain = if linear == 2 { Chain::LinearProducts } else { Chain::MixedProducts };
-            return Some((chain, SmallVec::from_slice(&factors)));
-        }
-        for ([a, b], square, other) in [([a, b], c, d), ([a, b], d, c), ([c, d], a, b), ([c, d], b, a)] {
-            if let Some(root) = self.square(square) {
-                return Some((Chain::ProductAndSquare, smallvec![a, b, root, other]));
-            }
-        }
-        Some((Chain::Products, SmallVec::from_slice(&factors)))
-    }
-
-    fn gradient(&mut self, residual: u16, tangent: u16) -> Option<Found> {
-        for (sum, e, products, chain) in
-            [(residual, tangent, 0, Chain::Gradient), (tangent, residual, 2, Chain::LinearGradient)]
-        {
-            self.inside.clear();
-            let Some([x, y]) = self.binary(sum, Binary::Add) else { continue };
-            match self.products(x, y) {
-                Some(([a, b, c, d], linear)) if linear == products => {
-                    return Some((chain, smallvec![a, b, c, d, e]));
-                }
-                _ => {}
-            }
-        }
-        None
-    }
-
-    fn descent(&mut self, a: u16, y: u16) -> Option<Found> {
-        let [over, under] = self.binary(y, Binary::Div)?;
-        let [b, c] = self.binary(over, Binary::Mul)?;
-        let [root, f] = self.binary(under, Binary::Add)?;
-        let (root, f) = match self.unary(root, Unary::Sqrt) {
-            Some(root) => (root, f),
-            None => (self.unary(f, Unary::Sqrt)?, root),
-        };
-        let [d, e] = self.binary(root, Binary::Div)?;
-        Some((Chain::Descent, smallvec![a, b, c, d, e, f]))
     }
 
     fn function(&mut self, f: Unary, x: u16) -> Option<Found> {

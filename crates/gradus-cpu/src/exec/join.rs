@@ -30,8 +30,9 @@ pub(super) enum Joined {
     Twin { twin: Twin, x: u16, first: u16, second: u16 },
 }
 
-/// Joins the steps of a region; `chains` says whether more than two may be joined.
-pub(super) fn join(region: &Region, chains: bool) -> Vec<Joined> {
+/// Joins the steps of a region, and counts the readers of each slot: two for a result. `tiny` says whether arithmetic comes
+/// in pairs; else there are sums and chains.
+pub(super) fn join(region: &Region, tiny: bool) -> (Vec<Joined>, Vec<u32>) {
     let first = region.first_step();
     let mut uses = vec![0u32; first + region.steps.len()];
     for &a in region.steps.iter().flat_map(|s| &s.args) {
@@ -42,12 +43,13 @@ pub(super) fn join(region: &Region, chains: bool) -> Vec<Joined> {
     }
     let mut joined = vec![Joined::Alone; region.steps.len()];
     join_functions(region, &mut uses, &mut joined);
-    if chains {
+    if tiny {
+        join_arithmetic(region, &uses, &mut joined);
+    } else {
         join_sums(region, &uses, &mut joined);
         chain::join(region, &uses, &mut joined);
     }
-    join_arithmetic(region, &uses, &mut joined);
-    joined
+    (joined, uses)
 }
 
 fn float(step: &Step) -> bool {
@@ -217,8 +219,20 @@ fn simple(op: StepOp, left: bool) -> Option<Simple> {
     })
 }
 
+/// The slots that a step reads, as it is joined.
+pub(super) fn reads<'a>(region: &'a Region, joined: &'a [Joined], step: usize) -> &'a [u16] {
+    match &joined[step] {
+        Joined::Alone => &region.steps[step].args,
+        Joined::Pair { args, .. } => args,
+        Joined::Chain { args, .. } => args,
+        Joined::Sum { args, .. } => args,
+        Joined::Twin { x, .. } => std::slice::from_ref(x),
+        Joined::Away => &[],
+    }
+}
+
 /// The step that makes each slot.
-pub(super) fn made(region: &Region, joined: &[Joined]) -> Vec<usize> {
+fn made(region: &Region, joined: &[Joined]) -> Vec<usize> {
     let first = region.first_step();
     let mut made: Vec<usize> =
         (0..first + region.steps.len()).map(|slot| slot.saturating_sub(first)).collect();
@@ -236,16 +250,8 @@ pub(super) fn last_uses(region: &Region, joined: &[Joined]) -> Vec<usize> {
     // A value nobody reads is alive while it is made.
     let mut last = made(region, joined);
     last[..first].fill(0);
-    for (i, step) in region.steps.iter().enumerate() {
-        let args = match &joined[i] {
-            Joined::Alone => &step.args[..],
-            Joined::Pair { args, .. } => &args[..],
-            Joined::Chain { args, .. } => &args[..],
-            Joined::Sum { args, .. } => &args[..],
-            Joined::Twin { x, .. } => std::slice::from_ref(x),
-            Joined::Away => continue,
-        };
-        for &a in args {
+    for i in 0..region.steps.len() {
+        for &a in reads(region, joined, i) {
             last[a as usize] = last[a as usize].max(i);
         }
     }

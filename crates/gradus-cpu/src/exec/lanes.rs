@@ -12,7 +12,7 @@ use gradus_core::{Binary, DType, Unary};
 use gradus_plan::kernel::StepOp;
 
 use crate::vmath::short::Change;
-use crate::vmath::step::{Chain, Scalars, Simple, StepFn, Steps, number};
+use crate::vmath::step::{Chain, Scalars, StepFn, Steps, number};
 use crate::vmath::sum::Summand;
 use crate::vmath::twin::Twin;
 use crate::vmath::{self, Level};
@@ -190,17 +190,6 @@ fn step_of<T: Steps>(op: StepOp, scalar: u8) -> Option<(StepFn, i32)> {
         StepOp::Select => (T::select(level, scalars(1)), 0),
         _ => return None,
     })
-}
-
-/// The loop of two arithmetic steps on floats, the second reading the result of the first.
-pub(super) fn pair(first: Simple, second: Simple, dtype: DType) -> Option<(StepFn, i32)> {
-    let level = Level::current();
-    let call = match dtype {
-        DType::F32 => f32::pair(level, first, second),
-        DType::F64 => f64::pair(level, first, second),
-        DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
-    };
-    call.map(|call| (call, 0))
 }
 
 /// The loop of several steps on floats.

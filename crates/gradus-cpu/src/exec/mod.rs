@@ -26,6 +26,7 @@ mod chain;
 mod control;
 mod convolution;
 mod fast;
+mod fused;
 mod join;
 mod lanes;
 mod needs;

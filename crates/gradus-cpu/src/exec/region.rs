@@ -12,9 +12,11 @@ use gradus_plan::kernel::{Domain, Level, Region, StepOp, Work};
 use gradus_plan::{Place, Plan, View, chunks};
 use smallvec::SmallVec;
 
-use super::join::{Joined, join, last_uses, made};
+use super::fused::{self, Item};
+use super::join::{self, Joined, join};
 use super::lanes;
 use super::reduce::LEAF;
+use crate::vmath::fused::{LENGTH, Op, Place as Operand};
 use crate::vmath::step::{BLOCK, OPERANDS, StepFn};
 use crate::vmath::sum::Summand;
 
@@ -54,8 +56,29 @@ pub(super) struct Constant {
     pub(super) copies: usize,
 }
 
+/// What runs at once on a tile.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A loop.
+    Loop(Loop),
+    /// Arithmetic in registers.
+    Fused(Fused),
+}
+
+/// Arithmetic in registers.
+#[derive(Clone, Debug)]
+pub(super) struct Fused {
+    pub(super) level: Level,
+    /// Of `f64`, else of `f32`.
+    pub(super) double: bool,
+    pub(super) ops: Vec<Op>,
+    /// Whether whole blocks may be computed; see [`Loop::blocks`].
+    pub(super) blocks: bool,
+}
+
+/// A loop over a tile.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(super) struct Loop {
     pub(super) op: StepOp,
     pub(super) dtype: DType,
     pub(super) out_dtype: DType,
@@ -169,15 +192,15 @@ impl Compiled {
         let kernel = &plan.kernels()[k];
         let first = region.first_step();
         let slots = first + region.steps.len();
-        let joined = join(region, true);
-        let last_use = last_uses(region, &joined);
-        let made = made(region, &joined);
+        let (joined, uses) = join(region, false);
+        let items = fused::items(region, &joined, &uses);
+        let times = Times::new(region, &joined, &items);
         let in_place: HashMap<Var, Var> = plan.in_place(k).iter().copied().collect();
         let loaded: HashMap<Var, usize> =
             region.loads.iter().enumerate().rev().map(|(slot, l)| (l.value, slot)).collect();
         let narrow = narrow(region, plan, k);
 
-        let thin = thin(region, &joined, most == 1);
+        let thin = thin(region, &joined, &items, most == 1);
         let mut tiles = Tiles::default();
         // What each slot's tile holds; a slot without a tile points outside.
         let mut tile_of: Vec<Option<usize>> = vec![None; slots];
@@ -235,7 +258,8 @@ impl Compiled {
             let fits = store.reduce.is_some() || size(store.value) >= points(level);
             assert!(fits, "a region writes inside its results");
             let source = in_place.get(&store.value);
-            let hazard = source.is_some_and(|read| slot < first || last_use[loaded[read]] > made[slot]);
+            let hazard =
+                source.is_some_and(|read| slot < first || times.last[loaded[read]] > times.made[slot]);
             let bits = plan.packed(store.value);
             if store.reduce.is_none() && !hazard && !bits && slot >= first && !outside[slot] {
                 outside[slot] = true;
@@ -257,69 +281,37 @@ impl Compiled {
             }
         }
 
-        let mut dies: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); region.steps.len()];
+        // Values that only the operations fused with theirs read take a block.
+        let inside: Vec<bool> = (0..slots).map(|slot| slot >= first && times.stays(slot)).collect();
+        let mut dies: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); items.len()];
         for slot in first..slots {
-            if last_use[slot] < region.steps.len() {
-                dies[last_use[slot]].push(slot);
+            if let Some(item) = times.item(times.last[slot]) {
+                dies[item].push(slot);
             }
         }
-        let mut steps = Vec::new();
-        for (i, step) in region.steps.iter().enumerate() {
-            let (mut out, mut second) = (first + i, first + i);
-            // Operands that there are not are the first once more.
-            let mut args = [step.args.first().copied().unwrap_or_default(); OPERANDS];
-            let call = match &joined[i] {
-                Joined::Away => continue,
-                Joined::Alone => {
-                    args[..step.args.len()].copy_from_slice(&step.args);
-                    lanes::step(step.op, step.dtype, step.out, scalar_bits(region, &step.args))
-                }
-                Joined::Pair { args: all, first, second } => {
-                    args[..3].copy_from_slice(all);
-                    lanes::pair(*first, *second, step.dtype)
-                }
-                Joined::Chain { chain, args: all } => {
-                    args = [all[0]; OPERANDS];
-                    args[..all.len()].copy_from_slice(all);
-                    lanes::chain(*chain, step.dtype)
-                }
-                Joined::Sum { summand, args: terms } => {
-                    args = [terms[0]; OPERANDS];
-                    args[1] = terms[1];
-                    lanes::sum(*summand, step.dtype)
-                }
-                Joined::Twin { twin, x, first, second: other } => {
-                    args = [*x; OPERANDS];
-                    (out, second) = (usize::from(*first), usize::from(*other));
-                    lanes::twin(*twin, step.dtype)
-                }
-            };
-            for slot in [out, second] {
-                if !outside[slot] && !thin[slot] && tile_of[slot].is_none() {
+        let mut steps = Vec::with_capacity(items.len());
+        for (item, dead) in items.iter().zip(&dies) {
+            let mut tile = |slot: usize| {
+                if !outside[slot] && !thin[slot] && !inside[slot] && tile_of[slot].is_none() {
                     tile_of[slot] = Some(tiles.take());
                 }
-            }
+            };
             let in_tile = |slot: usize| (slot >= region.loads.len() || thin[slot]) && !outside[slot];
-            let summed = matches!(joined[i], Joined::Sum { .. });
-            let blocks = step.level == Level::Row
-                && call.is_some()
-                && !summed
-                && [out, second].into_iter().chain(args.map(usize::from)).all(in_tile);
-            steps.push(Step {
-                op: step.op,
-                dtype: step.dtype,
-                out_dtype: step.out,
-                level: step.level,
-                args,
-                moves: args.map(|a| u8::from(!thin[a as usize])),
-                out: out as u16,
-                second: second as u16,
-                block: thin[out],
-                blocks,
-                summed,
-                call,
-            });
-            for &dead in &dies[i] {
+            match item {
+                Item::Fused(fused) => {
+                    fused.ops.iter().filter(|op| op.stored).for_each(|op| tile(op.value.into()));
+                    let same = |slot: u16| thin[usize::from(slot)] || region.is_scalar(slot);
+                    let moves = |slot: u16| !same(slot) && !inside[usize::from(slot)];
+                    steps.push(Step::Fused(Fused::new(region, fused, same, moves, in_tile)));
+                }
+                &Item::Step(i) => {
+                    let step = Loop::new(region, i, &joined[i], &thin, in_tile);
+                    tile(step.out.into());
+                    tile(step.second.into());
+                    steps.push(Step::Loop(step));
+                }
+            }
+            for &dead in dead {
                 if let Some(tile) = tile_of[dead] {
                     tiles.give(tile);
                 }
@@ -345,9 +337,9 @@ impl Compiled {
         let mut temps: Vec<(usize, usize)> =
             (0..slots).filter_map(|s| tile_of[s].map(|t| (s, t * bytes))).collect();
         let mut scratch = tiles.count * bytes;
-        for slot in (0..slots).filter(|&slot| thin[slot]) {
+        for slot in (0..slots).filter(|&slot| thin[slot] || inside[slot]) {
             temps.push((slot, scratch));
-            scratch += (BLOCK * width).next_multiple_of(64);
+            scratch += (if thin[slot] { BLOCK } else { LENGTH } * width).next_multiple_of(64);
         }
         let points = region.domain.points() as f64;
         let nanos = kernel.flops * 0.06 + points * (region.steps.len() + region.stores.len()) as f64 * 0.1;
@@ -368,6 +360,146 @@ impl Compiled {
     }
 }
 
+impl Fused {
+    /// `same` says of which slots all elements are the same, `moves` of which there is one for each point, `in_tile` which lie in
+    /// tiles.
+    fn new(
+        region: &Region,
+        fused: &fused::Fused,
+        same: impl Fn(u16) -> bool,
+        moves: impl Fn(u16) -> bool,
+        in_tile: impl Fn(usize) -> bool,
+    ) -> Self {
+        let place = |slot: u16| {
+            let step = if moves(slot) { region.slot(slot).0.size() as u8 } else { 0 };
+            Operand { slot, step, same: same(slot) }
+        };
+        let ops = fused.ops.iter().map(|op| {
+            // Unused operands repeat the first.
+            let arg =
+                |i: usize| op.args.get(i).or(op.args.first()).map_or(Operand::default(), |&slot| place(slot));
+            let out = op.stored.then(|| place(op.value));
+            Op { code: op.code, args: [arg(0), arg(1)], out, mask: region.slot(op.value).0 == DType::Bool }
+        });
+        let ops = ops.collect();
+        let stored = fused.ops.iter().filter(|op| op.stored).map(|op| &op.value);
+        let mut slots = fused.ops.iter().flat_map(|op| &op.args).chain(stored);
+        let blocks = fused.level == Level::Row && slots.all(|&slot| in_tile(slot.into()));
+        Fused { level: fused.level, double: fused.dtype == DType::F64, ops, blocks }
+    }
+}
+
+impl Loop {
+    fn new(
+        region: &Region,
+        i: usize,
+        joined: &Joined,
+        thin: &[bool],
+        in_tile: impl Fn(usize) -> bool,
+    ) -> Self {
+        let (step, own) = (&region.steps[i], region.first_step() + i);
+        let (mut out, mut second) = (own, own);
+        let mut args = [0; OPERANDS];
+        let (read, call): (&[u16], _) = match joined {
+            Joined::Away | Joined::Pair { .. } => unreachable!("a step that runs alone here"),
+            Joined::Alone => {
+                (&step.args, lanes::step(step.op, step.dtype, step.out, scalar_bits(region, &step.args)))
+            }
+            Joined::Chain { chain, args } => (args, lanes::chain(*chain, step.dtype)),
+            Joined::Sum { summand, args } => (args, lanes::sum(*summand, step.dtype)),
+            Joined::Twin { twin, x, first, second: other } => {
+                (out, second) = (usize::from(*first), usize::from(*other));
+                (std::slice::from_ref(x), lanes::twin(*twin, step.dtype))
+            }
+        };
+        // Unused operands repeat the first.
+        args.fill(read.first().copied().unwrap_or_default());
+        args[..read.len()].copy_from_slice(read);
+        let summed = matches!(joined, Joined::Sum { .. });
+        let blocks = step.level == Level::Row
+            && call.is_some()
+            && !summed
+            && [out, second].into_iter().chain(args.map(usize::from)).all(in_tile);
+        Loop {
+            op: step.op,
+            dtype: step.dtype,
+            out_dtype: step.out,
+            level: step.level,
+            args,
+            moves: args.map(|a| u8::from(!thin[a as usize])),
+            out: out as u16,
+            second: second as u16,
+            block: thin[out],
+            blocks,
+            summed,
+            call,
+        }
+    }
+}
+
+/// When slots are made and read: the operations of all items, counted through.
+struct Times {
+    /// The operation that makes a slot.
+    made: Vec<usize>,
+    /// The one that reads it last; what is stored is read after all of them.
+    last: Vec<usize>,
+    /// For each operation, its item.
+    items: Vec<usize>,
+}
+
+impl Times {
+    fn new(region: &Region, joined: &[Joined], items: &[Item]) -> Self {
+        let slots = region.first_step() + region.steps.len();
+        let mut times = Times { made: vec![0; slots], last: vec![0; slots], items: Vec::new() };
+        for (k, item) in items.iter().enumerate() {
+            match item {
+                &Item::Step(i) => {
+                    let own = (region.first_step() + i) as u16;
+                    let made = match joined[i] {
+                        Joined::Twin { first, second, .. } => [first, second],
+                        _ => [own, own],
+                    };
+                    times.operation(k, join::reads(region, joined, i), &made);
+                }
+                Item::Fused(fused) => {
+                    for op in &fused.ops {
+                        let made = op.stored.then_some(op.value);
+                        times.operation(k, &op.args, made.as_slice());
+                    }
+                }
+            }
+        }
+        for store in &region.stores {
+            times.last[usize::from(store.slot)] = usize::MAX;
+        }
+        times
+    }
+
+    fn operation(&mut self, item: usize, reads: &[u16], makes: &[u16]) {
+        let now = self.items.len();
+        self.items.push(item);
+        for &slot in makes {
+            self.made[usize::from(slot)] = now;
+        }
+        // A value that nobody reads is alive while it is made.
+        for &slot in reads.iter().chain(makes) {
+            self.last[usize::from(slot)] = now;
+        }
+    }
+
+    /// The item of an operation.
+    fn item(&self, time: usize) -> Option<usize> {
+        self.items.get(time).copied()
+    }
+
+    /// Whether a slot is made and read by one item.
+    fn stays(&self, slot: usize) -> bool {
+        self.item(self.last[slot]).is_some_and(|item| {
+            self.item(self.made[slot]) == Some(item) && self.items.iter().filter(|&&i| i == item).count() > 1
+        })
+    }
+}
+
 /// Whether a region is run on some of its columns only.
 fn narrow(region: &Region, plan: &Plan, k: usize) -> bool {
     matches!(&plan.kernels()[k].work, Work::Slabs(slabs) if slabs.narrows(region))
@@ -375,7 +507,7 @@ fn narrow(region: &Region, plan: &Plan, k: usize) -> bool {
 
 /// Slots of which one block is enough: constants, single elements and, in tiles of one row, what is the same along the row,
 /// where all steps that read them can do with that.
-fn thin(region: &Region, joined: &[Joined], one_row: bool) -> Vec<bool> {
+fn thin(region: &Region, joined: &[Joined], items: &[Item], one_row: bool) -> Vec<bool> {
     let first = region.first_step();
     let candidate = |slot: usize| {
         let same = match region.loads.get(slot) {
@@ -388,8 +520,10 @@ fn thin(region: &Region, joined: &[Joined], one_row: bool) -> Vec<bool> {
     for store in &region.stores {
         thin[store.slot as usize] = false;
     }
-    for (step, joined) in region.steps.iter().zip(joined) {
-        let whole: &[u16] = match (joined, step.op) {
+    // Arithmetic in registers reads what is the same once.
+    for i in items.iter().filter_map(|item| if let Item::Step(i) = item { Some(*i) } else { None }) {
+        let step = &region.steps[i];
+        let whole: &[u16] = match (&joined[i], step.op) {
             (Joined::Away | Joined::Pair { .. } | Joined::Chain { .. }, _) => &[],
             (Joined::Twin { x, .. }, _) => std::slice::from_ref(x),
             (Joined::Sum { summand: Summand::ScaledSquare, args }, _) => &args[..1],

@@ -70,7 +70,7 @@ impl Compiled {
         }
         let few = points <= FEW;
         let block = if few { FEW } else { LANES } * float.size();
-        let mut joined = join(region, false);
+        let (mut joined, _) = join(region, true);
         separate(region, &mut joined);
         let blocks = blocks(region, &joined);
         let at = |slot: u16| blocks[slot as usize] * block as u32;

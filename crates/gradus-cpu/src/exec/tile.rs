@@ -18,10 +18,11 @@ use smallvec::SmallVec;
 use super::lanes::{self, Operands};
 use super::places::Memory;
 use super::reduce::{self, Combine, with_number};
-use super::region::{Compiled, Load, Mode, Store};
+use super::region::{Compiled, Load, Mode, Step, Store};
 use super::{bits, strided};
 use crate::Pool;
 use crate::memory::scratch::{self, Slot};
+use crate::vmath::fused::fused_raw;
 use crate::vmath::step::{BLOCK, Call};
 
 /// Serial work below this never goes to the pool.
@@ -344,6 +345,19 @@ impl<'a> Runner<'a> {
             let pointers = self.pointers.as_ptr();
             let at = |slot: u16| *pointers.add(usize::from(slot));
             for step in &region.steps {
+                let step = match step {
+                    Step::Loop(step) => step,
+                    Step::Fused(fused) => {
+                        let n = tile.count(fused.level);
+                        let n = if fused.blocks { n.next_multiple_of(BLOCK) } else { n };
+                        if fused.double {
+                            fused_raw::<f64>(&fused.ops, &self.pointers, n);
+                        } else {
+                            fused_raw::<f32>(&fused.ops, &self.pointers, n);
+                        }
+                        continue;
+                    }
+                };
                 let arg = |i: usize| at(step.args[i]).cast_const();
                 let out = at(step.out);
                 if let Some((call, number)) = step.call {
@@ -352,7 +366,7 @@ impl<'a> Runner<'a> {
                         false => (tile.count(step.level), number),
                     };
                     let n = if step.blocks { n.next_multiple_of(BLOCK) } else { n };
-                    let args = [arg(0), arg(1), arg(2), arg(3), arg(4), arg(5)];
+                    let args = [arg(0), arg(1), arg(2)];
                     call(&Call { args, moves: step.moves, out, second: at(step.second), n, number });
                     continue;
                 }

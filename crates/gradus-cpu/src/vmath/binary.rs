@@ -96,7 +96,7 @@ pub unsafe fn binary_raw_at<T: Float>(
     n: usize,
 ) {
     let ((x, first), (y, second)) = (place(&a), place(&b));
-    let call = Call::moving([x, y, y, y, y, y], out.cast(), n);
+    let call = Call::moving([x, y, y], out.cast(), n);
     // SAFETY: the caller's promise; operands that are one element live until the call returns.
     unsafe { T::binary(level, op, Scalars { first, second })(&call) }
 }
@@ -141,7 +141,7 @@ pub fn compare<T: Float>(op: Compare, a: Operand<T>, b: Operand<T>, out: &mut [u
 /// Operands are valid for reads and `out` for writes of `n` elements, apart from each other.
 pub unsafe fn compare_raw<T: Float>(op: Compare, a: RawOperand<T>, b: RawOperand<T>, out: *mut u8, n: usize) {
     let ((x, first), (y, second)) = (place(&a), place(&b));
-    let call = Call::moving([x, y, y, y, y, y], out, n);
+    let call = Call::moving([x, y, y], out, n);
     // SAFETY: the caller's promise, as in `binary_raw_at`.
     unsafe { T::compare(Level::current(), op, Scalars { first, second })(&call) }
 }
@@ -169,7 +169,7 @@ pub unsafe fn select_raw<T: Float>(
     n: usize,
 ) {
     let ((x, first), (y, second)) = (place(&a), place(&b));
-    let call = Call::moving([mask, x, y, y, y, y], out.cast(), n);
+    let call = Call::moving([mask, x, y], out.cast(), n);
     // SAFETY: the caller's promise, as in `binary_raw_at`.
     unsafe { T::select(Level::current(), Scalars { first, second })(&call) }
 }

@@ -1,5 +1,6 @@
 //! The element types of the vector functions, each with its own formulas under common names.
 
+use super::fused::FusedKernel;
 use super::isa::{Isa, Num};
 use super::small::{FewKernel, SmallKernel};
 use super::step::Steps;
@@ -32,6 +33,7 @@ pub trait Float:
 pub trait Kernels<T>:
     SmallKernel<T>
     + FewKernel<T>
+    + FusedKernel<T>
     + RowsKernel<T>
     + ColumnsKernel<T>
     + CorrelateKernel<T>

@@ -21,6 +21,8 @@ use crate::vector::{Doubles, Singles, Vector};
 pub trait Isa {
     /// Whether a fused multiply-add is one instruction.
     const FMA: bool;
+    /// How many registers it has.
+    const REGISTERS: usize;
     /// Its registers of `f32`.
     type Singles: Vector<Element = f32>;
     /// Its registers of `f64`.
@@ -49,6 +51,7 @@ pub trait Isa {
 pub struct Baseline;
 impl Isa for Baseline {
     const FMA: bool = cfg!(target_arch = "aarch64");
+    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
     type Singles = Singles;
     type Doubles = Doubles;
 }
@@ -59,6 +62,7 @@ pub struct Avx2;
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx2 {
     const FMA: bool = true;
+    const REGISTERS: usize = 16;
     type Singles = std::arch::x86_64::__m256;
     type Doubles = std::arch::x86_64::__m256d;
     #[inline(always)]
@@ -97,6 +101,7 @@ pub struct Avx512;
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx512 {
     const FMA: bool = true;
+    const REGISTERS: usize = 32;
     type Singles = std::arch::x86_64::__m512;
     type Doubles = std::arch::x86_64::__m512d;
     #[inline(always)]

@@ -17,6 +17,7 @@ mod erf;
 mod exp;
 mod far;
 mod float;
+pub(crate) mod fused;
 mod hyperbolic;
 mod inverse;
 pub(crate) mod isa;

@@ -34,7 +34,7 @@ pub struct Call {
 }
 
 /// The most operands that a step has.
-pub const OPERANDS: usize = 6;
+pub const OPERANDS: usize = 3;
 
 /// Elements of a block that stands for all elements of an operand.
 pub const BLOCK: usize = WIDTH;
@@ -106,20 +106,6 @@ pub enum Simple {
 /// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chain {
-    /// `a b + c d`
-    Products,
-    /// `a b + (c c) d`
-    ProductAndSquare,
-    /// `a b + c d`, `d` a tangent
-    MixedProducts,
-    /// `a b + c d`, `b` and `d` tangents
-    LinearProducts,
-    /// `(a b + c d) e`, `e` a tangent: what comes back through a product of functions
-    Gradient,
-    /// `e (a b + c d)`, `b` and `d` tangents
-    LinearGradient,
-    /// `a - (b c) / (√(d / e) + f)`: a step against a mean, by the root of a mean square.
-    Descent,
     /// `exp(a - b)`
     ExpDifference,
     /// `exp(a b)`
@@ -183,8 +169,6 @@ pub trait Steps: Sized {
     fn compare(level: Level, op: Compare, scalars: Scalars) -> StepFn;
     /// The second operand where the mask is set, else the third; `scalars` speaks of these two.
     fn select(level: Level, scalars: Scalars) -> StepFn;
-    /// `second(first(a, b), c)`, each result rounded; no operand is a scalar.
-    fn pair(level: Level, first: Simple, second: Simple) -> Option<StepFn>;
     /// Several steps in a row.
     fn chain(level: Level, chain: Chain) -> StepFn;
     /// Two functions of one argument.
@@ -226,9 +210,9 @@ macro_rules! kernel {
     }};
 }
 
-/// A kernel of the loop body given, of operands in order: `each` element by element, `each_vector` in registers.
+/// A kernel of the loop body given, of operands in order.
 macro_rules! several {
-    ($level:expr, $each:ident, |$($v:ident),+| $body:expr) => {{
+    ($level:expr, |$($v:ident),+| $body:expr) => {{
         struct K<T>(PhantomData<T>);
         impl<T: Float> Kernel for K<T> {
             #[inline(always)]
@@ -236,13 +220,11 @@ macro_rules! several {
                 let mut operands = (0..OPERANDS).map(|i| call.along::<T>(i));
                 $(let Some($v) = operands.next() else { return };)+
                 let out = call.out::<T>();
-                several!(@$each call.n, out, |$($v: $v),+| $body)
+                each!(call.n, out, |$($v: $v),+| $body)
             }
         }
         pick::<K<Self>>($level)
     }};
-    (@each $n:expr, $($rest:tt)+) => { each!($n, $($rest)+) };
-    (@each_vector $n:expr, $($rest:tt)+) => { each_vector!(T, I, $n, $($rest)+) };
 }
 
 /// A source of elements that begins at a pointer.
@@ -265,7 +247,7 @@ impl<T: Float> Begin<T> for One<T> {
     }
 }
 
-/// Blocks of a [`Simple`] in registers: those of half the size where a block is smaller than one.
+/// Blocks of a product in registers: those of half the size where a block is smaller than one.
 #[inline(always)]
 pub(super) fn arithmetic_block<T: Float, I: Isa, P: Arithmetic, const N: usize>(
     x: [T; N],
@@ -292,7 +274,7 @@ pub(super) fn arithmetic_block<T: Float, I: Isa, P: Arithmetic, const N: usize>(
     }
 }
 
-/// A [`Simple`] as a type.
+/// A product as a type.
 pub(super) trait Arithmetic {
     /// # Safety
     /// The processor has the instruction set of the registers.
@@ -310,50 +292,7 @@ macro_rules! arithmetic {
         }
     )+ };
 }
-arithmetic!(
-    Plus | x,
-    y | x.add(y),
-    Minus | x,
-    y | x.sub(y),
-    Less | x,
-    y | y.sub(x),
-    Times | x,
-    y | x.mul(y),
-    Ratio | x,
-    y | x.div(y),
-    Over | x,
-    y | y.div(x),
-    Linear | x,
-    y | V::linear(x, y),
-    Linked | x,
-    y | V::linear(y, x),
-    Tangents | x,
-    y | V::tangents(x, y)
-);
-
-struct Both<T, P, Q>(PhantomData<(T, P, Q)>);
-impl<T: Float, P: Arithmetic, Q: Arithmetic> Kernel for Both<T, P, Q> {
-    #[inline(always)]
-    unsafe fn run<I: Isa>(call: &Call) {
-        let [a, b, c] = [0, 1, 2].map(|i| call.along::<T>(i));
-        let out = call.out::<T>();
-        each_vector!(T, I, call.n, out, |x: a, y: b, z: c| Q::of(P::of(x, y), z))
-    }
-}
-
-fn second<T: Float, P: Arithmetic>(level: Level, second: Simple) -> StepFn {
-    match second {
-        Simple::Add => pick::<Both<T, P, Plus>>(level),
-        Simple::Sub => pick::<Both<T, P, Minus>>(level),
-        Simple::Less => pick::<Both<T, P, Less>>(level),
-        Simple::Mul => pick::<Both<T, P, Times>>(level),
-        Simple::Div => pick::<Both<T, P, Ratio>>(level),
-        Simple::Over => pick::<Both<T, P, Over>>(level),
-        Simple::Linear => pick::<Both<T, P, Linear>>(level),
-        Simple::Linked => pick::<Both<T, P, Linked>>(level),
-        Simple::Tangents => pick::<Both<T, P, Tangents>>(level),
-    }
-}
+arithmetic!(Times | x, y | x.mul(y), Linear | x, y | V::linear(x, y), Tangents | x, y | V::tangents(x, y));
 
 struct Product<T, P>(PhantomData<(T, P)>);
 impl<T: Float, P: Arithmetic> Kernel for Product<T, P> {
@@ -496,42 +435,14 @@ macro_rules! steps {
                 }
             }
 
-            fn pair(level: Level, first: Simple, then: Simple) -> Option<StepFn> {
-                Some(match first {
-                    Simple::Add => second::<Self, Plus>(level, then),
-                    Simple::Sub => second::<Self, Minus>(level, then),
-                    Simple::Mul => second::<Self, Times>(level, then),
-                    Simple::Linear => second::<Self, Linear>(level, then),
-                    Simple::Tangents => second::<Self, Tangents>(level, then),
-                    Simple::Less | Simple::Div | Simple::Over | Simple::Linked => return None,
-                })
-            }
-
             fn chain(level: Level, chain: Chain) -> StepFn {
                 match chain {
-                    Chain::Products => several!(level, each, |a, b, c, d| a * b + c * d),
-                    Chain::MixedProducts => several!(level, each_vector, |a, b, c, d| Plus::of(Times::of(a, b), Linear::of(c, d))),
-                    Chain::LinearProducts => {
-                        several!(level, each_vector, |a, b, c, d| Plus::of(Linear::of(a, b), Linear::of(c, d)))
-                    }
-                    Chain::Gradient => several!(level, each_vector, |a, b, c, d, e| {
-                        Linear::of(Plus::of(Times::of(a, b), Times::of(c, d)), e)
-                    }),
-                    Chain::LinearGradient => {
-                        several!(level, each_vector, |a, b, c, d, e| {
-                            Linear::of(e, Plus::of(Linear::of(a, b), Linear::of(c, d)))
-                        })
-                    }
-                    Chain::ProductAndSquare => several!(level, each, |a, b, c, d| a * b + c * c * d),
-                    Chain::Descent => {
-                        several!(level, each, |a, b, c, d, e, f| a - (b * c) / ((d / e).sqrt() + f))
-                    }
-                    Chain::ExpDifference => several!(level, each, |a, b| (a - b).exp::<I>()),
-                    Chain::ExpProduct => several!(level, each, |a, b| (a * b).exp::<I>()),
-                    Chain::ExpSquare => several!(level, each, |a, b| (a * a * b).exp::<I>()),
-                    Chain::Gaussian => several!(level, each, |a| (-(a * a)).exp::<I>()),
-                    Chain::ErfProduct => several!(level, each, |a, b| (a * b).erf::<I>()),
-                    Chain::ErfcProduct => several!(level, each, |a, b| (a * b).erfc::<I>()),
+                    Chain::ExpDifference => several!(level, |a, b| (a - b).exp::<I>()),
+                    Chain::ExpProduct => several!(level, |a, b| (a * b).exp::<I>()),
+                    Chain::ExpSquare => several!(level, |a, b| (a * a * b).exp::<I>()),
+                    Chain::Gaussian => several!(level, |a| (-(a * a)).exp::<I>()),
+                    Chain::ErfProduct => several!(level, |a, b| (a * b).erf::<I>()),
+                    Chain::ErfcProduct => several!(level, |a, b| (a * b).erfc::<I>()),
                 }
             }
 
