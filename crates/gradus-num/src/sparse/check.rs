@@ -9,7 +9,8 @@ use std::vec::Vec;
 
 use super::Pattern;
 
-/// How far the two products may differ, relative to the sum of the magnitudes that enter.
+/// How far the two products may differ, relative to the sum of the magnitudes that enter: what is smaller in its row is not
+/// told from rounding.
 const TOLERANCE: f64 = 1e-9;
 
 /// A direction and the derivative along it.

@@ -17,9 +17,13 @@ use crate::{Dual, Real, ScalarFn, Tape};
 enum Recovery {
     /// Each entry stands alone in one compressed entry: row, colour, place.
     Direct(Vec<(u32, u32, u32)>),
-    /// The diagonal stands alone; along each two-coloured tree the others follow from the leaves inwards.
-    Substitution { diagonal: Vec<(u32, u32, u32)>, edges: Vec<Edge> },
+    /// The diagonal stands alone; along each two-coloured tree the others follow from the leaves inwards. `taken` has for
+    /// each compressed entry the sizes of all that has been taken off it: what it may have lost to rounding, in units.
+    Substitution { diagonal: Vec<(u32, u32, u32)>, edges: Vec<Edge>, taken: Vec<f64> },
 }
+
+/// An entry that is smaller than what it is a difference of by more than this is not taken from there: 12 bits of 53.
+const LOST: f64 = 4096.0;
 
 /// One entry and its mirror image, read at the leaf and taken off its parent.
 struct Edge {
@@ -31,7 +35,9 @@ struct Edge {
 /// The sparse Hessian of one function: the pattern and the colouring are computed once.
 ///
 /// Both triangles are stored. A star colouring reads each entry directly; an acyclic colouring needs fewer passes
-/// and subtracts entries already known. The cheaper is taken, direct at a tie.
+/// and subtracts entries already known. The cheaper is taken, direct at a tie. Where an evaluation finds entries so different
+/// in size that the differences would lose more than 12 bits, or entries that are not finite, it is done anew with a star
+/// colouring, which then stays.
 ///
 /// ```
 /// use gradus_num::{Real, scalar_fn, sparse::SparseHessian};
@@ -131,7 +137,7 @@ impl<F: ScalarFn> SparseHessian<F> {
     }
 
     /// Writes the gradient and the Hessian's values at `x`, these in the order of the [`pattern`](Self::pattern), to whose
-    /// size `values` is set, and returns `f(x)`; allocates nothing after the first call unless the pattern grows.
+    /// size `values` is set, and returns `f(x)`; allocates nothing after the first call unless pattern or colouring change.
     ///
     /// # Panics
     /// If a length does not fit, or a pattern that was given lacks an entry.
@@ -257,8 +263,12 @@ impl HessianPasses {
             let (direction, product) = (&check.direction, &mut check.product);
             push2::hvp(f, (x, &direction[..]), &mut self.lanes, gradient, product);
         }
-        recover(&self.recovery, &mut self.compressed, &self.coloring, values);
-        value
+        if recover(&mut self.recovery, &mut self.compressed, &self.coloring, values) {
+            return value;
+        }
+        let pattern = core::mem::replace(&mut self.pattern, Pattern::from_rows(0, [[]; 0]));
+        *self = HessianPasses::direct(pattern, self.counts);
+        self.evaluate_into(f, x, gradient, values, None)
     }
 }
 
@@ -307,22 +317,30 @@ fn compress<F: ScalarFn, T: Real, const W: usize>(
     value
 }
 
-fn recover(recovery: &Recovery, compressed: &mut [f64], coloring: &Coloring, values: &mut [f64]) {
+/// Reads the entries off. Whether all of them kept their digits.
+fn recover(recovery: &mut Recovery, compressed: &mut [f64], coloring: &Coloring, values: &mut [f64]) -> bool {
     let colors = coloring.count;
-    let (alone, edges) = match recovery {
-        Recovery::Direct(entries) => (entries, &[][..]),
-        Recovery::Substitution { diagonal, edges } => (diagonal, &edges[..]),
+    let (alone, edges, taken) = match recovery {
+        Recovery::Direct(entries) => (entries, &[][..], &mut [][..]),
+        Recovery::Substitution { diagonal, edges, taken } => (diagonal, &edges[..], &mut taken[..]),
     };
-    for &(row, color, place) in alone {
+    for &(row, color, place) in alone.iter() {
         values[place as usize] = compressed[row as usize * colors + color as usize];
     }
+    taken.fill(0.0);
+    let mut kept = true;
     for edge in edges {
         let (leaf, parent) = (edge.leaf as usize, edge.parent as usize);
-        let entry = compressed[leaf * colors + coloring.colors[parent] as usize];
+        let at = leaf * colors + coloring.colors[parent] as usize;
+        let rest = parent * colors + coloring.colors[leaf] as usize;
+        let entry = compressed[at];
+        kept &= taken[at] <= LOST * entry.abs();
         values[edge.places[0] as usize] = entry;
         values[edge.places[1] as usize] = entry;
-        compressed[parent * colors + coloring.colors[leaf] as usize] -= entry;
+        compressed[rest] -= entry;
+        taken[rest] += taken[at] + entry.abs();
     }
+    kept
 }
 
 /// For a star colouring: entry `(i, j)` is read in row `j` under the colour of `i` if `i` is the only neighbour of `j`
@@ -381,5 +399,5 @@ fn substitution(pattern: &Pattern, coloring: &Coloring) -> Recovery {
             leaves.push_back((parent, colors[leaf]));
         }
     }
-    Recovery::Substitution { diagonal, edges }
+    Recovery::Substitution { diagonal, edges, taken: vec![0.0; pattern.rows() * count] }
 }

@@ -45,7 +45,8 @@ struct Pass {
 /// A branch of the function may bring in an input that the pattern does not have. So each evaluation also pushes a random
 /// direction through, in a lane that is free anyway or in a pass of its own, and compares it with the matrix's product. Where
 /// they differ the pattern is detected again at that point: one that was detected is extended and the evaluation repeated,
-/// one that was given is an error. [`verifying`](Self::verifying) switches the check off.
+/// one that was given is an error. An entry below a billionth of the others of its row is not told from rounding.
+/// [`verifying`](Self::verifying) switches the check off.
 ///
 /// ```
 /// use gradus_num::{Real, sparse::{Pattern, SparseJacobian}, vector_fn};
@@ -312,7 +313,9 @@ impl JacobianPasses {
                 let work = &mut Slot::<W>::slot(&mut self.lanes).unguarded;
                 push_forward(f, passes, x, work, outputs, values, &mut along);
                 if any_nan(values) {
+                    // Seeds that are there may be the direction of a check.
                     let work = &mut Slot::<W>::slot(&mut self.lanes).tracked;
+                    work.clear();
                     push_forward(f, passes, x, work, outputs, values, &mut along);
                 }
             });
