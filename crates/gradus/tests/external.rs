@@ -110,6 +110,33 @@ fn nothing_runs_again_what_runs_once() {
     assert!(error.to_string().contains("runs only once"), "{error}");
 }
 
+/// What a user's primitive fails on nobody else knows: in a branch that an example does not take it sees none of its data.
+#[test]
+fn what_an_example_does_not_take_reaches_no_primitive() {
+    let (exp, calls) = theirs(Purity::Pure);
+    let small = |x: &Tensor| cond(&x.less(700.0), x, |x| exp(x), |x| x * 2.0);
+    let until = |x: &Tensor| while_loop(x, |x| x.less(700.0), |x| exp(x) + 1.0);
+    let x = Tensor::from([800.0, 0.5, 900.0, 1.0]);
+    let want = Tensor::from([1600.0, 0.5f64.exp(), 1800.0, 1f64.exp()]);
+    let slope = Tensor::from([2.0, 0.5f64.exp(), 2.0, 1f64.exp()]);
+    for compiled in [false, true] {
+        let call = |f: &dyn Fn(&Tensor) -> Tensor, x: &Tensor| if compiled { jit(f).call(x) } else { f(x) };
+        assert!(close(&call(&vmap(small), &x), &want));
+        assert!(close(&call(&vmap(grad(small)), &x), &slope));
+        assert!(close(&call(&grad(|x: &Tensor| vmap(small)(x).sum(())), &x), &slope));
+        let ends = call(&vmap(until), &x).to_vec::<f64>();
+        assert!(ends[0] == 800.0 && ends[2] == 900.0 && ends[1] >= 700.0 && ends[3] >= 700.0, "{ends:?}");
+    }
+    // Nobody takes it: it does not run.
+    let before = calls.load(Relaxed);
+    assert_eq!(vmap(small)(&Tensor::from([800.0, 900.0])).to_vec::<f64>(), [1600.0, 1800.0]);
+    assert_eq!(calls.load(Relaxed), before);
+    // What is taken fails where it fails.
+    let wrong = |x: &Tensor| cond(&x.less(850.0), x, |x| exp(x), |x| x * 2.0);
+    let error = jit(vmap(wrong)).try_call(&x).unwrap_err().to_string();
+    assert!(error.contains("above 700") && error.contains("external.rs"), "{error}");
+}
+
 /// A primitive that breaks its promises.
 #[derive(Debug)]
 struct Liar;

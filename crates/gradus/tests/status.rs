@@ -118,6 +118,53 @@ fn what_an_example_does_not_take_fails_nowhere() {
     }
 }
 
+/// An axis without elements has no index that is right: a branch that reads one runs for examples that take it alone.
+#[test]
+fn what_an_example_does_not_take_reads_no_axis_without_elements() {
+    let empty = Tensor::zeros([0], gradus::DType::F64);
+    let takes: [(&str, fn(&Tensor, &Tensor) -> Tensor); 6] = [
+        ("cond", |t, i| {
+            cond(&i.greater(3i64), &(t.clone(), i.clone()), |(t, i)| at(t, i), |(t, _)| t.sum(()))
+        }),
+        ("other branch", |t, i| cond(&i.less(4i64), &i.clone(), |_| t.sum(()), |i| at(t, i))),
+        ("deeper", |t, i| {
+            let inner = |i: &Tensor| cond(&i.less(9i64), &i.clone(), |i| at(t, i), |_| t.sum(()) + 1.0);
+            cond(&i.less(4i64), &i.clone(), |_| t.sum(()), inner)
+        }),
+        ("scan", |t, i| {
+            let steps = |i: &Tensor| {
+                scan(&t.sum(()), &(nothing(i) + Tensor::from([0i64, 1])), |c, k| (c + at(t, &(i + k)), ())).0
+            };
+            cond(&i.less(4i64), &i.clone(), |_| t.sum(()), steps)
+        }),
+        ("while", |t, i| {
+            while_loop(&(i.clone(), t.sum(())), |(k, _)| k.greater(3i64), |(k, y)| (k - 1i64, y + at(t, k))).1
+        }),
+        ("placed", |t, i| {
+            let place = |i: &Tensor| t.scatter_add(i, &(t.sum(())), 0).sum(());
+            cond(&i.less(4i64), &i.clone(), |_| t.sum(()), place)
+        }),
+    ];
+    for (name, f) in takes {
+        for device in [Device::cpu(), Device::reference()] {
+            let empty = empty.to(&device).unwrap();
+            let values = vmap(|i: &Tensor| f(&empty, i));
+            let slopes = vmap(|i: &Tensor| grad(|t: &Tensor| f(t, i))(&empty));
+            let none = Tensor::from([0i64, 3]).to(&device).unwrap();
+            assert_eq!(values(&none).to_vec::<f64>(), [0.0, 0.0], "{name}");
+            assert_eq!(jit(&values).call(&none).to_vec::<f64>(), [0.0, 0.0], "{name}, compiled");
+            let total = |t: &Tensor| vmap(|i: &Tensor| f(t, i))(&none).sum(());
+            assert_eq!(slopes(&none).shape(), &[2, 0].into(), "{name}: gradient");
+            assert_eq!(grad(total)(&empty).shape(), &[0].into(), "{name}: gradient of the batch");
+            // An example that takes it fails.
+            let some = Tensor::from([0i64, 5]).to(&device).unwrap();
+            let error = jit(&values).try_call(&some).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Index { extent: 0, .. }), "{name}: {error}");
+            assert!(error.to_string().contains("status.rs:"), "{name}: {error}");
+        }
+    }
+}
+
 /// Programs that fail on their data where `i` is 7, and the line they do.
 fn failing() -> Vec<Example> {
     vec![

@@ -43,7 +43,7 @@ impl Fault {
         }
     }
 
-    /// A number that is fine, unless the axis has no elements.
+    /// A number that is fine, unless the axis has no elements: see [`Hazards::opaque`].
     fn harmless(&self) -> f64 {
         match self {
             Fault::Index { .. } => 0.0,
@@ -84,11 +84,15 @@ impl Fault {
 impl Op {
     /// What the primitive can do that its results do not show.
     pub(crate) fn hazards(&self, operand: &Type) -> Hazards {
+        let none = Hazards::default();
+        let index = |axis: usize| Hazards { fails: true, opaque: operand.shape[axis] == 0, ..none };
         match self {
-            Op::Gather(_) | Op::ScatterAdd(_) => Hazards { fails: true, loops: false },
-            Op::Binary(Binary::Div | Binary::Rem) => Hazards { fails: operand.dtype.is_int(), loops: false },
+            Op::Gather(g) => index(g.axis),
+            Op::ScatterAdd(s) => index(s.axis),
+            Op::Binary(Binary::Div | Binary::Rem) => Hazards { fails: operand.dtype.is_int(), ..none },
+            Op::External(_) => Hazards { opaque: true, ..none },
             op => {
-                let inside = op.graphs().iter().fold(Hazards::default(), |h, g| h.or(g.hazards()));
+                let inside = op.graphs().iter().fold(none, |h, g| h.or(g.hazards()));
                 Hazards { loops: inside.loops || matches!(op, Op::While(_)), ..inside }
             }
         }

@@ -46,6 +46,8 @@ pub(crate) struct Hazards {
     pub(crate) fails: bool,
     /// It has a loop that may not end.
     pub(crate) loops: bool,
+    /// It can fail, and no data is known on which it does not: a primitive of a user, an index into an axis without elements.
+    pub(crate) opaque: bool,
 }
 
 impl Hazards {
@@ -53,7 +55,11 @@ impl Hazards {
         self.fails || self.loops
     }
     pub(crate) fn or(self, other: Self) -> Self {
-        Hazards { fails: self.fails || other.fails, loops: self.loops || other.loops }
+        Hazards {
+            fails: self.fails || other.fails,
+            loops: self.loops || other.loops,
+            opaque: self.opaque || other.opaque,
+        }
     }
 }
 

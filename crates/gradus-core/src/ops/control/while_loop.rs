@@ -11,7 +11,7 @@ use super::tower::{Level, Tower, restrict};
 use super::{Replay, active, all_take_part, batch_graph, batched, depending, distribute, fixpoint, running};
 use crate::graph::Vars;
 use crate::ops::call::{Run, check_inputs, graph_cost, inputs_like, run};
-use crate::ops::{Broadcast, Cast, Compare, Reduce, ReduceKind, Select, materialize_batch};
+use crate::ops::{Broadcast, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::{Lanes, jvp_inline, vmap_inline};
 use crate::{
@@ -281,10 +281,7 @@ impl While {
         let mut f = Builder::new();
         let args = self.args(&mut f, marks, lanes.size)?;
         let (mask, _) = vmap_inline(&mut f, &self.cond, &args, lanes)?[0];
-        let count = f.emit1(Cast(DType::I32), &[mask])?;
-        let count = f.emit1(Reduce { kind: ReduceKind::Sum, axes: smallvec![0] }, &[count])?;
-        let zero = f.zeros_like(count);
-        let any = f.emit1(Compare::Gt, &[count, zero])?;
+        let any = super::any(&mut f, mask)?;
         Ok(f.finish(vec![any]))
     }
 
