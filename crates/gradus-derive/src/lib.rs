@@ -5,7 +5,7 @@
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Fields, parse_macro_input};
+use syn::{Attribute, Data, DeriveInput, Fields, parse_macro_input, parse_quote};
 
 /// Makes a struct or enum a tree of its fields.
 ///
@@ -50,17 +50,28 @@ fn fields(fields: &Fields) -> syn::Result<Vec<Field>> {
     Ok(out)
 }
 
+/// The attribute belongs to fields; elsewhere it would do nothing.
+fn of_no_field(attrs: &[Attribute]) -> syn::Result<()> {
+    match attrs.iter().find(|a| a.path().is_ident("tree")) {
+        Some(attr) => {
+            Err(syn::Error::new_spanned(attr, "`#[tree(skip)]` marks fields, not types or variants"))
+        }
+        None => Ok(()),
+    }
+}
+
 fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
+    of_no_field(&input.attrs)?;
     let variants: Vec<(Tokens, &Fields)> = match &input.data {
         Data::Struct(s) => vec![(quote!(Self), &s.fields)],
-        Data::Enum(e) => e
-            .variants
-            .iter()
-            .map(|v| {
-                let ident = &v.ident;
-                (quote!(Self::#ident), &v.fields)
-            })
-            .collect(),
+        Data::Enum(e) if e.variants.is_empty() => {
+            return Err(syn::Error::new_spanned(&input.ident, "an enum without variants cannot be a tree"));
+        }
+        Data::Enum(e) => {
+            e.variants.iter().try_for_each(|v| of_no_field(&v.attrs))?;
+            let path = |ident: &syn::Ident| quote!(Self::#ident);
+            e.variants.iter().map(|v| (path(&v.ident), &v.fields)).collect()
+        }
         Data::Union(_) => return Err(syn::Error::new_spanned(&input.ident, "a union cannot be a tree")),
     };
     let (mut visit, mut map, mut structure) = (Vec::new(), Vec::new(), Vec::new());
@@ -115,15 +126,12 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         }));
     }
     let name = &input.ident;
-    let (impl_generics, ty_generics, where_clause) = input.generics.split_for_impl();
-    let bounds = input.generics.type_params().map(|p| {
-        let ident = &p.ident;
-        quote!(#ident: ::gradus::Tree,)
-    });
-    let where_clause = match where_clause {
-        Some(w) => quote!(#w, #(#bounds)*),
-        None => quote!(where #(#bounds)*),
-    };
+    let mut generics = input.generics.clone();
+    for parameter in input.generics.type_params() {
+        let ident = &parameter.ident;
+        generics.make_where_clause().predicates.push(parse_quote!(#ident: ::gradus::Tree));
+    }
+    let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
     Ok(quote! {
         #[automatically_derived]
         impl #impl_generics ::gradus::Tree for #name #ty_generics #where_clause {

@@ -123,17 +123,21 @@ pub(crate) fn differences(was: &[Part], is: &[Part]) -> (Vec<String>, usize) {
     for is in is {
         match unmatched.get_mut(&*is.path).and_then(VecDeque::pop_front) {
             Some(was) if was.value.same(&*is.value as &dyn Any) => {}
-            Some(was) => {
-                out.push(format!("{} was {}, is {}", place(&is.path), was.value.show(), is.value.show()));
-            }
+            Some(was) => out.push(change(&is.path, &was.value.show(), &is.value.show())),
             None => alone += 1,
         }
     }
     (out, alone + unmatched.values().map(VecDeque::len).sum::<usize>())
 }
 
+/// A part that was one thing and is another, which may be written the same.
+pub(crate) fn change(path: &str, was: &str, is: &str) -> String {
+    let is = if was == is { "another one" } else { is };
+    format!("{} was {was}, is {is}", place(path))
+}
+
 /// A path as messages name it: `` `.layers.0` ``.
-pub(crate) fn place(path: &str) -> String {
+fn place(path: &str) -> String {
     if path.is_empty() { "the argument".to_string() } else { format!("`.{path}`") }
 }
 

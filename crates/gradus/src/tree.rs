@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use crate::structure::skipped::Static;
 use crate::structure::{Bits, Structure};
-use crate::{DType, Shape, Stencil, Tensor};
+use crate::{Bf16, DType, Device, F16, Number, Shape, Stencil, Strategy, Tensor};
 
 /// Where a leaf sits in a tree: `layers.0.weight`.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ impl fmt::Display for TreePath {
 /// A value made of tensors and static parts: what transforms take and return.
 ///
 /// Implemented for [`Tensor`], tuples, arrays, `Vec`, `Option`, `Box`, maps and static values (numbers, strings, booleans,
-/// `()`, [`DType`], [`Shape`], [`Stencil`], functions `fn(&A) -> B`), and by `#[derive(Tree)]` for structs and enums of
+/// `()`, [`DType`], [`Shape`], [`Stencil`], [`Strategy`], [`Device`], functions `fn(&A) -> B`), and by `#[derive(Tree)]` for structs and enums of
 /// those. Gradients and optimiser states of a tree have the same type as the tree.
 ///
 /// Static values are part of the key by which [`jit`](crate::jit) finds a program, floats by their bits: another value
@@ -77,7 +77,8 @@ impl fmt::Display for TreePath {
     message = "`{Self}` is not a tree of tensors",
     label = "not a `Tree`",
     note = "derive `Tree` for `{Self}`: `#[derive(gradus::Tree)]`",
-    note = "a field that is no tensor and holds none is marked `#[tree(skip)]`; its type then derives `Clone, PartialEq, Eq, Hash`"
+    note = "a field that is no tensor and holds none is marked `#[tree(skip)]`; its type then derives `Clone, PartialEq, Eq, Hash`",
+    note = "a function without captured values is a tree as `fn(&A) -> B`; what captures values is a struct that derives `Tree`"
 )]
 pub trait Tree: Sized {
     /// Calls `f` for each tensor, in a fixed order.
@@ -129,6 +130,31 @@ pub trait Tree: Sized {
     }
 }
 
+/// What the derive refuses: a mark where it would do nothing, and types without values.
+///
+/// ```compile_fail
+/// #[derive(gradus::Tree)]
+/// #[tree(skip)] // error: `#[tree(skip)]` marks fields, not types or variants
+/// struct Layer { weight: gradus::Tensor }
+/// ```
+///
+/// ```compile_fail
+/// #[derive(gradus::Tree)]
+/// enum Activation { #[tree(skip)] Scaled(gradus::Tensor) }
+/// ```
+///
+/// ```compile_fail
+/// #[derive(gradus::Tree)]
+/// struct Layer { #[tree(static)] width: usize } // error: unknown option; the only one is `skip`
+/// ```
+///
+/// ```compile_fail
+/// #[derive(gradus::Tree)]
+/// enum Never {} // error: an enum without variants cannot be a tree
+/// ```
+#[cfg(doctest)]
+struct Refused;
+
 impl Tree for Tensor {
     fn visit(&self, path: &mut TreePath, f: &mut dyn FnMut(&TreePath, &Tensor)) {
         f(path, self);
@@ -157,11 +183,18 @@ macro_rules! by_value {
 }
 by_value! {
     (), bool, char, String, &'static str, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, DType, Shape,
-    Stencil,
+    Stencil, Device, Strategy,
 }
 statics! {
     f32 => |x, structure| structure.shown(&Bits(*x), |x| format!("{:?}", x.0)),
     f64 => |x, structure| structure.shown(&Bits(*x), |x| format!("{:?}", x.0)),
+    F16 => |x, structure| structure.shown(&x.0, |bits| format!("{:?}", F16(*bits).to_f32())),
+    Bf16 => |x, structure| structure.shown(&x.0, |bits| format!("{:?}", Bf16(*bits).to_f32())),
+    Number => |x, structure| match x {
+        Number::Float(x) => structure.shown(&Bits(*x), |x| format!("{:?}", x.0)),
+        Number::Int(x) => structure.part(x),
+        Number::Bool(x) => structure.part(x),
+    },
 }
 
 impl<A: 'static, B: 'static> Tree for fn(&A) -> B {

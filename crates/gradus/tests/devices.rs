@@ -4,6 +4,7 @@ use gradus::backend::{Backend, Executable, Options, Reference, Storage};
 use gradus::{Device, ErrorKind, Tensor, cond, grad, hvp, jit, scan, value_and_grad, vmap};
 use gradus_core::{Array, Graph};
 use std::any::Any;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -134,6 +135,29 @@ fn a_device_goes_with_its_last_tensor() {
     let z = f.call(&x);
     drop((f, x, y, z, device));
     assert_eq!(Arc::strong_count(&crossed), 1, "the back end is there still");
+}
+
+#[test]
+fn what_compiled_functions_capture_is_compared_where_it_lies() {
+    let ((device, _), (other, _)) = (far(), far());
+    let on = |device: &Device, x: [f64; 2]| Tensor::from(x).to(device).unwrap();
+    let x = on(&device, [1.0, 2.0]);
+    let held = RefCell::new(x.clone());
+    let f = jit(|x: &Tensor| x * &*held.borrow()).check_captures();
+    f.call(&x);
+    f.call(&on(&other, [1.0, 2.0]).to(&device).unwrap());
+    *held.borrow_mut() = on(&device, [1.0, 3.0]);
+    let error = f.try_call(&x).unwrap_err().to_string();
+    assert!(error.contains("element 1 of a captured f64[2] was 2.0") && error.contains("is 3.0"), "{error}");
+
+    // A device is a static value, too.
+    let g = jit(|(x, on): &(Tensor, Device)| x.to(on).is_ok().then(|| x * 2.0));
+    assert!(g.call(&(x.clone(), device.clone())).is_some());
+    assert!(g.call(&(x.clone(), other.clone())).is_none());
+    g.call(&(on(&other, [1.0, 2.0]), other));
+    let wanted =
+        ["program 2: `.1` was far, is another one", "program 3: `.0` was on `far`, is on another `far`"];
+    assert_eq!(g.why_recompiled(), wanted.join("\n"));
 }
 
 #[test]

@@ -100,18 +100,30 @@ pub(super) fn unchanged<B: Tree>(
     }
     let arguments = now.inputs().len() - again.captures.len();
     for ((was, is), &var) in captures.iter().zip(&again.captures).zip(&now.inputs()[arguments..]) {
-        let (Some(was), Some(is)) = (was.array(), is.array()) else { continue };
-        if let Some(difference) = array_difference(was, is) {
+        if let Some(difference) = capture_difference(was, is)? {
             let site = now.eqns().iter().find(|e| e.inputs.contains(&var)).map(|e| e.site.clone());
             return Err(changed(difference, &site.unwrap_or_default()));
         }
     }
-    let (statics, _) = differences(&Structure::record(result), &Structure::record(&again.result));
+    let (statics, alone) = differences(&Structure::record(result), &Structure::record(&again.result));
     if let Some(difference) = statics.into_iter().next() {
         let difference = difference.replace("the argument", "the result");
         return Err(changed(format!("a static part of the result: {difference}"), &Site::default()));
     }
+    if alone > 0 {
+        return Err(changed("the result has other parts than were recorded".into(), &Site::default()));
+    }
     Ok(())
+}
+
+/// How a captured tensor, wherever it lies, differs.
+fn capture_difference(was: &Tensor, is: &Tensor) -> Result<Option<String>> {
+    if is.is_traced() {
+        // What is recorded anew at each call has no number to go stale.
+        let ty = was.ty();
+        return Ok(Some(format!("a captured {ty} was a value when it was recorded, is {is}")));
+    }
+    Ok(array_difference(&was.read("jit")?, &is.read("jit")?))
 }
 
 fn changed(what: String, site: &Site) -> Error {
@@ -123,16 +135,15 @@ fn changed(what: String, site: &Site) -> Error {
 
 /// How a captured value differs in any bit.
 fn array_difference(was: &Array, is: &Array) -> Option<String> {
-    let shown = |a: &Array| -> Vec<(u64, String)> {
-        if a.dtype().is_float() {
-            a.to_f64().into_iter().map(|x| (x.to_bits(), format!("{x:?}"))).collect()
-        } else {
-            a.to_i64().into_iter().map(|x| (x as u64, x.to_string())).collect()
-        }
+    let (at, was_shown, is_shown) = if was.dtype().is_float() {
+        let (was, is) = (was.to_f64(), is.to_f64());
+        let at = was.iter().zip(&is).position(|(a, b)| a.to_bits() != b.to_bits())?;
+        (at, format!("{:?}", was[at]), format!("{:?}", is[at]))
+    } else {
+        let (was, is) = (was.to_i64(), is.to_i64());
+        let at = was.iter().zip(&is).position(|(a, b)| a != b)?;
+        (at, was[at].to_string(), is[at].to_string())
     };
-    let (was_elements, is_elements) = (shown(was), shown(is));
-    let at = was_elements.iter().zip(&is_elements).position(|(a, b)| a.0 != b.0)?;
-    let (was_shown, is_shown) = (&was_elements[at].1, &is_elements[at].1);
     Some(if was.shape().rank() == 0 {
         format!("a captured number was {was_shown} when it was recorded, is {is_shown}")
     } else {

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use gradus_core::Type;
 
 use super::axes::Axes;
-use crate::structure::{Part, Structure, differences, place, same_places};
+use crate::structure::{Part, Structure, change, differences, same_places};
 use crate::{Device, Tensor, Tree};
 
 /// From so many programs for one structure on there is a warning.
@@ -61,16 +61,24 @@ impl Key {
         let (mut out, alone) = differences(&was.parts, &self.parts);
         for (was, is) in was.leaves.iter().zip(&self.leaves).filter(|(was, is)| was.0 == is.0) {
             if was.1 != is.1 {
-                out.push(format!("{} was {}, is {}", place(&is.0), was.1, is.1));
-            } else if was.2 != is.2 {
-                out.push(format!("{} was on {:?}, is on {:?}", place(&is.0), was.2, is.2));
+                out.push(change(&is.0, &was.1.to_string(), &is.1.to_string()));
+            }
+            if was.2 != is.2 {
+                let other = if was.2.name() == is.2.name() { "another " } else { "" };
+                out.push(change(&is.0, &format!("on `{:?}`", was.2), &format!("on {other}`{:?}`", is.2)));
             }
         }
         out.extend(self.axes.difference(&was.axes));
-        if out.is_empty() {
+        let tensors = was.leaves.len().abs_diff(self.leaves.len());
+        if out.is_empty() && tensors > 0 {
             out.push(format!("there were {} tensors, there are {}", was.leaves.len(), self.leaves.len()));
         }
-        (out, alone + was.leaves.len().abs_diff(self.leaves.len()))
+        (out, alone + tensors)
+    }
+
+    fn is(&self, other: &Key) -> bool {
+        let (differences, alone) = self.differences(other);
+        differences.is_empty() && alone == 0
     }
 }
 
@@ -103,8 +111,15 @@ impl<P> Programs<P> {
         self.by_hash.get(&hash)?.iter().find(|(key, ..)| key.matches(x, leaves)).map(|(.., program)| program)
     }
 
-    /// Adds a program and drops those that are no longer there.
+    /// Adds a program, unless another thread has added one for the same key meanwhile, and drops those that are no longer
+    /// there.
     pub(super) fn insert(&mut self, hash: u64, key: Key, program: P, is_there: impl Fn(&P) -> bool) {
+        let same = self.by_hash.get(&hash).and_then(|programs| programs.iter().find(|p| p.0.is(&key)));
+        let given_up = match same {
+            Some((.., program)) if is_there(program) => return,
+            Some((_, number, _)) => Some(format!("program {number} was given up to free memory")),
+            None => None,
+        };
         self.by_hash.retain(|_, programs| {
             programs.retain(|(.., program)| is_there(program));
             !programs.is_empty()
@@ -116,11 +131,11 @@ impl<P> Programs<P> {
             .map(|(other, number, _)| (key.differences(other), *number))
             .min_by_key(|((differences, alone), number)| (differences.len() + alone, usize::MAX - number));
         let alike = others().filter(|(other, ..)| key.alike(other)).count() + 1;
-        if let Some(((differences, _), _)) = nearest {
+        if let Some(why) = given_up.or_else(|| nearest.map(|((differences, _), _)| differences.join("; "))) {
             if self.why.len() == REASONS {
                 self.why.remove(0);
             }
-            self.why.push(format!("program {}: {}", self.made, differences.join("; ")));
+            self.why.push(format!("program {}: {why}", self.made));
         }
         if alike > MANY && !self.warned {
             self.warned = true;
