@@ -289,7 +289,7 @@ pub fn huber_over(prediction: &Tensor, target: &Tensor, delta: f64, over: &Over)
 }
 
 /// The cross entropy of logits and targets in [0, 1], each element a question of its own:
-/// `mean(softplus(z) - z y)`, exact for logits of any size.
+/// `mean(softplus(z) - z y)`, exact for logits of any size: an infinite one costs nothing where it is right, and ∞ elsewhere.
 ///
 /// ```
 /// use gradus::Tensor;
@@ -308,5 +308,9 @@ pub fn binary_cross_entropy_over(logits: &Tensor, targets: &Tensor, over: &Over)
     over.no_labels("binary_cross_entropy");
     // softplus(z) - z y, written so that no two large numbers are subtracted.
     let losses = logits.softplus() * (1.0 - targets) + (-logits).softplus() * targets;
+    // Where an infinite logit is right, 0 stands beside infinity.
+    let side = logits.greater(0.0).cast(targets.dtype());
+    let sure = logits.abs().equal(f64::INFINITY) & targets.equal(side);
+    let losses = sure.select(0.0, losses);
     over.reduce("binary_cross_entropy", &losses)
 }

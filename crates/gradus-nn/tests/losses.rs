@@ -1,6 +1,6 @@
 //! The cross entropy in a compiled program: picking, placing, and labels that are none.
 
-use gradus::{DType, ErrorKind, Key, Tensor, grad, jit, value_and_grad};
+use gradus::{DType, ErrorKind, Key, Tensor, grad, jit, jvp, value_and_grad};
 use gradus_nn::accuracy;
 use gradus_nn::loss::{self, cross_entropy, smooth_cross_entropy};
 
@@ -133,6 +133,38 @@ fn no_smoothing_leaves_impossible_classes_alone() {
     assert_eq!(smooth_cross_entropy(&z, &y, 0.0), cross_entropy(&z, &y));
     assert!(grad(|z: &Tensor| smooth_cross_entropy(z, &y, 0.0))(&z).is_finite().all(()).item::<bool>());
     assert_eq!(smooth_cross_entropy(&z, &y, 0.1).item::<f64>(), f64::INFINITY);
+}
+
+/// An infinite logit costs nothing where it is right, has no slope there, and spoils nothing beside it.
+#[test]
+fn infinite_logits_of_questions_are_sure() {
+    use gradus_nn::loss::{Over, binary_cross_entropy, binary_cross_entropy_over};
+    const INF: f64 = f64::INFINITY;
+    let z = Tensor::from([INF, -INF, 1e4, -1e4, 0.0]);
+    let y = Tensor::from([1.0, 0.0, 1.0, 0.0, 1.0]);
+    for dtype in [DType::F64, DType::F32, DType::Bf16] {
+        let (z, y) = (z.cast(dtype), y.cast(dtype));
+        let each = |z: &Tensor| binary_cross_entropy_over(z, &y, &Over::all().each());
+        let bits = |t: &Tensor| t.cast(DType::F64).to_vec::<f64>();
+        assert_eq!(bits(&each(&z))[..4], [0.0; 4], "{dtype}");
+        let slope = grad(|z: &Tensor| each(z).sum(()));
+        for slope in [slope(&z), jit(&slope).call(&z)] {
+            assert_eq!(bits(&slope), [0.0, 0.0, 0.0, 0.0, -0.5], "{dtype}");
+        }
+        let curved = jvp(&slope, &z, &z.ones_like()).1;
+        assert_eq!(bits(&curved), [0.0, 0.0, 0.0, 0.0, 0.25], "{dtype}");
+    }
+    for (z, y) in [(INF, 0.0), (-INF, 1.0), (INF, 0.75), (-INF, 0.75)] {
+        assert_eq!(
+            binary_cross_entropy(&Tensor::from([z]), &Tensor::from([y])).item::<f64>(),
+            INF,
+            "{z}, {y}"
+        );
+    }
+    // The slope in a target is there for every finite logit.
+    let by_target = grad(|y: &Tensor| binary_cross_entropy(&Tensor::from([3.0]), y));
+    assert_eq!(by_target(&Tensor::from([1.0])), Tensor::from([-3.0]));
+    assert!(binary_cross_entropy(&Tensor::from([f64::NAN]), &Tensor::from([1.0])).item::<f64>().is_nan());
 }
 
 #[test]
