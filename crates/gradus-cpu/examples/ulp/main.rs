@@ -29,7 +29,7 @@ fn main() {
     let mut failed = false;
     print!("{:10}", "function");
     levels.iter().for_each(|level| print!("{:>10}", format!("{level:?}")));
-    println!("  where, on the last");
+    println!("  where it is largest");
     for case in single::CASES.iter().filter(|case| names.is_empty() || names.iter().any(|n| n == case.0)) {
         let start = std::time::Instant::now();
         let worst = Mutex::new(vec![(0.0, 0.0); levels.len()]);
@@ -46,7 +46,7 @@ fn main() {
         let worst: Vec<(f64, f32)> = worst.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         print!("{:10}", case.0);
         worst.iter().for_each(|(error, _)| print!("{error:>10.3}"));
-        let at = worst.last().map_or(0.0, |w| w.1);
+        let at = worst.iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(0.0, |w| w.1);
         let above = worst.iter().any(|w| w.0 > 2.0);
         let mark = if above { "  <-- above 2" } else { "" };
         failed |= above;
