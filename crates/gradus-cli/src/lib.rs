@@ -109,6 +109,8 @@ pub fn run(command: Command) -> Result<ExitCode, Error> {
 mod pages {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
+    #[doc = include_str!("../../../docs/introduction.md")]
+    struct Introduction;
     #[doc = include_str!("../../../docs/modes.md")]
     struct Modes;
     #[doc = include_str!("../../../docs/kinks.md")]
