@@ -1,6 +1,6 @@
 //! First values of parameters.
 
-use gradus::{DType, Key, Shape, Tensor};
+use gradus::{DType, Key, Shape, Tensor, Tree};
 
 /// How a parameter is first filled, from the number of its inputs (fan-in) and outputs (fan-out).
 ///
@@ -11,7 +11,7 @@ use gradus::{DType, Key, Shape, Tensor};
 /// let variance = w.var((), 0).item::<f64>();
 /// assert!((variance * 256.0 / 2.0 - 1.0).abs() < 0.05);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Tree)]
 pub enum Init {
     /// One value.
     Constant(f64),

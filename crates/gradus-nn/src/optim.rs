@@ -97,7 +97,7 @@ fn decays(parameter: &Tensor, decay: f64) -> bool {
 /// }
 /// assert!(x.item::<f64>().abs() < 1e-3);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Tree)]
 pub struct Sgd {
     /// The share of the last direction that is kept.
     pub momentum: f64,
@@ -139,7 +139,7 @@ impl Optimizer for Sgd {
 /// // The first step is the rate long whatever the size of the gradient.
 /// assert!((x - Tensor::from([0.9, -19.9])).abs().max(()).item::<f64>() < 1e-7);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Tree)]
 pub struct Adam {
     /// How slowly the mean of the gradient forgets.
     pub beta1: f64,

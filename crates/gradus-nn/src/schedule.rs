@@ -2,6 +2,8 @@
 
 use std::f64::consts::PI;
 
+use gradus::Tree;
+
 /// A learning rate as a function of the step.
 ///
 /// ```
@@ -12,7 +14,7 @@ use std::f64::consts::PI;
 /// assert!((rate.at(60) - 0.05).abs() < 1e-15); // half way
 /// assert_eq!(rate.at(1000), 0.0);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Tree)]
 pub enum Schedule {
     /// Always the same.
     Constant(f64),

@@ -243,3 +243,28 @@ fn shifts_keep_what_stays_inside() {
     let z = Cnn::digits(&Key::new(0)).forward(&Tensor::zeros([1, 1, 8, 8], DType::F32), None);
     assert_eq!(z, Tensor::zeros([1, 10], DType::F32));
 }
+
+/// Optimisers and schedules are static values: a compiled step takes them as arguments, and another one is another program.
+#[test]
+fn optimisers_and_schedules_are_arguments() {
+    let step = jit(|(adam, schedule, w): &(Adam, Schedule, Tensor)| {
+        let slope = grad(|w: &Tensor| w.square().sum(()))(w);
+        adam.update(w, &slope, &State::new(adam, w), &w.new_full([], w.dtype(), schedule.at(0))).0
+    });
+    let w = Tensor::from([1.0, -2.0]);
+    let adam = Adam::default();
+    let decayed = Adam { epsilon: 1.0, ..adam };
+    let rates = [Schedule::Constant(0.5), Schedule::Constant(0.25)];
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        for adam in [adam, decayed] {
+            for rate in rates {
+                seen.push(step.call(&(adam, rate, w.clone())));
+            }
+        }
+    }
+    assert_eq!(step.programs(), 4);
+    assert_eq!(seen[..4], seen[4..]);
+    assert!((0..4).all(|i| (0..i).all(|j| seen[i] != seen[j])));
+    assert!(step.why_recompiled().contains("`.0.epsilon` was 1e-8, is 1.0"), "{}", step.why_recompiled());
+}
