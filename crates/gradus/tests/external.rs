@@ -124,6 +124,8 @@ fn what_an_example_does_not_take_reaches_no_primitive() {
         assert!(close(&call(&vmap(small), &x), &want));
         assert!(close(&call(&vmap(grad(small)), &x), &slope));
         assert!(close(&call(&grad(|x: &Tensor| vmap(small)(x).sum(())), &x), &slope));
+        let squares = |x: &Tensor| vmap(vmap(small))(&x.reshape([2, 2])).flatten();
+        assert!(close(&call(&squares, &x), &want));
         let ends = call(&vmap(until), &x).to_vec::<f64>();
         assert!(ends[0] == 800.0 && ends[2] == 900.0 && ends[1] >= 700.0 && ends[3] >= 700.0, "{ends:?}");
     }

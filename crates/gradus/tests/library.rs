@@ -140,9 +140,15 @@ fn places_known_when_a_program_runs() {
     let (by_x, by_updates) = slopes(&(Tensor::from([1.0, 2.0]), Tensor::from([3.0, 4.0])));
     same("by the tensor", &by_x, &Tensor::from([2.0, 0.0]));
     same("by the updates", &by_updates, &Tensor::from([0.0, 8.0]));
-    let error = jit(|(x, i): &(Tensor, Tensor)| x.scatter(i, &Tensor::from([1.0]), 0));
-    let error = error.try_call(&(strange, Tensor::from([3i64]))).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Index { index: 3, extent: 3, .. }), "{error}");
+    // An index is named as it was given, in its place among those given.
+    let wrong = jit(|(x, i): &(Tensor, Tensor)| x.scatter(i, &Tensor::from([[1.0, 2.0], [3.0, 4.0]]), 0));
+    for (indices, index, at) in
+        [([[0i64, 2], [-3, 3]], 3, 3), ([[0, -4], [2, 1]], -4, 1), ([[2, 1], [i64::MIN, 0]], i64::MIN, 2)]
+    {
+        let error = wrong.try_call(&(strange.clone(), Tensor::from(indices))).unwrap_err();
+        let expected = ErrorKind::Index { op: "gather", index, at: Some(at), extent: 3, from_end: true };
+        assert_eq!(*error.kind(), expected);
+    }
     same(
         "several indices",
         &x.gather_nd(&Tensor::from([[-1i64], [0]])),

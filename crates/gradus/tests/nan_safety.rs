@@ -135,3 +135,24 @@ fn a_black_border_gives_no_gradient_to_the_bias() {
     assert_eq!(gradus::grad(loss)(&Tensor::from(0.0)), Tensor::from(100.0));
     assert_eq!(gradus::jit(gradus::grad(loss)).call(&Tensor::from(0.0)), Tensor::from(100.0));
 }
+
+/// An infinite logit makes weights and derivatives NaN; one of -∞ has no weight, and spoils none.
+#[test]
+fn infinite_logits_are_seen() {
+    let z = Tensor::from([f64::INFINITY, 0.0, 1.0]);
+    let all_nan = |x: &Tensor| x.is_nan().all(()).item::<bool>();
+    assert!(all_nan(&z.softmax(0)) && all_nan(&grad(|z: &Tensor| z.softmax(0).index(0, 1))(&z)));
+    let logs = z.log_softmax(0).to_vec::<f64>();
+    assert!(logs[0].is_nan() && logs[1..] == [f64::NEG_INFINITY; 2], "{logs:?}");
+    assert!(all_nan(&grad(|z: &Tensor| z.log_softmax(0).index(0, 1))(&z)));
+    let z = Tensor::from([f64::NEG_INFINITY, 1e4, 0.0]);
+    assert_eq!(z.softmax(0), Tensor::from([0.0, 1.0, 0.0]));
+    assert_eq!(z.log_softmax(0), Tensor::from([f64::NEG_INFINITY, 0.0, -1e4]));
+    for chosen in [1, 2] {
+        let slope = grad(|z: &Tensor| z.log_softmax(0).index(0, chosen));
+        let expected = if chosen == 1 { [0.0; 3] } else { [0.0, -1.0, 1.0] };
+        assert_eq!(slope(&z), Tensor::from(expected));
+        let second = jvp(&slope, &z, &z.ones_like()).1;
+        assert_eq!(second, Tensor::from([0.0; 3]));
+    }
+}

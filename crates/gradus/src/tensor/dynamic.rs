@@ -89,10 +89,9 @@ impl Tensor {
         let count = indices.size();
         let mut shape: Vec<usize> = self.shape().to_vec();
         shape[at] = count;
-        let (indices, updates) = (indices.flatten().cast(DType::I64), updates.reshape(shape));
-        // Negative ones are resolved first, so that equal places are equal numbers; wrong ones stay wrong.
-        let indices =
-            (indices.less(0i64) & indices.greater_equal(-(n as i64))).select(&indices + n as i64, &indices);
+        // Taking them from all indices there are resolves negative ones, so that equal places are equal numbers, and names what
+        // is wrong as it was given.
+        let (indices, updates) = (self.places(n).take(&indices.flatten(), 0), updates.reshape(shape));
         if count < 2 {
             return self.written(&indices, &updates, at);
         }
