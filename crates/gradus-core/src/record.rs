@@ -1,11 +1,11 @@
-//! Scalar functions as programs: a function written over [`Real`] recorded into a [`Graph`], so that it can be
+//! Scalar functions as programs: a function written over [`Real64`](gradus_num::Real64) recorded into a [`Graph`], so that it can be
 //! vectorised over data points and run in SIMD tiles.
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::iter::{Product, Sum};
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, Sub, SubAssign};
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, RemAssign, Sub, SubAssign};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use gradus_num::{Binary, Real, Scalar, Unary, VectorFn};
@@ -23,12 +23,12 @@ use crate::{Builder, DType, ErrorKind, Graph, Result, Type, Var};
 ///
 /// ```
 /// use gradus_core::{Array, DType, interpret, record_scalar};
-/// use gradus_num::{Real, VectorFn};
+/// use gradus_num::{Real64, VectorFn};
 ///
 /// struct Polar;
 /// impl VectorFn for Polar {
 ///     fn outputs(&self, _: usize) -> usize { 2 }
-///     fn call<R: Real>(&self, x: &[R], y: &mut [R]) {
+///     fn call<R: Real64>(&self, x: &[R], y: &mut [R]) {
 ///         y[0] = x[0] * x[1].cos();
 ///         y[1] = x[0] * x[1].sin();
 ///     }
@@ -190,6 +190,18 @@ impl PartialOrd for Recorded<'_> {
     }
 }
 
+impl PartialEq<f64> for Recorded<'_> {
+    fn eq(&self, other: &f64) -> bool {
+        self.known("comparing") == *other
+    }
+}
+
+impl PartialOrd<f64> for Recorded<'_> {
+    fn partial_cmp(&self, other: &f64) -> Option<Ordering> {
+        self.known("comparing").partial_cmp(other)
+    }
+}
+
 impl fmt::Debug for Recorded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -208,6 +220,13 @@ macro_rules! operators {
         impl $assign for Recorded<'_> {
             fn $assign_method(&mut self, rhs: Self) { *self = $trait::$method(*self, rhs) }
         }
+        impl $trait<f64> for Recorded<'_> {
+            type Output = Self;
+            fn $method(self, rhs: f64) -> Self { self.binary(Binary::$trait, &Recorded::Constant(rhs)) }
+        }
+        impl $assign<f64> for Recorded<'_> {
+            fn $assign_method(&mut self, rhs: f64) { *self = $trait::$method(*self, rhs) }
+        }
     )+ };
 }
 operators! {
@@ -215,14 +234,9 @@ operators! {
     Sub sub SubAssign sub_assign;
     Mul mul MulAssign mul_assign;
     Div div DivAssign div_assign;
+    Rem rem RemAssign rem_assign;
 }
 
-impl Rem for Recorded<'_> {
-    type Output = Self;
-    fn rem(self, rhs: Self) -> Self {
-        self.binary(Binary::Rem, &rhs)
-    }
-}
 impl Neg for Recorded<'_> {
     type Output = Self;
     fn neg(self) -> Self {

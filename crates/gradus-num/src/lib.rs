@@ -1,7 +1,7 @@
 //! Scalar automatic differentiation.
 //!
 //! One derivative formula per operation ([`rules`]), written over [`Scalar`]; every mode, here and in the
-//! tensor crates, is an instantiation of those formulas. Users write their functions over [`Real`].
+//! tensor crates, is an instantiation of those formulas. Users write their functions over [`Real64`].
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -39,15 +39,16 @@ mod taylor;
 
 #[cfg(feature = "std")]
 pub use drivers::{
-    Mode, Plan, ScalarDriver, ScalarFn, VectorDriver, VectorFn, derivative, directional, gradient, hessian,
-    hvp, jacobian, jvp, laplacian, taylor, value_and_gradient, value_and_gradient_array, vjp,
+    AnyReal, Mode, Plan, ScalarDriver, ScalarFn, VectorDriver, VectorFn, closure, derivative, directional,
+    gradient, hessian, hvp, jacobian, jvp, laplacian, taylor, value_and_gradient, value_and_gradient_array,
+    vector_closure, vjp,
 };
 pub use dual::{Dual, Dual1};
 pub use entry::{Curve, Domain, Entry, Kind};
 #[cfg(feature = "std")]
 pub use lanes::Lanes;
 pub use op::{Binary, Reads, Unary};
-pub use scalar::{Real, Scalar};
+pub use scalar::{Real, Real64, Scalar};
 #[cfg(feature = "std")]
 pub use tape::{Tape, Var};
 pub use taylor::Taylor;

@@ -1,9 +1,10 @@
-//! The operators of a number type, spelled once for the types that only trace.
+//! The operators of a number type, spelled once for the types that only trace, and those with an `f64` on the right.
 
 /// Implements the operator traits that [`Real`](crate::Real) asks for by calling the named operations, and
 /// comparisons by the primal value.
 macro_rules! real_operators {
     ([$($generics:tt)*] $type:ty) => {
+        $crate::operators::constant_operators!([$($generics)*] $type);
         $crate::operators::real_operators!(@binary [$($generics)*] $type, Add add AddAssign add_assign);
         $crate::operators::real_operators!(@binary [$($generics)*] $type, Sub sub SubAssign sub_assign);
         $crate::operators::real_operators!(@binary [$($generics)*] $type, Mul mul MulAssign mul_assign);
@@ -67,4 +68,45 @@ macro_rules! real_operators {
     };
 }
 
-pub(crate) use real_operators;
+/// Implements the operators with an `f64` on the right that [`Real64`](crate::Real64) asks for: the constant is converted.
+macro_rules! constant_operators {
+    ([$($generics:tt)*] $type:ty) => {
+        $crate::operators::constant_operators!(@binary [$($generics)*] $type, Add add AddAssign add_assign);
+        $crate::operators::constant_operators!(@binary [$($generics)*] $type, Sub sub SubAssign sub_assign);
+        $crate::operators::constant_operators!(@binary [$($generics)*] $type, Mul mul MulAssign mul_assign);
+        $crate::operators::constant_operators!(@binary [$($generics)*] $type, Div div DivAssign div_assign);
+        $crate::operators::constant_operators!(@binary [$($generics)*] $type, Rem rem RemAssign rem_assign);
+        $crate::operators::constant_operators!(@compare [$($generics)*] $type);
+    };
+    (@binary [$($generics:tt)*] $type:ty, $trait:ident $method:ident $assign_trait:ident $assign:ident) => {
+        impl<$($generics)*> core::ops::$trait<f64> for $type {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, rhs: f64) -> Self {
+                core::ops::$trait::$method(self, <Self as $crate::Real>::from_f64(rhs))
+            }
+        }
+        impl<$($generics)*> core::ops::$assign_trait<f64> for $type {
+            #[inline(always)]
+            fn $assign(&mut self, rhs: f64) {
+                *self = core::ops::$trait::$method(*self, <Self as $crate::Real>::from_f64(rhs));
+            }
+        }
+    };
+    (@compare [$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> PartialEq<f64> for $type {
+            #[inline(always)]
+            fn eq(&self, other: &f64) -> bool {
+                PartialEq::eq(self, &<Self as $crate::Real>::from_f64(*other))
+            }
+        }
+        impl<$($generics)*> PartialOrd<f64> for $type {
+            #[inline(always)]
+            fn partial_cmp(&self, other: &f64) -> Option<core::cmp::Ordering> {
+                PartialOrd::partial_cmp(self, &<Self as $crate::Real>::from_f64(*other))
+            }
+        }
+    };
+}
+
+pub(crate) use {constant_operators, real_operators};

@@ -1,8 +1,9 @@
-//! The two number traits: [`Scalar`], in which rules are written, and [`Real`], in which users write.
+//! The number traits: [`Scalar`], in which rules are written, [`Real`], which every number is, and [`Real64`], in which
+//! users write.
 
 use core::fmt::Debug;
 use core::iter::{Product, Sum};
-use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, Sub, SubAssign};
+use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, RemAssign, Sub, SubAssign};
 
 use crate::table::binary_table;
 use crate::{Binary, Unary, composed, for_each_unary};
@@ -313,4 +314,58 @@ pub trait Real:
     fn parts_zero(&self) -> bool {
         self.value() == 0.0
     }
+}
+
+/// A [`Real`] that takes `f64` constants on the right of its operators: `x * 2.0`, `x -= 0.5`, `if x > 1.0`.
+///
+/// This is the trait to write functions over; the traits that drivers take ([`ScalarFn`](crate::ScalarFn) and its kin)
+/// promise it. Every number here is one, of whatever depth, but for the plain `f32`, which Rust does not let this crate
+/// teach to multiply with an `f64`: `Dual<f32, N>` and `Var<'_, f32>` are, and a function that shall take plain `f32`s as
+/// well is written over [`Real`], with [`Real::from_f64`]. On the left a constant is a number first:
+/// `R::from_f64(2.0) / x`, or [`recip`](Scalar::recip) and [`neg`](core::ops::Neg::neg).
+///
+/// A constant has no derivative and takes no tape entry: `x * 2.0` computes what `x * R::from_f64(2.0)` does.
+///
+/// ```
+/// use gradus_num::{Dual, Real64, forward, reverse};
+///
+/// fn rosenbrock<R: Real64>(x: &[R]) -> R {
+///     let (a, b) = (x[0] - 1.0, x[1] - x[0] * x[0]);
+///     a * a + b * b * 100.0
+/// }
+/// assert_eq!(rosenbrock(&[2.0, 1.0]), 901.0);
+/// assert_eq!(forward::gradient::<_, 2>(rosenbrock, &[2.0, 1.0]), [2402.0, -600.0]);
+/// assert_eq!(reverse::gradient(|x| rosenbrock(x), &[2.0, 1.0]), [2402.0, -600.0]);
+/// assert_eq!(forward::gradient::<_, 2>(rosenbrock, &[2.0_f32, 1.0]), [2402.0, -600.0]);
+/// ```
+pub trait Real64:
+    Real
+    + Add<f64, Output = Self>
+    + Sub<f64, Output = Self>
+    + Mul<f64, Output = Self>
+    + Div<f64, Output = Self>
+    + Rem<f64, Output = Self>
+    + AddAssign<f64>
+    + SubAssign<f64>
+    + MulAssign<f64>
+    + DivAssign<f64>
+    + RemAssign<f64>
+    + PartialOrd<f64>
+{
+}
+
+impl<R> Real64 for R where
+    R: Real
+        + Add<f64, Output = R>
+        + Sub<f64, Output = R>
+        + Mul<f64, Output = R>
+        + Div<f64, Output = R>
+        + Rem<f64, Output = R>
+        + AddAssign<f64>
+        + SubAssign<f64>
+        + MulAssign<f64>
+        + DivAssign<f64>
+        + RemAssign<f64>
+        + PartialOrd<f64>
+{
 }

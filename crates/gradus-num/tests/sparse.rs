@@ -1,7 +1,7 @@
 //! Sparse drivers: patterns, and agreement with dense derivatives on matrices of many shapes.
 
 use gradus_num::sparse::{Pattern, SparseHessian, SparseJacobian, hessian_pattern, jacobian_pattern};
-use gradus_num::{Mode, Real, ScalarFn, VectorFn, hessian, jacobian, scalar_fn, vector_fn};
+use gradus_num::{Mode, Real, Real64, ScalarFn, VectorFn, hessian, jacobian, scalar_fn, vector_fn};
 
 fn point(n: usize) -> Vec<f64> {
     (0..n).map(|i| 0.4 + 0.5 * ((i * 29 % 13) as f64) / 13.0).collect()
@@ -192,7 +192,7 @@ impl VectorFn for Branching {
 }
 
 impl ScalarFn for Branching {
-    fn call<R: Real>(&self, x: &[R]) -> R {
+    fn call<R: Real64>(&self, x: &[R]) -> R {
         let mut y = vec![R::zero(); x.len()];
         VectorFn::call(self, x, &mut y);
         y.into_iter().sum()

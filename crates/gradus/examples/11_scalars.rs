@@ -1,6 +1,6 @@
-//! Scalars: ordinary Rust over any `Real`, and drivers that pick the mode.
+//! Scalars: ordinary Rust over `Real64`, and drivers that pick the mode.
 
-use gradus::num::{self, Dual, Real, Scalar, ScalarDriver, ScalarFn, Taylor, forward, reverse};
+use gradus::num::{self, Dual, Real64, Scalar, ScalarDriver, ScalarFn, Taylor, forward, reverse};
 
 /// The energy of charges on a line, held by springs.
 struct Charges {
@@ -8,12 +8,12 @@ struct Charges {
 }
 
 impl ScalarFn for Charges {
-    fn call<R: Real>(&self, x: &[R]) -> R {
+    fn call<R: Real64>(&self, x: &[R]) -> R {
         let mut energy = R::zero();
         for (i, &a) in x.iter().enumerate() {
-            energy += a * a * R::from_f64(self.stiffness / 2.0);
+            energy += a * a * (self.stiffness / 2.0);
             for &b in &x[..i] {
-                energy += R::one() / (a - b).abs();
+                energy += (a - b).abs().recip();
             }
         }
         energy

@@ -7,14 +7,14 @@
 //! are accumulated block by block, in an order that the sizes alone decide.
 //!
 //! ```
-//! use gradus_num::Real;
+//! use gradus_num::Real64;
 //! use gradus_num::batch::{Batch, Block, PointFn};
 //!
 //! /// The squared errors of a line through data.
 //! struct Line { data: Vec<[f64; 2]> }
 //! impl PointFn for Line {
 //!     fn points(&self) -> usize { self.data.len() }
-//!     fn call<R: Real>(&self, block: &Block, line: &[R], _own: &[R], y: &mut [R]) {
+//!     fn call<R: Real64>(&self, block: &Block, line: &[R], _own: &[R], y: &mut [R]) {
 //!         let (x, target): (R, R) = (block.gather(|i| self.data[i][0]), block.gather(|i| self.data[i][1]));
 //!         let error = line[0] + line[1] * x - target;
 //!         y[0] = error * error;
@@ -35,7 +35,7 @@ use std::vec::Vec;
 use self::pass::{Jacobian, Pullback, Values};
 use crate::lanes::{diverged, wide};
 use crate::tape::Var;
-use crate::{Dual, Lanes, Real, Tape};
+use crate::{Dual, Lanes, Real, Real64, Tape};
 
 /// The points that one call of a [`PointFn`] is for.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +106,7 @@ pub trait PointFn {
     ///
     /// Mark the method `#[inline(always)]` for the widest vector instructions of the machine. A comparison on
     /// which the points of a block disagree costs the block's advantage, not its correctness.
-    fn call<R: Real>(&self, block: &Block, shared: &[R], own: &[R], y: &mut [R]);
+    fn call<R: Real64>(&self, block: &Block, shared: &[R], own: &[R], y: &mut [R]);
 }
 
 /// Evaluates a [`PointFn`] `W` points at a time; keeps its memory between calls.
@@ -265,7 +265,7 @@ impl<const W: usize> Batch<W> {
     ///
     /// ```
     /// use gradus_num::batch::{Batch, Block, PointFn};
-    /// use gradus_num::{Real, Scalar};
+    /// use gradus_num::{Real64, Scalar};
     ///
     /// /// `x²` of each input.
     /// struct Squares(usize);
@@ -274,7 +274,7 @@ impl<const W: usize> Batch<W> {
     ///     fn shared(&self, _inputs: usize) -> std::ops::Range<usize> { 0..0 }
     ///     fn own(&self) -> usize { 1 }
     ///     fn own_index(&self, point: usize, _j: usize) -> usize { point }
-    ///     fn call<R: Real>(&self, _: &Block, _: &[R], own: &[R], y: &mut [R]) { y[0] = own[0] * own[0]; }
+    ///     fn call<R: Real64>(&self, _: &Block, _: &[R], own: &[R], y: &mut [R]) { y[0] = own[0] * own[0]; }
     /// }
     /// let mut gradient = [0.0; 2];
     /// let norm = Batch::<4>::new().gradient_through_sum(&Squares(2), &[3.0, 4.0], |s| s.sqrt(), &mut gradient);
@@ -309,7 +309,7 @@ impl<const W: usize> Batch<W> {
     ///
     /// ```
     /// use gradus_num::batch::{Batch, Block, PointFn};
-    /// use gradus_num::{Real, Scalar};
+    /// use gradus_num::{Real64, Scalar};
     ///
     /// /// `e^x` of each input.
     /// struct Exp(usize);
@@ -318,7 +318,7 @@ impl<const W: usize> Batch<W> {
     ///     fn shared(&self, _inputs: usize) -> std::ops::Range<usize> { 0..0 }
     ///     fn own(&self) -> usize { 1 }
     ///     fn own_index(&self, point: usize, _j: usize) -> usize { point }
-    ///     fn call<R: Real>(&self, _: &Block, _: &[R], own: &[R], y: &mut [R]) { y[0] = own[0].exp(); }
+    ///     fn call<R: Real64>(&self, _: &Block, _: &[R], own: &[R], y: &mut [R]) { y[0] = own[0].exp(); }
     /// }
     /// let x = [0.0, 1.0, 2.0];
     /// let mut gradient = [0.0; 3];

@@ -33,7 +33,7 @@ impl<const W: usize> Batch<W> {
     /// theirs is added.
     ///
     /// ```
-    /// use gradus_num::Real;
+    /// use gradus_num::Real64;
     /// use gradus_num::batch::{Batch, Block, PointFn};
     ///
     /// /// Heat on a ring: `u_i + r (u_(i-1) - 2 u_i + u_(i+1))`, with one parameter `r`.
@@ -43,7 +43,7 @@ impl<const W: usize> Batch<W> {
     ///     fn shared(&self, _inputs: usize) -> std::ops::Range<usize> { self.0..self.0 + 1 }
     ///     fn own(&self) -> usize { 3 }
     ///     fn own_index(&self, point: usize, j: usize) -> usize { (point + self.0 + j - 1) % self.0 }
-    ///     fn call<R: Real>(&self, _: &Block, r: &[R], u: &[R], y: &mut [R]) {
+    ///     fn call<R: Real64>(&self, _: &Block, r: &[R], u: &[R], y: &mut [R]) {
     ///         y[0] = u[1] + r[0] * (u[0] - u[1].scale(2.0) + u[2]);
     ///     }
     /// }

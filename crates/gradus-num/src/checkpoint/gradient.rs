@@ -3,21 +3,21 @@
 use std::vec::Vec;
 
 use super::schedule::{LoopCost, reverse_loop, reverse_while};
-use crate::{Real, Tape, Var};
+use crate::{Real64, Tape, Var};
 
 /// A loop that can be differentiated: a step on a state, and a result of the final state.
 ///
 /// ```
-/// use gradus_num::Real;
+/// use gradus_num::Real64;
 /// use gradus_num::checkpoint::{LoopBody, gradient};
 ///
 /// /// Logistic growth by Euler's method: the parameters are the rate and the capacity.
 /// struct Growth;
 /// impl LoopBody for Growth {
-///     fn step<R: Real>(&self, _t: usize, state: &mut [R], p: &[R]) {
-///         state[0] += R::from_f64(1e-3) * p[0] * state[0] * (R::one() - state[0] / p[1]);
+///     fn step<R: Real64>(&self, _t: usize, state: &mut [R], p: &[R]) {
+///         state[0] += p[0] * state[0] * (R::one() - state[0] / p[1]) * 1e-3;
 ///     }
-///     fn result<R: Real>(&self, state: &[R], _p: &[R]) -> R {
+///     fn result<R: Real64>(&self, state: &[R], _p: &[R]) -> R {
 ///         state[0]
 ///     }
 /// }
@@ -26,9 +26,9 @@ use crate::{Real, Tape, Var};
 /// ```
 pub trait LoopBody {
     /// Performs step `t` in place.
-    fn step<R: Real>(&self, t: usize, state: &mut [R], params: &[R]);
+    fn step<R: Real64>(&self, t: usize, state: &mut [R], params: &[R]);
     /// The number whose gradient is wanted, from the final state.
-    fn result<R: Real>(&self, state: &[R], params: &[R]) -> R;
+    fn result<R: Real64>(&self, state: &[R], params: &[R]) -> R;
     /// Whether [`gradient_while`] takes step `t`.
     fn more(&self, t: usize, state: &[f64], params: &[f64]) -> bool {
         let _ = (t, state, params);

@@ -1,7 +1,8 @@
-//! Drivers: derivatives of functions written over [`Real`](crate::Real), in whichever mode costs least.
+//! Drivers: derivatives of functions written over [`Real64`](crate::Real64), in whichever mode costs least.
 //!
 //! A function comes as a [`ScalarFn`] or a [`VectorFn`], traits with one generic method, so that one function can be called with
-//! plain numbers, dual numbers, tape variables and counting numbers. [`ScalarDriver`] and [`VectorDriver`]
+//! plain numbers, dual numbers, tape variables and counting numbers. [`closure`] makes one of a closure;
+//! [`scalar_fn!`](crate::scalar_fn) of a generic function, or of a body and the data that it captures. [`ScalarDriver`] and [`VectorDriver`]
 //! count its operations once, choose mode and chunk width by a cost model ([`Plan`]), and keep every buffer
 //! between calls. The free functions ([`gradient`], [`jacobian`], ...) make a driver for one call.
 //!
@@ -13,6 +14,7 @@
 //!
 //! The cost model sums measured [`UnitCosts`]; [`calibrate`] measures those of the machine at hand.
 
+mod closure;
 mod coloured;
 mod cost;
 mod count;
@@ -24,6 +26,7 @@ mod scalar;
 pub(crate) mod vector;
 mod width;
 
+pub use closure::{AnyMask, AnyReal, Closure, VectorClosure, closure, vector_closure};
 pub use cost::{UnitCosts, calibrate};
 pub use count::OpCounts;
 pub(crate) use function::OneOutput;

@@ -7,7 +7,7 @@ use super::count::OpCounts;
 use super::plan::{Forced, Mode, Plan, Task};
 use super::width::WIDTHS;
 use super::{Lanes, Slot, VectorFn, at_width, push};
-use crate::{Real, Tape, Var};
+use crate::{Real, Real64, Tape, Var};
 
 /// The derivatives of one vector function, with the choices made and the buffers kept.
 ///
@@ -136,7 +136,7 @@ impl<F: VectorFn> VectorDriver<F> {
 }
 
 /// Calls `f` with outputs cleared, as it may expect.
-pub(super) fn call<F: VectorFn, R: Real>(f: &F, x: &[R], y: &mut [R]) {
+pub(super) fn call<F: VectorFn, R: Real64>(f: &F, x: &[R], y: &mut [R]) {
     y.fill(R::from_f64(0.0));
     f.call(x, y);
 }

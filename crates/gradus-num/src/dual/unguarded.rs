@@ -151,3 +151,5 @@ impl Real for Unguarded {
         self.0
     }
 }
+
+crate::operators::constant_operators!([] Unguarded);

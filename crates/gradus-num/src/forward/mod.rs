@@ -7,16 +7,17 @@
 //! is itself being differentiated: the levels are different types and cannot be confused.
 //!
 //! ```
-//! use gradus_num::{Real, forward};
+//! use gradus_num::{Real64, forward};
 //!
-//! fn rosenbrock<R: Real>(x: &[R]) -> R {
-//!     let (a, b) = (R::one() - x[0], x[1] - x[0] * x[0]);
-//!     a * a + b * b * R::from_f64(100.0)
+//! fn rosenbrock<R: Real64>(x: &[R]) -> R {
+//!     let (a, b) = (x[0] - 1.0, x[1] - x[0] * x[0]);
+//!     a * a + b * b * 100.0
 //! }
 //! assert_eq!(forward::gradient::<_, 2>(rosenbrock, &[2.0, 1.0]), [2402.0, -600.0]);
 //! ```
 
 mod first;
+mod mixed;
 mod second;
 mod series;
 
@@ -28,6 +29,7 @@ pub use second::{
     hessian, hessian_into, hvp, hvp_into, laplacian, laplacian_into, second_derivative, second_directional,
 };
 
+pub use mixed::{MultiTaylor, partial};
 pub use series::{taylor, taylor_along, taylor_along_into};
 
 use alloc::vec::Vec;

@@ -94,3 +94,5 @@ impl<const W: usize> PartialOrd for Lanes<W> {
         Self::agree(self.test(other, |x, y| x >= y))
     }
 }
+
+crate::operators::constant_operators!([const W: usize] Lanes<W>);

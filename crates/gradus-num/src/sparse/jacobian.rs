@@ -49,10 +49,10 @@ struct Pass {
 /// [`verifying`](Self::verifying) switches the check off.
 ///
 /// ```
-/// use gradus_num::{Real, sparse::{Pattern, SparseJacobian}, vector_fn};
+/// use gradus_num::{Real64, sparse::{Pattern, SparseJacobian}, vector_fn};
 ///
-/// fn branching<R: Real>(x: &[R], y: &mut [R]) {
-///     y[0] = if x[0] > R::from_f64(0.0) { x[0] * x[1] } else { x[0] };
+/// fn branching<R: Real64>(x: &[R], y: &mut [R]) {
+///     y[0] = if x[0] > 0.0 { x[0] * x[1] } else { x[0] };
 /// }
 /// let mut jacobian = SparseJacobian::new(vector_fn!(branching, 1), &[-1.0, 2.0]);
 /// assert_eq!(jacobian.pattern().nonzeros(), 1);

@@ -98,6 +98,8 @@ impl<T: Real> PartialOrd for Var<'_, T> {
     }
 }
 
+crate::operators::constant_operators!(@compare ['t, T: Real] Var<'t, T>);
+
 /// The primal value, formatted as an `f64`.
 impl<T: Real> fmt::Display for Var<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! Scalar functions on tensors: recorded once, run on many points.
 
 use gradus_core::{ErrorKind, Graph, Result, Shape, record_scalar};
-use gradus_num::{Real, ScalarFn, VectorFn};
+use gradus_num::{Real64, ScalarFn, VectorFn};
 
 use crate::Tensor;
 use crate::trace::{OrFail, apply, here};
@@ -13,12 +13,12 @@ use crate::trace::{OrFail, apply, here};
 /// If the function branches on its numbers: write such a branch with `R::select`. If the tensor is no float or a scalar.
 ///
 /// ```
-/// use gradus::num::{Real, scalar_fn};
+/// use gradus::num::{Real64, scalar_fn};
 /// use gradus::{Tensor, grad, tensor_fn};
 ///
-/// fn rosenbrock<R: Real>(x: &[R]) -> R {
-///     let (a, b) = (R::one() - x[0], x[1] - x[0] * x[0]);
-///     a * a + R::from_f64(100.0) * b * b
+/// fn rosenbrock<R: Real64>(x: &[R]) -> R {
+///     let (a, b) = (x[0] - 1.0, x[1] - x[0] * x[0]);
+///     a * a + b * b * 100.0
 /// }
 /// let f = tensor_fn(scalar_fn!(rosenbrock));
 /// let points = Tensor::from([[1.0, 1.0], [0.0, 0.0]]);
@@ -32,7 +32,7 @@ pub fn tensor_fn<F: ScalarFn>(f: F) -> impl Fn(&Tensor) -> Tensor {
         fn outputs(&self, _: usize) -> usize {
             1
         }
-        fn call<R: Real>(&self, x: &[R], y: &mut [R]) {
+        fn call<R: Real64>(&self, x: &[R], y: &mut [R]) {
             y[0] = self.0.call(x);
         }
     }

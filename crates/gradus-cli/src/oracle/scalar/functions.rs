@@ -1,6 +1,6 @@
 //! Every operation and library function as a [`ScalarFn`], with the points at which it is special.
 
-use gradus::num::{Binary, Real, Scalar, ScalarFn, Unary};
+use gradus::num::{Binary, Real64, Scalar, ScalarFn, Unary};
 
 /// What a function is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +61,7 @@ pub fn all() -> Vec<Function> {
 }
 
 impl ScalarFn for Function {
-    fn call<R: Real>(&self, x: &[R]) -> R {
+    fn call<R: Real64>(&self, x: &[R]) -> R {
         use Function::*;
         match *self {
             One(op) => x[0].unary(op),

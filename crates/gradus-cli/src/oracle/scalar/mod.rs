@@ -10,8 +10,8 @@ mod functions;
 use functions::{Function, all};
 use gradus::num::batch::{Batch, Block, PointFn};
 use gradus::num::{
-    Dual, Lanes, Mode, Real, ScalarDriver, ScalarFn, Tape, Taylor, Var, VectorDriver, VectorFn, forward,
-    gradient, hessian, hvp, reverse,
+    Dual, Lanes, Mode, Real, Real64, ScalarDriver, ScalarFn, Tape, Taylor, Var, VectorDriver, VectorFn,
+    forward, gradient, hessian, hvp, reverse,
 };
 
 type D1 = Dual<f64, 1>;
@@ -157,7 +157,7 @@ impl VectorFn for Wrapped<'_> {
     fn outputs(&self, _: usize) -> usize {
         3
     }
-    fn call<R: Real>(&self, x: &[R], y: &mut [R]) {
+    fn call<R: Real64>(&self, x: &[R], y: &mut [R]) {
         y[1] = self.0.call(x);
     }
 }
@@ -166,7 +166,7 @@ impl PointFn for Wrapped<'_> {
     fn points(&self) -> usize {
         3
     }
-    fn call<R: Real>(&self, _: &Block, x: &[R], _: &[R], y: &mut [R]) {
+    fn call<R: Real64>(&self, _: &Block, x: &[R], _: &[R], y: &mut [R]) {
         y[0] = self.0.call(x);
     }
 }
