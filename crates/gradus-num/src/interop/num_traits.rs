@@ -13,31 +13,31 @@ macro_rules! constants {
 }
 
 macro_rules! interop {
-    ($Number:ident) => {
-        impl<T: Real, const N: usize> Zero for $Number<T, N> {
+    ([$($generics:tt)*] $Number:ty) => {
+        impl<$($generics)*> Zero for $Number {
             fn zero() -> Self {
                 <Self as Real>::zero()
             }
-            /// Whether the value and every tangent is zero: only then is it neutral in addition.
+            /// Whether the value and every derivative is zero: only then is it neutral in addition.
             fn is_zero(&self) -> bool {
                 self.parts_zero()
             }
         }
 
-        impl<T: Real, const N: usize> One for $Number<T, N> {
+        impl<$($generics)*> One for $Number {
             fn one() -> Self {
                 <Self as Real>::one()
             }
         }
 
-        impl<T: Real, const N: usize> Num for $Number<T, N> {
+        impl<$($generics)*> Num for $Number {
             type FromStrRadixErr = num_traits::ParseFloatError;
             fn from_str_radix(text: &str, radix: u32) -> Result<Self, Self::FromStrRadixErr> {
                 f64::from_str_radix(text, radix).map(<Self as Real>::from_f64)
             }
         }
 
-        impl<T: Real, const N: usize> Signed for $Number<T, N> {
+        impl<$($generics)*> Signed for $Number {
             fn abs(&self) -> Self {
                 Scalar::abs(self)
             }
@@ -55,7 +55,7 @@ macro_rules! interop {
             }
         }
 
-        impl<T: Real, const N: usize> ToPrimitive for $Number<T, N> {
+        impl<$($generics)*> ToPrimitive for $Number {
             fn to_i64(&self) -> Option<i64> {
                 self.value().to_i64()
             }
@@ -67,7 +67,7 @@ macro_rules! interop {
             }
         }
 
-        impl<T: Real, const N: usize> FromPrimitive for $Number<T, N> {
+        impl<$($generics)*> FromPrimitive for $Number {
             fn from_i64(n: i64) -> Option<Self> {
                 Some(<Self as Real>::from_f64(n as f64))
             }
@@ -79,52 +79,54 @@ macro_rules! interop {
             }
         }
 
-        impl<T: Real, const N: usize> NumCast for $Number<T, N> {
+        impl<$($generics)*> NumCast for $Number {
             fn from<P: ToPrimitive>(n: P) -> Option<Self> {
                 n.to_f64().map(<Self as Real>::from_f64)
             }
         }
 
-        impl<T: Real, const N: usize> Inv for $Number<T, N> {
+        impl<$($generics)*> Inv for $Number {
             type Output = Self;
             fn inv(self) -> Self {
                 self.recip()
             }
         }
 
-        impl<T: Real, const N: usize> MulAdd for $Number<T, N> {
+        impl<$($generics)*> MulAdd for $Number {
             type Output = Self;
             fn mul_add(self, a: Self, b: Self) -> Self {
                 self * a + b
             }
         }
 
-        impl<T: Real, const N: usize> Pow<i32> for $Number<T, N> {
+        impl<$($generics)*> Pow<i32> for $Number {
             type Output = Self;
             fn pow(self, n: i32) -> Self {
                 self.powi(n)
             }
         }
 
-        impl<T: Real, const N: usize> Pow<f64> for $Number<T, N> {
+        impl<$($generics)*> Pow<f64> for $Number {
             type Output = Self;
             fn pow(self, p: f64) -> Self {
                 self.pow_f64(p)
             }
         }
 
-        impl<T: Real, const N: usize> Pow<$Number<T, N>> for $Number<T, N> {
+        impl<$($generics)*> Pow<$Number> for $Number {
             type Output = Self;
             fn pow(self, p: Self) -> Self {
                 self.powf(&p)
             }
         }
 
-        impl<T: Real, const N: usize> FloatConst for $Number<T, N> {
+        impl<$($generics)*> FloatConst for $Number {
             constants!(E FRAC_1_PI FRAC_1_SQRT_2 FRAC_2_PI FRAC_2_SQRT_PI FRAC_PI_2 FRAC_PI_3 FRAC_PI_4 FRAC_PI_6 FRAC_PI_8 LN_10 LN_2 LOG10_E LOG2_E PI SQRT_2);
         }
     };
 }
 
-interop!(Dual);
-interop!(Taylor);
+interop!([T: Real, const N: usize] Dual<T, N>);
+interop!([T: Real, const K: usize] Taylor<T, K>);
+#[cfg(feature = "std")]
+interop!(['t, T: Real] crate::Var<'t, T>);

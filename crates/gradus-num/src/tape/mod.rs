@@ -22,7 +22,7 @@
 //! # Lifetimes
 //!
 //! A variable borrows its tape: it cannot outlive it, it cannot survive [`Tape::reset`], and it cannot cross
-//! threads. All three are compile errors.
+//! threads. All three are compile errors. (A tape without variables may move to another thread: it is `Send`.)
 //!
 //! ```compile_fail,E0597
 //! use gradus_num::Tape;
@@ -274,7 +274,7 @@ struct Slot<T> {
     _value: T,
     _weight: T,
     _node: u32,
-    _tape: *const u8,
+    _tape: Option<&'static u8>,
 }
 
 /// The memory of one vector as an empty vector of another type of the same layout. (Collecting in place
