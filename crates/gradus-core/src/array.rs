@@ -131,6 +131,8 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + f
     fn slice(buffer: &Buffer) -> Option<&[Self]>;
     /// The elements for writing, copied first if they are shared.
     fn slice_mut(buffer: &mut Buffer) -> Option<&mut [Self]>;
+    /// The elements, if the buffer holds this type: moved out, or copied if they are shared.
+    fn take(buffer: Buffer) -> Option<Vec<Self>>;
 }
 
 mod sealed {
@@ -148,6 +150,9 @@ macro_rules! elements {
             }
             fn slice_mut(buffer: &mut Buffer) -> Option<&mut [Self]> {
                 if let Buffer::$v(v) = buffer { Some(&mut **Arc::make_mut(v)) } else { None }
+            }
+            fn take(buffer: Buffer) -> Option<Vec<Self>> {
+                if let Buffer::$v(v) = buffer { Some(Arc::unwrap_or_clone(v).into_vec()) } else { None }
             }
         }
     )+ };
@@ -281,6 +286,18 @@ impl Array {
     /// The elements for writing, if they are of type `T`; copied first if another array shares them.
     pub fn elements_mut<T: Element>(&mut self) -> Option<&mut [T]> {
         T::slice_mut(&mut self.buffer)
+    }
+
+    /// The elements, if they are of type `T`: moved out, or copied if another array shares them.
+    ///
+    /// ```
+    /// let array = gradus_core::Array::new([2], vec![1.0, 2.0])?;
+    /// assert_eq!(array.clone().into_elements::<f32>(), None);
+    /// assert_eq!(array.into_elements::<f64>(), Some(vec![1.0, 2.0]));
+    /// # Ok::<(), gradus_core::ErrorKind>(())
+    /// ```
+    pub fn into_elements<T: Element>(self) -> Option<Vec<T>> {
+        T::take(self.buffer)
     }
 
     /// The same elements under another shape of the same size.

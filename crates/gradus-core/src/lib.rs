@@ -13,6 +13,8 @@ pub mod dtype;
 mod error;
 mod finite;
 pub mod graph;
+#[cfg(feature = "half")]
+mod half;
 pub mod memory;
 pub mod nest;
 pub mod ops;
@@ -21,6 +23,8 @@ mod primitive;
 #[doc(hidden)]
 pub mod quick;
 mod record;
+#[cfg(feature = "serde")]
+mod serial;
 pub mod shape;
 mod strided;
 mod sym;

@@ -25,6 +25,7 @@
 //! | compiled functions | [`Jit`], [`Plan`], [`Budget`], [`Strategy`], [`Checkpoints`] |
 //! | where programs run | [`Device`], [`backend`], [`memory()`] |
 //! | checks and errors | [`check_grads`], [`Error`], [`ErrorKind`], [`Site`], [`scope`] |
+//! | other libraries | `interop`, behind features: `ndarray`, `nalgebra`, `faer`, `half`, `image`, `serde`, `npy` |
 //! | numbers | [`num`]: dual numbers, Taylor series, tapes, sparse derivatives |
 //! | programs | [`core`](mod@crate::core) |
 
@@ -34,6 +35,7 @@ extern crate self as gradus;
 
 mod device;
 mod guard;
+pub mod interop;
 mod known;
 mod literal;
 mod memory;
@@ -84,3 +86,17 @@ pub mod prelude {
     pub use crate::{Axes, DType, Device, Element, Key, Shape, Stencil, Tensor, Tree};
     pub use crate::{grad, hessian, jacobian, jit, jvp, value_and_grad, vjp, vmap};
 }
+
+/// The examples of the page about other libraries, run as tests with all features.
+#[cfg(all(
+    doctest,
+    feature = "faer",
+    feature = "half",
+    feature = "image",
+    feature = "nalgebra",
+    feature = "ndarray",
+    feature = "npy",
+    feature = "serde"
+))]
+#[doc = include_str!("../../../docs/interop.md")]
+struct OtherLibraries;
