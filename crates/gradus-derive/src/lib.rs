@@ -147,5 +147,12 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
                 match self { #(#structure)* }
             }
         }
+        #[automatically_derived]
+        impl #impl_generics ::gradus::Blocks for #name #ty_generics #where_clause {
+            type Of<__Argument: ::gradus::Tree> = ::std::vec::Vec<__Argument>;
+            fn blocks<__Argument: ::gradus::Tree>(&self, next: &mut dyn FnMut() -> __Argument) -> Self::Of<__Argument> {
+                ::gradus::Tree::tensors(self).iter().map(|_| next()).collect()
+            }
+        }
     })
 }

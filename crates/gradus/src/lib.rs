@@ -21,7 +21,7 @@
 //! | axes with names | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`axis_index`], [`all_gather`], [`psum_scatter`] |
 //! | control flow | [`cond`], [`switch`], [`scan`], [`fori_loop`], [`while_loop`], [`associative_scan`] |
 //! | rules of your own | [`custom_jvp`], [`custom_vjp`], [`external`] |
-//! | tensors | [`Tensor`], [`DType`], [`Shape`], [`Axes`], [`Key`] for random numbers, [`Tree`] for structs of tensors |
+//! | tensors | [`Tensor`], [`DType`], [`Shape`], [`Axes`], [`Key`] for random numbers, [`Tree`] for structs of tensors, [`Blocks`] for their Jacobians |
 //! | compiled functions | [`Jit`], [`Plan`], [`Budget`], [`Strategy`], [`Checkpoints`] |
 //! | where programs run | [`Device`], [`backend`], [`memory()`] |
 //! | checks and errors | [`check_grads`], [`Error`], [`ErrorKind`], [`Site`], [`scope`] |
@@ -33,6 +33,7 @@
 
 extern crate self as gradus;
 
+mod blocks;
 mod device;
 mod guard;
 pub mod interop;
@@ -47,6 +48,7 @@ mod trace;
 mod transform;
 mod tree;
 
+pub use blocks::Blocks;
 pub use device::Device;
 /// Programs as values: for back ends, primitives and transforms of your own.
 pub use gradus_core as core;
