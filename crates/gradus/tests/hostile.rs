@@ -238,6 +238,15 @@ fn placed() -> Vec<Placed> {
         }),
         ("scatter", |x, i| x.scatter(&Tensor::from([i as i64, 0]), &Tensor::ones([2, 2], DType::F64), 1)),
         ("scatter axis", |x, i| x.scatter(&Tensor::from([0i64, 0]), &Tensor::ones([2, 2], DType::F64), i)),
+        ("scatter_mul", |x, i| {
+            x.scatter_mul(&Tensor::from([i as i64, 0]), &Tensor::ones([2, 2], DType::F64), 1)
+        }),
+        ("scatter_max axis", |x, i| {
+            x.scatter_max(&Tensor::from([0i64, 0]), &Tensor::ones([2, 2], DType::F64), i)
+        }),
+        ("scatter_min", |x, i| {
+            x.scatter_min(&Tensor::from([i as i64, 0]), &Tensor::ones([2, 2], DType::F64), 1)
+        }),
         ("gather_nd", |x, i| x.gather_nd(&Tensor::from([[0, i as i64]]))),
         ("quantile", |x, i| x.quantile(0.3, i)),
         ("median", |x, i| x.median(i)),

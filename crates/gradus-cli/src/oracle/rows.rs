@@ -380,6 +380,15 @@ fn structure() -> Vec<Row> {
             x.dynamic_update_slice(&x.slice(0, ..2), &Tensor::from(1i64), 0)
         }),
         moved("scatter", 3, |x| x.scatter(&Tensor::from([2i64, 0, 2]), x, 0)),
+        moved("scatter_mul", 3, |x| x.scatter_mul(&Tensor::from([2i64, 0, 2]), x, 0)),
+        moved("scatter_max", 4, |x| {
+            x.slice(0, ..1).scatter_max(&Tensor::from([0i64, 0, 0]), &x.slice(0, 1..), 0)
+        })
+        .kinks(&["`k` together"]),
+        moved("scatter_min", 4, |x| {
+            x.slice(0, ..1).scatter_min(&Tensor::from([0i64, 0, 0]), &x.slice(0, 1..), 0)
+        })
+        .kinks(&["`k` together"]),
         moved("gather_nd", 4, |x| x.reshape([2, 2]).gather_nd(&Tensor::from([[1i64, 0], [0, 1]]))),
         moved("masked_fill", 3, |x| x.masked_fill(&Tensor::from([true, false, true]), 2.0))
             .covers(&["masked_select"]),

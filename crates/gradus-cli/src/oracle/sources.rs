@@ -22,6 +22,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("gradus/src/tensor/order.rs", include_str!("../../../gradus/src/tensor/order.rs")),
     ("gradus/src/tensor/read.rs", include_str!("../../../gradus/src/tensor/read.rs")),
     ("gradus/src/tensor/reduce.rs", include_str!("../../../gradus/src/tensor/reduce.rs")),
+    ("gradus/src/tensor/scatter.rs", include_str!("../../../gradus/src/tensor/scatter.rs")),
     ("gradus/src/tensor/softmax.rs", include_str!("../../../gradus/src/tensor/softmax.rs")),
     ("gradus-nn/src/attention.rs", include_str!("../../../gradus-nn/src/attention.rs")),
     ("gradus/src/transform/axes.rs", include_str!("../../../gradus/src/transform/axes.rs")),

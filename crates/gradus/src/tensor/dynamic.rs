@@ -1,7 +1,6 @@
-//! Places that are known when a program runs: slices, writing by index, picks by several indices, masks.
+//! Places that are known when a program runs: slices, picks by several indices, masks.
 
-use gradus_core::ops::ScatterAdd;
-use gradus_core::{Error, ErrorKind, Shape};
+use gradus_core::{Error, ErrorKind};
 
 use crate::literal::Literal;
 use crate::trace::{OrFail, fail, here};
@@ -63,69 +62,6 @@ impl Tensor {
         // Before the start is as wrong as behind the end.
         let from_start = from_start.less(0i64).select(n as i64, &from_start);
         from_start + self.places(size)
-    }
-
-    /// The tensor with `updates` written at integer `indices` along `axis`; of indices that occur more than once the last counts.
-    /// The updates have the shape of `self.take(indices, axis)`, and the derivative where they are written.
-    ///
-    /// ```
-    /// # use gradus::Tensor;
-    /// let x = Tensor::from([1.0, 2.0, 3.0]);
-    /// let y = x.scatter(&Tensor::from([2i64, 0, 2]), &Tensor::from([7.0, 8.0, 9.0]), 0);
-    /// assert_eq!(y, Tensor::from([8.0, 2.0, 9.0]));
-    /// ```
-    #[track_caller]
-    pub fn scatter(&self, indices: &Tensor, updates: &Tensor, axis: isize) -> Tensor {
-        let at = self.axis("scatter", axis);
-        let n = self.shape()[at];
-        let (before, after) = (&self.shape()[..at], &self.shape()[at + 1..]);
-        let taken = Shape::from(before).concat(indices.shape()).concat(after);
-        if *updates.shape() != taken || !indices.dtype().is_int() {
-            let shapes = vec![self.shape().clone(), indices.shape().clone(), updates.shape().clone()];
-            let detail =
-                format!("indices are integers, and the updates have the shape {taken} of what they name");
-            fail(Error::new(ErrorKind::Shape { op: "scatter", shapes, detail }, here()));
-        }
-        let count = indices.size();
-        let mut shape: Vec<usize> = self.shape().to_vec();
-        shape[at] = count;
-        // Taking them from all indices there are resolves negative ones, so that equal places are equal numbers, and names what
-        // is wrong as it was given.
-        let (indices, updates) = (self.places(n).take(&indices.flatten(), 0), updates.reshape(shape));
-        if count < 2 {
-            return self.written(&indices, &updates, at);
-        }
-        // In stable order the last of equal indices is the last that was given.
-        let order = indices.argsort(0);
-        let sorted = indices.take(&order, 0);
-        let differs = sorted.slice(0, ..-1).not_equal(sorted.slice(0, 1..));
-        let last = Tensor::concat(&[&differs, &sorted.slice(0, -1..).equal(sorted.slice(0, -1..))], 0);
-        let updates = updates.take(&order, at as isize);
-        let mask =
-            last.reshape((0..self.rank()).map(|a| if a == at { count } else { 1 }).collect::<Vec<_>>());
-        let kept = mask.broadcast_to(updates.shape()).select(&updates, 0.0_f64.beside(&updates));
-        self.written_where(&sorted, &kept, &last.cast(DType::I64), at)
-    }
-
-    /// `updates` written at indices that differ.
-    #[track_caller]
-    fn written(&self, indices: &Tensor, updates: &Tensor, axis: usize) -> Tensor {
-        let ones = indices.new_full(indices.shape(), DType::I64, 1.0);
-        self.written_where(indices, updates, &ones, axis)
-    }
-
-    /// The sums of `updates` at indices, where one of them counts.
-    #[track_caller]
-    fn written_where(&self, indices: &Tensor, updates: &Tensor, counts: &Tensor, axis: usize) -> Tensor {
-        let n = self.shape()[axis];
-        let once = ScatterAdd { axis: 0, batch: 0, from_end: false };
-        let met = Tensor::apply(once, &[&self.new_full([n], DType::I64, 0.0), indices, counts]).greater(0i64);
-        let shape: Vec<usize> = (0..self.rank()).map(|a| if a == axis { n } else { 1 }).collect();
-        let placed = Tensor::apply(
-            ScatterAdd { axis, batch: 0, from_end: false },
-            &[&self.new_full(self.shape(), self.dtype(), 0.0), indices, updates],
-        );
-        met.reshape(shape).broadcast_to(self.shape()).select(&placed, self)
     }
 
     /// The slices that several indices name at once: along the last axis of `indices` stands an index for each of the first axes.

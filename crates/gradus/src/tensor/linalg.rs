@@ -96,13 +96,16 @@ impl Tensor {
     }
 
     /// Einstein summation: `einsum("bij,bjk->bik", &[&a, &b])`. Without `->` the result has the letters that occur
-    /// once, in alphabetical order; a letter twice in one operand takes the diagonal.
+    /// once, in alphabetical order; a letter twice in one operand takes the diagonal. `...` stands for all axes that have no
+    /// letter, matched from the last and broadcast; without `->` the result has them first.
     ///
     /// ```
     /// # use gradus::Tensor;
     /// let a = Tensor::from([[1.0, 2.0], [3.0, 4.0]]);
     /// assert_eq!(Tensor::einsum("ii", &[&a]), Tensor::from(5.0));
     /// assert_eq!(Tensor::einsum("ij,kj->ik", &[&a, &a]), a.matmul(&a.t()));
+    /// let batch = Tensor::stack(&[&a, &a], 0);
+    /// assert_eq!(Tensor::einsum("...ij,...jk->...ik", &[&batch, &a]), batch.matmul(&a));
     /// ```
     #[track_caller]
     pub fn einsum(spec: &str, operands: &[&Tensor]) -> Tensor {
@@ -117,29 +120,54 @@ impl Tensor {
             Some((i, o)) => (i.to_string(), Some(o.to_string())),
             None => (clean.clone(), None),
         };
-        let terms: Vec<Vec<char>> = inputs.split(',').map(|t| t.chars().collect()).collect();
+        let terms: Vec<&str> = inputs.split(',').collect();
         if terms.len() != operands.len() {
             wrong(format!("{} terms for {} tensors", terms.len(), operands.len()));
         }
-        if let Some(c) = clean.chars().find(|c| !c.is_alphabetic() && !",->".contains(*c)) {
+        if let Some(c) = clean.replace("...", "").chars().find(|c| !c.is_alphabetic() && !",->".contains(*c))
+        {
             wrong(format!("'{c}' is no letter"));
         }
+        let spread = |term: &str, rank| spread(term, rank).unwrap_or_else(|detail| wrong(detail));
+        let mut operands: Vec<Tensor> = operands.iter().map(|&x| x.clone()).collect();
+        let mut terms: Vec<Vec<char>> =
+            terms.iter().zip(&operands).map(|(term, x)| spread(term, x.rank())).collect();
         let mut extents = std::collections::BTreeMap::new();
-        for (term, x) in terms.iter().zip(operands) {
+        for (term, x) in terms.iter().zip(&operands) {
             if term.len() != x.rank() {
                 wrong(format!("{} letters for a tensor of shape {}", term.len(), x.shape()));
             }
             for (&c, &d) in term.iter().zip(x.shape().iter()) {
-                if *extents.entry(c).or_insert(d) != d {
-                    wrong(format!("'{c}' is {} in one place and {d} in another", extents[&c]));
+                let found = extents.entry(c).or_insert(d);
+                if unlettered(c) && *found == 1 {
+                    *found = d;
+                } else if *found != d && !(unlettered(c) && d == 1) {
+                    let name = if unlettered(c) { "an axis of `...`".into() } else { format!("'{c}'") };
+                    wrong(format!("{name} is {found} in one place and {d} in another"));
+                }
+            }
+        }
+        // Where an axis of `...` is stretched, the operand does without.
+        for (term, x) in terms.iter_mut().zip(&mut operands) {
+            for axis in (0..term.len()).rev() {
+                if x.shape()[axis] != extents[&term[axis]] {
+                    *x = x.squeeze(axis as isize);
+                    term.remove(axis);
                 }
             }
         }
         let count = |c: char| terms.iter().flatten().filter(|&&x| x == c).count();
+        let dots: Vec<char> = extents.keys().rev().copied().filter(|&c| unlettered(c)).collect();
         let output: Vec<char> = match output {
-            Some(o) => o.chars().collect(),
-            None => extents.keys().copied().filter(|&c| count(c) == 1).collect(),
+            Some(o) => spread(&o, dots.len() + o.replace("...", "").chars().count()),
+            None => {
+                let once = extents.keys().copied().filter(|&c| !unlettered(c) && count(c) == 1);
+                dots.iter().copied().chain(once).collect()
+            }
         };
+        if dots.iter().any(|c| !output.contains(c)) {
+            wrong("the result lacks `...`; an axis that is summed has a letter".into());
+        }
         for (i, c) in output.iter().enumerate() {
             if !extents.contains_key(c) || output[..i].contains(c) {
                 wrong(format!("'{c}' of the result must occur once there and in an operand"));
@@ -147,7 +175,7 @@ impl Tensor {
         }
         let mut done: Option<(Tensor, Vec<char>)> = None;
         for (i, (term, x)) in terms.iter().zip(operands).enumerate() {
-            let (mut x, mut letters) = diagonal((*x).clone(), term.clone());
+            let (mut x, mut letters) = diagonal(x, term.clone());
             // Letters that no later operand and not the result needs are summed at once.
             let needed = |c: &char| output.contains(c) || terms[i + 1..].iter().flatten().any(|d| d == c);
             let partner = done.as_ref().map(|d| d.1.clone()).unwrap_or_default();
@@ -170,6 +198,28 @@ impl Tensor {
             .collect();
         if axes.iter().copied().eq(0..axes.len()) { x } else { Tensor::apply(Permute { axes }, &[&x]) }
     }
+}
+
+/// The letters of a term for a tensor of `rank` axes; those of `...` get characters that are no letters, numbered from the last.
+fn spread(term: &str, rank: usize) -> std::result::Result<Vec<char>, String> {
+    let Some((before, after)) = term.split_once("...") else { return Ok(term.chars().collect()) };
+    if after.contains('.') {
+        return Err(format!("`...` stands twice in `{term}`"));
+    }
+    let letters = before.chars().count() + after.chars().count();
+    let Some(dots) = rank.checked_sub(letters) else {
+        return Err(format!("{letters} letters for a tensor of {rank} axes"));
+    };
+    let numbered = (0..dots as u32).rev().filter_map(|k| char::from_u32(UNLETTERED + k));
+    Ok(before.chars().chain(numbered).chain(after.chars()).collect())
+}
+
+/// The first character for axes without letters, of those that Unicode leaves to private use.
+const UNLETTERED: u32 = 0xe000;
+
+/// Whether an axis is one of `...`.
+fn unlettered(c: char) -> bool {
+    ('\u{e000}'..='\u{f8ff}').contains(&c)
 }
 
 /// Takes the diagonal along letters that occur twice.

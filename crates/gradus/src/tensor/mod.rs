@@ -13,6 +13,7 @@ mod norm;
 mod order;
 mod read;
 mod reduce;
+mod scatter;
 mod softmax;
 
 use std::fmt;
