@@ -75,6 +75,7 @@ const OTHER_FILES: &[&str] = &[
     "gradus/src/tensor/arith.rs",
     "gradus/src/tensor/construct.rs",
     "gradus/src/tensor/dynamic.rs",
+    "gradus/src/tensor/scatter.rs",
     "gradus/src/tensor/convolution.rs",
     "gradus/src/tensor/indexing.rs",
     "gradus/src/tensor/linalg.rs",

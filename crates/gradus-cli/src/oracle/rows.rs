@@ -381,11 +381,11 @@ fn structure() -> Vec<Row> {
         }),
         moved("scatter", 3, |x| x.scatter(&Tensor::from([2i64, 0, 2]), x, 0)),
         moved("scatter_mul", 3, |x| x.scatter_mul(&Tensor::from([2i64, 0, 2]), x, 0)),
-        moved("scatter_max", 4, |x| {
+        whole("scatter_max", 4, |x| {
             x.slice(0, ..1).scatter_max(&Tensor::from([0i64, 0, 0]), &x.slice(0, 1..), 0)
         })
         .kinks(&["`k` together"]),
-        moved("scatter_min", 4, |x| {
+        whole("scatter_min", 4, |x| {
             x.slice(0, ..1).scatter_min(&Tensor::from([0i64, 0, 0]), &x.slice(0, 1..), 0)
         })
         .kinks(&["`k` together"]),

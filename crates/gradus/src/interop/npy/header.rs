@@ -24,7 +24,7 @@ fn wrong<T>(detail: impl Into<String>) -> Result<T> {
 
 impl Header {
     /// Reads a header at the start of `length` bytes; also says how many it took.
-    pub fn read(from: &mut impl Read, length: u64) -> Result<(Header, u64)> {
+    pub(super) fn read(from: &mut impl Read, length: u64) -> Result<(Header, u64)> {
         let mut start = [0; 8];
         if length < 10 {
             return wrong(format!("{length} bytes are too few"));
@@ -56,7 +56,7 @@ impl Header {
     }
 
     /// The number of elements and of their bytes.
-    pub fn sizes(&self) -> Result<(usize, u64)> {
+    pub(super) fn sizes(&self) -> Result<(usize, u64)> {
         let shape = self.shape.clone().checked("load").map_err(crate::Error::from)?;
         let size = shape.size();
         Ok((size, size as u64 * self.dtype.size() as u64))
@@ -101,7 +101,7 @@ impl Header {
     }
 
     /// The header of a row-major, little-endian array.
-    pub fn bytes(dtype: DType, shape: &Shape) -> Result<Vec<u8>> {
+    pub(super) fn bytes(dtype: DType, shape: &Shape) -> Result<Vec<u8>> {
         let descr = match dtype {
             DType::F32 => "<f4",
             DType::F64 => "<f8",
