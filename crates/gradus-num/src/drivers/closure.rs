@@ -227,8 +227,8 @@ pub struct VectorClosure<F> {
 
 /// A closure, with whatever it captures, as a function for drivers: its arguments are [`AnyReal`]s.
 ///
-/// An operation costs a virtual call and its result a place in memory until the function returns: about ten
-/// nanoseconds. Where that is too much, [`scalar_fn!`](crate::scalar_fn) names what is captured and compiles the function
+/// An operation costs a virtual call, and its result a place in memory until the function returns: small operations take
+/// several times as long. Where that is too much, [`scalar_fn!`](crate::scalar_fn) names what is captured and compiles the function
 /// for each mode.
 ///
 /// ```
