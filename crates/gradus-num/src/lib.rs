@@ -40,8 +40,8 @@ mod taylor;
 #[cfg(feature = "std")]
 pub use drivers::{
     AnyReal, Mode, Plan, ScalarDriver, ScalarFn, VectorDriver, VectorFn, closure, derivative, directional,
-    gradient, hessian, hvp, jacobian, jvp, laplacian, taylor, value_and_gradient, value_and_gradient_array,
-    vector_closure, vjp,
+    gradient, hessian, hvp, jacobian, jvp, laplacian, single, taylor, value_and_gradient,
+    value_and_gradient_array, vector_closure, vjp,
 };
 pub use dual::{Dual, Dual1};
 pub use entry::{Curve, Domain, Entry, Kind};

@@ -23,6 +23,7 @@ pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod push2;
 mod scalar;
+pub mod single;
 pub(crate) mod vector;
 mod width;
 
