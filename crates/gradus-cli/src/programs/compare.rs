@@ -100,9 +100,8 @@ impl<'a> Rounding<'a> {
             if x.shape() != y.shape() || x.dtype() != y.dtype() {
                 return Ok(Some(describe(k, 0, x, y)));
             }
-            let near = NEAR * epsilon(x.dtype());
             let (u, v) = (x.to_f64(), y.to_f64());
-            let mut open: Vec<usize> = (0..u.len()).filter(|&i| !close(u[i], v[i], near)).collect();
+            let mut open: Vec<usize> = (0..u.len()).filter(|&i| !close(u[i], v[i], x.dtype())).collect();
             let most = self.most;
             for count in SAMPLES.into_iter().filter(|&n| n <= most) {
                 if open.is_empty() {
@@ -154,8 +153,23 @@ fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }
 
-fn close(a: f64, b: f64, near: f64) -> bool {
-    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= near * a.abs().max(b.abs())
+fn close(a: f64, b: f64, dtype: DType) -> bool {
+    if a == b || a.is_nan() && b.is_nan() {
+        return true;
+    }
+    let most = a.abs().max(b.abs());
+    most.is_finite() && (a - b).abs() <= NEAR * (epsilon(dtype) * most).max(least(dtype))
+}
+
+/// The smallest number, of which subnormal ones are multiples; 0 of what is not a float.
+fn least(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::from_bits(1),
+        DType::F32 => f64::from(f32::from_bits(1)),
+        DType::F16 => 2f64.powi(-24),
+        DType::Bf16 => 2f64.powi(-133),
+        DType::I32 | DType::I64 | DType::U8 | DType::Bool => 0.0,
+    }
 }
 
 /// Interprets a program twice, disturbing every operand and result; operands are read from one of the two by chance.
@@ -293,12 +307,7 @@ fn nudged(x: &Array, ulps: f64, before: f64, rng: &mut Rng) -> Array {
         return x.clone();
     }
     // A subnormal number is rounded to a multiple of the smallest.
-    let least = match x.dtype() {
-        DType::F64 => f64::from_bits(1),
-        DType::F16 => 2f64.powi(-24),
-        DType::Bf16 => 2f64.powi(-133),
-        _ => f64::from(f32::from_bits(1)),
-    };
+    let least = least(x.dtype());
     let mut nudge = |x: f64| match x {
         0.0 => x,
         _ => x * (1.0 + e * rng.signed()) + least * (times * rng.signed()).round(),
