@@ -238,8 +238,8 @@ struct Schedule<'a> {
     region: &'a Region,
     uses: &'a [u32],
     steps: &'a [usize],
-    /// The steps that are left, in the order of the region.
-    left: Vec<usize>,
+    /// A bit for each of them that is left.
+    left: u64,
     /// What the accumulator holds.
     acc: Option<u16>,
     fused: Fused,
@@ -250,32 +250,34 @@ impl<'a> Schedule<'a> {
         let dtype = steps.iter().find_map(|&i| float_of(region, i)).unwrap_or(DType::F32);
         let fused =
             Fused { level: region.steps[steps[0]].level, dtype, ops: Vec::with_capacity(steps.len()) };
-        Schedule { region, uses, steps, left: steps.to_vec(), acc: None, fused }
+        Schedule { region, uses, steps, left: u64::MAX >> (MOST - steps.len()), acc: None, fused }
     }
 
     /// The operations, unless loops of their own write no more to memory.
     fn run(mut self) -> Option<Fused> {
-        while !self.left.is_empty() {
-            let found = self.acc.and_then(|acc| self.left.iter().position(|&i| self.continues(i, acc)));
+        while self.left != 0 {
+            let found = self.acc.and_then(|acc| self.left().find(|&i| self.continues(i, acc)));
             match found {
-                Some(at) => self.go_on(at),
+                Some(step) => self.go_on(step),
                 None => self.begin(),
             }
         }
         // What is read elsewhere, or by an operation that does not come next.
-        let Schedule { region, uses, mut fused, steps, .. } = self;
-        let mut inside = vec![0; uses.len()];
+        let Schedule { region, uses, steps, ref fused, .. } = self;
+        let (mut inside, mut read) = ([0; MOST], [false; MOST]);
         for &slot in steps.iter().flat_map(|&i| &region.steps[i].args) {
-            inside[usize::from(slot)] += 1;
+            self.place(slot).into_iter().for_each(|at| inside[at] += 1);
         }
-        let mut read = vec![false; uses.len()];
         for &slot in fused.ops.iter().flat_map(|op| &op.args) {
-            read[usize::from(slot)] = true;
+            self.place(slot).into_iter().for_each(|at| read[at] = true);
         }
-        for op in fused.ops.iter_mut().filter(|op| !matches!(op.code, Code::Load | Code::LoadMask)) {
-            let slot = usize::from(op.value);
-            op.stored = read[slot] || uses[slot] > inside[slot];
-        }
+        let made = |op: &Op| {
+            let at = self.place(op.value).filter(|_| !matches!(op.code, Code::Load | Code::LoadMask));
+            at.is_some_and(|at| read[at] || uses[usize::from(op.value)] > inside[at])
+        };
+        let stored: SmallVec<[bool; MOST]> = fused.ops.iter().map(made).collect();
+        let mut fused = self.fused;
+        fused.ops.iter_mut().zip(stored).for_each(|(op, stored)| op.stored = stored);
         let stored = fused.ops.iter().filter(|op| op.stored).count();
         let loads = fused.ops.iter().filter(|op| matches!(op.code, Code::Load | Code::LoadMask)).count();
         (stored + loads < steps.len()).then_some(fused)
@@ -285,10 +287,27 @@ impl<'a> Schedule<'a> {
         (self.region.first_step() + step) as u16
     }
 
+    /// The steps that are left, in the order of the region.
+    fn left(&self) -> impl Iterator<Item = usize> {
+        self.steps.iter().enumerate().filter(|(at, _)| self.left >> at & 1 == 1).map(|(_, &step)| step)
+    }
+
+    /// Which of the steps makes a slot.
+    fn place(&self, slot: u16) -> Option<usize> {
+        let step = usize::from(slot).checked_sub(self.region.first_step())?;
+        self.steps.binary_search(&step).ok()
+    }
+
     /// The step that is to make a slot, if it is among those that are left.
     fn maker(&self, slot: u16) -> Option<usize> {
-        let step = usize::from(slot).checked_sub(self.region.first_step())?;
-        self.left.contains(&step).then_some(step)
+        self.place(slot).filter(|at| self.left >> at & 1 == 1).map(|at| self.steps[at])
+    }
+
+    /// A step that is computed now.
+    fn take(&mut self, step: usize) {
+        if let Ok(at) = self.steps.binary_search(&step) {
+            self.left &= !(1 << at);
+        }
     }
 
     fn ready(&self, slot: u16) -> bool {
@@ -329,7 +348,7 @@ impl<'a> Schedule<'a> {
 
     fn push(&mut self, code: Code, args: &[u16], step: usize) {
         let value = self.slot(step);
-        self.left.retain(|&left| left != step);
+        self.take(step);
         self.acc = Some(value);
         self.fused.ops.push(Op { code, args: SmallVec::from_slice(args), value, stored: false });
     }
@@ -338,7 +357,7 @@ impl<'a> Schedule<'a> {
     fn push_two(&mut self, code: Code, args: &[u16], step: usize) {
         match self.next(step, code) {
             Some((after, both, other)) => {
-                self.left.retain(|&left| left != step);
+                self.take(step);
                 let args: SmallVec<[u16; 2]> = args.iter().copied().chain([other]).collect();
                 self.push(both, &args, after);
             }
@@ -347,8 +366,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// The next operation, a step that reads the accumulator.
-    fn go_on(&mut self, at: usize) {
-        let i = self.left[at];
+    fn go_on(&mut self, i: usize) {
         let step = &self.region.steps[i];
         let acc = self.acc.expect("a step that goes on has something to go on from");
         let first = step.args[0] == acc;
@@ -364,7 +382,7 @@ impl<'a> Schedule<'a> {
                 let code = pair(op, first).expect("arithmetic");
                 let other = args[usize::from(first)];
                 if let Some((step, [x, y], linear)) = self.product(other) {
-                    self.left.retain(|&left| left != step);
+                    self.take(step);
                     return self.push(with_product(code, linear).expect("asked before"), &[x, y], i);
                 }
                 self.push_two(code, &[other], i);
@@ -378,7 +396,7 @@ impl<'a> Schedule<'a> {
         if self.uses[usize::from(slot)] != 1 {
             return None;
         }
-        let j = *self.left.iter().find(|&&j| self.region.steps[j].args.contains(&slot))?;
+        let j = self.left().find(|&j| self.region.steps[j].args.contains(&slot))?;
         let step = &self.region.steps[j];
         let first = step.args[0] == slot;
         let other = *step.args.get(usize::from(first))?;
@@ -388,20 +406,20 @@ impl<'a> Schedule<'a> {
 
     /// The next operation, of operands in memory.
     fn begin(&mut self) {
-        let ready = |i: &&usize| self.region.steps[**i].args.iter().all(|&slot| self.ready(slot));
+        let ready = |i: &usize| self.region.steps[*i].args.iter().all(|&slot| self.ready(slot));
         // A product whose reader waits for something else is better multiplied then; of two products, one comes first.
-        let waits = |i: &&usize| {
-            let slot = self.slot(**i);
+        let waits = |i: &usize| {
+            let slot = self.slot(*i);
             self.product(slot).is_some()
-                && self.left.iter().any(|&j| {
+                && self.left().any(|j| {
                     let step = &self.region.steps[j];
                     let other = |&arg: &u16| arg != slot && !self.ready(arg) && self.product(arg).is_none();
                     step.args.contains(&slot) && step.args.iter().any(other)
                 })
         };
-        let found = self.left.iter().filter(ready).find(|i| !waits(i));
-        let found = found.or_else(|| self.left.iter().find(ready));
-        let i = *found.expect("the first step that is left has its operands");
+        let found = self.left().filter(ready).find(|i| !waits(i));
+        let found = found.or_else(|| self.left().find(ready));
+        let i = found.expect("the first step that is left has its operands");
         let step = &self.region.steps[i];
         match (begin(step.op), &step.args[..]) {
             (Some(code), &[x, y]) if x != y => self.push(code, &[x, y], i),

@@ -14,7 +14,7 @@ pub(super) fn at<T>((start, row, col): Matrix<T>, i: usize, j: usize) -> *mut T 
 
 /// `0, step, 2 step, …`
 pub(super) fn count(table: &mut [u32], step: isize) {
-    let last = (table.len() as isize).saturating_sub(1).saturating_mul(step);
+    let last = (table.len().saturating_sub(1) as isize).saturating_mul(step);
     assert!(u32::try_from(last).is_ok(), "rows of a block lie within 32 bits of each other");
     let step = step as u32;
     table.iter_mut().enumerate().for_each(|(i, at)| *at = i as u32 * step);
