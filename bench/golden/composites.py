@@ -12,7 +12,7 @@ import math
 import random
 import struct
 
-from generate import HERE, bits, group
+from generate import CRATES, bits, group
 from mpmath import mp, mpf
 
 mp.dps = 1500
@@ -287,7 +287,7 @@ def main():
             for k in range(min(2, len(f([Number(x) for x in xs])))):
                 for i, j in sorted({(0, 0), (0, n - 1)}):
                     lines.append(row(name, f, xs, k, i, j))
-    (HERE / "composites.txt").write_text("\n".join(lines) + "\n")
+    (CRATES / "gradus-cli/src/composites/golden.txt").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,10 @@ import mpmath
 from mpmath import mp, mpf
 
 HERE = Path(__file__).parent
-NUM = HERE.parent.parent / "crates/gradus-num/src"
+CRATES = HERE.parent.parent / "crates"
+NUM = CRATES / "gradus-num/src"
+# In the packages whose tests read them.
+TABLES = CRATES / "gradus-num/tests/golden"
 ORDERS = 4
 # Steps of the differences, relative to arguments below 1: they leave out about as many digits, twice.
 STEP = 60
@@ -273,9 +276,9 @@ COMPOSED = ("log10", "logit", "log_add_exp", "xlogy")
 def write(path, functions, arguments):
     """The rows of all functions, or of those named on the command line with the others as they are."""
     kept = defaultdict(list)
-    for line in (HERE / path).read_text().splitlines(keepends=True) if sys.argv[1:] else []:
+    for line in (TABLES / path).read_text().splitlines(keepends=True) if sys.argv[1:] else []:
         kept[line.split(" ")[0]].append(line)
-    with open(HERE / path, "w") as out:
+    with open(TABLES / path, "w") as out:
         for name, f in functions.items():
             if sys.argv[1:] and name not in sys.argv[1:]:
                 out.writelines(kept[name])

@@ -8,8 +8,9 @@ Of every function and direction it takes sixteen rows spread evenly over the tab
 from collections import defaultdict
 from pathlib import Path
 
-HERE = Path(__file__).parent
-TARGET = HERE.parent.parent / "crates/gradus-core/src/table/golden.txt"
+CRATES = Path(__file__).parent.parent.parent / "crates"
+TABLES = CRATES / "gradus-num/tests/golden"
+TARGET = CRATES / "gradus-core/src/table/golden.txt"
 ROWS = 16
 
 
@@ -17,7 +18,7 @@ def main():
     out = []
     for name, arity in (("unary.txt", 1), ("binary.txt", 2)):
         groups = defaultdict(list)
-        for line in (HERE / name).read_text().splitlines():
+        for line in (TABLES / name).read_text().splitlines():
             fields = line.split(" ")
             groups[fields[0], fields[1]].append(fields[: 5 + arity])
         for (function, _), rows in groups.items():

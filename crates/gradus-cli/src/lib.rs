@@ -103,36 +103,3 @@ pub fn run(command: Command) -> Result<ExitCode, Error> {
         Task::CompareWorker(order) => compare::worker::work(&order),
     }
 }
-
-/// The examples of the project's pages, run as tests.
-#[cfg(doctest)]
-mod pages {
-    #[doc = include_str!("../../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../../docs/introduction.md")]
-    struct Introduction;
-    #[doc = include_str!("../../../docs/modes.md")]
-    struct Modes;
-    #[doc = include_str!("../../../docs/kinks.md")]
-    struct Kinks;
-    #[doc = include_str!("../../../docs/nan-safety.md")]
-    struct NanSafety;
-    #[doc = include_str!("../../../docs/control-flow.md")]
-    struct ControlFlow;
-    #[doc = include_str!("../../../docs/custom-rules.md")]
-    struct CustomRules;
-    #[doc = include_str!("../../../docs/errors.md")]
-    struct Errors;
-    #[doc = include_str!("../../../docs/memory.md")]
-    struct Memory;
-    #[doc = include_str!("../../../docs/devices.md")]
-    struct Devices;
-    #[doc = include_str!("../../../docs/architecture.md")]
-    struct Architecture;
-    #[doc = include_str!("../../../docs/training.md")]
-    struct Training;
-    #[doc = include_str!("../../../docs/profiling.md")]
-    struct Profiling;
-    #[doc = include_str!("../../../docs/accuracy.md")]
-    struct Accuracy;
-}

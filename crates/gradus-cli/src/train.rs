@@ -217,6 +217,7 @@ impl Session<'_> {
                     bar.set_message(format!("loss {loss:.3}"));
                 }
                 Event::Epoch(epoch) => printed = bar.suspend(|| show(output, name, epoch, epochs)),
+                _ => {}
             }
             let ends = printed.is_err() || self.stop.signal().is_some();
             if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -85,6 +85,7 @@ const OTHER_FILES: &[&str] = &[
     // Products and softmax, which has its rows.
     "gradus-nn/src/attention.rs",
     "gradus-nn/src/data.rs",
+    "gradus-nn/src/entry.rs",
     "gradus-nn/src/error.rs",
     "gradus-nn/src/file.rs",
     "gradus-nn/src/header.rs",
@@ -178,8 +179,8 @@ fn every_composed_function_is_a_row() {
         }
     }
     // Functions of scalars have their rows in the tables of `gradus-num`.
-    let tables =
-        ["unary", "binary", "unary_ends", "binary_ends"].map(|t| read(&format!("bench/golden/{t}.txt")));
+    let tables = ["unary", "binary", "unary_ends", "binary_ends"]
+        .map(|t| read(&format!("crates/gradus-num/tests/golden/{t}.txt")));
     for name in functions(&read("crates/gradus-num/src/composed.rs").replace("pub(crate) fn", "pub fn")) {
         let row = format!("{name} ");
         let selections = ["relu", "clip"];

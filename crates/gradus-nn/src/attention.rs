@@ -5,6 +5,7 @@ use gradus::{Axes, DType, ErrorKind, Shape, Tensor, raise};
 /// Which keys a query sees. With `T` queries and `S` keys, query `i` stands at place `i + S - T`: the last query beside the
 /// last key.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub enum Mask<'a> {
     /// All of them.
     #[default]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// An error of data or files. Shapes that do not fit inside a model are errors of `gradus` itself.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The system could not read or write a file.
     #[error("cannot {action} {}: {source}", path.display())]

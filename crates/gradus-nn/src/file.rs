@@ -4,7 +4,7 @@
 //! the other. The header gives each tensor's name, dtype, shape and place. Files come from anywhere, so every number is
 //! checked before it is used; files are replaced as a whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use gradus::{Array, Bf16, DType, Element, F16, Tensor, Tree};
 use serde_json::{Map, Value, json};
 
 use crate::header::{DTYPES, Stored, Unique};
-use crate::{Error, Result, write_atomically};
+use crate::{Entry, Error, Result, write_atomically};
 
 /// The longest header that is read; the reference implementation has the same limit.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -43,7 +43,7 @@ pub fn save<T: Tree>(path: impl AsRef<Path>, tree: &T) -> Result<()> {
 /// If the file cannot be read, is no sound `safetensors` file, or has other tensors than the template.
 pub fn load<T: Tree>(path: impl AsRef<Path>, template: &T) -> Result<T> {
     let bytes = bytes_of(path.as_ref())?;
-    fill(template, read_each(&bytes)?, |stored, _| stored.tensor())
+    fill(template, &read_each(&bytes)?, Entry::same, |stored, _| stored.tensor())
 }
 
 /// As [`load`], converting every tensor to the dtype that the template has: a file in half precision into a model in single
@@ -64,7 +64,44 @@ pub fn load<T: Tree>(path: impl AsRef<Path>, template: &T) -> Result<T> {
 /// ```
 pub fn load_cast<T: Tree>(path: impl AsRef<Path>, template: &T) -> Result<T> {
     let bytes = bytes_of(path.as_ref())?;
-    fill(template, read_each(&bytes)?, |stored, want| Ok(stored.converted()?.cast(want.dtype())))
+    fill(template, &read_each(&bytes)?, Entry::same, converted)
+}
+
+/// As [`load_cast`], from a file that names or lays out its tensors in another way: `entry` tells for the name of each
+/// tensor of the template which [`Entry`] of the file it is. Two tensors may be the same entry; one that is none is an error.
+///
+/// # Errors
+/// As for [`load_cast`].
+///
+/// ```
+/// use gradus::{Key, Tensor};
+/// use gradus_nn::{Entry, layers::Linear};
+/// // The `state_dict` of a layer of PyTorch: the matrix is `[outputs, inputs]`.
+/// let stored = std::collections::BTreeMap::from([
+///     ("fc.weight".to_string(), Tensor::from([[1f32, 2.0, 3.0]])),
+///     ("fc.bias".to_string(), Tensor::from([0f32])),
+/// ]);
+/// let path = std::env::temp_dir().join(format!("gradus-doc-renamed-{}.safetensors", std::process::id()));
+/// gradus_nn::save(&path, &stored)?;
+/// let layer = gradus_nn::load_renamed(&path, &Linear::new(&Key::new(0), 3, 1), |name| {
+///     let entry = Entry::new(format!("fc.{name}"));
+///     if name == "weight" { entry.transposed() } else { entry }
+/// })?;
+/// assert_eq!(layer.forward(&Tensor::from([[1f32, 1.0, 1.0]])), Tensor::from([[6f32]]));
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), gradus_nn::Error>(())
+/// ```
+pub fn load_renamed<T: Tree>(
+    path: impl AsRef<Path>,
+    template: &T,
+    entry: impl Fn(&str) -> Entry,
+) -> Result<T> {
+    let bytes = bytes_of(path.as_ref())?;
+    fill(template, &read_each(&bytes)?, entry, converted)
+}
+
+fn converted(stored: &Stored<'_>, want: &Tensor) -> Result<Tensor> {
+    Ok(stored.converted()?.cast(want.dtype()))
 }
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>> {
@@ -155,21 +192,26 @@ pub fn read_each(bytes: &[u8]) -> Result<BTreeMap<String, Stored<'_>>> {
     Ok(tensors)
 }
 
-/// The template with its tensors replaced by what `get` makes of those of the same names.
+/// The template with its tensors replaced by what `get` makes of the entries that they are.
 fn fill<T: Tree>(
     template: &T,
-    mut tensors: BTreeMap<String, Stored<'_>>,
+    tensors: &BTreeMap<String, Stored<'_>>,
+    entry: impl Fn(&str) -> Entry,
     get: impl Fn(&Stored<'_>, &Tensor) -> Result<Tensor>,
 ) -> Result<T> {
     let mut found = Vec::new();
+    let mut used = BTreeSet::new();
     for (path, want) in template.leaves() {
-        let name = name(path);
-        let stored =
-            tensors.remove(&name).ok_or_else(|| Error::Mismatch(format!("it has no tensor \"{name}\"")))?;
-        let tensor = get(&stored, &want)?;
+        let path = name(path);
+        let entry = entry(&path);
+        let lacks = || Error::Mismatch(format!("it has no tensor {}", entry.names(&path)));
+        let (key, stored) = tensors.get_key_value(entry.name()).ok_or_else(lacks)?;
+        used.insert(key);
+        let tensor = entry.laid_out(get(stored, &want)?)?;
         if tensor.shape() != want.shape() || tensor.dtype() != want.dtype() {
             return Err(Error::Mismatch(format!(
-                "tensor \"{name}\" is {}{}, expected {}{}",
+                "tensor {} is {}{}, expected {}{}",
+                entry.names(&path),
                 tensor.dtype(),
                 tensor.shape(),
                 want.dtype(),
@@ -178,7 +220,7 @@ fn fill<T: Tree>(
         }
         found.push(tensor);
     }
-    if let Some(name) = tensors.keys().next() {
+    if let Some(name) = tensors.keys().find(|name| !used.contains(name)) {
         return Err(Error::Mismatch(format!("its tensor \"{name}\" is not part of the model")));
     }
     Ok(template.with_tensors(found))

@@ -12,6 +12,7 @@ use gradus::{DType, Key, Shape, Tensor, Tree};
 /// assert!((variance * 256.0 / 2.0 - 1.0).abs() < 0.05);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Tree)]
+#[non_exhaustive]
 pub enum Init {
     /// One value.
     Constant(f64),

@@ -23,6 +23,7 @@
 
 mod attention;
 pub mod data;
+mod entry;
 mod error;
 mod file;
 mod header;
@@ -37,8 +38,9 @@ mod schedule;
 mod train;
 
 pub use attention::{Mask, attention};
+pub use entry::Entry;
 pub use error::{Error, Result};
-pub use file::{load, load_cast, read, read_each, save, write};
+pub use file::{load, load_cast, load_renamed, read, read_each, save, write};
 pub use header::Stored;
 pub use init::Init;
 pub use model::{Model, accuracy, count_parameters, global_norm};

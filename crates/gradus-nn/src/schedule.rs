@@ -15,6 +15,7 @@ use gradus::Tree;
 /// assert_eq!(rate.at(1000), 0.0);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Tree)]
+#[non_exhaustive]
 pub enum Schedule {
     /// Always the same.
     Constant(f64),

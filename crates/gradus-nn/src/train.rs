@@ -10,7 +10,7 @@ use gradus::{Key, Tensor, jit, value_and_grad_aux};
 
 use crate::data::{Split, shifted};
 use crate::model::global_norm;
-use crate::{Error, Model, Optimizer, Result, Schedule, State, accuracy, loss};
+use crate::{Adam, Error, Model, Optimizer, Result, Schedule, State, accuracy, loss};
 
 /// How to train.
 #[derive(Clone, Debug)]
@@ -31,8 +31,24 @@ pub struct Training<O> {
     pub key: Key,
 }
 
+/// Ten epochs of [`Adam`] at a rate of 0.001, 64 examples in a step, no shifts, no smoothing.
+impl Default for Training<Adam> {
+    fn default() -> Self {
+        Training {
+            epochs: 10,
+            batch: 64,
+            optimizer: Adam::default(),
+            schedule: Schedule::Constant(1e-3),
+            shifts: 0.0,
+            smoothing: 0.0,
+            key: Key::new(0),
+        }
+    }
+}
+
 /// What has happened in one epoch.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Epoch {
     /// Counted from 1.
     pub epoch: usize,
@@ -54,6 +70,7 @@ pub struct Epoch {
 
 /// What the loop tells its caller.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// A step is done.
     Step {
@@ -70,6 +87,7 @@ pub enum Event<'a> {
 
 /// A trained model and how it came about.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome<M> {
     /// The parameters after the last step.
     pub model: M,
@@ -99,13 +117,10 @@ type Batch = (Tensor, Tensor);
 /// use std::ops::ControlFlow;
 /// use gradus::Key;
 /// use gradus_nn::layers::{Activation, Mlp};
-/// use gradus_nn::{Adam, Schedule, Training, data, fit};
+/// use gradus_nn::{Schedule, Training, data, fit};
 ///
 /// let split = data::digits()?.split(&Key::new(0), 0.2);
-/// let training = Training {
-///     epochs: 2, batch: 64, optimizer: Adam::default(), schedule: Schedule::Constant(1e-2),
-///     shifts: 0.0, smoothing: 0.0, key: Key::new(1),
-/// };
+/// let training = Training { epochs: 2, schedule: Schedule::Constant(1e-2), ..Training::default() };
 /// let model = Mlp::new(&Key::new(2), &[64, 16, 10], Activation::Relu);
 /// let outcome = fit(model, &split, &training, |_| ControlFlow::Continue(()))?;
 /// assert!(outcome.history[1].test_accuracy > 0.7);

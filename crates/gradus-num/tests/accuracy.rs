@@ -1,4 +1,4 @@
-//! Values and derivatives against the high-precision tables in `bench/golden`.
+//! Values and derivatives against the high-precision tables in `golden`, which `bench/golden/generate.py` writes.
 //!
 //! A value may be off by 2 units in the last place, or by as many as its entry says; derivatives of order 1, 2 and 3 by 4, 16
 //! and 64 units times the condition number. Where the exact derivative exceeds the largest number, the result must not
@@ -15,10 +15,10 @@ type D1 = Dual<f64, 1>;
 type D2 = Dual<D1, 1>;
 type D3 = Dual<D2, 1>;
 
-const UNARY: &str = include_str!("../../../bench/golden/unary.txt");
-const BINARY: &str = include_str!("../../../bench/golden/binary.txt");
-const UNARY_ENDS: &str = include_str!("../../../bench/golden/unary_ends.txt");
-const BINARY_ENDS: &str = include_str!("../../../bench/golden/binary_ends.txt");
+const UNARY: &str = include_str!("golden/unary.txt");
+const BINARY: &str = include_str!("golden/binary.txt");
+const UNARY_ENDS: &str = include_str!("golden/unary_ends.txt");
+const BINARY_ENDS: &str = include_str!("golden/binary_ends.txt");
 
 struct Exact {
     near: f64,

@@ -1,8 +1,8 @@
 //! The composed functions of tensors against a table computed to many digits: values and first and second derivatives, in
 //! both precisions and both modes, over the whole range.
 //!
-//! A row of `bench/golden/composites.txt` names a function, an element of its result, two arguments to differentiate in, and
-//! a point. A value may be off by 8 units in the last place, a derivative by 16 times its condition number; what is not held
+//! A row of `golden.txt` (written by `bench/golden/composites.py`) names a function, an element of its result, two arguments to
+//! differentiate in, and a point. A value may be off by 8 units in the last place, a derivative by 16 times its condition number; what is not held
 //! to that is an exception, each of which is a line of `docs/kinks.md`.
 
 mod exceptions;
@@ -17,7 +17,7 @@ pub use gradus_core::table::Exact;
 
 use functions::function;
 
-const TABLE: &str = include_str!("../../../../bench/golden/composites.txt");
+const TABLE: &str = include_str!("golden.txt");
 
 /// Units in the last place that a value and derivatives of order 1 and 2 may be off.
 pub const LIMITS: [f64; 3] = [8.0, 16.0, 16.0];

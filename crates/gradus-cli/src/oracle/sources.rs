@@ -1,43 +1,10 @@
-//! Functions that have no row: read from the sources.
+//! Functions and operations that have no row.
 
 use std::collections::BTreeSet;
 
 use gradus_core::table;
 
 use super::rows;
-
-/// The sources that hold functions of tensors.
-pub const SOURCES: &[(&str, &str)] = &[
-    ("gradus/src/tensor/activation.rs", include_str!("../../../gradus/src/tensor/activation.rs")),
-    ("gradus/src/tensor/arith.rs", include_str!("../../../gradus/src/tensor/arith.rs")),
-    ("gradus/src/tensor/construct.rs", include_str!("../../../gradus/src/tensor/construct.rs")),
-    ("gradus/src/tensor/convolution.rs", include_str!("../../../gradus/src/tensor/convolution.rs")),
-    ("gradus/src/tensor/dynamic.rs", include_str!("../../../gradus/src/tensor/dynamic.rs")),
-    ("gradus/src/tensor/elementwise.rs", include_str!("../../../gradus/src/tensor/elementwise.rs")),
-    ("gradus/src/tensor/indexing.rs", include_str!("../../../gradus/src/tensor/indexing.rs")),
-    ("gradus/src/tensor/linalg.rs", include_str!("../../../gradus/src/tensor/linalg.rs")),
-    ("gradus/src/tensor/mod.rs", include_str!("../../../gradus/src/tensor/mod.rs")),
-    ("gradus/src/tensor/movement.rs", include_str!("../../../gradus/src/tensor/movement.rs")),
-    ("gradus/src/tensor/norm.rs", include_str!("../../../gradus/src/tensor/norm.rs")),
-    ("gradus/src/tensor/order.rs", include_str!("../../../gradus/src/tensor/order.rs")),
-    ("gradus/src/tensor/read.rs", include_str!("../../../gradus/src/tensor/read.rs")),
-    ("gradus/src/tensor/reduce.rs", include_str!("../../../gradus/src/tensor/reduce.rs")),
-    ("gradus/src/tensor/scatter.rs", include_str!("../../../gradus/src/tensor/scatter.rs")),
-    ("gradus/src/tensor/softmax.rs", include_str!("../../../gradus/src/tensor/softmax.rs")),
-    ("gradus-nn/src/attention.rs", include_str!("../../../gradus-nn/src/attention.rs")),
-    ("gradus/src/transform/axes.rs", include_str!("../../../gradus/src/transform/axes.rs")),
-    ("gradus-nn/src/loss.rs", include_str!("../../../gradus-nn/src/loss.rs")),
-    ("gradus-nn/src/model.rs", include_str!("../../../gradus-nn/src/model.rs")),
-    ("gradus-nn/src/optim.rs", include_str!("../../../gradus-nn/src/optim.rs")),
-    ("gradus-nn/src/layers/activation.rs", include_str!("../../../gradus-nn/src/layers/activation.rs")),
-    ("gradus-nn/src/layers/attention.rs", include_str!("../../../gradus-nn/src/layers/attention.rs")),
-    ("gradus-nn/src/layers/conv.rs", include_str!("../../../gradus-nn/src/layers/conv.rs")),
-    ("gradus-nn/src/layers/dropout.rs", include_str!("../../../gradus-nn/src/layers/dropout.rs")),
-    ("gradus-nn/src/layers/embedding.rs", include_str!("../../../gradus-nn/src/layers/embedding.rs")),
-    ("gradus-nn/src/layers/linear.rs", include_str!("../../../gradus-nn/src/layers/linear.rs")),
-    ("gradus-nn/src/layers/mod.rs", include_str!("../../../gradus-nn/src/layers/mod.rs")),
-    ("gradus-nn/src/layers/norm.rs", include_str!("../../../gradus-nn/src/layers/norm.rs")),
-];
 
 /// Functions and operations without a derivative: of shapes, of integers and truth values, of nothing.
 const NOT_DIFFERENTIABLE: &[&str] = &[
@@ -114,24 +81,23 @@ fn functions(source: &str) -> Vec<&str> {
     plain.filter(|name| !name.is_empty()).collect()
 }
 
-/// Functions and operations that no row stands for.
-pub fn missing() -> Vec<String> {
-    let rows = rows();
-    let covered: BTreeSet<&str> = rows
-        .iter()
-        .flat_map(|r| r.covers.iter().copied())
-        .chain(NOT_DIFFERENTIABLE.iter().copied())
-        .collect();
-    let mut missing = Vec::new();
-    for (file, source) in SOURCES {
-        let absent = functions(source).into_iter().filter(|name| !covered.contains(name));
-        missing.extend(absent.map(|name| format!("{name} in {file} has no row in the oracle")));
-    }
-    for row in table::rows() {
-        let name = row.name.split('(').next().unwrap_or_default().to_string();
-        if !covered.contains(name.as_str()) {
-            missing.push(format!("the operation {name} has no row in the oracle"));
-        }
-    }
-    missing
+/// The names that a row stands for, or that need none.
+fn covered() -> BTreeSet<&'static str> {
+    let rows = rows().into_iter().flat_map(|r| r.covers);
+    rows.chain(NOT_DIFFERENTIABLE.iter().copied()).collect()
+}
+
+/// Public functions of a source that no row stands for.
+pub fn functions_without_row(source: &str) -> Vec<&str> {
+    let covered = covered();
+    functions(source).into_iter().filter(|name| !covered.contains(name)).collect()
+}
+
+/// Operations that no row stands for.
+pub fn operations_without_row() -> Vec<String> {
+    let covered = covered();
+    let names =
+        table::rows().into_iter().map(|row| row.name.split('(').next().unwrap_or_default().to_string());
+    let missing = names.filter(|name| !covered.contains(name.as_str()));
+    missing.map(|name| format!("the operation {name} has no row in the oracle")).collect()
 }

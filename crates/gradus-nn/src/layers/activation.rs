@@ -4,6 +4,7 @@ use gradus::{Tensor, Tree};
 
 /// An element-wise function between layers. It is part of a model's structure, so another choice is another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Tree)]
+#[non_exhaustive]
 pub enum Activation {
     /// `x`.
     Identity,

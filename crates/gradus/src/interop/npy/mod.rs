@@ -38,6 +38,7 @@ use header::Header;
 
 /// Why a file of NumPy could not be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The system could not read or write a file.
     #[error("cannot {action} {}: {source}", path.display())]
