@@ -15,19 +15,26 @@
 //! assert!((curve.to_vec::<f64>()[0] - (2.0 * 0.5f64.cos() - 0.5 * 0.5f64.sin())).abs() < 1e-15);
 //! ```
 //!
-//! | | |
+//! | for | there are |
 //! |---|---|
-//! | transforms | [`grad`], [`value_and_grad`], [`jvp`], [`vjp`], [`linearize`], [`jacobian`], [`jacfwd`], [`jacrev`], [`hessian`], [`hvp`], [`vmap`], [`checkpoint`], [`jit`] |
-//! | axes with names | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`axis_index`], [`all_gather`], [`psum_scatter`] |
-//! | control flow | [`cond`], [`switch`], [`scan`], [`fori_loop`], [`while_loop`], [`associative_scan`] |
-//! | rules of your own | [`custom_jvp`], [`custom_vjp`], [`external`] |
-//! | tensors | [`Tensor`], [`DType`], [`Shape`], [`Axes`], [`Key`] for random numbers, [`Tree`] for structs of tensors, [`Blocks`] for their Jacobians |
-//! | compiled functions | [`Jit`], [`Plan`], [`Budget`], [`Strategy`], [`Checkpoints`] |
-//! | where programs run | [`Device`], [`backend`], [`memory()`] |
-//! | checks and errors | [`check_grads`], [`Error`], [`ErrorKind`], [`Site`], [`scope`] |
-//! | other libraries | `interop`, behind features: `ndarray`, `nalgebra`, `faer`, `half`, `image`, `serde`, `npy` |
-//! | numbers | [`num`]: dual numbers, Taylor series, tapes, sparse derivatives |
-//! | programs | [`core`](mod@crate::core) |
+//! | gradients | [`grad`], [`value_and_grad`], [`value_and_grad_aux`], [`vjp`], [`checkpoint`] |
+//! | directions | [`jvp`], [`linearize`], [`hvp`] |
+//! | whole matrices | [`jacobian`], [`jacfwd`], [`jacrev`], [`hessian`]; [`Blocks`] is what they give for trees |
+//! | batches | [`vmap`], [`vmap_axes`]; axes with names: [`vmap_named`], [`vmap_axes_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`axis_index`], [`all_gather`], [`psum_scatter`] |
+//! | compiled functions | [`jit`], [`Jit`], [`Plan`], [`Budget`], [`IntoBudget`], [`Strategy`], [`Phase`], [`PhaseKind`] |
+//! | control flow | [`cond`], [`switch`], [`scan`], [`scan_with`], [`fori_loop`], [`while_loop`], [`while_loop_with`], [`Checkpoints`], [`associative_scan`] |
+//! | rules of your own | [`custom_jvp`], [`custom_jvp_with_output`], [`custom_jvp_with_residuals`], [`custom_jvp_checked`], [`custom_vjp`], [`external`] |
+//! | tensors | [`Tensor`], [`DType`], [`Shape`], [`Axes`], [`Extents`], [`Stencil`], [`Key`] for random numbers |
+//! | elements and literals | [`Element`], [`F16`], [`Bf16`], [`Array`], [`Literal`], [`Number`] |
+//! | structs of tensors | [`Tree`], [`TreePath`], [`Structure`] |
+//! | checks and errors | [`check_grads`], [`CheckError`], [`Error`], [`ErrorKind`], [`Result`], [`Site`], [`scope`], [`raise`] |
+//! | where programs run, and how fast | [`Device`], [`backend`], [`Profile`], [`KernelProfile`], [`Peaks`] |
+//! | memory of the process | [`memory()`], [`Memory`], [`set_memory_limit`], [`set_kept_limit`], [`release_memory`] |
+//! | other libraries | [`interop`], behind features: `ndarray`, `nalgebra`, `faer`, `half`, `image`, `serde`, `npy` |
+//! | scalars | [`num`]: dual numbers, Taylor series, tapes, sparse derivatives; [`tensor_fn`], [`tensor_fn_many`] make functions of tensors of theirs |
+//! | programs as values | [`core`](mod@crate::core) |
+//!
+//! [`prelude`] has what most programs use.
 
 #![forbid(unsafe_code)]
 
@@ -88,17 +95,3 @@ pub mod prelude {
     pub use crate::{Axes, DType, Device, Element, Key, Shape, Stencil, Tensor, Tree};
     pub use crate::{grad, hessian, jacobian, jit, jvp, value_and_grad, vjp, vmap};
 }
-
-/// The examples of the page about other libraries, run as tests with all features.
-#[cfg(all(
-    doctest,
-    feature = "faer",
-    feature = "half",
-    feature = "image",
-    feature = "nalgebra",
-    feature = "ndarray",
-    feature = "npy",
-    feature = "serde"
-))]
-#[doc = include_str!("../../../docs/interop.md")]
-struct OtherLibraries;
