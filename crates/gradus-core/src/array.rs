@@ -383,41 +383,77 @@ impl fmt::Display for Array {
     /// A number, or nested brackets; arrays of more than a thousand elements are cut in the middle of their axes. A precision
     /// (`{:.3}`) is that of each float.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn axis<T>(
-            f: &mut fmt::Formatter<'_>,
-            shape: &[usize],
-            v: &[T],
-            (depth, cut): (usize, bool),
-            show: &dyn Fn(&T) -> String,
-        ) -> fmt::Result {
-            let Some((&extent, rest)) = shape.split_first() else { return f.write_str(&show(&v[0])) };
-            let step = rest.iter().product::<usize>();
-            let next = if rest.is_empty() { ", ".into() } else { format!(",\n{}", " ".repeat(depth + 1)) };
-            let left_out = if cut && extent > 2 * EDGE { EDGE..extent - EDGE } else { 0..0 };
-            f.write_str("[")?;
-            for i in (0..extent).filter(|i| !left_out.contains(i)) {
-                if i > 0 {
-                    f.write_str(&next)?;
-                }
-                if i > 0 && i == left_out.end {
-                    write!(f, "…{next}")?;
-                }
-                axis(f, rest, &v[i * step..(i + 1) * step], (depth + 1, cut), show)?;
-            }
-            f.write_str("]")
-        }
-        let (shape, precision) = (&self.shape, f.precision());
-        let at = (0, shape.size() > SHOWN);
+        let precision = f.precision();
         match &self.buffer {
-            Buffer::Bf16(v) => axis(f, shape, v, at, &float(precision)),
-            Buffer::F16(v) => axis(f, shape, v, at, &float(precision)),
-            Buffer::F32(v) => axis(f, shape, v, at, &float(precision)),
-            Buffer::F64(v) => axis(f, shape, v, at, &float(precision)),
-            Buffer::I32(v) => axis(f, shape, v, at, &|x| x.to_string()),
-            Buffer::I64(v) => axis(f, shape, v, at, &|x| x.to_string()),
-            Buffer::Bool(v) => axis(f, shape, v, at, &|x| x.to_string()),
-            Buffer::U8(v) => axis(f, shape, v, at, &|x| x.to_string()),
+            Buffer::Bf16(v) => self.elementwise(f, v, &float(precision)),
+            Buffer::F16(v) => self.elementwise(f, v, &float(precision)),
+            Buffer::F32(v) => self.elementwise(f, v, &float(precision)),
+            Buffer::F64(v) => self.elementwise(f, v, &float(precision)),
+            Buffer::I32(v) => self.elementwise(f, v, &i32::to_string),
+            Buffer::I64(v) => self.elementwise(f, v, &i64::to_string),
+            Buffer::Bool(v) => self.elementwise(f, v, &bool::to_string),
+            Buffer::U8(v) => self.elementwise(f, v, &u8::to_string),
         }
+    }
+}
+
+impl fmt::LowerExp for Array {
+    /// As `{}`, with floats by exponent: `{:.2e}` has two digits after the point.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let precision = f.precision();
+        match &self.buffer {
+            Buffer::Bf16(v) => self.elementwise(f, v, &exponent(precision)),
+            Buffer::F16(v) => self.elementwise(f, v, &exponent(precision)),
+            Buffer::F32(v) => self.elementwise(f, v, &exponent(precision)),
+            Buffer::F64(v) => self.elementwise(f, v, &exponent(precision)),
+            Buffer::I32(_) | Buffer::I64(_) | Buffer::Bool(_) | Buffer::U8(_) => fmt::Display::fmt(self, f),
+        }
+    }
+}
+
+impl Array {
+    /// Writes the elements in brackets, each as `show` does.
+    fn elementwise<T>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        elements: &[T],
+        show: &dyn Fn(&T) -> String,
+    ) -> fmt::Result {
+        write_axis(f, &self.shape, elements, (0, self.shape.size() > SHOWN), show)
+    }
+}
+
+/// Writes the elements of a shape in brackets, `depth` of which are open; where they are to be cut, those at the edges of
+/// each axis.
+fn write_axis<T>(
+    f: &mut fmt::Formatter<'_>,
+    shape: &[usize],
+    v: &[T],
+    (depth, cut): (usize, bool),
+    show: &dyn Fn(&T) -> String,
+) -> fmt::Result {
+    let Some((&extent, rest)) = shape.split_first() else { return f.write_str(&show(&v[0])) };
+    let step = rest.iter().product::<usize>();
+    let next = if rest.is_empty() { ", ".into() } else { format!(",\n{}", " ".repeat(depth + 1)) };
+    let left_out = if cut && extent > 2 * EDGE { EDGE..extent - EDGE } else { 0..0 };
+    f.write_str("[")?;
+    for i in (0..extent).filter(|i| !left_out.contains(i)) {
+        if i > 0 {
+            f.write_str(&next)?;
+        }
+        if i > 0 && i == left_out.end {
+            write!(f, "…{next}")?;
+        }
+        write_axis(f, rest, &v[i * step..(i + 1) * step], (depth + 1, cut), show)?;
+    }
+    f.write_str("]")
+}
+
+/// A float by exponent, in as few digits as tell it from others or with a precision.
+fn exponent<T: fmt::LowerExp>(precision: Option<usize>) -> impl Fn(&T) -> String {
+    move |x| match precision {
+        Some(p) => format!("{x:.p$e}"),
+        None => format!("{x:e}"),
     }
 }
 

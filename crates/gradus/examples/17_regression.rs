@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut inverse = Tensor::eye(2, p.dtype());
     for step in 0..10 {
         let (r, j) = linear.call(&p);
-        println!("step {step}: parameters {p:.8}, sum of squares {:.8}", r.dot(&r));
+        println!("step {step}: parameters {p:.8e}, sum of squares {:.8e}", r.dot(&r));
         let [a, b, c, d] = j.t().matmul(&j).to_vec::<f64>()[..] else { unreachable!("two parameters") };
         inverse = Tensor::from([[d, -b], [-c, a]]) / (a * d - b * c);
         p -= inverse.matmul(&j.t().matmul(&r));
@@ -28,8 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let r = misses(&p);
     let variance = r.dot(&r).item::<f64>() / (volume.size() - 2) as f64;
     let errors = (inverse.diagonal() * variance).sqrt();
-    println!("a = {:.4} ± {:.4}", p.at(0), errors.at(0));
-    println!("b = {:.9} ± {:.9}", p.at(1), errors.at(1));
+    println!("a = {:.6e} ± {:.1e}", p.at(0), errors.at(0));
+    println!("b = {:.6e} ± {:.1e}", p.at(1), errors.at(1));
     // The values that NIST certifies.
     let off =
         |x: &Tensor, certified: [f64; 2]| (x / Tensor::from(certified) - 1.0).abs().max(()).item::<f64>();

@@ -167,3 +167,16 @@ impl fmt::Display for Tensor {
         self.show(f, fmt::Display::fmt)
     }
 }
+
+impl fmt::LowerExp for Tensor {
+    /// As `{}`, with floats by exponent.
+    ///
+    /// ```
+    /// # use gradus::Tensor;
+    /// let x = Tensor::from([1500.0, 0.25]);
+    /// assert_eq!(format!("{x:e} {x:.0e} {:.2e}", x.sum(())), "[1.5e3, 2.5e-1] [2e3, 2e-1] 1.50e3");
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, fmt::LowerExp::fmt)
+    }
+}
