@@ -42,6 +42,6 @@ pub use gradus_num::{Binary, Unary};
 pub use graph::{Eqn, Graph, Type, Var};
 pub use ops::Op;
 pub use phase::{Phase, PhaseKind};
-pub use primitive::{Arrays, Batched, Cost, Doc, Mode, Operand, Primitive, Tangents, Types};
+pub use primitive::{Arrays, Batched, Cost, Doc, Jvp, Operand, Primitive, Tangents, Types};
 pub use record::record_scalar;
 pub use shape::Shape;

@@ -41,7 +41,7 @@ impl Operand {
 
 /// How a derivative program is going to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum Jvp {
     /// Forward: values and tangents are computed together, nothing is stored.
     Forward,
     /// Linearisation: values first, tangents later; loops keep what their tangents need.
@@ -96,7 +96,7 @@ pub trait Primitive {
     fn jvp(
         &self,
         b: &mut Builder,
-        mode: Mode,
+        mode: Jvp,
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<(Vars, Tangents)>;

@@ -9,7 +9,7 @@ use crate::primitive::{Arrays, Tangents, Types};
 use crate::strided::{gather, scatter};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Jvp, Operand, Primitive, Result,
     Shape, Type, Var, with_elements,
 };
 
@@ -88,7 +88,7 @@ impl Primitive for Slice {
             Array::of(shape, out)
         })])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_linear(self.clone(), b, inputs, t)
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
@@ -176,7 +176,7 @@ impl Primitive for Pad {
             buffer => with_elements!(buffer, v => spread(self, x, v, Default::default())),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(self.clone(), inputs)?;
         let tangent = t[0].map(|t| b.emit1(Pad { dead: true, ..self.clone() }, &[t])).transpose()?;
         Ok((smallvec![out], smallvec![tangent]))
@@ -264,7 +264,7 @@ impl Primitive for Concat {
         }
         Ok(smallvec![with_elements!(inputs[0].buffer(), v => join(self.axis, inputs, v))])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_linear(*self, b, inputs, t)
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
@@ -325,7 +325,7 @@ impl Primitive for Reverse {
             Array::of(x.shape().clone(), gather(v, x.shape(), start, &strides))
         })])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_linear(self.clone(), b, inputs, t)
     }
     fn transpose(&self, b: &mut Builder, _: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {

@@ -10,7 +10,7 @@ use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::flow::active;
 use crate::transforms::{Lanes, jvp_inline, prune, transpose_inline, vmap_inline};
 use crate::{
-    Array, Batched, Builder, Cost, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
+    Array, Batched, Builder, Cost, Doc, ErrorKind, Graph, Jvp, Operand, Primitive, Result, Type, Var,
     interpret,
 };
 
@@ -127,7 +127,7 @@ impl Call {
     fn tangents(
         &self,
         b: &mut Builder,
-        mode: Mode,
+        mode: Jvp,
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<Tangents> {
@@ -149,7 +149,7 @@ impl Call {
         &self,
         custom: &Custom,
         b: &mut Builder,
-        mode: Mode,
+        mode: Jvp,
         inputs: &[Var],
         outputs: &[Var],
         t: &[Option<Var>],
@@ -223,13 +223,7 @@ impl Primitive for Call {
         let args: Vec<Array> = inputs.iter().map(|&a| a.clone()).collect();
         Ok(run(&self.body, &args)?.into())
     }
-    fn jvp(
-        &self,
-        b: &mut Builder,
-        mode: Mode,
-        inputs: &[Var],
-        t: &[Option<Var>],
-    ) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, mode: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let outputs = b.emit(self.clone(), inputs)?;
         match &self.kind {
             CallKind::Checkpoint => Ok((outputs, self.tangents(b, mode, inputs, t)?)),

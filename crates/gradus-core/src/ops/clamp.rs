@@ -9,8 +9,7 @@ use crate::ops::{Compare, Logic, Select, batch_all};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, Doc, ErrorKind, Mode, Operand, Primitive, Result, Type,
-    Var,
+    Array, Batched, Binary, Buffer, Builder, Cost, Doc, ErrorKind, Jvp, Operand, Primitive, Result, Type, Var,
 };
 
 /// `clamp(x, low, high) = min(max(x, low), high)`. The derivative is that of `x` on the closed interval, of the bound
@@ -59,7 +58,7 @@ impl Primitive for Clamp {
             _ => unreachable!("excluded by the shape rule"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(Clamp, inputs)?;
         let ty = b.ty(out).clone();
         let raised = b.emit1(Binary::Max, &inputs[..2])?;

@@ -12,7 +12,7 @@ use crate::ops::{
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Binary, Builder, Cost, DEAD, DType, Doc, ErrorKind, Graph, Mode, Op, Operand, Primitive,
+    Array, Batched, Binary, Builder, Cost, DEAD, DType, Doc, ErrorKind, Graph, Jvp, Op, Operand, Primitive,
     Result, Shape, Type, Unary, Var,
 };
 
@@ -185,7 +185,7 @@ impl Primitive for Collective {
         };
         Ok(run(&mut b).map_err(|e| e.kind().clone())?.into())
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let loses = match self.kind {
             CollectiveKind::Index => return jvp_zero(self.clone(), b, inputs),
             CollectiveKind::Sum | CollectiveKind::Gather | CollectiveKind::Scatter => {

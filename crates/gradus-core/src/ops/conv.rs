@@ -13,7 +13,7 @@ use crate::ops::source::linear_term;
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Jvp, Operand, Primitive, Result,
     Shape, Type, Var,
 };
 
@@ -300,7 +300,7 @@ impl Primitive for Conv {
                 unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(self.clone(), inputs)?;
         let with = |tangents| Conv { tangents, numbers: false, ..self.clone() };
         let x = t[0].map(|t| b.emit1(with([true, self.tangents[1]]), &[t, inputs[1]])).transpose()?;

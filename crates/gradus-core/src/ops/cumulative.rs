@@ -13,7 +13,7 @@ use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::around;
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Array, Batched, Binary, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Jvp, Operand, Primitive,
     Result, Type, Var,
 };
 
@@ -195,7 +195,7 @@ impl Primitive for Cumulative {
                 unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         if self.kind == CumulativeKind::Sum {
             return jvp_linear(*self, b, inputs, t);
         }
@@ -253,7 +253,7 @@ impl Primitive for Recurrence {
             _ => unreachable!("excluded by the shape rule"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(*self, inputs)?;
         let mut driven = t[1];
         if let Some(da) = t[0] {

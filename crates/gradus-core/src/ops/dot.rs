@@ -12,7 +12,7 @@ use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::gather;
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Array, Batched, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Jvp, Operand, Primitive, Result,
     Shape, Type, Var,
 };
 
@@ -241,7 +241,7 @@ impl Primitive for Dot {
                 unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(self.clone(), inputs)?;
         let with = |tangents| Dot { tangents, numbers: false, ..self.clone() };
         let x = t[0].map(|t| b.emit1(with([true, self.tangents[1]]), &[t, inputs[1]])).transpose()?;

@@ -10,7 +10,7 @@ use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::sym::with_syms;
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Jvp, Operand, Primitive,
     Result, Type, Unary, Var,
 };
 
@@ -86,7 +86,7 @@ impl Primitive for Unary {
     fn jvp(
         &self,
         b: &mut Builder,
-        _: Mode,
+        _: Jvp,
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {
@@ -229,7 +229,7 @@ impl Primitive for Binary {
     fn jvp(
         &self,
         b: &mut Builder,
-        _: Mode,
+        _: Jvp,
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {

@@ -12,7 +12,7 @@ use crate::graph::Vars;
 use crate::ops::Scan;
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::Lanes;
-use crate::{Array, Batched, Builder, Cost, Doc, ErrorKind, Mode, Operand, Primitive, Result, Type, Var};
+use crate::{Array, Batched, Builder, Cost, Doc, ErrorKind, Jvp, Operand, Primitive, Result, Type, Var};
 
 /// Whether it makes a difference how often a primitive runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl Primitive for External {
         }
         Ok(results.into())
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let outputs = b.emit(self.clone(), inputs)?;
         let mut dots = self.theirs(|| self.0.jvp(b, inputs, &outputs, t))?;
         dots.resize(outputs.len(), None);

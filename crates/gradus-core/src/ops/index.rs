@@ -8,7 +8,7 @@ use crate::ops::{Axes, Permute, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Array, Batched, Buffer, Builder, Cost, DEAD, DType, Doc, Element, ErrorKind, Jvp, Operand, Primitive,
     Result, Shape, Type, Var, with_elements,
 };
 
@@ -69,7 +69,7 @@ fn gathered(
 
 /// How a gather walks its operand: `batches` blocks of `rows` rows of `extent` slices of `width` elements, and
 /// `count` indices a batch.
-struct Walk {
+struct GatherLoop {
     batches: usize,
     rows: usize,
     extent: usize,
@@ -77,9 +77,9 @@ struct Walk {
     count: usize,
 }
 
-impl Walk {
+impl GatherLoop {
     fn new(axis: usize, batch: usize, x: &Shape, indices: &Shape) -> Self {
-        Walk {
+        GatherLoop {
             batches: x[..batch].iter().product(),
             rows: x[batch..axis].iter().product(),
             extent: x[axis],
@@ -158,19 +158,19 @@ impl Primitive for Gather {
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         let (x, indices) = (inputs[0], inputs[1]);
-        let walk = Walk::new(self.axis, self.batch, x.shape(), indices.shape());
-        let at = resolved("gather", indices, walk.extent, self.from_end)?;
+        let over = GatherLoop::new(self.axis, self.batch, x.shape(), indices.shape());
+        let at = resolved("gather", indices, over.extent, self.from_end)?;
         let shape = Shape::from(&x.shape()[..self.axis])
             .concat(&indices.shape()[self.batch..])
             .concat(&x.shape()[self.axis + 1..]);
         Ok(smallvec![with_elements!(x.buffer(), v => {
             let mut out = Vec::with_capacity(shape.size());
-            let w = walk.width;
-            walk.pairs(&at, |from, _| out.extend_from_slice(&v[from * w..(from + 1) * w]));
+            let w = over.width;
+            over.pairs(&at, |from, _| out.extend_from_slice(&v[from * w..(from + 1) * w]));
             Array::of(shape, out)
         })])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(*self, inputs)?;
         let tangent = t[0].map(|t| b.emit1(*self, &[t, inputs[1]])).transpose()?;
         Ok((smallvec![out], smallvec![tangent]))
@@ -230,19 +230,19 @@ impl Primitive for ScatterAdd {
         Ok(smallvec![x.clone()])
     }
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
-        let walk = Walk::new(self.axis, self.batch, inputs[0].shape(), inputs[1].shape());
-        let at = resolved("scatter_add", inputs[1], walk.extent, self.from_end)?;
+        let over = GatherLoop::new(self.axis, self.batch, inputs[0].shape(), inputs[1].shape());
+        let at = resolved("scatter_add", inputs[1], over.extent, self.from_end)?;
         fn add<T: Element>(
             x: &Array,
             v: &[T],
             updates: &Array,
-            walk: &Walk,
+            over: &GatherLoop,
             at: &[usize],
             f: impl Fn(T, T) -> T,
         ) -> Array {
             let updates = updates.elements::<T>().expect("one dtype by the shape rule");
-            let (mut out, w) = (v.to_vec(), walk.width);
-            walk.pairs(at, |to, from| {
+            let (mut out, w) = (v.to_vec(), over.width);
+            over.pairs(at, |to, from| {
                 for k in 0..w {
                     out[to * w + k] = f(out[to * w + k], updates[from * w + k]);
                 }
@@ -251,16 +251,16 @@ impl Primitive for ScatterAdd {
         }
         let (x, u) = (inputs[0], inputs[2]);
         Ok(smallvec![match x.buffer() {
-            Buffer::F32(v) => add(x, v, u, &walk, &at, |a, b| a + b),
-            Buffer::F64(v) => add(x, v, u, &walk, &at, |a, b| a + b),
-            Buffer::I32(v) => add(x, v, u, &walk, &at, i32::wrapping_add),
-            Buffer::I64(v) => add(x, v, u, &walk, &at, i64::wrapping_add),
-            Buffer::U8(v) => add(x, v, u, &walk, &at, u8::wrapping_add),
+            Buffer::F32(v) => add(x, v, u, &over, &at, |a, b| a + b),
+            Buffer::F64(v) => add(x, v, u, &over, &at, |a, b| a + b),
+            Buffer::I32(v) => add(x, v, u, &over, &at, i32::wrapping_add),
+            Buffer::I64(v) => add(x, v, u, &over, &at, i64::wrapping_add),
+            Buffer::U8(v) => add(x, v, u, &over, &at, u8::wrapping_add),
             Buffer::Bool(_) | Buffer::Bf16(_) | Buffer::F16(_) =>
                 unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit1(*self, inputs)?;
         let tangent = match (t[0], t[2]) {
             (tangent, None) => tangent,

@@ -9,7 +9,7 @@ use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Jvp, Operand, Primitive, Result,
     Type, Var, with_elements,
 };
 
@@ -83,7 +83,7 @@ impl Primitive for Compare {
         };
         Ok(smallvec![Array::of(inputs[0].shape().clone(), out)])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(*self, b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
@@ -153,7 +153,7 @@ impl Primitive for Logic {
             _ => unreachable!("excluded by the shape rule"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(*self, b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
@@ -197,7 +197,7 @@ impl Primitive for Not {
             _ => unreachable!("excluded by the shape rule"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(*self, b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
@@ -252,7 +252,7 @@ impl Primitive for Select {
     fn jvp(
         &self,
         b: &mut Builder,
-        _: Mode,
+        _: Jvp,
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {

@@ -9,7 +9,7 @@ use crate::primitive::{Arrays, Tangents, Types};
 use crate::strided::gather;
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Builder, Cost, Doc, ErrorKind, Mode, Operand, Primitive, Result, Shape, Type, Var,
+    Array, Batched, Builder, Cost, Doc, ErrorKind, Jvp, Operand, Primitive, Result, Shape, Type, Var,
     with_elements,
 };
 
@@ -37,7 +37,7 @@ impl Primitive for Reshape {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(smallvec![inputs[0].reshaped(self.0.clone())?])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_linear(self.clone(), b, inputs, t)
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
@@ -89,7 +89,7 @@ impl Primitive for Permute {
             Array::of(shape, out)
         })])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_linear(self.clone(), b, inputs, t)
     }
     fn transpose(&self, b: &mut Builder, _: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {
@@ -168,7 +168,7 @@ impl Primitive for Broadcast {
             Array::of(self.shape.clone(), gather(v, &self.shape, 0, &strides))
         })])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_linear(self.clone(), b, inputs, t)
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {

@@ -12,7 +12,7 @@ use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::around;
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Jvp, Operand, Primitive, Result,
     Type, Var,
 };
 
@@ -116,7 +116,7 @@ impl Primitive for Sort {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(ordered!(inputs[0].buffer(), v => self.sorted(inputs[0], v)))
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit(*self, inputs)?;
         let tangent = t[0].map(|t| take_along(b, t, out[1], self.axis)).transpose()?;
         Ok((out, smallvec![tangent, None]))
@@ -177,7 +177,7 @@ impl Primitive for ArgReduce {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(smallvec![ordered!(inputs[0].buffer(), v => self.find(inputs[0], v))])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(*self, b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {

@@ -11,7 +11,7 @@ use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result, Shape,
+    Array, Batched, Builder, Cost, DType, Doc, Element, ErrorKind, Jvp, Operand, Primitive, Result, Shape,
     Type, Var,
 };
 
@@ -123,7 +123,7 @@ impl Primitive for RandomBits {
             draw(shape, keys, n, |key, i| self.wide(key, i))
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(self.clone(), b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
@@ -174,7 +174,7 @@ impl Primitive for FoldIn {
         let derived = keys.iter().zip(numbers).map(|(&k, &n)| self.derive(k, n)).collect();
         Ok(smallvec![Array::of::<i64>(inputs[0].shape().clone(), derived)])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(*self, b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {

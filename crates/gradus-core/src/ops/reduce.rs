@@ -11,7 +11,7 @@ use crate::ops::{
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Array, Batched, Binary, Buffer, Builder, Cost, DEAD, Doc, Element, ErrorKind, Jvp, Operand, Primitive,
     Result, Shape, Type, Unary, Var,
 };
 
@@ -186,7 +186,7 @@ impl Primitive for Reduce {
                 unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let (x, Some(dx)) = (inputs[0], t[0]) else { unreachable!("some tangent is not zero") };
         let sum =
             |b: &mut Builder, v| b.emit1(Reduce { kind: ReduceKind::Sum, axes: self.axes.clone() }, &[v]);

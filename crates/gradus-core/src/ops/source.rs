@@ -9,7 +9,7 @@ use crate::ops::{batch_all, jvp_zero};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive,
+    Array, Batched, Binary, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Jvp, Operand, Primitive,
     Result, Shape, Type, Var,
 };
 
@@ -49,7 +49,7 @@ impl Primitive for Full {
     fn eval(&self, _: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(smallvec![Array::full(self.shape.clone(), self.dtype, self.value)])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(self.clone(), b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
@@ -102,7 +102,7 @@ impl Primitive for Iota {
         let counts = (0..self.shape.size()).map(|i| (i / inner % extent) as i64).collect();
         Ok(smallvec![Array::of::<i64>(self.shape.clone(), counts).cast(self.dtype)])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(self.clone(), b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {
@@ -182,7 +182,7 @@ impl Primitive for LinearMul {
     fn jvp(
         &self,
         b: &mut Builder,
-        _: Mode,
+        _: Jvp,
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {
@@ -232,7 +232,7 @@ impl Primitive for Cast {
     fn jvp(
         &self,
         b: &mut Builder,
-        _: Mode,
+        _: Jvp,
         inputs: &[Var],
         tangents: &[Option<Var>],
     ) -> Result<(Vars, Tangents)> {
@@ -271,7 +271,7 @@ impl Primitive for StopGradient {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         Ok(smallvec![inputs[0].clone()])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], _: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_zero(StopGradient, b, inputs)
     }
     fn transpose(&self, _: &mut Builder, _: &[Operand], _: &[Option<Var>]) -> Result<Tangents> {

@@ -10,7 +10,7 @@ use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::strided::for_each;
 use crate::transforms::Lanes;
 use crate::{
-    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Mode, Operand, Primitive, Result,
+    Array, Batched, Buffer, Builder, Cost, DType, Doc, Element, ErrorKind, Jvp, Operand, Primitive, Result,
     Shape, Type, Var,
 };
 
@@ -249,7 +249,7 @@ impl Primitive for MaxPool {
             }
         })
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let out = b.emit(self.clone(), inputs)?;
         let Some(t) = t[0] else { return Ok((out, smallvec![None, None])) };
         // Windowed axes as one, then the tangent at each index.
@@ -313,7 +313,7 @@ impl Primitive for SumPool {
                 unreachable!("excluded by the shape rule, or wider here"),
         }])
     }
-    fn jvp(&self, b: &mut Builder, _: Mode, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, _: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         jvp_linear(self.clone(), b, inputs, t)
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], ct: &[Option<Var>]) -> Result<Tangents> {

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::table::rows;
     use crate::transforms::{jvp_inline, vmap_inline};
-    use crate::{Batched, Builder, Mode, Result, Var};
+    use crate::{Batched, Builder, Jvp, Result, Var};
 
     /// Every set of marks of a few inputs, else single ones and all.
     fn choices(able: &[bool]) -> Vec<Vec<bool>> {
@@ -200,7 +200,7 @@ mod tests {
         out
     }
 
-    fn derived(graph: &Graph, marks: &[bool], mode: Mode) -> Result<Vec<bool>> {
+    fn derived(graph: &Graph, marks: &[bool], mode: Jvp) -> Result<Vec<bool>> {
         let mut b = Builder::new();
         let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
         let dots: Vec<Option<Var>> =
@@ -221,7 +221,7 @@ mod tests {
     fn check(name: &str, graph: &Graph) {
         let floats: Vec<bool> = graph.input_types().iter().map(|ty| ty.dtype.is_float()).collect();
         for marks in choices(&floats) {
-            for mode in [Mode::Forward, Mode::Split] {
+            for mode in [Jvp::Forward, Jvp::Split] {
                 if let Ok(found) = derived(graph, &marks, mode) {
                     assert_eq!(*active(graph, &marks), *found, "{name} {mode:?} {marks:?}\n{graph}");
                 }

@@ -3,7 +3,7 @@
 use crate::graph::Vars;
 use crate::nest::inside;
 use crate::primitive::Tangents;
-use crate::{Builder, Graph, Mode, Result, Var};
+use crate::{Builder, Graph, Jvp, Result, Var};
 
 /// Emits `graph` and its tangents. `None` is a symbolic zero, which costs nothing to carry.
 pub fn jvp_inline(
@@ -11,7 +11,7 @@ pub fn jvp_inline(
     graph: &Graph,
     args: &[Var],
     tangents: &[Option<Var>],
-    mode: Mode,
+    mode: Jvp,
 ) -> Result<(Vec<Var>, Vec<Option<Var>>)> {
     let n = graph.types().len();
     let (mut primal, mut tangent) = (vec![None; n], vec![None; n]);
@@ -51,7 +51,7 @@ pub fn jvp(graph: &Graph, wrt: &[bool]) -> Result<Graph> {
     for t in tangents.iter_mut().flatten() {
         *t = b.seed(*t)?;
     }
-    let (mut outputs, tangents) = jvp_inline(&mut b, graph, &args, &tangents, Mode::Forward)?;
+    let (mut outputs, tangents) = jvp_inline(&mut b, graph, &args, &tangents, Jvp::Forward)?;
     let types = graph.output_types();
     let (tangents, types): (Vec<_>, Vec<_>) =
         tangents.into_iter().zip(types).filter(|(_, ty)| ty.dtype.is_differentiable()).unzip();

@@ -2,7 +2,7 @@
 //! tangents to tangents. Reverse mode is this, then transposition (Radul et al., "You Only Linearize Once", 2023).
 
 use super::jvp::{jvp_inline, marked_inputs};
-use crate::{Builder, Graph, Mode, Op, Result, Var};
+use crate::{Builder, Graph, Jvp, Op, Result, Var};
 
 /// A function split at a point that is not yet known.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub fn linearize(graph: &Graph, wrt: &[bool]) -> Result<Linearized> {
     let mut b = Builder::new();
     let args: Vec<Var> = graph.input_types().into_iter().map(|ty| b.input(ty)).collect();
     let tangents = marked_inputs(&mut b, graph, wrt);
-    let (mut outputs, dots) = jvp_inline(&mut b, graph, &args, &tangents, Mode::Split)?;
+    let (mut outputs, dots) = jvp_inline(&mut b, graph, &args, &tangents, Jvp::Split)?;
     let active: Vec<bool> = dots.iter().map(Option::is_some).collect();
     let n = outputs.len();
     for (dot, ty) in dots.into_iter().zip(graph.output_types()) {

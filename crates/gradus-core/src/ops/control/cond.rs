@@ -11,7 +11,7 @@ use crate::ops::{Broadcast, Not, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types, not_linear};
 use crate::transforms::{Lanes, Residual, jvp_inline, split, transpose_inline};
 use crate::{
-    Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
+    Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Jvp, Operand, Primitive, Result, Type, Var,
 };
 
 /// `cond(p, x)`: `on_true(x)` where the boolean scalar `p` holds, else `on_false(x)`.
@@ -46,7 +46,7 @@ impl Cond {
     }
 
     /// A branch with its tangents: `(x, dx) -> (y, dy)`, `dy` for the active results.
-    fn joint(graph: &Graph, marks: &[bool], active: &[bool], mode: Mode) -> Result<Graph> {
+    fn joint(graph: &Graph, marks: &[bool], active: &[bool], mode: Jvp) -> Result<Graph> {
         let mut b = Builder::new();
         let args = inputs_like(&mut b, graph.input_types());
         let dots: Vec<Option<Var>> = graph
@@ -73,7 +73,7 @@ impl Cond {
         let mut parts: Vec<(Graph, Graph, Vec<Residual>)> = self
             .branches()
             .into_iter()
-            .map(|g| Ok(split(Self::joint(g, marks, &active, Mode::Split)?, n_in, n_out, |_| true)))
+            .map(|g| Ok(split(Self::joint(g, marks, &active, Jvp::Split)?, n_in, n_out, |_| true)))
             .collect::<Result<_>>()?;
         let computed: Vec<Vec<Type>> = parts.iter().map(|p| p.0.output_types()[n_out..].to_vec()).collect();
 
@@ -157,14 +157,8 @@ impl Primitive for Cond {
         let args: Vec<Array> = inputs[1..].iter().map(|&a| a.clone()).collect();
         Ok(run(if condition { &self.on_true } else { &self.on_false }, &args)?.into())
     }
-    fn jvp(
-        &self,
-        b: &mut Builder,
-        mode: Mode,
-        inputs: &[Var],
-        t: &[Option<Var>],
-    ) -> Result<(Vars, Tangents)> {
-        if mode == Mode::Split {
+    fn jvp(&self, b: &mut Builder, mode: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
+        if mode == Jvp::Split {
             return self.jvp_split(b, inputs, t);
         }
         let marks: Vec<bool> = t.iter().map(Option::is_some).collect();

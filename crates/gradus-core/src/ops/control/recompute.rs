@@ -1,6 +1,6 @@
 //! A loop over what another loop stacked, as a loop against it that needs no stack.
 
-use super::tower::{Inputs, Level, Tower, restrict};
+use super::tower::{Inputs, Tower, TowerLevel, restrict};
 use super::{Replay, Scan};
 use crate::graph::Vars;
 use crate::{Builder, DType, Graph, Result, Type, Var};
@@ -61,8 +61,8 @@ pub(crate) fn recomputed(
         length: first.length,
         slots: Some(slots),
         levels: vec![
-            Level { backward: first.reverse, initial: fs.to_vec(), step: lower },
-            Level { backward: second.reverse, initial: bs.to_vec(), step: upper },
+            TowerLevel { backward: first.reverse, initial: fs.to_vec(), step: lower },
+            TowerLevel { backward: second.reverse, initial: bs.to_vec(), step: upper },
         ],
     };
     let n = second.body.outputs().len();

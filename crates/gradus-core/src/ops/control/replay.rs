@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::scan::{row_of, stack, stacked_type, swap_front};
 use super::sweep::{Stepper, Sweep};
-use super::tower::{Level, Tower};
+use super::tower::{Tower, TowerLevel};
 use super::{active, batched, distribute, fixpoint, running};
 use crate::graph::Vars;
 use crate::ops::call::{Run, graph_cost, run, runs_again};
@@ -16,8 +16,8 @@ use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::flow::Marks;
 use crate::transforms::{Lanes, jvp_inline, vmap_inline};
 use crate::{
-    Array, Batched, Builder, Cost, DEAD, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result,
-    Type, Var,
+    Array, Batched, Builder, Cost, DEAD, DType, Doc, ErrorKind, Graph, Jvp, Operand, Primitive, Result, Type,
+    Var,
 };
 
 /// A tower of loops over the same steps `0..trips`, each level against the direction of the one below. At every step
@@ -168,7 +168,7 @@ impl Replay {
 
     /// The levels with tangents beside the marked values, kind by kind: each step gives its states, their tangents,
     /// its rows, their tangents.
-    fn joint(&self, marks: &[bool], rows: &[bool], mode: Mode) -> Result<Vec<Graph>> {
+    fn joint(&self, marks: &[bool], rows: &[bool], mode: Jvp) -> Result<Vec<Graph>> {
         let mut out = Vec::new();
         for (k, (level, own)) in self.levels.iter().zip(self.ranges().2).enumerate() {
             let mut f = Builder::new();
@@ -257,19 +257,13 @@ impl Primitive for Replay {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         self.eval_by(inputs, &mut run)
     }
-    fn jvp(
-        &self,
-        b: &mut Builder,
-        mode: Mode,
-        inputs: &[Var],
-        t: &[Option<Var>],
-    ) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, mode: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let marks: Vec<bool> = t.iter().map(Option::is_some).collect();
         let (marks, moving) = self.active(&marks);
         let (constants, stacked, states) = self.ranges();
         let last = &states[states.len() - 1];
         let rows = moving[last.len()..].to_vec();
-        let outputs = if mode == Mode::Split { b.emit(self.clone(), inputs)? } else { Vars::new() };
+        let outputs = if mode == Jvp::Split { b.emit(self.clone(), inputs)? } else { Vars::new() };
         let mut beside = |group: &Range<usize>| -> Vec<Var> {
             let mut all = inputs[group.clone()].to_vec();
             for i in group.clone().filter(|&i| marks[i]) {
@@ -280,16 +274,16 @@ impl Primitive for Replay {
         let (constants, stacked) = (beside(&constants), beside(&stacked));
         let mut levels = Vec::new();
         for (k, step) in self.joint(&marks, &rows, mode)?.into_iter().enumerate() {
-            levels.push(Level { backward: self.backward(k), initial: beside(&states[k]), step });
+            levels.push(TowerLevel { backward: self.backward(k), initial: beside(&states[k]), step });
         }
         let slots = self.slots;
         let tower = Tower { trips: inputs[0], constants, stacked, length: self.length, slots, levels };
         // States, their tangents, rows, their tangents.
         let dots = |marks: &[bool]| marks.iter().filter(|m| **m).count();
         let kinds = [
-            (last.len(), mode == Mode::Forward),
+            (last.len(), mode == Jvp::Forward),
             (dots(&marks[last.clone()]), true),
-            (rows.len(), mode == Mode::Forward),
+            (rows.len(), mode == Jvp::Forward),
             (dots(&rows), true),
         ];
         let wanted: Vec<bool> = kinds.iter().flat_map(|&(n, wanted)| vec![wanted; n]).collect();
@@ -297,7 +291,7 @@ impl Primitive for Replay {
         let mut groups = kinds.map(|(n, _)| results.by_ref().take(n).flatten().collect::<Vec<Var>>());
         let tangents = groups[1].iter().chain(&groups[3]).copied();
         let tangents = distribute(&moving, tangents);
-        if mode == Mode::Forward {
+        if mode == Jvp::Forward {
             let rows = std::mem::take(&mut groups[2]);
             groups[0].extend(rows);
             return Ok((std::mem::take(&mut groups[0]).into(), tangents));

@@ -8,7 +8,7 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use super::tower::{Inputs, Level, Tower, restrict};
+use super::tower::{Inputs, Tower, TowerLevel, restrict};
 use super::{Replay, depending};
 use crate::primitive::{Tangents, not_linear};
 use crate::transforms::transpose_inline;
@@ -126,7 +126,11 @@ impl Parts<'_> {
         let mut levels = Vec::new();
         for k in 0..=top {
             let initial = residuals(&self.ranges.2[k]);
-            levels.push(Level { backward: self.replay.backward(k), initial, step: self.known_level(k)? });
+            levels.push(TowerLevel {
+                backward: self.replay.backward(k),
+                initial,
+                step: self.known_level(k)?,
+            });
         }
         let mut terms = Terms { constants: Vec::new(), rows: Vec::new() };
         for i in (j..=top).rev() {
@@ -143,7 +147,7 @@ impl Parts<'_> {
                 }
                 terms = own;
             }
-            levels.push(Level { backward: !self.replay.backward(i), initial, step });
+            levels.push(TowerLevel { backward: !self.replay.backward(i), initial, step });
         }
         let mut stacked = residuals(&self.ranges.1);
         stacked.extend(self.rows.iter().flatten());

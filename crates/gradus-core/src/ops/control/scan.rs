@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::tower::{Inputs, Level, Tower};
+use super::tower::{Inputs, Tower, TowerLevel};
 use super::{active, batch_graph, batched, distribute, fixpoint};
 use crate::graph::Vars;
 use crate::ops::call::{Run, graph_cost, inputs_like, run};
@@ -12,7 +12,7 @@ use crate::ops::{Axes, Concat, Permute, Slice, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::{Lanes, Residual, jvp_inline, split, transpose_inline};
 use crate::{
-    Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result, Type, Var,
+    Array, Batched, Builder, Cost, DType, Doc, ErrorKind, Graph, Jvp, Operand, Primitive, Result, Type, Var,
 };
 
 /// `for x in xs { (carry, y) = body(constants, carry, x) }`. Operands are the constants, the carried values and
@@ -106,7 +106,7 @@ impl Scan {
     }
 
     /// The body with tangents: `(x, dx) -> (carry, y, dcarry, dy)` over all operands in their order.
-    fn joint(&self, act: &Active, mode: Mode) -> Result<Graph> {
+    fn joint(&self, act: &Active, mode: Jvp) -> Result<Graph> {
         let mut f = Builder::new();
         let types = self.body.input_types();
         let args = inputs_like(&mut f, types.iter().cloned());
@@ -134,7 +134,7 @@ impl Scan {
     /// One loop that carries values and tangents together: memory does not grow with its length.
     fn jvp_forward(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let act = self.active_of(t);
-        let joint = self.joint(&act, Mode::Forward)?;
+        let joint = self.joint(&act, Jvp::Forward)?;
         let count = |marks: &[bool]| marks.iter().filter(|m| **m).count();
         let (n_const, n_carry) = (count(&act.constants), count(&act.carry));
         // The joint body takes all values, then all tangents; the loop wants each kind together.
@@ -176,7 +176,7 @@ impl Scan {
     fn jvp_replayed(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let results = b.emit(self.clone(), inputs)?;
         let act = self.active_of(t);
-        let joint = self.joint(&act, Mode::Split)?;
+        let joint = self.joint(&act, Jvp::Split)?;
         let count = |marks: &[bool]| marks.iter().filter(|m| **m).count();
         let (n_const, n_carry) = (count(&act.constants), count(&act.carry));
         let types = joint.input_types();
@@ -203,7 +203,7 @@ impl Scan {
             length: self.length,
             // No loop stores more states than it has steps.
             slots: self.checkpoints.map(|slots| slots.min(self.length.max(1))),
-            levels: vec![Level { backward: self.reverse, initial, step }],
+            levels: vec![TowerLevel { backward: self.reverse, initial, step }],
         };
         let rows = self.body.outputs().len() - self.carry;
         let kinds = [(self.carry, false), (n_carry, true), (rows, false), (count(&act.results), true)];
@@ -215,7 +215,7 @@ impl Scan {
     /// A loop of values that stacks what its tangents will need, and a linear loop over that stack.
     fn jvp_split(&self, b: &mut Builder, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let act = self.active_of(t);
-        let joint = self.joint(&act, Mode::Split)?;
+        let joint = self.joint(&act, Jvp::Split)?;
         let is_constant = |i: usize| i < self.constants;
         let is_stacked = |i: usize| i >= self.constants + self.carry;
         let outputs = self.body.outputs().len();
@@ -336,17 +336,11 @@ impl Primitive for Scan {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         self.eval_by(inputs, &mut run)
     }
-    fn jvp(
-        &self,
-        b: &mut Builder,
-        mode: Mode,
-        inputs: &[Var],
-        t: &[Option<Var>],
-    ) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, mode: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         match mode {
-            Mode::Forward => self.jvp_forward(b, inputs, t),
-            Mode::Split if self.checkpoints.is_some() => self.jvp_replayed(b, inputs, t),
-            Mode::Split => self.jvp_split(b, inputs, t),
+            Jvp::Forward => self.jvp_forward(b, inputs, t),
+            Jvp::Split if self.checkpoints.is_some() => self.jvp_replayed(b, inputs, t),
+            Jvp::Split => self.jvp_split(b, inputs, t),
         }
     }
     fn transpose(&self, b: &mut Builder, inputs: &[Operand], cotangents: &[Option<Var>]) -> Result<Tangents> {

@@ -62,7 +62,7 @@ impl Sweep {
         out
     }
 
-    /// Places of level `k` at which the states below are stored: the slots without the initial one, and room for the
+    /// Places of level `k` at which the states below are stored: the slots without the initial one, and space for the
     /// states of the step at hand.
     fn rows(&self, k: usize) -> usize {
         self.slots - 1 + if k == 1 { 1 } else { 2 }

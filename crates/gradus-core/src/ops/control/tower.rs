@@ -12,7 +12,7 @@ use crate::{Builder, Graph, Result, Type, Var};
 
 /// A level: which way it goes, its initial state, and a step
 /// `(t, constants, rows, states of the levels below, own state) -> own state`; the last level also gives rows.
-pub(super) struct Level {
+pub(super) struct TowerLevel {
     pub(super) backward: bool,
     pub(super) initial: Vec<Var>,
     pub(super) step: Graph,
@@ -25,7 +25,7 @@ pub(super) struct Tower {
     pub(super) stacked: Vec<Var>,
     pub(super) length: usize,
     pub(super) slots: Option<usize>,
-    pub(super) levels: Vec<Level>,
+    pub(super) levels: Vec<TowerLevel>,
 }
 
 /// The equations of `graph` that the marked outputs need, with the marked inputs only, which must be enough.
@@ -44,7 +44,7 @@ pub(super) fn restrict(graph: &Graph, inputs: &[bool], outputs: &[bool]) -> Resu
     Ok(b.finish(outputs))
 }
 
-/// For each value, whether a marked output needs it.
+/// For each value, whether a marked output required it.
 fn reads(graph: &Graph, outputs: &[bool]) -> Vec<bool> {
     let mut read = vec![false; graph.types().len()];
     for (v, &m) in graph.outputs().iter().zip(outputs) {
@@ -69,7 +69,7 @@ fn kept<T: Clone>(values: &[T], marks: &[bool]) -> Vec<T> {
 }
 
 /// Which parts of a tower somebody reads.
-struct Needs {
+struct Required {
     constants: Vec<bool>,
     stacked: Vec<bool>,
     states: Vec<Vec<bool>>,
@@ -83,10 +83,10 @@ impl Tower {
         }
         let last = self.levels.len() - 1;
         let (states, rows) = wanted.split_at(self.levels[last].initial.len());
-        let needs = self.needs(states, rows);
-        self.restrict(&needs, rows)?;
-        // The results: states of the last level that it needs, then the rows wanted.
-        let own = &needs.states[last];
+        let required = self.required(states, rows);
+        self.restrict(&required, rows)?;
+        // The results: states of the last level that it required, then the rows wanted.
+        let own = &required.states[last];
         self.merge()?;
         let before = self.levels[self.levels.len() - 1].initial.len() - count(own);
         let results = self.finish(b)?;
@@ -103,19 +103,19 @@ impl Tower {
         Ok(out)
     }
 
-    fn needs(&self, states: &[bool], rows: &[bool]) -> Needs {
+    fn required(&self, states: &[bool], rows: &[bool]) -> Required {
         let (n, m) = (self.constants.len(), self.stacked.len());
-        let mut needs = Needs {
+        let mut required = Required {
             constants: vec![false; n],
             stacked: vec![false; m],
             states: self.levels.iter().map(|l| vec![false; l.initial.len()]).collect(),
         };
         let last = self.levels.len() - 1;
-        needs.states[last].copy_from_slice(states);
+        required.states[last].copy_from_slice(states);
         for k in (0..=last).rev() {
             let step = &self.levels[k].step;
             loop {
-                let mut outputs = needs.states[k].clone();
+                let mut outputs = required.states[k].clone();
                 if k == last {
                     outputs.extend(rows);
                 }
@@ -126,39 +126,39 @@ impl Tower {
                 let mark = |marks: &mut [bool], read: &[bool]| {
                     marks.iter_mut().zip(read).for_each(|(m, r)| *m |= r);
                 };
-                mark(&mut needs.constants, constants);
-                mark(&mut needs.stacked, stacked);
-                let before = count(&needs.states[k]);
-                for states in &mut needs.states[..=k] {
+                mark(&mut required.constants, constants);
+                mark(&mut required.stacked, stacked);
+                let before = count(&required.states[k]);
+                for states in &mut required.states[..=k] {
                     let (own, others) = rest.split_at(states.len());
                     mark(states, own);
                     rest = others;
                 }
-                if count(&needs.states[k]) == before {
+                if count(&required.states[k]) == before {
                     break;
                 }
             }
         }
-        needs
+        required
     }
 
     /// Leaves out what is not needed, levels without state too, unless it is the last.
-    fn restrict(&mut self, needs: &Needs, rows: &[bool]) -> Result<()> {
+    fn restrict(&mut self, required: &Required, rows: &[bool]) -> Result<()> {
         let last = self.levels.len() - 1;
         let mut inputs = vec![true];
-        inputs.extend(&needs.constants);
-        inputs.extend(&needs.stacked);
+        inputs.extend(&required.constants);
+        inputs.extend(&required.stacked);
         for (k, level) in self.levels.iter_mut().enumerate() {
-            inputs.extend(&needs.states[k]);
-            let mut outputs = needs.states[k].clone();
+            inputs.extend(&required.states[k]);
+            let mut outputs = required.states[k].clone();
             if k == last {
                 outputs.extend(rows);
             }
             level.step = restrict(&level.step, &inputs, &outputs)?;
-            level.initial = kept(&level.initial, &needs.states[k]);
+            level.initial = kept(&level.initial, &required.states[k]);
         }
-        self.constants = kept(&self.constants, &needs.constants);
-        self.stacked = kept(&self.stacked, &needs.stacked);
+        self.constants = kept(&self.constants, &required.constants);
+        self.stacked = kept(&self.stacked, &required.stacked);
         let mut at = 0;
         self.levels.retain(|level| {
             at += 1;
@@ -169,7 +169,7 @@ impl Tower {
 
     /// Makes one level of neighbours that go the same way.
     fn merge(&mut self) -> Result<()> {
-        let mut out: Vec<Level> = Vec::new();
+        let mut out: Vec<TowerLevel> = Vec::new();
         for level in self.levels.drain(..) {
             match out.last_mut() {
                 Some(below) if below.backward == level.backward => {

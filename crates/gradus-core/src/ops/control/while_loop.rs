@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::tower::{Level, Tower, restrict};
+use super::tower::{Tower, TowerLevel, restrict};
 use super::{Replay, active, all_take_part, batch_graph, batched, depending, distribute, fixpoint, running};
 use crate::graph::Vars;
 use crate::ops::call::{Run, check_inputs, graph_cost, inputs_like, run};
@@ -15,7 +15,7 @@ use crate::ops::{Broadcast, Select, materialize_batch};
 use crate::primitive::{Arrays, Tangents, Types};
 use crate::transforms::{Lanes, jvp_inline, vmap_inline};
 use crate::{
-    Array, Batched, Binary, Builder, Cost, DType, Doc, ErrorKind, Graph, Mode, Operand, Primitive, Result,
+    Array, Batched, Binary, Builder, Cost, DType, Doc, ErrorKind, Graph, Jvp, Operand, Primitive, Result,
     Type, Var,
 };
 
@@ -75,13 +75,7 @@ impl Primitive for While {
     fn eval(&self, inputs: &[&Array]) -> Result<Arrays, ErrorKind> {
         self.eval_by(inputs, &mut run)
     }
-    fn jvp(
-        &self,
-        b: &mut Builder,
-        mode: Mode,
-        inputs: &[Var],
-        t: &[Option<Var>],
-    ) -> Result<(Vars, Tangents)> {
+    fn jvp(&self, b: &mut Builder, mode: Jvp, inputs: &[Var], t: &[Option<Var>]) -> Result<(Vars, Tangents)> {
         let n = self.constants;
         let marks: Vec<bool> = t.iter().map(Option::is_some).collect();
         let carry = self.active(&marks);
@@ -90,7 +84,7 @@ impl Primitive for While {
         let joint = |graph: &Graph, with_tangents: bool| -> Result<Graph> {
             let mut f = Builder::new();
             // The step of a replay also knows its number.
-            if mode == Mode::Split {
+            if mode == Jvp::Split {
                 f.input(Type::new(DType::I64, []));
             }
             let types = graph.input_types();
@@ -122,11 +116,11 @@ impl Primitive for While {
             }
         }
         let body = joint(&self.body, true)?;
-        if mode == Mode::Split {
+        if mode == Jvp::Split {
             // Values come first, and the count of trips with them; tangents go through as many again.
             let (trips, results) = self.counted(b, inputs)?;
             let (constants, initial) = operands.split_at(constants);
-            let level = Level { backward: false, initial: initial.to_vec(), step: body };
+            let level = TowerLevel { backward: false, initial: initial.to_vec(), step: body };
             let mut wanted = vec![false; carry.len()];
             wanted.resize(initial.len(), true);
             let tower = Tower {
