@@ -86,7 +86,7 @@ enum Data {
 pub fn run(command: Command) -> Result<ExitCode, Error> {
     let environment = |error: &dyn std::fmt::Display| Error::Environment(error.to_string());
     gradus_cpu::pool::threads_from_env().map_err(|e| environment(&e))?;
-    gradus_cpu::vmath::Level::from_env().map_err(|e| environment(&e))?;
+    gradus_cpu::vmath::InstructionSet::from_env().map_err(|e| environment(&e))?;
     gradus_cpu::target().map_err(|e| environment(&e))?;
     let device = gradus::Device::from_env().map_err(|e| environment(&e))?;
     if device != gradus::Device::cpu() && !matches!(command.task, Task::Train(_)) {

@@ -55,7 +55,7 @@ const ORDER: usize = 1024;
 /// How often products are repeated; the fastest counts.
 const REPEATS: usize = 5;
 
-/// How long each way of moving memory is repeated, at least; the fastest time counts.
+/// How long each kind of moving memory is repeated, at least; the fastest time counts.
 const ENOUGH: Duration = Duration::from_millis(40);
 
 impl Peaks {
@@ -72,11 +72,14 @@ impl Peaks {
         let mut block: Vec<f32> = Vec::with_capacity(STREAM);
         pages::prefer_large(block.as_mut_ptr().cast(), STREAM * size_of::<f32>());
         block.resize(STREAM, 0.5);
-        let [read_gbps, written @ ..] = Stream::ALL.map(|way| way.rate(pool, &mut block));
+        let [read_gbps, written @ ..] = Stream::ALL.map(|stream| stream.rate(pool, &mut block));
         let copy_gbps = written.into_iter().fold(0.0, f64::max);
         let memory = read_gbps.max(copy_gbps);
         let cache_gbps = if cache_bytes >= 2 * CACHED * size_of::<f32>() {
-            Stream::ALL.map(|way| way.rate(pool, &mut block[..CACHED])).into_iter().fold(memory, f64::max)
+            Stream::ALL
+                .map(|stream| stream.rate(pool, &mut block[..CACHED]))
+                .into_iter()
+                .fold(memory, f64::max)
         } else {
             memory
         };
@@ -92,12 +95,12 @@ impl Peaks {
         }
     }
 
-    /// The fastest way to move memory that no cache holds.
+    /// The fastest kind of stream to move memory that no cache holds.
     pub fn gbps(&self) -> f64 {
         self.read_gbps.max(self.copy_gbps)
     }
 
-    /// The fastest way to move so many bytes in all: those that fit into the largest cache may still lie there.
+    /// The fastest kind of stream to move so many bytes in all: those that fit into the largest cache may still lie there.
     pub fn gbps_for(&self, bytes: f64) -> f64 {
         if bytes <= self.cache_bytes as f64 { self.cache_gbps } else { self.gbps() }
     }
@@ -179,7 +182,7 @@ impl Shared {
     }
 }
 
-/// A way to move memory.
+/// A kind of memory traffic.
 #[derive(Clone, Copy)]
 enum Stream {
     Read,
@@ -207,7 +210,7 @@ impl Stream {
                 // SAFETY: all blocks lie inside the slice, and ranges inside a block, apart from each other.
                 unsafe {
                     let x = x.get().add(range.start);
-                    best(Part { way: self, x, apart: n, n: range.len() });
+                    best(StreamPart { stream: self, x, apart: n, n: range.len() });
                 }
             });
         };
@@ -223,23 +226,23 @@ impl Stream {
 }
 
 /// Some elements of the blocks, which begin `apart` elements from one another.
-struct Part {
-    way: Stream,
+struct StreamPart {
+    stream: Stream,
     x: *mut f32,
     apart: usize,
     n: usize,
 }
 
-impl Versioned for Part {
+impl Versioned for StreamPart {
     type Output = ();
     #[inline(always)]
     unsafe fn run(self) {
-        let Part { way, x, apart, n } = self;
+        let StreamPart { stream, x, apart, n } = self;
         // SAFETY: the caller's promise: the parts of different blocks do not overlap.
         unsafe {
             let first = std::slice::from_raw_parts_mut(x, n);
             let other = |i: usize| std::slice::from_raw_parts_mut(x.add(i * apart), n);
-            match way {
+            match stream {
                 Stream::Read => {
                     let add = |mut sums: [f32; 64], x: &[f32; 64]| {
                         sums.iter_mut().zip(x).for_each(|(s, x)| *s += x);

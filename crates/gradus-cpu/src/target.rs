@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use gradus_core::{ErrorKind, Result};
 use gradus_plan::{Costs, Target};
 
-use crate::exec::needs;
+use crate::exec::requirements;
 
 const VARIABLE: &str = "GRADUS_COSTS";
 
@@ -25,7 +25,7 @@ pub fn target() -> Result<Target> {
         Some(path) => read(Path::new(&path)),
     };
     match COSTS.get_or_init(of_env) {
-        Ok(costs) => Ok(Target { needs, costs: *costs, ..Target::default() }),
+        Ok(costs) => Ok(Target { requirements, costs: *costs, ..Target::default() }),
         Err(detail) => Err(ErrorKind::Argument { op: VARIABLE, detail: detail.clone() }.into()),
     }
 }

@@ -78,7 +78,7 @@ fn heads_and_cotangents_are_not_copied() {
 /// The groups of a plan: slabs, rows, rows at once, parts.
 fn groups(executable: &Executable) -> Vec<(usize, usize, usize, usize)> {
     let group = |k: &gradus_plan::Kernel| match &k.work {
-        Work::Slabs(s) => Some((s.count, s.rows, s.block, s.parts.len())),
+        Work::Blocked(s) => Some((s.count, s.rows, s.block, s.parts.len())),
         _ => None,
     };
     executable.plan().kernels().iter().filter_map(group).collect()
@@ -281,9 +281,9 @@ fn groups_do_not_change_bits() {
             assert!(groups(&alone[0]).is_empty(), "{name}");
             let found = groups(&grouped[0]);
             met += usize::from(!found.is_empty());
-            let sums = |k: &&gradus_plan::Kernel| matches!(&k.work, Work::Slabs(s) if s.adds_up() && s.block < s.rows);
+            let sums = |k: &&gradus_plan::Kernel| matches!(&k.work, Work::Blocked(s) if s.adds_up() && s.block < s.rows);
             if let Some(kernel) = grouped[0].plan().kernels().iter().find(sums) {
-                let few = matches!(&kernel.work, Work::Slabs(s) if s.count < 4 && s.rows <= 384);
+                let few = matches!(&kernel.work, Work::Blocked(s) if s.count < 4 && s.rows <= 384);
                 *(if few { &mut in_turn } else { &mut summed }) += 1;
             }
             let both = [(&args, true), (&odd, false)];

@@ -219,7 +219,7 @@ fn ready_from(graph: &Graph, columns: usize) -> Executable {
 /// What masks leave out of the groups of a plan.
 fn masked(executable: &Executable) -> Vec<Option<Masked>> {
     let group = |k: &gradus_plan::Kernel| match &k.work {
-        Work::Slabs(s) => Some(s.masked.clone()),
+        Work::Blocked(s) => Some(s.masked.clone()),
         _ => None,
     };
     executable.plan().kernels().iter().filter_map(group).collect()

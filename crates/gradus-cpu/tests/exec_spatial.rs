@@ -36,7 +36,7 @@ fn check(op: impl Into<Op>, shapes: &[&[usize]], dtype: DType) {
     let args: Vec<Array> = shapes.iter().enumerate().map(|(i, s)| numbers(s, dtype, 3 + i as u64)).collect();
     let graph = value_and_grad(&loss(op, &types), &vec![true; shapes.len()]).unwrap();
     let want = interpret(&graph, &args).unwrap();
-    // With the room that the kernels asked for, and with none; on one thread and on several.
+    // With the workspace that the kernels asked for, and without; on one thread and on several.
     let with = Options { target: gradus_cpu::target().unwrap(), ..Options::default() };
     let got = Executable::new(plan(&graph, &with).unwrap()).run(&args).unwrap();
     for (options, threads) in [(with, 3), (Options::default(), 1)] {
@@ -126,7 +126,7 @@ fn dead_tangents_in_convolutions() {
         Array::new([1, 1, 4], vec![f64::INFINITY, 1.0, 2.0, 3.0]).unwrap(),
         Array::new([1, 1, 2], vec![-0.0, 1.0]).unwrap(),
     ];
-    // With the room that the kernels asked for, and with none; on one thread and on several.
+    // With the workspace that the kernels asked for, and without; on one thread and on several.
     let with = Options { target: gradus_cpu::target().unwrap(), ..Options::default() };
     let got = Executable::new(plan(&graph, &with).unwrap()).run(&args).unwrap();
     for (options, threads) in [(with, 3), (Options::default(), 1)] {

@@ -3,7 +3,7 @@
 #[path = "support/single.rs"]
 mod single;
 
-use gradus_cpu::vmath::{self, Compare, Level, Operand, RawOperand};
+use gradus_cpu::vmath::{self, Compare, InstructionSet, Operand, RawOperand};
 use gradus_num::{Binary, Unary};
 
 /// A prime, so that the low bits of the arguments vary.
@@ -13,8 +13,8 @@ const STRIDE: u32 = 10_007;
 fn within_two_units_everywhere() {
     let count = (1u64 << 32).div_ceil(STRIDE as u64) as usize;
     for case in &single::CASES {
-        let found = single::worst(case, Level::available(), 0, STRIDE, count);
-        for (level, (error, at)) in Level::available().iter().zip(found) {
+        let found = single::worst(case, InstructionSet::available(), 0, STRIDE, count);
+        for (level, (error, at)) in InstructionSet::available().iter().zip(found) {
             assert!(error <= 2.0, "{} {level:?}: {error} ulp at {at:e}", case.0);
         }
     }
@@ -68,7 +68,7 @@ fn special() -> Vec<f32> {
 #[test]
 fn special_values() {
     let x = special();
-    for &level in Level::available() {
+    for &level in InstructionSet::available() {
         for case in &single::CASES {
             let mut y = vec![0f32; x.len()];
             // SAFETY: both vectors hold that many elements; the level is one of this machine.
@@ -104,7 +104,7 @@ fn two_arguments() {
             y.push(b);
         }
     }
-    for &level in Level::available() {
+    for &level in InstructionSet::available() {
         for (op, reference) in &references {
             let mut got = vec![0f32; x.len()];
             let (a, b) = (RawOperand::Many(x.as_ptr()), RawOperand::Many(y.as_ptr()));

@@ -8,7 +8,7 @@ mod single;
 
 use std::collections::BTreeMap;
 
-use gradus_cpu::vmath::{self, Level, RawOperand};
+use gradus_cpu::vmath::{self, InstructionSet, RawOperand};
 use gradus_num::{Binary, Unary};
 
 const LIMIT: f64 = 2.0;
@@ -81,7 +81,7 @@ fn within_two_units_of_the_exact_value() {
     let rows = table();
     assert_eq!(rows.len(), 33);
     let mut failures = Vec::new();
-    for &level in Level::available() {
+    for &level in InstructionSet::available() {
         for (name, rows) in &rows {
             let x: Vec<f64> = rows.iter().map(|row| row.x).collect();
             let y: Vec<f64> = rows.iter().map(|row| row.y).collect();
@@ -149,7 +149,7 @@ fn special_values() {
     let negative: Vec<f64> = x.iter().map(|x: &f64| -x).collect();
     x.extend(negative);
     x.push(f64::NAN);
-    for &level in Level::available() {
+    for &level in InstructionSet::available() {
         for case in &single::CASES {
             let mut y = vec![0.0; x.len()];
             // SAFETY: both vectors hold that many elements; the level is one of this machine.
@@ -183,7 +183,7 @@ fn two_arguments() {
             y.push(b);
         }
     }
-    for &level in Level::available() {
+    for &level in InstructionSet::available() {
         for (op, reference) in &references {
             let mut got = vec![0.0; x.len()];
             let (a, b) = (RawOperand::Many(x.as_ptr()), RawOperand::Many(y.as_ptr()));

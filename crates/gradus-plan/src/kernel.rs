@@ -7,7 +7,7 @@ use gradus_core::ops::{Axes, Compare, Conv, Logic, Op, ReduceKind, Window};
 use gradus_core::{Binary, DType, Shape, Site, Unary, Var};
 use smallvec::SmallVec;
 
-use crate::{Needs, Plan, View};
+use crate::{Plan, Requirements, View};
 
 /// The iteration space of a [`Region`].
 ///
@@ -347,7 +347,7 @@ pub enum Along {
 
 /// One of the kernels that are run together: a [`Region`] without reductions at its end, or a [`Product`].
 #[derive(Clone, Debug)]
-pub struct SlabPart {
+pub struct BlockedPart {
     /// What it does.
     pub work: Work,
     /// How the rows run through it.
@@ -367,15 +367,15 @@ pub struct Local {
 
 /// Kernels run together, slab by slab: for each index of the axes that they share, a block of rows at a time.
 #[derive(Clone, Debug)]
-pub struct Slabs {
-    /// Slabs.
+pub struct Blocked {
+    /// Blocked.
     pub count: usize,
     /// Rows of a slab.
     pub rows: usize,
     /// Rows gone through at once, at most.
     pub block: usize,
     /// What is done to each block, in order.
-    pub parts: Vec<SlabPart>,
+    pub parts: Vec<BlockedPart>,
     /// Values that never reach memory.
     pub locals: Vec<Local>,
     /// Among those, the ones written over others: `(written, read)`.
@@ -472,7 +472,7 @@ impl Masked {
     }
 }
 
-impl Slabs {
+impl Blocked {
     /// Blocks of a slab.
     pub fn blocks(&self) -> usize {
         self.rows.div_ceil(self.block)
@@ -502,7 +502,7 @@ pub enum Work {
     /// The transpose of a pooling.
     Unpool(Unpool),
     /// Regions and products run together, slab by slab.
-    Slabs(Slabs),
+    Blocked(Blocked),
     /// One primitive, operands and results contiguous.
     Primitive(Op),
     /// A primitive that carries programs, each planned; their arenas lie in this kernel's workspace.
@@ -518,10 +518,10 @@ pub struct Kernel {
     pub reads: SmallVec<[Var; 4]>,
     /// Values it writes (for [`Work::Primitive`] and [`Work::Control`]: the results in order).
     pub writes: SmallVec<[Var; 2]>,
-    /// Scratch bytes it needs in the arena.
+    /// Bytes of its workspace in the arena.
     pub workspace: usize,
-    /// All that it needs beside the values it reads and writes.
-    pub needs: Needs,
+    /// All memory that it uses beside the values it reads and writes.
+    pub requirements: Requirements,
     /// Where its scratch begins.
     pub workspace_at: usize,
     /// Which part of a reverse-mode program it belongs to: 0 the forward pass, more the backward pass, in the order of its parts.

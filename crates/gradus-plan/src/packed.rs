@@ -51,7 +51,7 @@ fn in_order(load: &Load) -> bool {
 fn regions(kernel: &Kernel) -> impl Iterator<Item = &Region> {
     let (one, several) = match &kernel.work {
         Work::Region(region) => (Some(region), None),
-        Work::Slabs(slabs) => (None, Some(slabs.regions())),
+        Work::Blocked(group) => (None, Some(group.regions())),
         _ => (None, None),
     };
     one.into_iter().chain(several.into_iter().flatten())
@@ -60,8 +60,8 @@ fn regions(kernel: &Kernel) -> impl Iterator<Item = &Region> {
 /// Whether the blocks of a slab begin at multiples of eight points in every region.
 fn whole_bytes(kernel: &Kernel) -> bool {
     match &kernel.work {
-        Work::Slabs(slabs) => {
-            let mut points = slabs.regions().map(|r| r.domain.points() / (slabs.count * slabs.rows));
+        Work::Blocked(group) => {
+            let mut points = group.regions().map(|r| r.domain.points() / (group.count * group.rows));
             points.all(|cols| cols.is_multiple_of(8))
         }
         _ => true,
@@ -99,7 +99,7 @@ pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bo
         }
         for &v in &kernel.reads {
             packed[v.index()] &= match &kernel.work {
-                Work::Region(_) | Work::Slabs(_) => graph.ty(v).dtype == DType::Bool,
+                Work::Region(_) | Work::Blocked(_) => graph.ty(v).dtype == DType::Bool,
                 Work::Unpool(u) => u.indices == v && u.updates != v,
                 _ => false,
             };

@@ -8,7 +8,7 @@ use crate::arena::{self, Block, Kind};
 use crate::fuse::{self, Source, Sources};
 use crate::kernel::{Kernel, Work};
 use crate::packed::{self, packed_bytes};
-use crate::{Costs, Needs, Options, Strategy, keep, passes};
+use crate::{Costs, Options, Requirements, Strategy, keep, passes};
 
 /// Where a value lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum Place {
     Result(usize),
     /// An offset in the arena.
     Arena(usize),
-    /// A [local value](crate::kernel::Slabs::locals), by its number, inside the kernel that it belongs to.
+    /// A [local value](crate::kernel::Blocked::locals), by its number, inside the kernel that it belongs to.
     Local(usize),
 }
 
@@ -196,26 +196,26 @@ impl Plan {
     /// Estimated seconds of kernel `k` on two threads.
     pub fn kernel_seconds(&self, k: usize) -> f64 {
         let k = &self.kernels[k];
-        if let Work::Slabs(slabs) = &k.work {
-            return slabs.seconds + self.costs.product(0.0, k.bytes) + self.costs.kernel;
+        if let Work::Blocked(group) = &k.work {
+            return group.seconds + self.costs.product(0.0, k.bytes) + self.costs.kernel;
         }
         match k.work {
             Work::Product(_) | Work::Convolution(_) => self.costs.product(k.flops, k.bytes),
             _ => self.costs.kernel(k.flops, k.bytes),
         }
     }
-    /// The bound on what kernels allocate while they run: the most of all. [`Target::needs`](crate::Target::needs) says how much each takes.
+    /// The bound on what kernels allocate while they run: the most of all. [`Target::requirements`](crate::Target::requirements) says how much each takes.
     pub fn outside_bound(&self) -> usize {
-        self.most_needed().outside
+        self.largest_requirements().outside
     }
     /// Scratch memory that each thread taking part keeps between kernels, at most: tiles, panels and patches that kernels
     /// work in. It may depend on the instruction set, and is not part of the peak.
     pub fn scratch_bytes(&self) -> usize {
-        self.most_needed().scratch.iter().sum()
+        self.largest_requirements().scratch.iter().sum()
     }
     /// What the neediest kernels of the plan need.
-    pub(crate) fn most_needed(&self) -> Needs {
-        self.kernels.iter().fold(Needs::default(), |most, k| most.either(k.needs))
+    pub(crate) fn largest_requirements(&self) -> Requirements {
+        self.kernels.iter().fold(Requirements::default(), |most, k| most.either(k.requirements))
     }
     /// The phase of each kernel: that of its last equation, which is what the kernel is for; those before it may be operands
     /// fused in.
@@ -280,7 +280,7 @@ impl Plan {
         let mut other = vec![false; n];
         for kernel in self.kernels.iter().filter(|k| k.stage > 0) {
             match &kernel.work {
-                Work::Product(_) | Work::Convolution(_) | Work::Slabs(_) => {
+                Work::Product(_) | Work::Convolution(_) | Work::Blocked(_) => {
                     kernel.reads.iter().for_each(|v| product[v.index()] = true);
                 }
                 Work::Region(_) => {
@@ -364,8 +364,8 @@ impl Layout {
             }
         }
         for kernel in &kernels {
-            if let Work::Slabs(slabs) = &kernel.work {
-                for (i, local) in slabs.locals.iter().enumerate() {
+            if let Work::Blocked(group) = &kernel.work {
+                for (i, local) in group.locals.iter().enumerate() {
                     places[local.value.index()] = Some(Place::Local(i));
                 }
             }
@@ -423,8 +423,8 @@ impl Layout {
                     _ => {}
                 }
             }
-            if let Work::Slabs(slabs) = &kernel.work {
-                kept.extend(&slabs.in_place);
+            if let Work::Blocked(group) = &kernel.work {
+                kept.extend(&group.in_place);
             }
             in_place.push(kept);
             for &v in &kernel.writes {

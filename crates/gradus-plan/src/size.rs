@@ -24,7 +24,7 @@ impl Plan {
                         let parts = region.steps.len() + region.loads.len() + region.stores.len();
                         bytes += parts * PART;
                     }
-                    Work::Slabs(slabs) => bytes += slabs.parts.len() * 2 * size_of::<Kernel>(),
+                    Work::Blocked(group) => bytes += group.parts.len() * 2 * size_of::<Kernel>(),
                     Work::Control(_, inner) => {
                         plans.extend(
                             inner.iter().filter(|p| seen.insert(Arc::as_ptr(p).cast::<()>())).map(|p| &**p),

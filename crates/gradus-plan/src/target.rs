@@ -2,13 +2,13 @@
 
 use gradus_core::{DType, Op};
 
-use crate::needs::{self, Ask};
+use crate::requirements::{self, RequirementsQuery};
 
 /// A machine with a back end, as a planner sees it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// What the kernels need beside the values they read and write.
-    pub needs: Ask,
+    pub requirements: RequirementsQuery,
     /// Whether its kernels evaluate a primitive in this 16-bit float type by themselves; other arithmetic in such a type is
     /// planned as that in `f32`, with its results rounded.
     pub computes: fn(&Op, DType) -> bool,
@@ -56,7 +56,7 @@ pub struct Limits {
 impl Default for Target {
     fn default() -> Self {
         Target {
-            needs: needs::unknown,
+            requirements: requirements::unknown,
             computes: |_, _| false,
             costs: Costs::default(),
             limits: Limits::default(),

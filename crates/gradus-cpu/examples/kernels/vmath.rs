@@ -1,6 +1,6 @@
 //! Element-wise functions on one thread: a block that stays in cache, on every instruction set.
 
-use gradus_cpu::vmath::{self, Float, Level, RawOperand};
+use gradus_cpu::vmath::{self, Float, InstructionSet, RawOperand};
 use gradus_num::{Binary, Unary};
 
 use crate::timing::median_ns;
@@ -47,13 +47,13 @@ const BINARY: [(&str, Binary); 7] = [
     ("hypot", Binary::Hypot),
 ];
 
-fn ns_each<T: Float>(level: Level, op: Unary, x: &[T], y: &mut [T]) -> f64 {
+fn ns_each<T: Float>(level: InstructionSet, op: Unary, x: &[T], y: &mut [T]) -> f64 {
     // SAFETY: both slices have the same length, and the level is one of this machine.
     median_ns(|| unsafe { vmath::unary_raw_at(level, op, x.as_ptr(), y.as_mut_ptr(), x.len()) })
         / x.len() as f64
 }
 
-fn ns_pair<T: Float>(level: Level, op: Binary, x: &[T], y: &mut [T]) -> f64 {
+fn ns_pair<T: Float>(level: InstructionSet, op: Binary, x: &[T], y: &mut [T]) -> f64 {
     let operand = RawOperand::Many(x.as_ptr());
     // SAFETY: as above.
     median_ns(|| unsafe { vmath::binary_raw_at(level, op, operand, operand, y.as_mut_ptr(), x.len()) })
@@ -62,7 +62,7 @@ fn ns_pair<T: Float>(level: Level, op: Binary, x: &[T], y: &mut [T]) -> f64 {
 
 /// Prints nanoseconds an element for both types on every level.
 pub fn report() {
-    let levels = Level::available();
+    let levels = InstructionSet::available();
     println!("vmath   ns an element, 512 elements, f32 then f64 on each of {levels:?}");
     let single: Vec<f32> = (0..512).map(|i| 0.0019 * i as f32 + 0.01).collect();
     let double: Vec<f64> = single.iter().map(|&x| x as f64).collect();

@@ -10,7 +10,7 @@ mod single;
 use std::sync::Mutex;
 
 use gradus_cpu::Pool;
-use gradus_cpu::vmath::Level;
+use gradus_cpu::vmath::InstructionSet;
 
 fn main() {
     let mut stride = 1u32;
@@ -22,7 +22,7 @@ fn main() {
             _ => names.push(arg),
         }
     }
-    let levels = Level::available();
+    let levels = InstructionSet::available();
     let pool = Pool::global();
     let total = (1u64 << 32).div_ceil(stride as u64) as usize;
     let piece = 1 << 20;

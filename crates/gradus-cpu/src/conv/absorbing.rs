@@ -11,7 +11,7 @@ use gradus_core::memory::filled;
 
 use super::nonfinite::{self, NonFinite, SLOW};
 use super::reference::{any_term, linear_term};
-use super::{Conv, Room};
+use super::{Conv, Workspace};
 use crate::Pool;
 use crate::matmul::{self, Element, Linear};
 use crate::memory::fail;
@@ -123,13 +123,13 @@ pub(crate) unsafe fn run<T: Float + Element>(
     pool: &Pool,
     [x, kernel]: [Elements<T>; 2],
     out: Elements<T>,
-    room: Room,
+    workspace: Workspace,
     linear: Linear,
 ) -> usize {
     let Linear { tangents, marks } = linear;
     let once = |x: *const T, kernel: *const T, to: *mut T, exact: bool| {
         // SAFETY: the caller's promise, for copies as long as the operands.
-        unsafe { conv.run_raw(pool, x, kernel, to, room, exact) }
+        unsafe { conv.run_raw(pool, x, kernel, to, workspace, exact) }
     };
     let plainly = || once(x.at.0, kernel.at.0, out.at.0, false);
     // Of a program that is not linear only the kernel can spoil terms: the shorter of it and the result is looked at.
@@ -406,15 +406,15 @@ mod tests {
     /// Convolves, checks every result against the definition, and gives the number of convolutions that took.
     fn check(conv: &Conv, x: &[f32], kernel: &[f32], tangents: [bool; 2]) -> usize {
         let results = conv.results();
-        let mut lines = vec![Line::ZERO; conv.need::<f32>().room.div_ceil(size_of::<Line>())];
+        let mut lines = vec![Line::ZERO; conv.workspace_sizes::<f32>().workspace.div_ceil(size_of::<Line>())];
         let mut out = vec![0f32; results];
         let of = |x: &[f32]| Elements { at: Shared(x.as_ptr().cast_mut()), len: x.len() };
         let to = Elements { at: Shared(out.as_mut_ptr()), len: results };
-        // SAFETY: the operands are as long as the convolution reads, and there is as much room as it needs.
+        // SAFETY: the operands are as long as the convolution reads, and there is a workspace of the size it asks for.
         let runs = unsafe {
-            let room = Room::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
+            let workspace = Workspace::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
             let marks = tangents != [false; 2];
-            run(conv, Pool::global(), [of(x), of(kernel)], to, room, Linear { tangents, marks })
+            run(conv, Pool::global(), [of(x), of(kernel)], to, workspace, Linear { tangents, marks })
         };
         for (i, &got) in out.iter().enumerate() {
             // SAFETY: as above.

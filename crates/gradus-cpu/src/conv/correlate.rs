@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::packed::Planes;
-use super::room::{Need, bytes_of};
+use super::workspace::{WorkspaceSizes, bytes_of};
 use super::{Conv, Job, Spatial};
 use crate::matmul::Element;
 use crate::memory::scratch::{self, Slot};
@@ -35,28 +35,28 @@ fn sizes(conv: &Conv) -> (Planes, usize, usize) {
     (planes, (planes.size() + LANES).max(last + length), length)
 }
 
-/// What it needs.
-pub(super) fn need<T>(conv: &Conv) -> Need {
+/// Its workspace sizes.
+pub(super) fn workspace_sizes<T>(conv: &Conv) -> WorkspaceSizes {
     let (_, padded, length) = sizes(conv);
     let task = padded + length + conv.positions() * LANES;
-    let room = bytes_of::<usize>(conv.positions());
-    Need { room, patches: bytes_of::<T>(task), ..Need::default() }
+    let workspace = bytes_of::<usize>(conv.positions());
+    WorkspaceSizes { workspace, patches: bytes_of::<T>(task), ..WorkspaceSizes::default() }
 }
 
 /// Convolves; false when a result is not finite. Results lie one after another in their planes.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
-    let (conv, mut room) = (job.conv, job.room);
+    let (conv, mut workspace) = (job.conv, job.workspace);
     let output = conv.output();
     let (planes, padded_len, length) = sizes(conv);
-    // SAFETY: the room is there until the convolution is done.
+    // SAFETY: the workspace is valid until the convolution is done.
     let offsets: &[usize] =
-        unsafe { room.table(conv.positions(), |p| planes.at(conv, place(&output, p), [0; 3])) };
+        unsafe { workspace.table(conv.positions(), |p| planes.at(conv, place(&output, p), [0; 3])) };
     let doubt = AtomicBool::new(false);
     job.pool.run(conv.result_batch() * conv.outputs, &|task| {
         let (n, o) = (task / conv.outputs, task % conv.outputs);
         let [x0, ..] = conv.group_offsets(o / conv.group_outputs());
         scratch::with(Slot::Patches, padded_len + length + offsets.len() * LANES, |padded: *mut T| {
-            // SAFETY: the scratch has room for the three parts; planes of input and kernel have been checked, and the
+            // SAFETY: the scratch can hold the three parts; planes of input and kernel have been checked, and the
             // plane of the result belongs to this task.
             unsafe {
                 let (spread, sums) = (padded.add(padded_len), padded.add(padded_len + length));

@@ -5,8 +5,8 @@
 //! Invariant: the convolution is sized and fits its operands; scratch has whole runs beyond the last result.
 
 use super::packed::Planes;
-use super::room::{Need, bytes_of};
 use super::segments::Line;
+use super::workspace::{WorkspaceSizes, bytes_of};
 use super::{Conv, Job};
 use crate::matmul::Element;
 use crate::memory::scratch::{self, Slot};
@@ -24,23 +24,27 @@ fn weights_of(conv: &Conv) -> usize {
     (conv.group_channels() * conv.taps()).next_multiple_of(RUN)
 }
 
-/// What it needs.
-pub(super) fn need<T>(conv: &Conv) -> Need {
+/// Its workspace sizes.
+pub(super) fn workspace_sizes<T>(conv: &Conv) -> WorkspaceSizes {
     let flat = Flat::sizes(conv);
-    let task = weights_of(conv) + if conv.stride == [1; 3] { flat.room + flat.results } else { 0 };
-    Need { room: bytes_of::<usize>(conv.taps()), patches: bytes_of::<T>(task), ..Need::default() }
+    let task = weights_of(conv) + if conv.stride == [1; 3] { flat.padded + flat.results } else { 0 };
+    WorkspaceSizes {
+        workspace: bytes_of::<usize>(conv.taps()),
+        patches: bytes_of::<T>(task),
+        ..WorkspaceSizes::default()
+    }
 }
 
 /// Convolves; the input is not dilated.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
-    let (conv, mut room) = (job.conv, job.room);
+    let (conv, mut workspace) = (job.conv, job.workspace);
     let planes = conv.result_batch() * conv.outputs;
     let grain = (GRAIN / (conv.positions() * conv.group_channels())).max(1);
     let mut flat = Flat::sizes(conv);
-    // SAFETY: the room is there until the convolution is done.
-    flat.taps = unsafe { room.table(conv.taps(), |t| flat.tap(conv, t)) };
+    // SAFETY: the workspace is valid until the convolution is done.
+    flat.taps = unsafe { workspace.table(conv.taps(), |t| flat.tap(conv, t)) };
     let (taps, count) = (conv.taps(), weights_of(conv));
-    let size = count + if conv.stride == [1; 3] { flat.room + flat.results } else { 0 };
+    let size = count + if conv.stride == [1; 3] { flat.padded + flat.results } else { 0 };
     // The taps of a group lie one after another where they are read.
     let dense = Conv { k_strides: [0, taps], k_steps: conv.dense_steps(), ..*conv };
     job.pool.run_ranges(planes, grain, &|range| {
@@ -78,7 +82,7 @@ struct Flat<'a> {
     taps: &'a [usize],
     /// Results counted so, in whole runs, and elements that these reach.
     results: usize,
-    room: usize,
+    padded: usize,
 }
 
 impl Flat<'_> {
@@ -87,8 +91,8 @@ impl Flat<'_> {
         let planes = Planes::of(conv, [0; 3], output);
         let last = planes.at(conv, std::array::from_fn(|d| output[d] - 1), [0; 3]);
         let results = (last + 1).next_multiple_of(RUN);
-        let mut flat = Flat { planes, taps: &[], results, room: 0 };
-        flat.room = (results + flat.tap(conv, conv.taps() - 1)).max(planes.size());
+        let mut flat = Flat { planes, taps: &[], results, padded: 0 };
+        flat.padded = (results + flat.tap(conv, conv.taps() - 1)).max(planes.size());
         flat
     }
 
@@ -114,8 +118,8 @@ impl Flat<'_> {
         let output = conv.output();
         // SAFETY: the caller's promise.
         unsafe {
-            let sums = padded.add(self.room);
-            padded.add(self.planes.size()).write_bytes(0, self.room - self.planes.size());
+            let sums = padded.add(self.padded);
+            padded.add(self.planes.size()).write_bytes(0, self.padded - self.planes.size());
             for c in 0..conv.group_channels() {
                 self.planes.copy(conv, x.wrapping_add(c * conv.x_strides[1]), padded);
                 let weights = std::slice::from_raw_parts(weights.add(c * self.taps.len()), self.taps.len());

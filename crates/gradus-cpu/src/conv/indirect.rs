@@ -12,7 +12,7 @@
 //! asserted.
 
 use super::packed::{Panels, Planes};
-use super::room::{Need, bytes_of};
+use super::workspace::{WorkspaceSizes, bytes_of};
 use super::{Conv, Job, Spatial, Target, micro};
 use crate::matmul::{Element, Sum, transpose};
 use crate::memory::scratch::{self, Slot};
@@ -171,8 +171,8 @@ struct Work<'a, T> {
     partial: Shared<T>,
 }
 
-/// What it needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
+/// Its workspace sizes.
+pub(super) fn workspace_sizes<T: Float + Element>(conv: &Conv, width: usize) -> WorkspaceSizes {
     let panels = Panels::<T>::count_of(conv, width);
     let cut = Cut::new(conv, panels);
     let (whole, planes) = cut.band(conv);
@@ -182,18 +182,18 @@ pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
     let copied = cut.copied(&planes);
     let task = copied + cut.examples * positions * cut.panels * width + cut.packed(width);
     let weights = if cut.late { 0 } else { Panels::<T>::elements_of(conv, width) };
-    Need {
-        room: bytes_of::<T>(weights) + tables + bytes_of::<T>(partial),
+    WorkspaceSizes {
+        workspace: bytes_of::<T>(weights) + tables + bytes_of::<T>(partial),
         patches: bytes_of::<T>(task.max(conv.positions())),
-        ..Need::default()
+        ..WorkspaceSizes::default()
     }
 }
 
 /// Convolves.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
-    let (conv, pool, mut room) = (job.conv, job.pool, job.room);
+    let (conv, pool, mut workspace) = (job.conv, job.pool, job.workspace);
     let cut = Cut::new(conv, Panels::<T>::count_of(conv, T::width()));
-    let packed = (!cut.late).then(|| room.take(Panels::<T>::elements_of(conv, T::width())));
+    let packed = (!cut.late).then(|| workspace.take(Panels::<T>::elements_of(conv, T::width())));
     let weights = packed.map(|elements| Panels::new(job, elements));
     let (output, taps) = (conv.output(), conv.taps());
     let (whole, planes) = cut.band(conv);
@@ -217,11 +217,12 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
         }
         (c * planes.size() + planes.at(conv, [0; 3], at)) as u32
     };
-    // SAFETY: the room is there until the convolution is done.
-    let (rows, inner) =
-        unsafe { (room.table(cut.examples * positions, row), room.table(cut.slab * taps, inner_at)) };
+    // SAFETY: the workspace is valid until the convolution is done.
+    let (rows, inner) = unsafe {
+        (workspace.table(cut.examples * positions, row), workspace.table(cut.slab * taps, inner_at))
+    };
     let (plane, size, slices, target) = (conv.positions(), conv.results(), cut.slices, job.target);
-    let partial = room.take(if slices > 1 { slices * size } else { 0 });
+    let partial = workspace.take(if slices > 1 { slices * size } else { 0 });
     let work = Work { job: *job, cut, weights, whole, planes, rows, inner, partial };
     pool.run(work.tasks(), &|task| work.run(task));
     if slices > 1 {
@@ -268,7 +269,7 @@ impl<T: Float + Element> Work<'_, T> {
         // Where the first result's first tap lies, if elements are read where they lie.
         let corner = std::array::from_fn(|d| first[d] * conv.stride[d] + conv.low[d].unsigned_abs());
         scratch::with(Slot::Patches, all, |padded: *mut T| {
-            // SAFETY: the scratch has room for the planes, for the results, and for a piece of the kernel.
+            // SAFETY: the scratch can hold the planes, for the results, and for a piece of the kernel.
             let (sums, packed) = unsafe { (padded.add(copied), padded.add(copied + rows.len() * columns)) };
             for begin in (0..channels).step_by(cut.slab) {
                 let slab = (channels - begin).min(cut.slab);
@@ -279,7 +280,7 @@ impl<T: Float + Element> Work<'_, T> {
                 if !cut.direct {
                     for e in 0..examples {
                         for c in 0..slab {
-                            // SAFETY: a plane of the input, and the room that the scratch has for it.
+                            // SAFETY: a plane of the input, and scratch memory that can hold it.
                             unsafe {
                                 let to = padded.add((e * cut.slab + c) * size);
                                 planes.copy(conv, self.job.x.at(at(e, c)), to);
@@ -339,7 +340,7 @@ impl<T: Float + Element> Work<'_, T> {
                 let b = match &self.weights {
                     Some(weights) => weights.row(g, panel, first),
                     None => {
-                        // SAFETY: the scratch has room for a piece, which lies in the kernel.
+                        // SAFETY: the scratch can hold a piece, which lies in the kernel.
                         unsafe { Panels::pack(&self.job, (g, panel), first..first + inner.len(), packed) };
                         packed.cast_const()
                     }

@@ -1,43 +1,45 @@
-//! A convolution under way: which path it takes, what that needs, and the paths that are a call.
+//! A convolution in progress: its algorithm, the workspace of each algorithm, and the algorithms that are a single call.
 //!
-//! Invariant: the convolution is sized and fits its operands, and the room is as large as the chosen path needs.
+//! Invariant: the convolution is sized and fits its operands, and the workspace is as large as the chosen algorithm asks for.
 
 use super::packed::Planes;
 use super::reference::linear_term;
-use super::{Conv, MAX_SPATIAL, Need, Room, Spatial, along, correlate, depthwise, indirect, winograd};
+use super::{
+    Conv, MAX_SPATIAL, Spatial, Workspace, WorkspaceSizes, along, correlate, depthwise, indirect, winograd,
+};
 use crate::Pool;
 use crate::matmul::{Element, Layout, MatMul};
 use crate::reduce::Shared;
 use crate::vmath::Float;
 
-/// Elements of a padded plane that are written out without a further look.
+/// Elements of a padded plane that are always written out.
 const MOST_PADDED: usize = 1 << 24;
 
 /// Elements that a task clears at least.
 const CLEARED: usize = 1 << 16;
 
 impl Conv {
-    /// Chooses the path, from the shape alone.
-    pub(super) fn way(&self, target: Target) -> Way {
+    /// Chooses the algorithm, from the shape alone.
+    pub(super) fn algorithm(&self, target: Target) -> Algorithm {
         if self.is_mostly_padding() {
-            return Way::Apart;
+            return Algorithm::Apart;
         }
         let plain = target == Target::plain(&self.output());
         let positions = self.positions();
         if plain && self.is_pointwise() && positions >= 64 {
-            return Way::Pointwise;
+            return Algorithm::Pointwise;
         }
         let few = plain && self.group_outputs() <= depthwise::MAX_OUTPUTS;
         if few && self.lhs_dilation == [1; 3] && positions > self.taps() {
-            return Way::Depthwise;
+            return Algorithm::Depthwise;
         }
         if few && positions <= self.taps() {
-            return Way::Correlate;
+            return Algorithm::Correlate;
         }
-        if plain { Way::Winograd } else { Way::Indirect }
+        if plain { Algorithm::Winograd } else { Algorithm::Indirect }
     }
 
-    /// Whether nearly all that the results reach is padding: too much to write out beside what is not.
+    /// Whether nearly all of the padded input is padding, so that writing it out would cost too much.
     fn is_mostly_padding(&self) -> bool {
         let padded = Planes::of(self, [0; 3], self.output()).size();
         padded > MOST_PADDED && padded / 16 > self.input.iter().product::<usize>() + self.positions()
@@ -68,33 +70,39 @@ impl Conv {
     }
 }
 
-/// The ways to convolve.
+/// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Algorithm {
+    /// A kernel of one tap: a matrix product.
     Pointwise,
     Depthwise,
     Correlate,
     Winograd,
     Indirect,
-    /// By the definition.
+    /// Each result by its definition, without a padded copy of the input.
     Apart,
 }
 
-impl Way {
-    /// What it needs; the last two may end as the one after them, whose needs are theirs too.
-    pub(super) fn need<T: Float + Element>(self, conv: &Conv, width: usize) -> Need {
+impl Algorithm {
+    /// Its workspace sizes. `Correlate` and `Winograd` may fall back to `Indirect`, so they include its sizes.
+    pub(super) fn workspace_sizes<T: Float + Element>(self, conv: &Conv, width: usize) -> WorkspaceSizes {
         match self {
-            Way::Pointwise => Need { packed: conv.product().packed::<T>(), ..Need::default() },
-            Way::Depthwise => depthwise::need::<T>(conv),
-            Way::Correlate => correlate::need::<T>(conv).either(indirect::need::<T>(conv, width)),
-            Way::Winograd => winograd::need::<T>(conv, width).either(indirect::need::<T>(conv, width)),
-            Way::Indirect => indirect::need::<T>(conv, width),
-            Way::Apart => Need::default(),
+            Algorithm::Pointwise => {
+                WorkspaceSizes { packed: conv.product().packed::<T>(), ..WorkspaceSizes::default() }
+            }
+            Algorithm::Depthwise => depthwise::workspace_sizes::<T>(conv),
+            Algorithm::Correlate => {
+                correlate::workspace_sizes::<T>(conv).either(indirect::workspace_sizes::<T>(conv, width))
+            }
+            Algorithm::Winograd => winograd::workspace_sizes::<T>(conv, width)
+                .either(indirect::workspace_sizes::<T>(conv, width)),
+            Algorithm::Indirect => indirect::workspace_sizes::<T>(conv, width),
+            Algorithm::Apart => WorkspaceSizes::default(),
         }
     }
 }
 
-/// A convolution under way: its operands, from their first elements on, where results go, and room to work in.
+/// A convolution in progress: its operands, from their first elements on, where results go, and its workspace.
 #[derive(Clone, Copy)]
 pub(super) struct Job<'a, T> {
     pub(super) conv: &'a Conv,
@@ -103,27 +111,27 @@ pub(super) struct Job<'a, T> {
     pub(super) kernel: Shared<T>,
     pub(super) out: Shared<T>,
     pub(super) target: Target,
-    pub(super) room: Room,
+    pub(super) workspace: Workspace,
     /// Whether sums have to be taken by definition.
     pub(super) exact: bool,
 }
 
 impl<T: Float + Element> Job<'_, T> {
-    /// Runs it the chosen way; true when all results are known to be finite. What is not may take another way.
+    /// Runs the chosen algorithm, or [`indirect`] where its results may not be finite; true when all results are known to be finite.
     pub(super) fn dispatch(&self) -> bool {
-        let finite = match self.conv.way(self.target) {
-            Way::Correlate => correlate::run(self),
-            Way::Winograd if !self.exact => winograd::run(self),
-            Way::Winograd | Way::Indirect => false,
-            Way::Apart => {
+        let finite = match self.conv.algorithm(self.target) {
+            Algorithm::Correlate => correlate::run(self),
+            Algorithm::Winograd if !self.exact => winograd::run(self),
+            Algorithm::Winograd | Algorithm::Indirect => false,
+            Algorithm::Apart => {
                 self.apart();
                 return false;
             }
-            Way::Pointwise => {
+            Algorithm::Pointwise => {
                 self.pointwise();
                 return false;
             }
-            Way::Depthwise => {
+            Algorithm::Depthwise => {
                 depthwise::run(self);
                 return false;
             }
@@ -142,7 +150,7 @@ impl<T: Float + Element> Job<'_, T> {
             for plane in range {
                 let (n, o) = (plane / conv.outputs, plane % conv.outputs);
                 let plane = self.out.at(n * conv.out_strides[0] + o * conv.out_strides[1]);
-                // SAFETY: a plane of the result, whose room has been checked; zero bytes are zeros.
+                // SAFETY: a plane of the result, whose bounds have been checked; zero bytes are zeros.
                 unsafe { plane.write_bytes(0, positions) };
             }
         });

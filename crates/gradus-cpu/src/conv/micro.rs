@@ -9,7 +9,7 @@
 
 use crate::matmul::Sum;
 use crate::vector::{Doubles, Singles, Vector};
-use crate::vmath::Level;
+use crate::vmath::InstructionSet;
 
 /// What one call of the kernel works on.
 #[doc(hidden)]
@@ -141,23 +141,23 @@ macro_rules! micro {
             impl Micro for $element {
                 fn width() -> usize {
                     2 * $lanes
-                        * match Level::current() {
-                            Level::Avx512 => 4,
-                            Level::Avx2 => 2,
-                            Level::Baseline => 1,
+                        * match InstructionSet::current() {
+                            InstructionSet::Avx512 => 4,
+                            InstructionSet::Avx2 => 2,
+                            InstructionSet::Baseline => 1,
                         }
                 }
                 fn widths() -> [usize; 3] {
                     [1, 2, 4].map(|vectors| 2 * $lanes * vectors)
                 }
                 unsafe fn multiply(task: &Task<'_, $element>) {
-                    match Level::current() {
+                    match InstructionSet::current() {
                         // SAFETY: the caller's promise; the processor has the features of the level.
                         #[cfg(target_arch = "x86_64")]
-                        Level::Avx512 => unsafe { avx512(task) },
+                        InstructionSet::Avx512 => unsafe { avx512(task) },
                         // SAFETY: as above.
                         #[cfg(target_arch = "x86_64")]
-                        Level::Avx2 => unsafe { avx2(task) },
+                        InstructionSet::Avx2 => unsafe { avx2(task) },
                         _ => baseline(task),
                     }
                 }

@@ -27,9 +27,9 @@ mod nonfinite;
 mod packed;
 mod phases;
 mod reference;
-mod room;
 mod segments;
 mod winograd;
+mod workspace;
 
 use thiserror::Error;
 
@@ -47,9 +47,9 @@ pub use micro::Micro;
 pub(crate) use micro::Task;
 pub(crate) use phases::gcd;
 pub use reference::reference;
-pub(crate) use room::{Need, Room};
 pub(crate) use segments::Line;
 pub(crate) use winograd::WinogradKernel;
+pub(crate) use workspace::{Workspace, WorkspaceSizes};
 
 /// The most spatial axes a convolution may have.
 pub const MAX_SPATIAL: usize = 3;
@@ -473,11 +473,12 @@ impl Conv {
     ) -> Result<(), ConvError> {
         let conv = self.sized()?;
         conv.check(x.len(), kernel.len(), out.len())?;
-        let mut lines = vec![Storage::ZERO; conv.need::<T>().room.div_ceil(size_of::<Storage>())];
-        // SAFETY: sizes and lengths have just been checked, nobody else has the result, and there is as much room as needed.
+        let mut lines =
+            vec![Storage::ZERO; conv.workspace_sizes::<T>().workspace.div_ceil(size_of::<Storage>())];
+        // SAFETY: sizes and lengths have just been checked, nobody else has the result, and there is a workspace of the size it asks for.
         unsafe {
-            let room = Room::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
-            conv.run_raw(pool, x.as_ptr(), kernel.as_ptr(), out.as_mut_ptr(), room, false);
+            let workspace = Workspace::new(lines.as_mut_ptr().cast(), size_of_val(&*lines));
+            conv.run_raw(pool, x.as_ptr(), kernel.as_ptr(), out.as_mut_ptr(), workspace, false);
         }
         Ok(())
     }
@@ -496,19 +497,19 @@ impl Conv {
     /// # Safety
     /// The convolution is [sized](Self::sized), operands and result [fit](Self::fits) what the pointers point to, the result
     /// is apart from the operands and
-    /// nobody else uses it meanwhile; the room is as large as [`need`](Self::need) says.
+    /// nobody else uses it meanwhile; the workspace is as large as [`workspace_sizes`](Self::workspace_sizes) says.
     pub(crate) unsafe fn run_raw<T: Float + Element>(
         &self,
         pool: &Pool,
         x: *const T,
         kernel: *const T,
         out: *mut T,
-        room: Room,
+        workspace: Workspace,
         exact: bool,
     ) -> bool {
         let (x, kernel) = (Shared(x.cast_mut()), Shared(kernel.cast_mut().wrapping_add(self.k_first)));
         let target = Target::plain(&self.output());
-        let job = Job { conv: self, pool, x, kernel, out: Shared(out), target, room, exact };
+        let job = Job { conv: self, pool, x, kernel, out: Shared(out), target, workspace, exact };
         if self.results() == 0 {
             true
         } else if self.channels == 0 || self.input.contains(&0) {
@@ -539,34 +540,37 @@ impl Conv {
         if phases::apply(self) {
             return "by phases";
         }
-        match self.way(Target::plain(&self.output())) {
-            job::Way::Pointwise => "of one tap",
-            job::Way::Depthwise => "depthwise",
-            job::Way::Correlate => "correlation",
-            job::Way::Winograd if winograd::applies::<T>(self) => "winograd",
-            job::Way::Winograd | job::Way::Indirect => "indirect",
-            job::Way::Apart => "by definition",
+        match self.algorithm(Target::plain(&self.output())) {
+            job::Algorithm::Pointwise => "of one tap",
+            job::Algorithm::Depthwise => "depthwise",
+            job::Algorithm::Correlate => "correlation",
+            job::Algorithm::Winograd if winograd::applies::<T>(self) => "winograd",
+            job::Algorithm::Winograd | job::Algorithm::Indirect => "indirect",
+            job::Algorithm::Apart => "by definition",
         }
     }
 
     /// Whether a result all of whose terms are zero may come out as a rounding error of its neighbours.
     pub(crate) fn smears<T>(&self) -> bool {
-        let way = self.way(Target::plain(&self.output()));
-        !phases::apply(self) && way == job::Way::Winograd && winograd::applies::<T>(self)
+        let algorithm = self.algorithm(Target::plain(&self.output()));
+        !phases::apply(self) && algorithm == job::Algorithm::Winograd && winograd::applies::<T>(self)
     }
 
-    /// What running it needs beside the operands, whatever the instruction set: the most of all.
-    pub(crate) fn need<T: Float + Element>(&self) -> Need {
-        T::widths().map(|width| self.need_at::<T>(width)).into_iter().fold(Need::default(), Need::either)
+    /// The workspace sizes of a run: the largest over all instruction sets.
+    pub(crate) fn workspace_sizes<T: Float + Element>(&self) -> WorkspaceSizes {
+        T::widths()
+            .map(|width| self.workspace_sizes_at::<T>(width))
+            .into_iter()
+            .fold(WorkspaceSizes::default(), WorkspaceSizes::either)
     }
 
-    fn need_at<T: Float + Element>(&self, width: usize) -> Need {
+    fn workspace_sizes_at<T: Float + Element>(&self, width: usize) -> WorkspaceSizes {
         if self.results() == 0 || self.channels == 0 || self.input.contains(&0) {
-            Need::default()
+            WorkspaceSizes::default()
         } else if phases::apply(self) {
-            phases::need::<T>(self, width)
+            phases::workspace_sizes::<T>(self, width)
         } else {
-            self.way(Target::plain(&self.output())).need::<T>(self, width)
+            self.algorithm(Target::plain(&self.output())).workspace_sizes::<T>(self, width)
         }
     }
 }

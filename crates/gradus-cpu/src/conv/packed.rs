@@ -1,6 +1,6 @@
 //! What the inner kernel reads: the input's planes with their zeros around them, and the kernel in panels.
 //!
-//! Invariant: the convolution is sized; a plane that is copied has room for its padded extents.
+//! Invariant: the convolution is sized; a plane that is copied can hold its padded extents.
 
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ impl Planes {
     /// Writes one plane of the input.
     ///
     /// # Safety
-    /// `x` points to a plane of the convolution's input, and `to` has room for [`size`](Self::size) elements.
+    /// `x` points to a plane of the convolution's input, and `to` can hold [`size`](Self::size) elements.
     pub unsafe fn copy<T: Float>(&self, conv: &Conv, x: *const T, to: *mut T) {
         let width = self.extent[2];
         let spread = conv.lhs_dilation[2];
@@ -109,7 +109,7 @@ impl<T: Float + Element> Panels<T> {
         conv.group_count() * Self::count_of(conv, width) * conv.group_channels() * conv.taps() * width
     }
 
-    /// Packs the kernel to `elements`, which has room for it.
+    /// Packs the kernel to `elements`, which can hold it.
     pub fn new(job: &Job<'_, T>, elements: Shared<T>) -> Self {
         let (conv, width) = (job.conv, T::width());
         let panels = Self::count_of(conv, width);
@@ -131,7 +131,7 @@ impl<T: Float + Element> Panels<T> {
     /// Packs a range of inner indices of one panel.
     ///
     /// # Safety
-    /// `to` has room for a row of columns for each.
+    /// `to` can hold a row of columns for each.
     pub unsafe fn pack(job: &Job<'_, T>, (group, panel): (usize, usize), range: Range<usize>, to: *mut T) {
         let (conv, width, taps) = (job.conv, T::width(), job.conv.taps());
         let columns = (conv.group_outputs() - panel * width).min(width);

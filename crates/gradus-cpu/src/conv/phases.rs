@@ -1,7 +1,7 @@
 //! Input dilation without multiplying zeros: results whose positions leave the same remainder meet the same taps, so
 //! each remainder is a convolution of its own, undilated, with every so many-th tap.
 
-use super::{Conv, Job, MAX_SPATIAL, Need, Target};
+use super::{Conv, Job, MAX_SPATIAL, Target, WorkspaceSizes};
 use crate::matmul::Element;
 use crate::reduce::Shared;
 use crate::vmath::Float;
@@ -108,11 +108,11 @@ fn each(conv: &Conv, mut f: impl FnMut(&Conv, isize, Target)) -> bool {
     axes.iter().flatten().any(|phase| phase.taps == 0)
 }
 
-/// What the neediest phase needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
-    let mut need = Need::default();
-    each(conv, |sub, _, target| need = need.either(sub.way(target).need::<T>(sub, width)));
-    need
+/// The largest workspace sizes of all phases.
+pub(super) fn workspace_sizes<T: Float + Element>(conv: &Conv, width: usize) -> WorkspaceSizes {
+    let mut sizes = WorkspaceSizes::default();
+    each(conv, |sub, _, target| sizes = sizes.either(sub.algorithm(target).workspace_sizes::<T>(sub, width)));
+    sizes
 }
 
 /// Convolves phase by phase; true when all results are known to be finite.

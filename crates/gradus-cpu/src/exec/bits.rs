@@ -13,7 +13,7 @@ const DIAGONAL: u64 = 0x8040_2010_0804_0201;
 /// Packs `n` booleans; bits after the last are zero.
 ///
 /// # Safety
-/// `from` holds `n` bytes of 0 or 1, `to` has room for `n` bits.
+/// `from` holds `n` bytes of 0 or 1, `to` can hold `n` bits.
 pub(super) unsafe fn pack(from: *const u8, to: *mut u8, n: usize) {
     // SAFETY: the caller's promise.
     unsafe { best(Pack { from, to, n }) }
@@ -55,7 +55,7 @@ unsafe fn pack_generic(from: *const u8, to: *mut u8, n: usize) {
 /// Unpacks `n` booleans from bit `first` on.
 ///
 /// # Safety
-/// `from` holds `first + n` bits, `to` has room for `n` bytes.
+/// `from` holds `first + n` bits, `to` can hold `n` bytes.
 pub(super) unsafe fn unpack(from: *const u8, first: usize, to: *mut u8, n: usize) {
     // SAFETY: the caller's promise.
     unsafe { best(Unpack { from, first, to, n }) }
@@ -107,7 +107,7 @@ mod tests {
         for n in [0usize, 1, 7, 8, 9, 63, 64, 100] {
             let source: Vec<u8> = (0..n).map(|i| u8::from((i * i + i / 3) % 5 < 2)).collect();
             let mut bits = vec![0xffu8; n.div_ceil(8)];
-            // SAFETY: `bits` has room for `n` bits.
+            // SAFETY: `bits` can hold `n` bits.
             unsafe { pack(source.as_ptr(), bits.as_mut_ptr(), n) };
             for first in 0..=n {
                 for count in 0..=n - first {

@@ -11,9 +11,9 @@ use crate::vmath::step::{Chain, OPERANDS};
 pub(super) fn join(region: &Region, uses: &[u32], joined: &mut [Joined]) {
     // From the end: the longest chain ends last.
     for i in (0..region.steps.len()).rev() {
-        let mut walk = Walk { region, uses, joined, last: i, inside: SmallVec::new() };
-        let Some((chain, args)) = walk.chain() else { continue };
-        let inside = walk.inside;
+        let mut search = ChainSearch { region, uses, joined, last: i, inside: SmallVec::new() };
+        let Some((chain, args)) = search.chain() else { continue };
+        let inside = search.inside;
         for step in inside {
             joined[step] = Joined::Away;
         }
@@ -22,7 +22,7 @@ pub(super) fn join(region: &Region, uses: &[u32], joined: &mut [Joined]) {
 }
 
 /// A look at what leads to a step.
-struct Walk<'a> {
+struct ChainSearch<'a> {
     region: &'a Region,
     uses: &'a [u32],
     joined: &'a [Joined],
@@ -33,7 +33,7 @@ struct Walk<'a> {
 
 type Found = (Chain, SmallVec<[u16; OPERANDS]>);
 
-impl Walk<'_> {
+impl ChainSearch<'_> {
     fn chain(&mut self) -> Option<Found> {
         let step = &self.region.steps[self.last];
         let float = step.dtype.is_wide_float();

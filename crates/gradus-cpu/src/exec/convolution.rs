@@ -3,8 +3,8 @@
 //! In derivative programs terms of dead tangents do not count: see [`Conv::tangents`](gradus_core::ops::Conv::tangents).
 //! Padding has no terms in any.
 //!
-//! Invariant: a [`Ready`] has passed `Conv::sized` and `Conv::fits` for the buffers that its places name, and its
-//! room is as large as `Conv::need` says or is made for the run.
+//! Invariant: a [`PreparedConvolution`] has passed `Conv::sized` and `Conv::fits` for the buffers that its places name, and its
+//! workspace is as large as `Conv::workspace_sizes` says or is allocated for the run.
 
 use gradus_core::DType;
 use gradus_core::memory::filled;
@@ -13,7 +13,7 @@ use gradus_plan::{Kernel, Place, Plan};
 
 use super::places::Memory;
 use crate::Pool;
-use crate::conv::{Conv, Elements, Need, Room, absorbing};
+use crate::conv::{Conv, Elements, Workspace, WorkspaceSizes, absorbing};
 use crate::matmul::{Element, Linear};
 use crate::memory::{Line, fail};
 use crate::reduce::Shared;
@@ -21,7 +21,7 @@ use crate::vmath::Float;
 
 /// A convolution ready to run.
 #[derive(Clone, Debug)]
-pub(super) struct Ready {
+pub(super) struct PreparedConvolution {
     conv: Conv,
     /// Of input, kernel and result.
     places: [Place; 3],
@@ -31,10 +31,10 @@ pub(super) struct Ready {
     lengths: [usize; 3],
     double: bool,
     linear: Linear,
-    /// Where its room is in the arena, how much was found for it, and how much it needs.
+    /// Where its workspace is in the arena, how many bytes the plan reserved, and how many the convolution uses.
     workspace: usize,
     found: usize,
-    room: usize,
+    workspace_bytes: usize,
 }
 
 /// The convolution as the kernels know it.
@@ -52,20 +52,20 @@ pub(super) fn shape(c: &Convolution) -> Conv {
         .expect("the planner has checked the convolution")
 }
 
-/// What a convolution needs.
-pub(super) fn need(c: &Convolution) -> Need {
+/// The workspace sizes of a convolution.
+pub(super) fn workspace_sizes(c: &Convolution) -> WorkspaceSizes {
     let conv = shape(c);
-    if c.dtype == DType::F64 { conv.need::<f64>() } else { conv.need::<f32>() }
+    if c.dtype == DType::F64 { conv.workspace_sizes::<f64>() } else { conv.workspace_sizes::<f32>() }
 }
 
-impl Ready {
+impl PreparedConvolution {
     pub(super) fn new(c: &Convolution, kernel: &Kernel, plan: &Plan) -> Self {
         let place = |v| plan.place(v).expect("values that kernels touch have a place");
         let size = |v| plan.graph().ty(v).shape.size();
         let conv = shape(c);
         let lengths = [size(c.x) - c.x_at.0, size(c.kernel), size(c.out)];
         conv.fits(lengths[0], lengths[1], lengths[2]).expect("views stay inside their buffers");
-        Ready {
+        PreparedConvolution {
             conv,
             places: [place(c.x), place(c.kernel), place(c.out)],
             offset: c.x_at.0,
@@ -74,7 +74,7 @@ impl Ready {
             linear: Linear { tangents: c.op.tangents, marks: c.op.tangents != [false; 2] && !c.op.numbers },
             workspace: kernel.workspace_at,
             found: kernel.workspace,
-            room: need(c).room,
+            workspace_bytes: workspace_sizes(c).workspace,
         }
     }
 
@@ -96,20 +96,24 @@ impl Ready {
         let [x, kernel, out] = self.places;
         let x = memory.at(x).cast_mut().cast::<T>().wrapping_add(self.offset);
         let (kernel, out) = (memory.at(kernel).cast_mut().cast::<T>(), memory.at_mut(out).cast::<T>());
-        // A plan made for no machine in particular has found no room.
-        let missing = if self.found < self.room { self.room.div_ceil(size_of::<Line>()) } else { 0 };
+        // A plan made for no machine in particular has found no workspace.
+        let missing = if self.found < self.workspace_bytes {
+            self.workspace_bytes.div_ceil(size_of::<Line>())
+        } else {
+            0
+        };
         let mut own = filled("conv", missing, Line::ZERO).unwrap_or_else(|kind| fail(kind));
-        // SAFETY: the caller's promise; operands and result fit, and there is as much room as needed.
+        // SAFETY: the caller's promise; operands and result fit, and the workspace is large enough.
         unsafe {
-            let room = match missing {
-                0 => Room::new(memory.workspace(self.workspace), self.found),
-                _ => Room::new(own.as_mut_ptr().cast(), size_of_val(&*own)),
+            let workspace = match missing {
+                0 => Workspace::new(memory.workspace(self.workspace), self.found),
+                _ => Workspace::new(own.as_mut_ptr().cast(), size_of_val(&*own)),
             };
             if self.linear.applies() || self.conv.has_holes() {
                 let of = |at: *mut T, i: usize| Elements { at: Shared(at), len: self.lengths[i] };
-                absorbing(&self.conv, pool, [of(x, 0), of(kernel, 1)], of(out, 2), room, self.linear);
+                absorbing(&self.conv, pool, [of(x, 0), of(kernel, 1)], of(out, 2), workspace, self.linear);
             } else {
-                self.conv.run_raw(pool, x, kernel, out, room, false);
+                self.conv.run_raw(pool, x, kernel, out, workspace, false);
             }
         }
     }

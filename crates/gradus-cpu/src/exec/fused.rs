@@ -446,7 +446,7 @@ impl<'a> Schedule<'a> {
 mod tests {
     use super::*;
     use crate::vmath::fused::{FusedKernel, Op as Fused, Place};
-    use crate::vmath::{Float, Level};
+    use crate::vmath::{Float, InstructionSet};
 
     const SINGLES: [Code; 12] = [
         Code::Neg,
@@ -564,7 +564,7 @@ mod tests {
             Fused { code: load, args: [x, x], out: None, mask: false },
             Fused { code, args: [a, b], out: Some(out), mask: masks[2] },
         ];
-        let results = Level::available().iter().map(|&level| {
+        let results = InstructionSet::available().iter().map(|&level| {
             let (mut out, mut out_bytes) = (vec![T::ZERO; n], vec![0u8; n]);
             let at = |i: usize| match masks.get(i).filter(|_| i < 2) {
                 Some(true) => bytes[i].as_ptr().cast_mut(),

@@ -15,7 +15,7 @@ use crate::vmath::short::Change;
 use crate::vmath::step::{Chain, Scalars, StepFn, Steps, number};
 use crate::vmath::sum::Summand;
 use crate::vmath::twin::Twin;
-use crate::vmath::{self, Level};
+use crate::vmath::{self, InstructionSet};
 
 /// Pointers of one step: operands, result, number of elements.
 #[derive(Clone, Copy)]
@@ -168,7 +168,7 @@ unsafe fn short<T: Converts>(op: StepOp, out: DType, x: Operands) {
 
 /// The loop of a step on floats, found once; `scalar` has a bit for each operand that is one element for all.
 pub(super) fn step(op: StepOp, dtype: DType, out: DType, scalar: u8) -> Option<(StepFn, i32)> {
-    let change = |change, narrow| Some((vmath::short::step(Level::current(), change, narrow)?, 0));
+    let change = |change, narrow| Some((vmath::short::step(InstructionSet::current(), change, narrow)?, 0));
     match (op, dtype, out) {
         (StepOp::Round(narrow), ..) => change(Change::Round, narrow),
         (StepOp::Cast, narrow, DType::F32) => change(Change::Widen, narrow),
@@ -180,7 +180,7 @@ pub(super) fn step(op: StepOp, dtype: DType, out: DType, scalar: u8) -> Option<(
 }
 
 fn step_of<T: Steps>(op: StepOp, scalar: u8) -> Option<(StepFn, i32)> {
-    let level = Level::current();
+    let level = InstructionSet::current();
     let scalars = |from: u8| Scalars { first: scalar >> from & 1 == 1, second: scalar >> from & 2 == 2 };
     Some(match op {
         StepOp::Unary(f) => (T::unary(level, f), number(f)),
@@ -195,8 +195,8 @@ fn step_of<T: Steps>(op: StepOp, scalar: u8) -> Option<(StepFn, i32)> {
 /// The loop of several steps on floats.
 pub(super) fn chain(chain: Chain, dtype: DType) -> Option<(StepFn, i32)> {
     match dtype {
-        DType::F32 => Some((f32::chain(Level::current(), chain), 0)),
-        DType::F64 => Some((f64::chain(Level::current(), chain), 0)),
+        DType::F32 => Some((f32::chain(InstructionSet::current(), chain), 0)),
+        DType::F64 => Some((f64::chain(InstructionSet::current(), chain), 0)),
         DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
     }
 }
@@ -204,8 +204,8 @@ pub(super) fn chain(chain: Chain, dtype: DType) -> Option<(StepFn, i32)> {
 /// The loop of two functions of one argument on floats.
 pub(super) fn twin(twin: Twin, dtype: DType) -> Option<(StepFn, i32)> {
     match dtype {
-        DType::F32 => Some((f32::twin(Level::current(), twin), 0)),
-        DType::F64 => Some((f64::twin(Level::current(), twin), 0)),
+        DType::F32 => Some((f32::twin(InstructionSet::current(), twin), 0)),
+        DType::F64 => Some((f64::twin(InstructionSet::current(), twin), 0)),
         DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
     }
 }
@@ -213,8 +213,8 @@ pub(super) fn twin(twin: Twin, dtype: DType) -> Option<(StepFn, i32)> {
 /// The loop of the sums of rows of floats.
 pub(super) fn sum(summand: Summand, dtype: DType) -> Option<(StepFn, i32)> {
     match dtype {
-        DType::F32 => Some((f32::sum(Level::current(), summand), 0)),
-        DType::F64 => Some((f64::sum(Level::current(), summand), 0)),
+        DType::F32 => Some((f32::sum(InstructionSet::current(), summand), 0)),
+        DType::F64 => Some((f64::sum(InstructionSet::current(), summand), 0)),
         DType::I32 | DType::I64 | DType::Bool | DType::U8 | DType::Bf16 | DType::F16 => None,
     }
 }

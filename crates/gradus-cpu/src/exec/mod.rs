@@ -7,7 +7,7 @@
 //! * `tile`: fused regions, tile by tile;
 //! * `small`: fused regions of a few points;
 //! * `product`: matrix products;
-//! * `slabs`: regions and products run together, a slab at a time;
+//! * `blocked`: regions and products run together, a slab at a time;
 //! * `strided`: movement;
 //! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
 //! * `replay`: loops gone through against themselves, from a few stored states;
@@ -22,14 +22,15 @@
 //! are compared with its types before a run; two places that are in use at a time do not overlap.
 
 mod bits;
+mod blocked;
 mod chain;
 mod control;
 mod convolution;
-mod fast;
 mod fused;
+mod integer;
 mod join;
 mod lanes;
-mod needs;
+mod library;
 mod order;
 mod places;
 mod primitive;
@@ -40,14 +41,13 @@ mod random;
 mod reduce;
 mod region;
 mod replay;
+mod requirements;
 mod results;
-mod slabs;
 mod small;
 mod strided;
 mod tile;
 mod unpool;
 mod versions;
-mod whole;
 
 use std::sync::Arc;
 
@@ -59,10 +59,10 @@ use smallvec::SmallVec;
 use crate::Pool;
 use crate::memory::{arenas, caught, free_kept};
 use crate::pages::give_back;
-pub use needs::needs;
 use places::Memory;
 pub use profile::{KernelProfile, Profile};
 use program::Program;
+pub use requirements::requirements;
 use results::Held;
 pub(crate) use results::release_kept;
 pub(crate) use versions::{Versioned, best};

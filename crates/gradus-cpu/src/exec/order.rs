@@ -4,12 +4,12 @@
 //! what, and the sort need not be stable to keep the order of equal elements.
 //!
 //! Invariant: `outer · extent · inner` elements are there; a place in a line is below its extent, and below 2³² where
-//! the packed form has 64 bits (`Fast::new` sees to it).
+//! the packed form has 64 bits (`LibraryKernel::new` sees to it).
 
 use gradus_core::ops::{ArgReduce, Sort};
 use gradus_core::{DType, Shape};
 
-use super::fast::Shared;
+use super::library::Shared;
 use super::reduce::with_number;
 use super::versions::{Versioned, best};
 use crate::Pool;
@@ -88,7 +88,7 @@ keys! {
 /// Values in order, and where each came from.
 ///
 /// # Safety
-/// `x` holds the lines' elements, the results have room for as many, all apart from each other.
+/// `x` holds the lines' elements, the results can hold as many, all apart from each other.
 pub(super) unsafe fn sort(
     sort: &Sort,
     lines: Lines,
@@ -202,7 +202,7 @@ fn split<P: Ord>(left: &[P], right: &[P], count: usize) -> (usize, usize) {
 /// The index of the extremum of each line.
 ///
 /// # Safety
-/// `x` holds the lines' elements, at least one in each, and `out` has room for an `i64` a line, apart from them.
+/// `x` holds the lines' elements, at least one in each, and `out` can hold an `i64` a line, apart from them.
 pub(super) unsafe fn extremum(
     which: &ArgReduce,
     lines: Lines,
@@ -311,7 +311,7 @@ impl<T: Key, const MAX: bool> Versioned for InColumns<T, MAX> {
     type Output = ();
     #[inline(always)]
     unsafe fn run(self) {
-        // SAFETY: the columns hold `extent` elements each, and the results have room.
+        // SAFETY: the columns hold `extent` elements each, and so can the results.
         unsafe {
             let mut tops = [*self.x; COLUMNS];
             let mut places = [0i64; COLUMNS];

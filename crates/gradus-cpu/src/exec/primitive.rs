@@ -40,7 +40,7 @@ pub(super) unsafe fn array(from: *const u8, ty: &Type) -> Array {
 /// Evaluates `op`.
 ///
 /// # Safety
-/// `inputs` hold operands and `outputs` have room for results of the given types, apart from each other.
+/// `inputs` hold operands and `outputs` can hold results of the given types, apart from each other.
 pub(super) unsafe fn run(
     op: &Op,
     inputs: &[(*const u8, Type)],
@@ -59,7 +59,7 @@ pub(super) unsafe fn run(
             result.dtype(),
             result.shape()
         );
-        // SAFETY: the result has the type that the primitive's shape rule gave, and there is room for it.
+        // SAFETY: the result has the type that the primitive's shape rule gave, and its buffer can hold it.
         with_elements!(result.buffer(), v => unsafe {
             std::ptr::copy_nonoverlapping(v.as_ptr().cast::<u8>(), *to, ty.bytes())
         });

@@ -19,7 +19,7 @@ use crate::vmath::Float;
 
 /// A product ready to run.
 #[derive(Clone, Debug)]
-pub(super) struct Ready {
+pub(super) struct PreparedProduct {
     matmul: MatMul,
     operation: Operation,
 }
@@ -51,7 +51,7 @@ pub(super) fn matmul(product: &Product) -> MatMul {
 /// A matrix in memory: its first element, row stride, column stride.
 pub(super) type Matrix<T> = (*mut T, isize, isize);
 
-impl Ready {
+impl PreparedProduct {
     pub(super) fn new(product: &Product, plan: &Plan) -> Self {
         let matmul = matmul(product);
         let size = |v| plan.graph().ty(v).shape.size();
@@ -59,7 +59,7 @@ impl Ready {
             [product.a.0, product.b.0, product.c.0].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
         let sizes = [product.lhs, product.rhs, product.out].map(size);
         assert!(matmul.lies_within(offsets, sizes), "a product reads and writes inside its operands");
-        Ready { matmul, operation: Operation::new(product, plan) }
+        PreparedProduct { matmul, operation: Operation::new(product, plan) }
     }
 
     /// Its name for checks.

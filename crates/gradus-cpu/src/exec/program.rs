@@ -12,31 +12,31 @@ use gradus_plan::{Place, Plan, Return};
 use smallvec::SmallVec;
 
 use super::control::Control;
-use super::fast::Fast;
+use super::library::LibraryKernel;
 use super::places::Memory;
-use super::{convolution, primitive, product, region, slabs, small, strided, tile, unpool};
+use super::{blocked, convolution, primitive, product, region, small, strided, tile, unpool};
 use crate::Pool;
 use crate::vmath::Float;
 
 /// A plan ready to run.
 pub(super) struct Program {
     pub(super) plan: Arc<Plan>,
-    kernels: Vec<Ready>,
+    kernels: Vec<PreparedKernel>,
     /// Results that are arguments or other results, for runs inside another plan.
     passed: Vec<(usize, Return, usize)>,
 }
 
 /// A kernel ready to run.
-enum Ready {
+enum PreparedKernel {
     Region(region::Compiled),
     Small(small::Compiled),
-    Product(product::Ready),
-    Convolution(convolution::Ready),
-    Slabs(slabs::Ready),
+    Product(product::PreparedProduct),
+    Convolution(convolution::PreparedConvolution),
+    Blocked(blocked::PreparedGroup),
     Assemble(Assemble, Vec<Place>, Place, usize),
-    Unpool(unpool::Ready),
+    Unpool(unpool::PreparedUnpool),
     /// With the bytes that it allocates.
-    Primitive(Op, Option<Fast>, usize, Operands, Site),
+    Primitive(Op, Option<LibraryKernel>, usize, Operands, Site),
     Control(Control, Operands, Site),
 }
 
@@ -55,7 +55,7 @@ impl Drop for Program {
 
 impl Program {
     pub(super) fn new(plan: Arc<Plan>) -> Self {
-        let kernels = (0..plan.kernels().len()).map(|k| Ready::new(&plan, k)).collect();
+        let kernels = (0..plan.kernels().len()).map(|k| PreparedKernel::new(&plan, k)).collect();
         let passed = plan.returns().iter().zip(plan.output_types()).enumerate();
         let passed = passed
             .filter(|(_, (how, _))| **how != Return::Written)
@@ -68,16 +68,16 @@ impl Program {
     pub(super) fn paths(&self, to: &mut Vec<String>) {
         for kernel in &self.kernels {
             let path = match kernel {
-                Ready::Region(region) => region.path().into(),
-                Ready::Small(_) => "small".into(),
-                Ready::Product(product) => product.path().into(),
-                Ready::Convolution(convolution) => format!("convolution {}", convolution.path()),
-                Ready::Slabs(slabs) => slabs.path().into(),
-                Ready::Assemble(..) => "assemble".into(),
-                Ready::Unpool(_) => "unpool".into(),
-                Ready::Primitive(_, Some(fast), ..) => fast.path().into(),
-                Ready::Primitive(op, None, ..) => format!("reference {}", op.variant()),
-                Ready::Control(control, ..) => {
+                PreparedKernel::Region(region) => region.path().into(),
+                PreparedKernel::Small(_) => "small".into(),
+                PreparedKernel::Product(product) => product.path().into(),
+                PreparedKernel::Convolution(convolution) => format!("convolution {}", convolution.path()),
+                PreparedKernel::Blocked(group) => group.path().into(),
+                PreparedKernel::Assemble(..) => "assemble".into(),
+                PreparedKernel::Unpool(_) => "unpool".into(),
+                PreparedKernel::Primitive(_, Some(fast), ..) => fast.path().into(),
+                PreparedKernel::Primitive(op, None, ..) => format!("reference {}", op.variant()),
+                PreparedKernel::Control(control, ..) => {
                     control.paths(to);
                     control.path().into()
                 }
@@ -90,8 +90,8 @@ impl Program {
     pub(super) fn masked_columns(&self, to: &mut Vec<(u64, u64)>) {
         for kernel in &self.kernels {
             match kernel {
-                Ready::Slabs(slabs) => to.extend(slabs.columns()),
-                Ready::Control(control, ..) => control.masked_columns(to),
+                PreparedKernel::Blocked(group) => to.extend(group.columns()),
+                PreparedKernel::Control(control, ..) => control.masked_columns(to),
                 _ => {}
             }
         }
@@ -100,7 +100,7 @@ impl Program {
     /// Runs the kernels in order.
     ///
     /// # Safety
-    /// `memory` holds arguments of the program's types and has room for the written results and the arena; all of it
+    /// `memory` holds arguments of the program's types and can hold the written results and the arena; all of it
     /// outlives the call, and nobody else writes arguments or touches the rest meanwhile.
     pub(super) unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
         for kernel in &self.kernels {
@@ -132,7 +132,7 @@ impl Program {
     /// Runs the kernels and copies results that no kernel writes: for a program inside another.
     ///
     /// # Safety
-    /// As for [`run`](Self::run), with room for all results.
+    /// As for [`run`](Self::run), with buffers for all results.
     pub(super) unsafe fn run_inside(&self, memory: &Memory<'_>, pool: &Pool) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe {
@@ -150,7 +150,7 @@ impl Program {
     }
 }
 
-impl Ready {
+impl PreparedKernel {
     fn new(plan: &Plan, k: usize) -> Self {
         let kernel = &plan.kernels()[k];
         let place = |v| plan.place(v).expect("values that kernels touch have a place");
@@ -168,13 +168,15 @@ impl Ready {
             Work::Region(region) => {
                 let general = region::Compiled::new(region, plan, k);
                 match small::Compiled::new(region, &general) {
-                    Some(small) => Ready::Small(small),
-                    None => Ready::Region(general),
+                    Some(small) => PreparedKernel::Small(small),
+                    None => PreparedKernel::Region(general),
                 }
             }
-            Work::Product(p) => Ready::Product(product::Ready::new(p, plan)),
-            Work::Convolution(c) => Ready::Convolution(convolution::Ready::new(c, kernel, plan)),
-            Work::Slabs(s) => Ready::Slabs(slabs::Ready::new(s, plan, k)),
+            Work::Product(p) => PreparedKernel::Product(product::PreparedProduct::new(p, plan)),
+            Work::Convolution(c) => {
+                PreparedKernel::Convolution(convolution::PreparedConvolution::new(c, kernel, plan))
+            }
+            Work::Blocked(s) => PreparedKernel::Blocked(blocked::PreparedGroup::new(s, plan, k)),
             Work::Assemble(a) => {
                 let size = |v| plan.graph().ty(v).shape.size();
                 for part in &a.parts {
@@ -185,25 +187,25 @@ impl Ready {
                     );
                 }
                 let parts = a.parts.iter().map(|p| place(p.value)).collect();
-                Ready::Assemble(a.clone(), parts, place(a.out), plan.graph().ty(a.out).bytes())
+                PreparedKernel::Assemble(a.clone(), parts, place(a.out), plan.graph().ty(a.out).bytes())
             }
-            Work::Unpool(u) => Ready::Unpool(unpool::Ready::new(u, plan)),
+            Work::Unpool(u) => PreparedKernel::Unpool(unpool::PreparedUnpool::new(u, plan)),
             Work::Primitive(op) => {
                 let operands = operands();
                 let (fast, allocates) = {
                     let inputs: Vec<&Type> = operands.inputs.iter().map(|(_, ty)| ty).collect();
                     let outputs: Vec<&Type> = operands.outputs.iter().map(|(_, ty)| ty).collect();
                     let packed = kernel.writes.get(1).is_some_and(|&v| plan.packed(v));
-                    let fast = Fast::new(op, &inputs, &outputs, packed);
+                    let fast = LibraryKernel::new(op, &inputs, &outputs, packed);
                     let copies = || inputs.iter().chain(&outputs).map(|ty| ty.bytes()).sum();
                     let allocates = fast.as_ref().map_or_else(copies, |fast| fast.allocates(&inputs).0);
                     (fast, allocates)
                 };
-                Ready::Primitive(op.clone(), fast, allocates, operands, kernel.site.clone())
+                PreparedKernel::Primitive(op.clone(), fast, allocates, operands, kernel.site.clone())
             }
             Work::Control(op, plans) => {
                 let control = Control::new(op, plans, kernel.workspace_at);
-                Ready::Control(control, operands(), kernel.site.clone())
+                PreparedKernel::Control(control, operands(), kernel.site.clone())
             }
         }
     }
@@ -214,13 +216,13 @@ impl Ready {
         // SAFETY: the caller's promise, for each kind of kernel.
         unsafe {
             match self {
-                Ready::Region(region) => tile::run(region, memory, pool),
-                Ready::Small(small) => small.run(memory),
-                Ready::Unpool(unpool) => unpool.run(memory, pool),
-                Ready::Product(product) => product.run(memory, pool),
-                Ready::Convolution(convolution) => convolution.run(memory, pool),
-                Ready::Slabs(slabs) => slabs.run(memory, pool),
-                Ready::Assemble(a, parts, out, bytes) => {
+                PreparedKernel::Region(region) => tile::run(region, memory, pool),
+                PreparedKernel::Small(small) => small.run(memory),
+                PreparedKernel::Unpool(unpool) => unpool.run(memory, pool),
+                PreparedKernel::Product(product) => product.run(memory, pool),
+                PreparedKernel::Convolution(convolution) => convolution.run(memory, pool),
+                PreparedKernel::Blocked(group) => group.run(memory, pool),
+                PreparedKernel::Assemble(a, parts, out, bytes) => {
                     let to = memory.at_mut(*out);
                     if let Some(zero) = a.fill {
                         fill(to, *bytes, a.width, zero == Fill::Dead);
@@ -229,7 +231,7 @@ impl Ready {
                         strided::copy(memory.at(place), &part.from, to, &part.to, a.width);
                     }
                 }
-                Ready::Primitive(op, fast, allocates, operands, site) => {
+                PreparedKernel::Primitive(op, fast, allocates, operands, site) => {
                     let inputs: SmallVec<[_; 4]> =
                         operands.inputs.iter().map(|(p, ty)| (memory.at(*p), ty.clone())).collect();
                     let outputs: SmallVec<[_; 2]> =
@@ -244,7 +246,7 @@ impl Ready {
                         primitive::run(op, &inputs, &outputs).map_err(failed)?;
                     }
                 }
-                Ready::Control(control, operands, site) => {
+                PreparedKernel::Control(control, operands, site) => {
                     nest::level(|| control.run(operands, memory, pool)).map_err(|e| e.or_at(site))?;
                 }
             }

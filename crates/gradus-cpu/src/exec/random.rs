@@ -4,7 +4,7 @@
 
 use gradus_core::ops::RandomBits;
 
-use super::fast::Shared;
+use super::library::Shared;
 use super::versions::{Versioned, best};
 use crate::Pool;
 
@@ -16,7 +16,7 @@ const TASK: usize = 4096;
 /// The draws of `keys`, one after the other.
 ///
 /// # Safety
-/// `keys` holds that many; `out` has room for their draws, apart from them.
+/// `keys` holds that many; `out` can hold their draws, apart from them.
 pub(super) unsafe fn run(bits: &RandomBits, keys: *const u8, count: usize, out: *mut u8, pool: &Pool) {
     let narrow = bits.bits <= 31;
     let n = bits.shape.size();

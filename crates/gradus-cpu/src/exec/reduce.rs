@@ -137,7 +137,7 @@ impl<T: Combine> Versioned for Row<T> {
 /// `out[r]` combines row `r` of `cols` neighbours, in the order of [`reduce_row`].
 ///
 /// # Safety
-/// `x` holds `rows * cols` elements, `out` has room for `rows`, apart from each other.
+/// `x` holds `rows * cols` elements, `out` can hold `rows`, apart from each other.
 pub(super) unsafe fn reduce_rows<T: Combine>(
     kind: ReduceKind,
     x: *const T,

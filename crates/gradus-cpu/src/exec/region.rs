@@ -22,7 +22,7 @@ use crate::vmath::sum::Summand;
 
 /// How an operand gets into a tile.
 #[derive(Clone, Debug)]
-pub(super) enum Mode {
+pub(super) enum Access {
     /// It lies in order: the pointer alone moves.
     Direct,
     /// One element for all: this many copies of it, filled in once.
@@ -38,7 +38,7 @@ pub(super) struct Load {
     pub(super) place: Place,
     pub(super) width: usize,
     pub(super) level: Level,
-    pub(super) mode: Mode,
+    pub(super) mode: Access,
     /// Offset of the first element, in bytes.
     pub(super) offset: isize,
     pub(super) slot: usize,
@@ -58,7 +58,7 @@ pub(super) struct Constant {
 
 /// What runs at once on a tile.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(super) enum TileOp {
     /// A loop.
     Loop(Loop),
     /// Arithmetic in registers.
@@ -130,7 +130,7 @@ pub(super) struct Compiled {
     pub(super) temps: Vec<(usize, usize)>,
     pub(super) loads: Vec<Load>,
     pub(super) constants: Vec<Constant>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<TileOp>,
     pub(super) stores: Vec<Store>,
     pub(super) workspace: usize,
     /// Estimated nanoseconds on one thread.
@@ -215,17 +215,17 @@ impl Compiled {
             assert!(all && load.view.lies_within(size(load.value)), "a region reads inside its operands");
             let width = load.dtype.size();
             let mode = if plan.packed(load.value) {
-                Mode::Bits(load.view.offset as usize)
+                Access::Bits(load.view.offset as usize)
             } else if load.view.is_scalar() {
-                Mode::Splat(0)
+                Access::Splat(0)
             } else if load.view.dims.len() == 1 && load.view.dims[0].1 == 1 {
-                Mode::Direct
+                Access::Direct
             } else {
-                Mode::Strided(View { offset: 0, dims: load.view.dims.clone() })
+                Access::Strided(View { offset: 0, dims: load.view.dims.clone() })
             };
             // Where only some columns exist, what has them all is read row by row.
             let rows = narrow && load.level == Level::Full && !matches!(place(load.value), Place::Local(_));
-            if (rows || !matches!(mode, Mode::Direct)) && !thin[slot] {
+            if (rows || !matches!(mode, Access::Direct)) && !thin[slot] {
                 tile_of[slot] = Some(tiles.take());
             }
             let offset = load.view.offset * width as isize;
@@ -302,13 +302,13 @@ impl Compiled {
                     fused.ops.iter().filter(|op| op.stored).for_each(|op| tile(op.value.into()));
                     let same = |slot: u16| thin[usize::from(slot)] || region.is_scalar(slot);
                     let moves = |slot: u16| !same(slot) && !inside[usize::from(slot)];
-                    steps.push(Step::Fused(Fused::new(region, fused, same, moves, in_tile)));
+                    steps.push(TileOp::Fused(Fused::new(region, fused, same, moves, in_tile)));
                 }
                 &Item::Step(i) => {
                     let step = Loop::new(region, i, &joined[i], &thin, in_tile);
                     tile(step.out.into());
                     tile(step.second.into());
-                    steps.push(Step::Loop(step));
+                    steps.push(TileOp::Loop(step));
                 }
             }
             for &dead in dead {
@@ -318,16 +318,16 @@ impl Compiled {
             }
         }
 
-        // All tiles have room for the widest element.
+        // All tiles can hold the widest element.
         let width = (0..slots).map(|s| region.slot(s as u16).0.size()).max().unwrap_or(4);
         let busy =
-            tiles.count + loads.iter().filter(|l| matches!(l.mode, Mode::Direct)).count() + stores.len();
+            tiles.count + loads.iter().filter(|l| matches!(l.mode, Access::Direct)).count() + stores.len();
         let (tile, capacity) = tile_size(region.domain, busy.max(1) * width, most);
         let bytes = (capacity.next_multiple_of(BLOCK) * width).next_multiple_of(64);
         let copies = |slot: usize| if thin[slot] { BLOCK } else { capacity };
         for load in &mut loads {
             load.tile = tile_of[load.slot].map_or(0, |t| t * bytes);
-            if let Mode::Splat(n) = &mut load.mode {
+            if let Access::Splat(n) = &mut load.mode {
                 *n = copies(load.slot);
             }
         }
@@ -502,7 +502,7 @@ impl Times {
 
 /// Whether a region is run on some of its columns only.
 fn narrow(region: &Region, plan: &Plan, k: usize) -> bool {
-    matches!(&plan.kernels()[k].work, Work::Slabs(slabs) if slabs.narrows(region))
+    matches!(&plan.kernels()[k].work, Work::Blocked(group) if group.narrows(region))
 }
 
 /// Slots of which one block is enough: constants, single elements and, in tiles of one row, what is the same along the row,

@@ -3,7 +3,7 @@
 //! A large result is written into memory that an earlier one has left, where there is some: the system hands memory out by
 //! the page, cleared, at the first touch, which can take longer than computing what is written there.
 //!
-//! Invariant: a buffer has room for the elements of its type; its length is set only when a run has written all of
+//! Invariant: a buffer can hold the elements of its type; its length is set only when a run has written all of
 //! them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ pub(super) fn start(array: &Array) -> *const u8 {
     with_elements!(array.buffer(), v => v.as_ptr().cast())
 }
 
-/// The buffer of a result in the making: room for its elements, which are not there yet.
+/// The buffer of a result before its elements are written.
 pub(super) enum Held {
     F32(Vec<f32>),
     F64(Vec<f64>),
@@ -149,8 +149,8 @@ fn keep(held: Held) {
     drop(gone);
 }
 
-/// Room for `n` elements: what was left last and is hardly larger, or new memory.
-fn room<T: Kept>(n: usize) -> Result<Vec<T>, ErrorKind> {
+/// A buffer for `n` elements: the one left last if it is hardly larger, or new memory.
+fn buffer<T: Kept>(n: usize) -> Result<Vec<T>, ErrorKind> {
     let bytes = n.saturating_mul(size_of::<T>());
     if bytes >= LARGE && WAITING.load(Ordering::Relaxed) {
         let mut left = left();
@@ -174,14 +174,14 @@ impl Held {
     pub(super) fn new(ty: &Type) -> Result<Self, ErrorKind> {
         let n = ty.shape.size();
         Ok(match ty.dtype {
-            DType::F32 => Held::F32(room(n)?),
-            DType::F64 => Held::F64(room(n)?),
-            DType::I32 => Held::I32(room(n)?),
-            DType::I64 => Held::I64(room(n)?),
-            DType::Bool => Held::Bool(room(n)?),
-            DType::U8 => Held::U8(room(n)?),
-            DType::Bf16 => Held::Bf16(room(n)?),
-            DType::F16 => Held::F16(room(n)?),
+            DType::F32 => Held::F32(buffer(n)?),
+            DType::F64 => Held::F64(buffer(n)?),
+            DType::I32 => Held::I32(buffer(n)?),
+            DType::I64 => Held::I64(buffer(n)?),
+            DType::Bool => Held::Bool(buffer(n)?),
+            DType::U8 => Held::U8(buffer(n)?),
+            DType::Bf16 => Held::Bf16(buffer(n)?),
+            DType::F16 => Held::F16(buffer(n)?),
         })
     }
 
@@ -232,8 +232,8 @@ impl Held {
         let n = ty.shape.size();
         each!(self, v => {
             let mut v = v;
-            assert!(v.capacity() >= n, "a result has room for its elements");
-            // SAFETY: room for `n` elements was made, and the caller says that they are there.
+            assert!(v.capacity() >= n, "a result can hold its elements");
+            // SAFETY: the buffer was made for `n` elements, and the caller says that all are written.
             unsafe { v.set_len(n) };
             array(v, ty)
         })

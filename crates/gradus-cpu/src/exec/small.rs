@@ -15,9 +15,9 @@ use smallvec::SmallVec;
 use super::join::{Joined, join, last_uses};
 use super::lanes::comparison;
 use super::places::Memory;
-use super::region::{self, Mode};
+use super::region::{self, Access};
 use crate::memory::scratch::{self, Slot};
-use crate::vmath::small::{FEW, Fold, LANES, Step, chain, few_raw, small_raw};
+use crate::vmath::small::{FEW, Fold, Instruction, LANES, chain, few_raw, small_raw};
 
 /// A region of a few points ready to run.
 pub(super) struct Compiled {
@@ -27,7 +27,7 @@ pub(super) struct Compiled {
     bytes: usize,
     loads: Vec<Load>,
     constants: Vec<(f64, u32)>,
-    steps: Vec<Step>,
+    steps: Vec<Instruction>,
     stores: Vec<Store>,
 }
 
@@ -85,21 +85,21 @@ impl Compiled {
                 Joined::Twin { x, first, second, .. } => (std::slice::from_ref(x), *first, *second),
             };
             let mut ready = match (&joined[i], step.op) {
-                (Joined::Pair { first, second, .. }, _) => Step::pair(*first, *second)?,
-                (Joined::Twin { twin, .. }, _) => Step::twin(*twin),
-                (_, StepOp::Unary(op)) => Step::unary(op)?,
-                (_, StepOp::Binary(op)) => Step::binary(op),
-                (_, StepOp::LinearMul { both }) => Step::linear_mul(both),
-                (_, StepOp::Compare(c)) if step.dtype == float => Step::compare(comparison(c)),
-                (_, StepOp::Select) if step.dtype == float => Step::select(),
-                (_, StepOp::Logic(Logic::And)) => Step::and(),
-                (_, StepOp::Logic(Logic::Or)) => Step::or(),
-                (_, StepOp::Logic(Logic::Xor)) => Step::xor(),
-                (_, StepOp::Not) => Step::not(),
-                (_, StepOp::Copy) => Step::copy(),
+                (Joined::Pair { first, second, .. }, _) => Instruction::pair(*first, *second)?,
+                (Joined::Twin { twin, .. }, _) => Instruction::twin(*twin),
+                (_, StepOp::Unary(op)) => Instruction::unary(op)?,
+                (_, StepOp::Binary(op)) => Instruction::binary(op),
+                (_, StepOp::LinearMul { both }) => Instruction::linear_mul(both),
+                (_, StepOp::Compare(c)) if step.dtype == float => Instruction::compare(comparison(c)),
+                (_, StepOp::Select) if step.dtype == float => Instruction::select(),
+                (_, StepOp::Logic(Logic::And)) => Instruction::and(),
+                (_, StepOp::Logic(Logic::Or)) => Instruction::or(),
+                (_, StepOp::Logic(Logic::Xor)) => Instruction::xor(),
+                (_, StepOp::Not) => Instruction::not(),
+                (_, StepOp::Copy) => Instruction::copy(),
                 // A row's value lies in all lanes.
-                (_, StepOp::Expand) if one_row => Step::copy(),
-                (_, StepOp::Reduce(kind)) if one_row => Step::fold(fold(kind), points),
+                (_, StepOp::Expand) if one_row => Instruction::copy(),
+                (_, StepOp::Reduce(kind)) if one_row => Instruction::fold(fold(kind), points),
                 _ => return None,
             };
             for (to, &arg) in ready.args.iter_mut().zip(args) {
@@ -114,10 +114,10 @@ impl Compiled {
         for load in &general.loads {
             let n = count(load.level);
             let from: SmallVec<[isize; LANES]> = match &load.mode {
-                Mode::Splat(_) => SmallVec::from_elem(0, n),
-                Mode::Direct => (0..n as isize).collect(),
-                Mode::Strided(view) => (0..n).map(|point| offset(view, point)).collect(),
-                Mode::Bits(_) => return None,
+                Access::Splat(_) => SmallVec::from_elem(0, n),
+                Access::Direct => (0..n as isize).collect(),
+                Access::Strided(view) => (0..n).map(|point| offset(view, point)).collect(),
+                Access::Bits(_) => return None,
             };
             let width = load.width;
             let from: SmallVec<[isize; LANES]> =
@@ -242,7 +242,7 @@ fn fold(kind: ReduceKind) -> Fold {
 fn separate(region: &Region, joined: &mut [Joined]) {
     for i in 0..joined.len() {
         let Joined::Pair { args, first, second } = joined[i] else { continue };
-        if Step::pair(first, second).is_some() {
+        if Instruction::pair(first, second).is_some() {
             continue;
         }
         joined[i] = Joined::Alone;

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use super::lanes::{self, Operands};
 use super::places::Memory;
 use super::reduce::{self, Combine, with_number};
-use super::region::{Compiled, Load, Mode, Step, Store};
+use super::region::{Access, Compiled, Load, Store, TileOp};
 use super::{bits, strided};
 use crate::Pool;
 use crate::memory::scratch::{self, Slot};
@@ -164,7 +164,7 @@ impl<'a> Runner<'a> {
             pointers[slot] = unsafe { scratch.add(offset) };
         }
         for constant in &region.constants {
-            // SAFETY: so many copies have room in its tile.
+            // SAFETY: its tile can hold so many copies.
             unsafe {
                 strided::fill(
                     std::ptr::from_ref(&constant.value).cast(),
@@ -175,7 +175,7 @@ impl<'a> Runner<'a> {
             }
         }
         for load in &region.loads {
-            let Mode::Splat(copies) = load.mode else { continue };
+            let Access::Splat(copies) = load.mode else { continue };
             // SAFETY: as above; the one element is inside its buffer.
             unsafe {
                 let from = memory.at(load.place).offset(load.offset);
@@ -346,8 +346,8 @@ impl<'a> Runner<'a> {
             let at = |slot: u16| *pointers.add(usize::from(slot));
             for step in &region.steps {
                 let step = match step {
-                    Step::Loop(step) => step,
-                    Step::Fused(fused) => {
+                    TileOp::Loop(step) => step,
+                    TileOp::Fused(fused) => {
                         let n = tile.count(fused.level);
                         let n = if fused.blocks { n.next_multiple_of(BLOCK) } else { n };
                         if fused.double {
@@ -439,16 +439,16 @@ impl<'a> Runner<'a> {
         // SAFETY: the view stays inside its buffer for every point of the domain.
         unsafe {
             match &load.mode {
-                Mode::Splat(_) => {}
-                Mode::Direct => {
+                Access::Splat(_) => {}
+                Access::Direct => {
                     let base = self.memory.at(load.place).offset(load.offset);
                     self.pointers[load.slot] = base.add(start * load.width).cast_mut();
                 }
-                Mode::Bits(first) => {
+                Access::Bits(first) => {
                     let out = self.scratch.add(load.tile);
                     bits::unpack(self.memory.at(load.place), first + start, out, n);
                 }
-                Mode::Strided(view) => {
+                Access::Strided(view) => {
                     let base = self.memory.at(load.place).offset(load.offset);
                     if let Some(offset) = strided::inside_one_run(view, start, n) {
                         self.pointers[load.slot] = base.offset(offset * load.width as isize).cast_mut();
@@ -473,10 +473,10 @@ impl Runner<'_> {
         // SAFETY: the view stays inside its buffer for every point of the domain; the load has a tile of its own.
         unsafe {
             let base = self.memory.at(load.place).offset(load.offset);
-            if matches!(load.mode, Mode::Splat(_)) {
+            if matches!(load.mode, Access::Splat(_)) {
                 return;
             }
-            if local && matches!(load.mode, Mode::Direct) {
+            if local && matches!(load.mode, Access::Direct) {
                 self.pointers[load.slot] = base.add(tile.point * load.width).cast_mut();
                 return;
             }
@@ -485,15 +485,15 @@ impl Runner<'_> {
             for i in 0..tile.rows {
                 let (start, out) = ((tile.row + i) * all + from, out.add(i * tile.cols * load.width));
                 match &load.mode {
-                    Mode::Splat(_) => {}
-                    Mode::Direct => {
+                    Access::Splat(_) => {}
+                    Access::Direct => {
                         let bytes = tile.cols * load.width;
                         std::ptr::copy_nonoverlapping(base.add(start * load.width), out, bytes);
                     }
-                    Mode::Bits(first) => {
+                    Access::Bits(first) => {
                         bits::unpack(self.memory.at(load.place), first + start, out, tile.cols)
                     }
-                    Mode::Strided(view) => match strided::inside_one_run(view, start, tile.cols) {
+                    Access::Strided(view) => match strided::inside_one_run(view, start, tile.cols) {
                         Some(at) => {
                             let from = base.offset(at * load.width as isize);
                             std::ptr::copy_nonoverlapping(from, out, tile.cols * load.width);

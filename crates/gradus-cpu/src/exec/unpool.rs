@@ -7,7 +7,7 @@ use gradus_core::DType;
 use gradus_plan::kernel::Unpool;
 use gradus_plan::{Place, Plan};
 
-use super::fast::windows;
+use super::library::windows;
 use super::places::Memory;
 use crate::Pool;
 use crate::vmath::Float;
@@ -15,7 +15,7 @@ use crate::window::{Origin, Window};
 
 /// A transpose ready to run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ready {
+pub(super) struct PreparedUnpool {
     /// The windows, where indices are numbers of their taps.
     window: Option<Window>,
     planes: usize,
@@ -28,7 +28,7 @@ pub(super) struct Ready {
     out: Place,
 }
 
-impl Ready {
+impl PreparedUnpool {
     pub(super) fn new(unpool: &Unpool, plan: &Plan) -> Self {
         let place = |v| plan.place(v).expect("values that kernels touch have a place");
         let lead = unpool.shape.rank() - unpool.window.dims();
@@ -39,7 +39,7 @@ impl Ready {
                 .expect("taps are numbered where the kernel takes the windows")
                 .0
         });
-        Ready {
+        PreparedUnpool {
             window,
             planes,
             plane: unpool.shape[lead..].iter().product(),

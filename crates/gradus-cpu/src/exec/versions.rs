@@ -2,7 +2,7 @@
 //!
 //! Invariant: a version runs only where the machine has its instruction set.
 
-use crate::vmath::Level;
+use crate::vmath::InstructionSet;
 
 /// A loop over raw operands.
 pub(crate) trait Versioned {
@@ -37,11 +37,11 @@ unsafe fn avx512<K: Versioned>(kernel: K) -> K::Output {
 pub(crate) unsafe fn best<K: Versioned>(kernel: K) -> K::Output {
     // SAFETY: the caller's promise; the machine has the features of the level.
     unsafe {
-        match Level::current() {
+        match InstructionSet::current() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => avx512(kernel),
+            InstructionSet::Avx512 => avx512(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => avx2(kernel),
+            InstructionSet::Avx2 => avx2(kernel),
             _ => kernel.run(),
         }
     }

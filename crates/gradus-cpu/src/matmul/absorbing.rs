@@ -15,7 +15,7 @@ use super::kernel::{self, oriented, tiny};
 use super::panel::{DEPTH, Panels, parts, transpose};
 use crate::exec::{Versioned, best};
 use crate::memory::scratch::{self, Slot};
-use crate::vmath::{Baseline, Float, Isa, Level};
+use crate::vmath::{Baseline, Float, InstructionSet, Isa};
 
 /// Rows and columns of a part of the result.
 const ROWS: usize = 192;
@@ -277,8 +277,8 @@ unsafe fn plain<T: Float + Element>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        match Level::current() {
-            Level::Baseline => Plain::<T, { Baseline::FMA }> { size, a, b, c, tangents, sum }.run(),
+        match InstructionSet::current() {
+            InstructionSet::Baseline => Plain::<T, { Baseline::FMA }> { size, a, b, c, tangents, sum }.run(),
             _ => best(Plain::<T, true> { size, a, b, c, tangents, sum }),
         }
     }

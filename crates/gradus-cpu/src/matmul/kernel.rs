@@ -6,7 +6,7 @@ use super::element::{Element, Operand};
 use super::panel::{self, Panels};
 use super::tile::Kernels;
 use crate::exec::{Versioned, best};
-use crate::vmath::{Baseline, Isa, Level};
+use crate::vmath::{Baseline, InstructionSet, Isa};
 
 /// Multiplications below which plain loops beat a kernel's set-up.
 const TINY: usize = 96;
@@ -65,13 +65,13 @@ pub(super) fn oriented<T: Element>(
 }
 
 /// Elements of scratch for a product of this size whose operands have such distances between rows and columns.
-pub(crate) fn room<T: Element>([m, n, k]: [usize; 3], [a, b, c]: [(isize, isize); 3]) -> usize {
+pub(crate) fn scratch_elements<T: Element>([m, n, k]: [usize; 3], [a, b, c]: [(isize, isize); 3]) -> usize {
     match T::kernels() {
         Some(kernels) if ![m, n, k].contains(&0) => {
             if columns_wide(kernels.lanes, m, n, c.0, c.1) {
-                panel::room(kernels, [m, n, k], a)
+                panel::scratch_elements(kernels, [m, n, k], a)
             } else {
-                panel::room(kernels, [n, m, k], (b.1, b.0))
+                panel::scratch_elements(kernels, [n, m, k], (b.1, b.0))
             }
         }
         _ => 0,
@@ -93,8 +93,8 @@ struct Plain<T, const FUSED: bool> {
 unsafe fn plain<T: Element>(product: Plain<T, true>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match Level::current() {
-            Level::Baseline => {
+        match InstructionSet::current() {
+            InstructionSet::Baseline => {
                 let Plain { size, alpha, a, b, beta, c } = product;
                 Plain::<T, { Baseline::FMA }> { size, alpha, a, b, beta, c }.run();
             }

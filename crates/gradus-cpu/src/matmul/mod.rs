@@ -28,7 +28,7 @@ pub(crate) use dead::{Candidates, Linear, Look, counts, hides, look};
 pub use element::Element;
 use element::Operand;
 pub(crate) use element::Sum;
-pub(crate) use kernel::{product as serial, room as serial_room};
+pub(crate) use kernel::{product as serial, scratch_elements as serial_scratch};
 pub use layout::{Layout, MAX_BATCH, MatMulError};
 pub(crate) use panel::{DEPTH, parts, transpose};
 

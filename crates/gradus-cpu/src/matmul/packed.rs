@@ -14,7 +14,7 @@ impl MatMul {
         let (rows, columns) = ([m, self.m % m], [n, self.n % n]);
         let strides = [self.a, self.b, self.c].map(|layout| (layout.row, layout.col));
         let most = rows.iter().flat_map(|&m| columns.iter().map(move |&n| [m, n, self.k]));
-        let most = most.map(|size| kernel::room::<T>(size, strides)).max().unwrap_or(0);
+        let most = most.map(|size| kernel::scratch_elements::<T>(size, strides)).max().unwrap_or(0);
         most * size_of::<T>()
     }
 }

@@ -5,7 +5,7 @@
 //! transposed A whose inner indices lie a page or more apart is copied closer together first: such places share sets of
 //! the caches, and each has an entry of its own in the tables of pages.
 //!
-//! Invariant: that of the callers; the scratch holds a panel and a copy of A's part, counted by [`room`].
+//! Invariant: that of the callers; the scratch holds a panel and a copy of A's part, counted by [`scratch_elements`].
 
 use std::ops::Range;
 
@@ -53,7 +53,7 @@ fn pitch<T>(rows: usize) -> usize {
 }
 
 /// Elements of scratch that a product of this size needs, its A having such distances between rows and inner indices.
-pub(super) fn room<T>(kernels: &Kernels<T>, size: [usize; 3], a: (isize, isize)) -> usize {
+pub(super) fn scratch_elements<T>(kernels: &Kernels<T>, size: [usize; 3], a: (isize, isize)) -> usize {
     let [m, n, k] = size;
     let (width, depth) = (kernels.width(), k.min(DEPTH));
     let copy = if copies::<T>(size, width, a) { depth * pitch::<T>(m.min(TOGETHER)) } else { 0 };
@@ -70,36 +70,40 @@ impl<T: Element> Panels<T> {
         #[cfg(test)]
         super::work::count(m * n * k);
         let copies = copies::<T>(self.size, width, (self.a.1, self.a.2));
-        scratch::with(Slot::Repack, room(self.kernels, self.size, (self.a.1, self.a.2)), |room: *mut T| {
-            for rows in parts(m, TOGETHER) {
-                for slab in parts(k, DEPTH) {
-                    let mut a = self.a;
-                    a.0 = a.0.wrapping_offset(rows.start as isize * a.1 + slab.start as isize * a.2);
-                    // SAFETY: rows and slab lie inside the product, the room is as large as was asked for.
-                    unsafe {
-                        if copies {
-                            let to = room.add(slab.len() * width);
-                            let pitch = pitch::<T>(rows.len());
-                            for p in 0..slab.len() {
-                                let from = a.0.offset(p as isize * a.2);
-                                to.add(p * pitch).copy_from_nonoverlapping(from, rows.len());
+        scratch::with(
+            Slot::Repack,
+            scratch_elements(self.kernels, self.size, (self.a.1, self.a.2)),
+            |scratch: *mut T| {
+                for rows in parts(m, TOGETHER) {
+                    for slab in parts(k, DEPTH) {
+                        let mut a = self.a;
+                        a.0 = a.0.wrapping_offset(rows.start as isize * a.1 + slab.start as isize * a.2);
+                        // SAFETY: rows and slab lie inside the product, the scratch is as large as was asked for.
+                        unsafe {
+                            if copies {
+                                let to = scratch.add(slab.len() * width);
+                                let pitch = pitch::<T>(rows.len());
+                                for p in 0..slab.len() {
+                                    let from = a.0.offset(p as isize * a.2);
+                                    to.add(p * pitch).copy_from_nonoverlapping(from, rows.len());
+                                }
+                                a = (to, 1, pitch as isize);
                             }
-                            a = (to, 1, pitch as isize);
-                        }
-                        for first in (0..n).step_by(width) {
-                            let columns = first..n.min(first + width);
-                            self.panel(a, rows.clone(), slab.clone(), columns, room);
+                            for first in (0..n).step_by(width) {
+                                let columns = first..n.min(first + width);
+                                self.panel(a, rows.clone(), slab.clone(), columns, scratch);
+                            }
                         }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// All rows of one panel; `a` begins with the first of them, and with the slab.
     ///
     /// # Safety
-    /// As for [`run`](Self::run); the panel has room.
+    /// As for [`run`](Self::run); the panel can hold the columns.
     unsafe fn panel(
         &self,
         a: Operand<T>,
@@ -174,7 +178,7 @@ impl<T: Element> Panels<T> {
 /// Packs rows of B one behind the other, `width` apart, with zeros beyond the last column.
 ///
 /// # Safety
-/// `b` is valid over the rows and columns, `to` has room for the rows.
+/// `b` is valid over the rows and columns, `to` can hold the rows.
 unsafe fn pack<T: Element>(
     kernels: &Kernels<T>,
     [rows, columns]: [usize; 2],

@@ -8,7 +8,7 @@
 //! Invariant: a tile's rows of A and C and its registers of columns exist, or C is a tile beside it.
 
 use crate::vector::{Doubles, Singles, Vector};
-use crate::vmath::Level;
+use crate::vmath::InstructionSet;
 
 /// Rows of a tile at most.
 pub(super) const ROWS: usize = 6;
@@ -224,11 +224,11 @@ macro_rules! floating {
     ($element:ident $wide:ident $narrow:ident $plain:ident) => {
         impl Floating for $element {
             fn kernels() -> &'static Kernels<$element> {
-                match Level::current() {
+                match InstructionSet::current() {
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx512 => &$wide::KERNELS,
+                    InstructionSet::Avx512 => &$wide::KERNELS,
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx2 => &$narrow::KERNELS,
+                    InstructionSet::Avx2 => &$narrow::KERNELS,
                     _ => &$plain::KERNELS,
                 }
             }

@@ -26,7 +26,7 @@ pub(crate) enum Slot {
     /// The operands of a product whose zeros absorb what is not finite.
     Absorbing,
     /// A block of the local values of a group, and what its products pack.
-    Slabs,
+    Blocked,
 }
 
 const SLOTS: usize = 7;
@@ -56,7 +56,7 @@ thread_local! {
     };
 }
 
-/// Calls `f` with room for `len` elements of `T`, aligned to cache lines, holding anything. Where there is no memory, the
+/// Calls `f` with memory for `len` elements of `T`, aligned to cache lines, holding anything. Where there is no memory, the
 /// kernel [ends](fail) with the error.
 pub(crate) fn with<T: Copy, R>(slot: Slot, len: usize, f: impl FnOnce(*mut T) -> R) -> R {
     const { assert!(align_of::<T>() <= 64) };

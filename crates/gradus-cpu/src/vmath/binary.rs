@@ -5,7 +5,7 @@
 use gradus_num::Binary;
 
 use super::float::Float;
-use super::isa::Level;
+use super::isa::InstructionSet;
 use super::step::{Call, Scalars};
 
 /// An operand: elements side by side, or one that stands for all.
@@ -80,15 +80,15 @@ fn place<T>(x: &RawOperand<T>) -> (*const u8, bool) {
 /// Operands are valid for reads and `out` for writes of `n` elements, each operand being `out` or apart from it.
 pub unsafe fn binary_raw<T: Float>(op: Binary, a: RawOperand<T>, b: RawOperand<T>, out: *mut T, n: usize) {
     // SAFETY: the caller's promise; `current` is a level of this machine.
-    unsafe { binary_raw_at(Level::current(), op, a, b, out, n) }
+    unsafe { binary_raw_at(InstructionSet::current(), op, a, b, out, n) }
 }
 
 /// The same, for a level of this machine.
 ///
 /// # Safety
-/// As for [`binary_raw`]; the level has to be [available](Level::available).
+/// As for [`binary_raw`]; the level has to be [available](InstructionSet::available).
 pub unsafe fn binary_raw_at<T: Float>(
-    level: Level,
+    level: InstructionSet,
     op: Binary,
     a: RawOperand<T>,
     b: RawOperand<T>,
@@ -143,7 +143,7 @@ pub unsafe fn compare_raw<T: Float>(op: Compare, a: RawOperand<T>, b: RawOperand
     let ((x, first), (y, second)) = (place(&a), place(&b));
     let call = Call::moving([x, y, y], out, n);
     // SAFETY: the caller's promise, as in `binary_raw_at`.
-    unsafe { T::compare(Level::current(), op, Scalars { first, second })(&call) }
+    unsafe { T::compare(InstructionSet::current(), op, Scalars { first, second })(&call) }
 }
 
 /// `out[i] = a[i]` where `mask[i]` is not 0, else `b[i]`.
@@ -171,5 +171,5 @@ pub unsafe fn select_raw<T: Float>(
     let ((x, first), (y, second)) = (place(&a), place(&b));
     let call = Call::moving([mask, x, y], out.cast(), n);
     // SAFETY: the caller's promise, as in `binary_raw_at`.
-    unsafe { T::select(Level::current(), Scalars { first, second })(&call) }
+    unsafe { T::select(InstructionSet::current(), Scalars { first, second })(&call) }
 }

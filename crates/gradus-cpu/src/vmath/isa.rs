@@ -131,7 +131,7 @@ impl Isa for Avx512 {
 
 /// The instruction sets that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum InstructionSet {
     /// The architecture's baseline: SSE2 on x86-64, NEON on aarch64.
     Baseline,
     /// AVX2, FMA and F16C.
@@ -140,63 +140,63 @@ pub enum Level {
     Avx512,
 }
 
-impl Level {
+impl InstructionSet {
     /// The best level of this machine, or the one named by `GRADUS_ISA`; read once. A result's bits may differ between
     /// levels. A value that names no level of this machine is reported once on standard error and ignored; use
-    /// [`from_env`](Level::from_env) to treat it as an error.
-    pub fn current() -> Level {
-        static LEVEL: OnceLock<Level> = OnceLock::new();
+    /// [`from_env`](InstructionSet::from_env) to treat it as an error.
+    pub fn current() -> InstructionSet {
+        static LEVEL: OnceLock<InstructionSet> = OnceLock::new();
         *LEVEL.get_or_init(|| {
-            let asked = Level::from_env().unwrap_or_else(|error| {
+            let asked = InstructionSet::from_env().unwrap_or_else(|error| {
                 eprintln!("gradus: {error}; using the best");
                 None
             });
-            asked.unwrap_or_else(Level::best)
+            asked.unwrap_or_else(InstructionSet::best)
         })
     }
 
-    fn best() -> Level {
-        Level::available().last().copied().unwrap_or(Level::Baseline)
+    fn best() -> InstructionSet {
+        InstructionSet::available().last().copied().unwrap_or(InstructionSet::Baseline)
     }
 
     /// The level that `GRADUS_ISA` asks for, if it is set: `baseline`, `avx2` or `avx512`.
     ///
     /// # Errors
     /// When the variable names no level, or one that this machine does not have.
-    pub fn from_env() -> Result<Option<Level>, LevelError> {
+    pub fn from_env() -> Result<Option<InstructionSet>, InstructionSetError> {
         match std::env::var_os("GRADUS_ISA") {
             None => Ok(None),
-            Some(value) => Level::parse(&value.to_string_lossy()).map(Some),
+            Some(value) => InstructionSet::parse(&value.to_string_lossy()).map(Some),
         }
     }
 
     /// The level of a name, if this machine has it.
     ///
     /// # Errors
-    /// When it is none of [`available`](Level::available).
+    /// When it is none of [`available`](InstructionSet::available).
     ///
     /// ```
-    /// use gradus_cpu::vmath::Level;
-    /// assert_eq!(Level::parse("baseline"), Ok(Level::Baseline));
-    /// let error = Level::parse("sse9").unwrap_err().to_string();
+    /// use gradus_cpu::vmath::InstructionSet;
+    /// assert_eq!(InstructionSet::parse("baseline"), Ok(InstructionSet::Baseline));
+    /// let error = InstructionSet::parse("sse9").unwrap_err().to_string();
     /// assert!(error.contains("`sse9`") && error.contains("baseline"));
     /// ```
-    pub fn parse(name: &str) -> Result<Level, LevelError> {
-        let found = Level::available().iter().find(|level| level.name() == name.trim());
-        found.copied().ok_or_else(|| LevelError { value: name.to_owned() })
+    pub fn parse(name: &str) -> Result<InstructionSet, InstructionSetError> {
+        let found = InstructionSet::available().iter().find(|level| level.name() == name.trim());
+        found.copied().ok_or_else(|| InstructionSetError { value: name.to_owned() })
     }
 
     /// The name of the level.
     pub fn name(self) -> &'static str {
         match self {
-            Level::Baseline => "baseline",
-            Level::Avx2 => "avx2",
-            Level::Avx512 => "avx512",
+            InstructionSet::Baseline => "baseline",
+            InstructionSet::Avx2 => "avx2",
+            InstructionSet::Avx512 => "avx512",
         }
     }
 
     /// The levels of this machine, worst first.
-    pub fn available() -> &'static [Level] {
+    pub fn available() -> &'static [InstructionSet] {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = is_x86_feature_detected!("avx2")
@@ -207,26 +207,26 @@ impl Level {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl");
             match (avx2, avx512) {
-                (true, true) => &[Level::Baseline, Level::Avx2, Level::Avx512],
-                (true, false) => &[Level::Baseline, Level::Avx2],
-                _ => &[Level::Baseline],
+                (true, true) => &[InstructionSet::Baseline, InstructionSet::Avx2, InstructionSet::Avx512],
+                (true, false) => &[InstructionSet::Baseline, InstructionSet::Avx2],
+                _ => &[InstructionSet::Baseline],
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        &[Level::Baseline]
+        &[InstructionSet::Baseline]
     }
 }
 
 /// `GRADUS_ISA` holds something that is no instruction set of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("GRADUS_ISA is `{value}`, which is no instruction set of this machine (those are {})", names())]
-pub struct LevelError {
+pub struct InstructionSetError {
     /// What the variable holds.
     pub value: String,
 }
 
 fn names() -> String {
-    Level::available().iter().map(|level| level.name()).collect::<Vec<_>>().join(", ")
+    InstructionSet::available().iter().map(|level| level.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Defines `$name(...)`, which runs `$generic::<T, I>(...)` compiled for the level in use, and `$at(level, ...)`, which
@@ -239,7 +239,7 @@ macro_rules! dispatch {
         #[inline]
         pub unsafe fn $name<$T: $bound>($($arg: $type),*) {
             // SAFETY: the caller's promise; `current` is a level of this machine.
-            unsafe { <$T as $kernel<$T>>::call($crate::vmath::Level::current() $(, $arg)*) }
+            unsafe { <$T as $kernel<$T>>::call($crate::vmath::InstructionSet::current() $(, $arg)*) }
         }
 
         $crate::vmath::isa::dispatch!(@at $($at,)? <$T: $bound> ($($arg: $type),*) $kernel);
@@ -251,7 +251,7 @@ macro_rules! dispatch {
             ///
             /// # Safety
             /// As for the function that calls it.
-            unsafe fn call(level: $crate::vmath::Level $(, $arg: $type)*);
+            unsafe fn call(level: $crate::vmath::InstructionSet $(, $arg: $type)*);
         }
 
         $crate::vmath::isa::dispatch!(@for f32, $T, ($($arg: $type),*), $generic, $kernel);
@@ -262,9 +262,9 @@ macro_rules! dispatch {
         /// The same, for a level of this machine.
         ///
         /// # Safety
-        /// As for the function without a level; the level has to be [available]($crate::vmath::Level::available).
+        /// As for the function without a level; the level has to be [available]($crate::vmath::InstructionSet::available).
         #[inline]
-        pub unsafe fn $at<$T: $bound>(level: $crate::vmath::Level $(, $arg: $type)*) {
+        pub unsafe fn $at<$T: $bound>(level: $crate::vmath::InstructionSet $(, $arg: $type)*) {
             // SAFETY: the caller's promise.
             unsafe { <$T as $kernel<$T>>::call(level $(, $arg)*) }
         }
@@ -288,14 +288,14 @@ macro_rules! dispatch {
             }
 
             impl $kernel<$T> for $T {
-                unsafe fn call(level: $crate::vmath::Level $(, $arg: $type)*) {
+                unsafe fn call(level: $crate::vmath::InstructionSet $(, $arg: $type)*) {
                     // SAFETY: the caller's promise; the machine has the features of the level.
                     unsafe {
                         match level {
                             #[cfg(target_arch = "x86_64")]
-                            $crate::vmath::Level::Avx512 => avx512($($arg),*),
+                            $crate::vmath::InstructionSet::Avx512 => avx512($($arg),*),
                             #[cfg(target_arch = "x86_64")]
-                            $crate::vmath::Level::Avx2 => avx2($($arg),*),
+                            $crate::vmath::InstructionSet::Avx2 => avx2($($arg),*),
                             _ => $generic::<$T, $crate::vmath::isa::Baseline>($($arg),*),
                         }
                     }

@@ -1,7 +1,7 @@
 //! Element-wise functions on slices of `f32` and `f64`, vectorised for the machine they run on.
 //!
 //! Each function is written once as ordinary branch-free code over a few primitives (`isa`) and compiled for
-//! every instruction set of the architecture; [`Level::current`] is chosen when the program runs. Results are within
+//! every instruction set of the architecture; [`InstructionSet::current`] is chosen when the program runs. Results are within
 //! 2 units in the last place of the exact value (`lgamma` and `polygamma` near their zeros excepted), with the IEEE
 //! results at zeros, subnormals, infinities and NaN. An element's result depends on its value alone, never on its
 //! position or on the length of the slice.
@@ -38,5 +38,5 @@ pub use binary::{
     select, select_raw,
 };
 pub use float::{Float, Lanes};
-pub use isa::{Isa, Level, LevelError, Num};
+pub use isa::{InstructionSet, InstructionSetError, Isa, Num};
 pub use unary::{unary, unary_in_place, unary_raw, unary_raw_at};

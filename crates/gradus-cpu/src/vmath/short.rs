@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use gradus_core::DType;
 use gradus_core::dtype::{Bf16, F16};
 
-use super::isa::{Isa, Level};
+use super::isa::{InstructionSet, Isa};
 use super::loops::{Many, Source, WIDTH, keep_blocks, store};
 use super::step::{Call, Kernel, StepFn, pick};
 
@@ -24,7 +24,7 @@ pub enum Change {
 }
 
 /// The loop of a change; `None` for types of other widths.
-pub fn step(level: Level, change: Change, short: DType) -> Option<StepFn> {
+pub fn step(level: InstructionSet, change: Change, short: DType) -> Option<StepFn> {
     match short {
         DType::Bf16 => Some(of::<Bf16>(level, change)),
         DType::F16 => Some(of::<F16>(level, change)),
@@ -32,7 +32,7 @@ pub fn step(level: Level, change: Change, short: DType) -> Option<StepFn> {
     }
 }
 
-fn of<S: Short>(level: Level, change: Change) -> StepFn {
+fn of<S: Short>(level: InstructionSet, change: Change) -> StepFn {
     match change {
         Change::Widen => pick::<Each<S, Widen>>(level),
         Change::Shorten => pick::<Each<S, Shorten>>(level),
@@ -153,7 +153,7 @@ mod tests {
         for short in [DType::Bf16, DType::F16] {
             let bits = |x: f32| if short == DType::F16 { F16::from_f32(x).0 } else { Bf16::from_f32(x).0 };
             let wide = |b: u16| if short == DType::F16 { F16(b).to_f32() } else { Bf16(b).to_f32() };
-            for &level in Level::available() {
+            for &level in InstructionSet::available() {
                 let run = |change, from: *const u8, out: *mut u8, n| {
                     let call = Call::moving([from; super::super::step::OPERANDS], out, n);
                     // SAFETY: `n` elements of the types of the change.

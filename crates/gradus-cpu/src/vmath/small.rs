@@ -36,7 +36,7 @@ pub enum Fold {
 
 /// One step: what it computes, and where its operands and its result lie in memory, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
+pub struct Instruction {
     code: Code,
     /// Whether the first operand is what the step before computed.
     chained: bool,
@@ -72,21 +72,21 @@ codes! {
 }
 
 /// Notes which steps read what the step before them has just computed: it need not go through memory.
-pub fn chain(steps: &mut [Step]) {
+pub fn chain(steps: &mut [Instruction]) {
     for i in 1..steps.len() {
         let before = steps[i - 1];
         steps[i].chained = before.gives_floats() && steps[i].args[0] == before.out;
     }
 }
 
-impl Step {
+impl Instruction {
     fn gives_floats(&self) -> bool {
         use Code::*;
         !matches!(self.code, Lt | Le | Gt | Ge | Eq | Ne | And | Or | Xor | Not)
     }
 
     fn new(code: Code) -> Self {
-        Step { code, chained: false, number: 0, args: [0; 3], out: 0, second: 0 }
+        Instruction { code, chained: false, number: 0, args: [0; 3], out: 0, second: 0 }
     }
 
     /// The step of a function of one argument; `None` for those that are computed element by element anyway.
@@ -105,7 +105,7 @@ impl Step {
             Unary::Powi(0) => Code::One,
             Unary::Powi(4) => Code::Fourth,
             Unary::Powi(-2) => Code::InverseSquare,
-            Unary::Powi(n) => return Some(Step { number: n, ..Step::new(Code::Powi) }),
+            Unary::Powi(n) => return Some(Instruction { number: n, ..Instruction::new(Code::Powi) }),
             Unary::Sqrt => Code::Sqrt,
             Unary::Rsqrt => Code::Rsqrt,
             Unary::Cbrt => Code::Cbrt,
@@ -135,12 +135,12 @@ impl Step {
             // One without a loop of its own.
             _ => return None,
         };
-        Some(Step::new(code))
+        Some(Instruction::new(code))
     }
 
     /// The step of a function of two arguments.
     pub fn binary(op: Binary) -> Self {
-        Step::new(match op {
+        Instruction::new(match op {
             Binary::Add => Code::Add,
             Binary::Sub => Code::Sub,
             Binary::Mul => Code::Mul,
@@ -156,7 +156,7 @@ impl Step {
 
     /// The step of two functions of one argument.
     pub fn twin(twin: Twin) -> Self {
-        Step::new(match twin {
+        Instruction::new(match twin {
             Twin::SinCos => Code::SinCos,
             Twin::TanhSech2 => Code::TanhSech2,
             Twin::SigmoidSech2 => Code::SigmoidSech2,
@@ -167,7 +167,7 @@ impl Step {
     /// The step `second(first(a, b), c)`, for pairs that have one.
     pub fn pair(first: Simple, second: Simple) -> Option<Self> {
         use Simple::*;
-        Some(Step::new(match (first, second) {
+        Some(Instruction::new(match (first, second) {
             (Add, Add) => Code::AddAdd,
             (Add, Sub) => Code::AddSub,
             (Add, Less) => Code::AddLess,
@@ -209,7 +209,7 @@ impl Step {
 
     /// The step of a comparison, which gives a mask.
     pub fn compare(op: Compare) -> Self {
-        Step::new(match op {
+        Instruction::new(match op {
             Compare::Lt => Code::Lt,
             Compare::Le => Code::Le,
             Compare::Gt => Code::Gt,
@@ -221,31 +221,31 @@ impl Step {
 
     /// The product of a residual and a tangent, or of two tangents.
     pub fn linear_mul(both: bool) -> Self {
-        Step::new(if both { Code::Tangents } else { Code::Linear })
+        Instruction::new(if both { Code::Tangents } else { Code::Linear })
     }
     /// The first of two values where a mask is set, else the second.
     pub fn select() -> Self {
-        Step::new(Code::Select)
+        Instruction::new(Code::Select)
     }
     /// Both of two masks.
     pub fn and() -> Self {
-        Step::new(Code::And)
+        Instruction::new(Code::And)
     }
     /// Either of two masks.
     pub fn or() -> Self {
-        Step::new(Code::Or)
+        Instruction::new(Code::Or)
     }
     /// One of two masks and not the other.
     pub fn xor() -> Self {
-        Step::new(Code::Xor)
+        Instruction::new(Code::Xor)
     }
     /// The opposite of a mask.
     pub fn not() -> Self {
-        Step::new(Code::Not)
+        Instruction::new(Code::Not)
     }
     /// The same value, or the same mask.
     pub fn copy() -> Self {
-        Step::new(Code::Copy)
+        Instruction::new(Code::Copy)
     }
     /// The first `n` lanes combined, in all lanes.
     pub fn fold(kind: Fold, n: usize) -> Self {
@@ -255,7 +255,7 @@ impl Step {
             Fold::Max => Code::Largest,
             Fold::Min => Code::Smallest,
         };
-        Step { number: n as i32, ..Step::new(code) }
+        Instruction { number: n as i32, ..Instruction::new(code) }
     }
 }
 
@@ -265,7 +265,7 @@ dispatch! {
     /// # Safety
     /// `steps` is valid for `count` of them; all their places are multiples of a block's bytes and hold blocks inside
     /// `memory`, which is aligned to 64 bytes, and every operand has been written before it is read.
-    pub unsafe fn small_raw<T: Float>(steps: *const Step, count: usize, memory: *mut u8) = run_small in SmallKernel
+    pub unsafe fn small_raw<T: Float>(steps: *const Instruction, count: usize, memory: *mut u8) = run_small in SmallKernel
 }
 
 dispatch! {
@@ -273,17 +273,17 @@ dispatch! {
     ///
     /// # Safety
     /// As for [`small_raw`].
-    pub unsafe fn few_raw<T: Float>(steps: *const Step, count: usize, memory: *mut u8) = run_few in FewKernel
+    pub unsafe fn few_raw<T: Float>(steps: *const Instruction, count: usize, memory: *mut u8) = run_few in FewKernel
 }
 
 #[inline(always)]
-unsafe fn run_small<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u8) {
+unsafe fn run_small<T: Float, I: Isa>(steps: *const Instruction, count: usize, memory: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe { run::<T, I, LANES>(steps, count, memory) }
 }
 
 #[inline(always)]
-unsafe fn run_few<T: Float, I: Isa>(steps: *const Step, count: usize, memory: *mut u8) {
+unsafe fn run_few<T: Float, I: Isa>(steps: *const Instruction, count: usize, memory: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe { run::<T, I, FEW>(steps, count, memory) }
 }
@@ -298,7 +298,7 @@ fn lanes<T: Float, const L: usize>(a: [T; L], b: [T; L], f: impl Fn(T, T) -> T) 
 }
 
 #[inline(always)]
-unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Step, count: usize, memory: *mut u8) {
+unsafe fn run<T: Float, I: Isa, const L: usize>(steps: *const Instruction, count: usize, memory: *mut u8) {
     let mut last = [T::ZERO; L];
     // SAFETY: the caller's promise.
     for step in unsafe { std::slice::from_raw_parts(steps, count) } {

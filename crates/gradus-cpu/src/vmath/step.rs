@@ -9,7 +9,7 @@ use gradus_num::{Binary, Scalar, Unary};
 
 use super::binary::Compare;
 use super::float::Float;
-use super::isa::{Isa, Level};
+use super::isa::{InstructionSet, Isa};
 use super::loops::{Along, Many, One, Source, WIDTH, each, each_vector, keep_blocks, store};
 use super::sum::{self, Summand};
 use super::twin::{self, Twin};
@@ -146,12 +146,12 @@ unsafe fn baseline<K: Kernel>(call: &Call) {
     unsafe { K::run::<super::isa::Baseline>(call) }
 }
 
-pub(super) fn pick<K: Kernel>(level: Level) -> StepFn {
+pub(super) fn pick<K: Kernel>(level: InstructionSet) -> StepFn {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::<K>,
+        InstructionSet::Avx512 => avx512::<K>,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => avx2::<K>,
+        InstructionSet::Avx2 => avx2::<K>,
         _ => baseline::<K>,
     }
 }
@@ -160,21 +160,21 @@ pub(super) fn pick<K: Kernel>(level: Level) -> StepFn {
 #[doc(hidden)]
 pub trait Steps: Sized {
     /// A function of one argument.
-    fn unary(level: Level, op: Unary) -> StepFn;
+    fn unary(level: InstructionSet, op: Unary) -> StepFn;
     /// A function of two arguments.
-    fn binary(level: Level, op: Binary, scalars: Scalars) -> StepFn;
+    fn binary(level: InstructionSet, op: Binary, scalars: Scalars) -> StepFn;
     /// The product of a residual and a tangent, or of two tangents.
-    fn linear_mul(level: Level, both: bool) -> StepFn;
+    fn linear_mul(level: InstructionSet, both: bool) -> StepFn;
     /// A comparison, whose result is a mask of bytes.
-    fn compare(level: Level, op: Compare, scalars: Scalars) -> StepFn;
+    fn compare(level: InstructionSet, op: Compare, scalars: Scalars) -> StepFn;
     /// The second operand where the mask is set, else the third; `scalars` speaks of these two.
-    fn select(level: Level, scalars: Scalars) -> StepFn;
+    fn select(level: InstructionSet, scalars: Scalars) -> StepFn;
     /// Several steps in a row.
-    fn chain(level: Level, chain: Chain) -> StepFn;
+    fn chain(level: InstructionSet, chain: Chain) -> StepFn;
     /// Two functions of one argument.
-    fn twin(level: Level, twin: Twin) -> StepFn;
+    fn twin(level: InstructionSet, twin: Twin) -> StepFn;
     /// The sums of rows, `number` of them with `n` elements each.
-    fn sum(level: Level, summand: Summand) -> StepFn;
+    fn sum(level: InstructionSet, summand: Summand) -> StepFn;
 }
 
 /// A kernel of the loop body given, for `T` and `I` as the body names them.
@@ -346,7 +346,7 @@ fn of_number(op: Unary, x: f64) -> f64 {
 macro_rules! steps {
     ($($float:ty),+) => { $(
         impl Steps for $float {
-            fn unary(level: Level, op: Unary) -> StepFn {
+            fn unary(level: InstructionSet, op: Unary) -> StepFn {
                 match op {
                     Unary::Neg => kernel!(level, |v| -v),
                     Unary::Abs => kernel!(level, |v| v.abs()),
@@ -390,7 +390,7 @@ macro_rules! steps {
                 }
             }
 
-            fn binary(level: Level, op: Binary, scalars: Scalars) -> StepFn {
+            fn binary(level: InstructionSet, op: Binary, scalars: Scalars) -> StepFn {
                 match op {
                     Binary::Add => kernel!(level, scalars, T, |x, y| x + y),
                     Binary::Sub => kernel!(level, scalars, T, |x, y| x - y),
@@ -411,11 +411,11 @@ macro_rules! steps {
                 }
             }
 
-            fn linear_mul(level: Level, both: bool) -> StepFn {
+            fn linear_mul(level: InstructionSet, both: bool) -> StepFn {
                 if both { pick::<Product<Self, Tangents>>(level) } else { pick::<Product<Self, Linear>>(level) }
             }
 
-            fn compare(level: Level, op: Compare, scalars: Scalars) -> StepFn {
+            fn compare(level: InstructionSet, op: Compare, scalars: Scalars) -> StepFn {
                 match op {
                     Compare::Lt => kernel!(level, scalars, u8, |x, y| u8::from(x < y)),
                     Compare::Le => kernel!(level, scalars, u8, |x, y| u8::from(x <= y)),
@@ -426,7 +426,7 @@ macro_rules! steps {
                 }
             }
 
-            fn select(level: Level, scalars: Scalars) -> StepFn {
+            fn select(level: InstructionSet, scalars: Scalars) -> StepFn {
                 match (scalars.first, scalars.second) {
                     (false, false) => pick::<Choose<Self, Along<Self>, Along<Self>>>(level),
                     (false, true) => pick::<Choose<Self, Along<Self>, One<Self>>>(level),
@@ -435,7 +435,7 @@ macro_rules! steps {
                 }
             }
 
-            fn chain(level: Level, chain: Chain) -> StepFn {
+            fn chain(level: InstructionSet, chain: Chain) -> StepFn {
                 match chain {
                     Chain::ExpDifference => several!(level, |a, b| (a - b).exp::<I>()),
                     Chain::ExpProduct => several!(level, |a, b| (a * b).exp::<I>()),
@@ -446,11 +446,11 @@ macro_rules! steps {
                 }
             }
 
-            fn twin(level: Level, twin: Twin) -> StepFn {
+            fn twin(level: InstructionSet, twin: Twin) -> StepFn {
                 twin::of::<Self>(level, twin)
             }
 
-            fn sum(level: Level, summand: Summand) -> StepFn {
+            fn sum(level: InstructionSet, summand: Summand) -> StepFn {
                 sum::of::<Self>(level, summand)
             }
         }
@@ -460,10 +460,10 @@ steps!(f32, f64);
 
 /// Powers: products where at most two are needed, the general power otherwise, so that errors do not pile up.
 trait Powers {
-    fn power(level: Level, n: i32) -> StepFn;
+    fn power(level: InstructionSet, n: i32) -> StepFn;
 }
 impl<F: Float> Powers for F {
-    fn power(level: Level, n: i32) -> StepFn {
+    fn power(level: InstructionSet, n: i32) -> StepFn {
         match n {
             0 => kernel!(level, |_v| T::ONE),
             1 => kernel!(level, |v| v),

@@ -6,7 +6,7 @@
 use std::marker::PhantomData;
 
 use super::float::Float;
-use super::isa::{Isa, Level};
+use super::isa::{InstructionSet, Isa};
 use super::step::{Arithmetic, Call, Kernel, Linear, StepFn, Times, arithmetic_block, pick};
 
 /// Elements combined at once, before the lanes are folded.
@@ -130,7 +130,7 @@ pub enum Summand {
 }
 
 /// Sums of rows: `call.n` elements in each of `call.number` rows.
-pub(super) fn of<T: Float>(level: Level, summand: Summand) -> StepFn {
+pub(super) fn of<T: Float>(level: InstructionSet, summand: Summand) -> StepFn {
     match summand {
         Summand::Product => pick::<Sums<T, Times>>(level),
         Summand::Linear => pick::<Sums<T, Linear>>(level),

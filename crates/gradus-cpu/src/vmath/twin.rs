@@ -6,7 +6,7 @@
 use std::marker::PhantomData;
 
 use super::float::Float;
-use super::isa::{Isa, Level};
+use super::isa::{InstructionSet, Isa};
 use super::loops::{Many, Source, WIDTH, each_pair, keep_blocks, store};
 use super::step::{Call, Kernel, StepFn, pick};
 
@@ -40,7 +40,7 @@ macro_rules! twin {
 
 /// The loop of a twin.
 #[inline(always)]
-pub(super) fn of<F: Float>(level: Level, twin: Twin) -> StepFn {
+pub(super) fn of<F: Float>(level: InstructionSet, twin: Twin) -> StepFn {
     match twin {
         Twin::SinCos => {
             twin!(level, F, |v| (v.sin::<I>(), v.cos::<I>()), far v => (v.far_sin(), v.far_cos()))

@@ -5,7 +5,7 @@
 use gradus_num::Unary;
 
 use super::float::Float;
-use super::isa::Level;
+use super::isa::InstructionSet;
 use super::step::{Call, OPERANDS, number};
 
 /// `out[i] = op(x[i])`.
@@ -38,14 +38,14 @@ pub fn unary_in_place<T: Float>(op: Unary, x: &mut [T]) {
 /// `x` is valid for reads and `out` for writes of `n` elements, and the two are the same or apart.
 pub unsafe fn unary_raw<T: Float>(op: Unary, x: *const T, out: *mut T, n: usize) {
     // SAFETY: the caller's promise; `current` is a level of this machine.
-    unsafe { unary_raw_at(Level::current(), op, x, out, n) }
+    unsafe { unary_raw_at(InstructionSet::current(), op, x, out, n) }
 }
 
 /// The same, for a level of this machine.
 ///
 /// # Safety
-/// As for [`unary_raw`]; the level has to be [available](Level::available).
-pub unsafe fn unary_raw_at<T: Float>(level: Level, op: Unary, x: *const T, out: *mut T, n: usize) {
+/// As for [`unary_raw`]; the level has to be [available](InstructionSet::available).
+pub unsafe fn unary_raw_at<T: Float>(level: InstructionSet, op: Unary, x: *const T, out: *mut T, n: usize) {
     let call = Call { number: number(op), ..Call::moving([x.cast(); OPERANDS], out.cast(), n) };
     // SAFETY: the caller's promise, for the one operand there is.
     unsafe { T::unary(level, op)(&call) }

@@ -199,7 +199,7 @@ impl Bands {
                     let first = first as isize - low[2] as isize;
                     let line = Line { first, step: stride[2], extent: if missing { 0 } else { input[2] } };
                     let (before, len) = line.inside(self.pitch);
-                    // SAFETY: the part has room for a block after its last row; elements are inside the plane.
+                    // SAFETY: the part can hold a block after its last row; elements are inside the plane.
                     unsafe {
                         let to = to.add((l * self.columns.len() + c) * self.part + r * self.pitch);
                         for j in 0..before {
@@ -207,8 +207,8 @@ impl Bands {
                         }
                         if len > 0 {
                             let from = begin.wrapping_add_signed(first + (before * stride[2]) as isize);
-                            let room = readable - from;
-                            take(x.add(from), stride[2], to.add(before), len, room);
+                            let available = readable - from;
+                            take(x.add(from), stride[2], to.add(before), len, available);
                         }
                         for j in before + len..self.pitch {
                             *to.add(j) = nothing;
@@ -220,18 +220,18 @@ impl Bands {
     }
 }
 
-/// `n` elements of a row, `step` apart; up to a block more may be written, and read where `room` elements follow.
+/// `n` elements of a row, `step` apart; up to a block more may be written, and read where `available` elements follow.
 ///
 /// # Safety
-/// The elements are valid for reads, and so are the `room` elements at `from`; `to` has room for `n` and a block.
+/// The elements are valid for reads, and so are the `available` elements at `from`; `to` can hold `n` and a block.
 #[inline(always)]
-unsafe fn take<T: Float>(from: *const T, step: usize, to: *mut T, n: usize, room: usize) {
+unsafe fn take<T: Float>(from: *const T, step: usize, to: *mut T, n: usize, available: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         match step {
-            1 => blocks::<T, 1>(from, to, n, room),
-            2 => blocks::<T, 2>(from, to, n, room),
-            3 => blocks::<T, 3>(from, to, n, room),
+            1 => blocks::<T, 1>(from, to, n, available),
+            2 => blocks::<T, 2>(from, to, n, available),
+            3 => blocks::<T, 3>(from, to, n, available),
             _ => {
                 for j in 0..n {
                     *to.add(j) = *from.add(j * step);
@@ -244,11 +244,11 @@ unsafe fn take<T: Float>(from: *const T, step: usize, to: *mut T, n: usize, room
 /// # Safety
 /// As for [`take`].
 #[inline(always)]
-unsafe fn blocks<T: Float, const STEP: usize>(from: *const T, to: *mut T, n: usize, room: usize) {
+unsafe fn blocks<T: Float, const STEP: usize>(from: *const T, to: *mut T, n: usize, available: usize) {
     let mut at = 0;
-    // SAFETY: a whole block is read only where it lies inside the `room` elements.
+    // SAFETY: a whole block is read only where it lies inside the `available` elements.
     unsafe {
-        while at < n && (at + BLOCK) * STEP <= room {
+        while at < n && (at + BLOCK) * STEP <= available {
             let source = from.add(at * STEP).cast::<[[T; STEP]; BLOCK]>().read_unaligned();
             let block: [T; BLOCK] = std::array::from_fn(|j| source[j][0]);
             to.add(at).cast::<[T; BLOCK]>().write_unaligned(block);

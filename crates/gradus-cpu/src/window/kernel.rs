@@ -49,7 +49,7 @@ dispatch! {
     ///
     /// # Safety
     /// `x` holds `planes` planes of the window's input, with `readable` elements before the end of the whole input;
-    /// `out` and `record` have room for their results, `work` for the plan's scratch.
+    /// `out` and `record` can hold their results, `work` the plan's scratch.
     pub unsafe fn max_raw<T: Float>(
         bands: &Bands,
         planes: usize,
@@ -77,7 +77,7 @@ dispatch! {
 }
 
 /// The bands of some planes in order.
-struct Walk<'a> {
+struct BandIter<'a> {
     bands: &'a Bands,
     planes: usize,
     plane: usize,
@@ -94,9 +94,9 @@ struct At {
     result: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> BandIter<'a> {
     fn new(bands: &'a Bands, planes: usize) -> Self {
-        Walk { bands, planes, plane: 0, depth: 0, row: 0 }
+        BandIter { bands, planes, plane: 0, depth: 0, row: 0 }
     }
 
     fn next(&mut self) -> Option<At> {
@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
         if self.plane == self.planes {
             return None;
         }
-        let Walk { plane, depth, row, .. } = *self;
+        let BandIter { plane, depth, row, .. } = *self;
         let planes = self.bands.group.min(self.planes - plane);
         let several = self.bands.group > 1;
         let band_rows = if several { planes * rows } else { self.bands.rows.min(rows - row) };
@@ -133,8 +133,8 @@ unsafe fn max<T: Float, I: Isa>(
 ) {
     let plane: usize = bands.window.input.iter().product();
     let lowest = T::from_f64(f64::NEG_INFINITY);
-    let mut walk = Walk::new(bands, planes);
-    while let Some(At { band, plane: first_plane, planes: group, result: first }) = walk.next() {
+    let mut bands_left = BandIter::new(bands, planes);
+    while let Some(At { band, plane: first_plane, planes: group, result: first }) = bands_left.next() {
         let n = bands.places(band);
         // SAFETY: the band's part of the input, the results and the scratch.
         unsafe {
@@ -198,7 +198,7 @@ fn larger_at<T: Float>(best: &mut [T], taps: &mut [i32], values: &[T], tap: i32)
 /// Rows of `width` results out of rows of `pitch` places.
 ///
 /// # Safety
-/// `to` has room for the results.
+/// `to` can hold the results.
 #[inline(always)]
 unsafe fn write_rows<A: Copy, B: Copy>(
     from: &[A],
@@ -244,8 +244,8 @@ unsafe fn sum<T: Float, I: Isa>(
     work: Work<T>,
 ) {
     let plane: usize = bands.window.input.iter().product();
-    let mut walk = Walk::new(bands, planes);
-    while let Some(At { band, plane: first_plane, planes: group, result: first }) = walk.next() {
+    let mut bands_left = BandIter::new(bands, planes);
+    while let Some(At { band, plane: first_plane, planes: group, result: first }) = bands_left.next() {
         let n = bands.places(band);
         // SAFETY: the band's part of the input, the results and the scratch.
         unsafe {

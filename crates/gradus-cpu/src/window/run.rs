@@ -50,7 +50,7 @@ impl Window {
     /// When a window does not fit, has too many elements, or lies wholly in the padding where places are asked for.
     ///
     /// # Safety
-    /// `x` has the shape's number of elements; `out` and `record` have room for the results, apart from each other.
+    /// `x` has the shape's number of elements; `out` and `record` can hold the results, apart from each other.
     pub(crate) unsafe fn max_into<T: Float>(
         &self,
         pool: &Pool,
@@ -112,7 +112,7 @@ impl Window {
     /// When a window does not fit.
     ///
     /// # Safety
-    /// `x` has the shape's number of elements; `out` has room for the results.
+    /// `x` has the shape's number of elements; `out` can hold the results.
     pub(crate) unsafe fn sum_into<T: Float>(
         &self,
         pool: &Pool,

@@ -26,7 +26,7 @@ impl Origin<'_> {
     /// in order.
     ///
     /// # Safety
-    /// There is a cotangent for each origin, as many in each of the planes; `out` has room for the planes, and places lie
+    /// There is a cotangent for each origin, as many in each of the planes; `out` can hold the planes, and places lie
     /// inside them.
     pub(crate) unsafe fn spread<T: Float>(
         self,

@@ -1,7 +1,7 @@
 //! Single-precision functions against references in double precision: which, where, and the error in units in the
 //! last place.
 
-use gradus_cpu::vmath::{self, Level};
+use gradus_cpu::vmath::{self, InstructionSet};
 use gradus_num::Unary;
 
 /// A function with its name and its reference.
@@ -77,7 +77,13 @@ fn spacing(x: f64) -> f64 {
 ///
 /// Errors are estimated with the double-precision functions of this crate, whose own errors are below a hundred-millionth
 /// of a unit; what looks like a new largest one is measured against the independent reference.
-pub fn worst(case: &Case, levels: &[Level], first: u32, stride: u32, count: usize) -> Vec<(f64, f32)> {
+pub fn worst(
+    case: &Case,
+    levels: &[InstructionSet],
+    first: u32,
+    stride: u32,
+    count: usize,
+) -> Vec<(f64, f32)> {
     const BLOCK: usize = 1024;
     let (mut x, mut wide, mut near) = ([0f32; BLOCK], [0f64; BLOCK], [0f64; BLOCK]);
     let mut y = vec![[0f32; BLOCK]; levels.len()];

@@ -208,7 +208,7 @@ impl Kernel {
                 Domain::Columns { .. } => "columns",
             },
             Work::Product(_) => "product",
-            Work::Slabs(_) => "blockwise",
+            Work::Blocked(_) => "blockwise",
             Work::Assemble(_) => "movement",
             Work::Convolution(_) | Work::Primitive(Op::Conv(_)) => "convolution",
             Work::Primitive(_) | Work::Unpool(_) => "primitive",
@@ -245,7 +245,7 @@ impl Plan {
                 let batch = if batch > 1 { format!("{batch} of ") } else { String::new() };
                 format!("{batch}{m}×{inner} · {inner}×{n}")
             }
-            Work::Slabs(s) => {
+            Work::Blocked(s) => {
                 let blocks = if s.block < s.rows { format!(", {} at once", s.block) } else { String::new() };
                 let masked = if s.masked.is_some() { ", without masked columns" } else { "" };
                 format!("{} of {} rows{blocks}{masked}", s.count, s.rows)

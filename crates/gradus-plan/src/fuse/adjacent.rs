@@ -370,7 +370,7 @@ impl Places {
         {
             return 0;
         }
-        // What stays or has been said needs no further readers.
+        // Readers are not recorded for values that stay or have already been recorded.
         let (mut any, mut between) = (false, false);
         let all = fuser.groups.visit_readers(v, asked, |k| {
             any = true;

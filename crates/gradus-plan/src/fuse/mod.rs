@@ -5,14 +5,14 @@
 //! products, primitives without a fast form, control flow. The walk goes over the equations once, in order.
 
 mod adjacent;
+mod blocked;
 mod group;
-mod home;
 mod order;
+mod output_layout;
 mod region;
 mod resolve;
-mod slabs;
-mod straight;
 mod unpool;
+mod write_through;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -48,7 +48,7 @@ pub(crate) struct Fuser<'a> {
     operands: Vec<SmallVec<[u32; 4]>>,
     groups: Groups,
     /// The values whose buffers results are written into, instead of ones of their own.
-    homes: Vec<Option<home::Home>>,
+    output_layouts: Vec<Option<output_layout::OutputLayout>>,
     /// The indices of poolings, and the equations that make them.
     poolings: HashMap<Var, usize>,
     /// The equation being looked at.
@@ -107,10 +107,11 @@ pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<F
     }
     let groups = Groups::new(graph.types().len());
     let operands = vec![SmallVec::new(); graph.eqns().len()];
-    let homes = home::homes(graph);
+    let output_layouts = output_layout::output_layouts(graph);
     let pooling = |(i, eqn): (usize, &Eqn)| matches!(eqn.op, Op::MaxPool(_)).then(|| (eqn.outputs[1], i));
     let poolings = graph.eqns().iter().enumerate().filter_map(pooling).collect();
-    let mut fuser = Fuser { graph, stages, options, sources, operands, groups, homes, poolings, at: 0 };
+    let mut fuser =
+        Fuser { graph, stages, options, sources, operands, groups, output_layouts, poolings, at: 0 };
     for i in 0..graph.eqns().len() {
         fuser.at = i;
         fuser.equation(i)?;
@@ -121,8 +122,8 @@ pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<F
     }
     adjacent::merge(&mut fuser);
     let mut fused = order::kernels(fuser)?;
-    straight::write(graph, &mut fused);
-    slabs::group(graph, &mut fused, options);
+    write_through::write(graph, &mut fused);
+    blocked::group(graph, &mut fused, options);
     Ok(fused)
 }
 
@@ -245,19 +246,19 @@ impl Fuser<'_> {
         let candidates = self.candidates(&eqn.inputs);
         // A value a row belongs to the rows it is made from: what is then computed from rows and value needs no pass of
         // its own.
-        let mut home = None;
+        let mut host = None;
         for &g in &candidates {
             match self.level_in(g, n, &eqn.inputs) {
                 Some(Level::Row) => {
-                    home = Some((g, Level::Row));
+                    host = Some((g, Level::Row));
                     break;
                 }
-                Some(Level::Full) => home = home.or(Some((g, Level::Full))),
+                Some(Level::Full) => host = host.or(Some((g, Level::Full))),
                 None => {}
             }
         }
         let (g, level) =
-            home.unwrap_or_else(|| (self.groups.fused(Domain::Flat { n }, self.stages[i], i), Level::Full));
+            host.unwrap_or_else(|| (self.groups.fused(Domain::Flat { n }, self.stages[i], i), Level::Full));
         if level == Level::Full {
             for h in candidates {
                 self.merge_into(g, h, &eqn.inputs);
@@ -375,11 +376,11 @@ impl Fuser<'_> {
         self.prepare_load(input);
         let terminal = !matches!(domain, Domain::Rows { .. });
         let mut candidates = self.candidates(&[input]).into_iter();
-        let home = candidates.find(|&g| {
+        let host = candidates.find(|&g| {
             let Body::Fused(own) = self.groups.list[g].body else { return false };
             own.with(domain).is_some() && self.level_in(g, shape.size(), &[input]) == Some(Level::Full)
         });
-        let g = match home {
+        let g = match host {
             Some(g) => {
                 if let Body::Fused(own) = &mut self.groups.list[g].body {
                     *own = own.with(domain).unwrap_or(domain);
@@ -452,8 +453,8 @@ impl Fuser<'_> {
     /// Where `v` may be written, the best first: the buffer that its readers want, or one of its own.
     fn places(&self, v: Var) -> SmallVec<[(Var, View); 2]> {
         let own = (v, View::of(&self.graph.ty(v).shape));
-        match &self.homes[v.index()] {
-            Some(home) => smallvec![home.view(self.graph), own],
+        match &self.output_layouts[v.index()] {
+            Some(host) => smallvec![host.view(self.graph), own],
             None => smallvec![own],
         }
     }

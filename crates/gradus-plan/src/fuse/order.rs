@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::group::Body;
 use super::region::Writer;
 use super::{Fused, Fuser, Source, one};
-use crate::Needs;
+use crate::Requirements;
 use crate::kernel::{Domain, Kernel, Region, Work};
 
 /// Types of a few values.
@@ -135,12 +135,15 @@ fn region_kernel(fuser: &Fuser<'_>, g: usize, region: Region) -> Kernel {
     let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Types>();
     let workspace = partials(&region, |v| graph.ty(v).dtype.size());
     let work = Work::Region(region);
-    let needs = Needs { workspace, ..(fuser.options.target.needs)(&work, &types(&reads), &types(&writes)) };
+    let requirements = Requirements {
+        workspace,
+        ..(fuser.options.target.requirements)(&work, &types(&reads), &types(&writes))
+    };
     Kernel {
         reads,
         writes,
         workspace,
-        needs,
+        requirements,
         workspace_at: 0,
         site: site(fuser, &eqns),
         stage: fuser.groups.list[g].stage,
@@ -219,7 +222,7 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
         Work::Convolution(c) => (dedup([c.x, c.kernel]), one(c.out)),
         Work::Assemble(a) => (dedup(reads), one(a.out)),
         Work::Unpool(u) => (dedup([u.indices, u.updates]), one(u.out)),
-        Work::Primitive(_) | Work::Control(..) | Work::Region(_) | Work::Slabs(_) => {
+        Work::Primitive(_) | Work::Control(..) | Work::Region(_) | Work::Blocked(_) => {
             let eqn = &graph.eqns()[eqns[0]];
             let root = |source: &Source| match source {
                 Source::View(root, _) => *root,
@@ -234,12 +237,13 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
         Work::Primitive(_) => (types(&graph.eqns()[eqns[0]].inputs), types(&graph.eqns()[eqns[0]].outputs)),
         _ => (types(&reads), types(&writes)),
     };
-    let needs = match &work {
+    let requirements = match &work {
         Work::Control(op, plans) => {
-            let inside = plans.iter().fold(Needs::default(), |most, p| most.either(p.most_needed()));
-            Needs { workspace: crate::control::workspace(op, plans), ..inside }
+            let inside =
+                plans.iter().fold(Requirements::default(), |most, p| most.either(p.largest_requirements()));
+            Requirements { workspace: crate::control::workspace(op, plans), ..inside }
         }
-        work => (fuser.options.target.needs)(work, &from, &to),
+        work => (fuser.options.target.requirements)(work, &from, &to),
     };
     let bytes = match &work {
         // It reads no more than it is asked for.
@@ -258,8 +262,8 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
         work,
         reads,
         writes,
-        workspace: needs.workspace,
-        needs,
+        workspace: requirements.workspace,
+        requirements,
         workspace_at: 0,
         stage,
         eqns,

@@ -54,11 +54,11 @@ impl<'a> Back<'a> {
 
     /// The most bytes alive in the backward pass through these equations when these values are at hand, and the equations
     /// that are run again for it.
-    pub(super) fn peak(&mut self, back: &[usize], needs: &[Var]) -> (usize, Vec<usize>) {
+    pub(super) fn peak(&mut self, back: &[usize], kept: &[Var]) -> (usize, Vec<usize>) {
         let (graph, boundary) = (self.graph, self.boundary);
         self.searches += 1;
         let search = self.searches;
-        needs.iter().for_each(|v| self.seen[v.index()] = search);
+        kept.iter().for_each(|v| self.seen[v.index()] = search);
         let (mut order, mut again) = (Vec::new(), Vec::new());
         let (mut pending, mut here) = (Vec::new(), Vec::new());
         for &i in back {

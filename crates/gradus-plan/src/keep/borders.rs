@@ -90,7 +90,7 @@ pub(super) fn apart(chain: &Chain<'_>, choice: usize) -> Vec<usize> {
     let mut first: HashMap<usize, usize> = HashMap::new();
     let mut joined = vec![false; stages.len()];
     for (s, stage) in stages.iter().enumerate() {
-        for &i in &stage.ways[stage.way_of[choice]].dear {
+        for &i in &stage.options[stage.option_of[choice]].dear {
             let from = *first.entry(i).or_insert(s);
             joined[from + 1..=s].fill(true);
         }

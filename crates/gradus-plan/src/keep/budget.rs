@@ -131,9 +131,9 @@ pub(super) fn fit(
     plan.decision.alternatives = search.looked_at;
     plan.decision.why = format!("the fastest plan found within {limit} bytes");
     // Arguments, results and what is allocated outside are there whatever is kept.
-    let room = (limit + plan.arena_bytes()).saturating_sub(plan.peak(options));
+    let available = (limit + plan.arena_bytes()).saturating_sub(plan.peak(options));
     plan.decision.least_again =
-        1e-9 * curve::least_again(graph, boundary, &nanos, costs.worth(), room as f64);
+        1e-9 * curve::least_again(graph, boundary, &nanos, costs.worth(), available as f64);
     Ok(plan)
 }
 

@@ -1,8 +1,8 @@
 //! The forward pass as a chain of stages: what crosses from one to the next, and what the backward pass through each reads.
 //!
 //! A stage can be run again from what crosses into it; its part of the backward pass
-//! can be run when what it *needs* is at hand: the kept values from which everything it reads is computed again. Each of
-//! several choices of kept values ([`super::curve`]) needs other bytes and other time.
+//! can run once its *kept* values are available: those from which everything it reads is computed again. Each of
+//! several choices of kept values ([`super::curve`]) takes other bytes and other time.
 
 use std::collections::HashSet;
 
@@ -41,11 +41,11 @@ impl Buffers {
     }
 }
 
-/// One way to come back through a stage.
+/// One choice of the values that the backward pass through a stage reads or recomputes from.
 #[derive(Clone, Debug)]
-pub(super) struct Way {
+pub(super) struct RecomputeOption {
     /// Kept values, from which the rest is computed again.
-    pub(super) needs: Vec<Var>,
+    pub(super) kept: Vec<Var>,
     /// Their buffers.
     pub(super) held: Buffers,
     /// Seconds of computing the rest.
@@ -56,7 +56,7 @@ pub(super) struct Way {
     pub(super) both: f64,
     /// The equations among it that take long.
     pub(super) dear: Vec<usize>,
-    /// Bytes alive at most, besides what it needs.
+    /// The most bytes alive, besides the kept values.
     pub(super) bytes: usize,
 }
 
@@ -70,10 +70,10 @@ pub(super) struct Stage {
     pub(super) held: Buffers,
     /// Seconds of computing what crosses into the next stage from that.
     pub(super) seconds: f64,
-    /// The different ways back.
-    pub(super) ways: Vec<Way>,
-    /// For each choice of kept values, its backward pass.
-    pub(super) way_of: Vec<usize>,
+    /// The different options for its backward pass.
+    pub(super) options: Vec<RecomputeOption>,
+    /// For each choice of kept values, its option.
+    pub(super) option_of: Vec<usize>,
     /// The equations of its backward pass.
     pub(super) back: Vec<usize>,
 }
@@ -123,15 +123,15 @@ impl<'a> Chain<'a> {
                 crossing,
                 held,
                 seconds: 0.0,
-                ways: Vec::new(),
-                way_of: Vec::new(),
+                options: Vec::new(),
+                option_of: Vec::new(),
                 back: Vec::new(),
             }
         };
         chain.stages = starts.iter().map(stage).collect();
         chain.place();
         chain.find_back(&lives);
-        chain.find_ways(nanos, choices);
+        chain.find_options(nanos, choices);
         chain
     }
 
@@ -190,19 +190,19 @@ impl<'a> Chain<'a> {
         self.always.retain(|v| always[v.index()]);
     }
 
-    /// What the backward pass through each stage needs and takes by each choice of what is kept.
-    fn find_ways(&mut self, nanos: &[f64], choices: &[Choice]) {
+    /// Finds the options of each stage: which kept values its backward pass uses under each choice, and at what cost.
+    fn find_options(&mut self, nanos: &[f64], choices: &[Choice]) {
         let (graph, boundary) = (self.graph, self.boundary);
         let mut seen = vec![usize::MAX; graph.types().len()];
         let mut searches = 0;
         let dear = nanos[..boundary.at].iter().sum::<f64>() * DEAR;
         let mut backs = Back::new(graph, boundary);
         for s in 0..self.stages.len() {
-            let mut ways: Vec<Way> = Vec::with_capacity(choices.len());
-            let mut way_of = Vec::with_capacity(choices.len());
+            let mut options: Vec<RecomputeOption> = Vec::with_capacity(choices.len());
+            let mut option_of = Vec::with_capacity(choices.len());
             let next = self.stages.get(s + 1).map_or(&[][..], |s| &s.crossing);
             for choice in choices {
-                let mut needs = Vec::new();
+                let mut kept = Vec::new();
                 let back = &self.stages[s].back;
                 let mut pending: Vec<Var> =
                     back.iter().flat_map(|&i| graph.eqns()[i].inputs.iter().copied()).collect();
@@ -214,24 +214,24 @@ impl<'a> Chain<'a> {
                         continue;
                     }
                     if choice.kept[v.index()] {
-                        needs.push(v);
+                        kept.push(v);
                     } else if !self.returned[v.index()] {
                         pending.extend(&graph.eqns()[i].inputs);
                     }
                 }
                 searches += 1;
-                needs.sort_unstable();
-                let same = ways.iter().position(|w| w.needs == needs);
-                way_of.push(same.unwrap_or(ways.len()));
+                kept.sort_unstable();
+                let same = options.iter().position(|w| w.kept == kept);
+                option_of.push(same.unwrap_or(options.len()));
                 if same.is_none() {
-                    let (bytes, mut run) = backs.peak(back, &needs);
+                    let (bytes, mut run) = backs.peak(back, &kept);
                     let again = run.iter().map(|&i| nanos[i]).sum::<f64>() * 1e-9;
                     run.retain(|&i| nanos[i] > dear);
-                    let alone = self.seconds(s, nanos, &[&needs]);
-                    let both = self.seconds(s, nanos, &[&needs, next]);
-                    ways.push(Way {
-                        held: self.buffers(&needs),
-                        needs,
+                    let alone = self.seconds(s, nanos, &[&kept]);
+                    let both = self.seconds(s, nanos, &[&kept, next]);
+                    options.push(RecomputeOption {
+                        held: self.buffers(&kept),
+                        kept,
                         again,
                         alone,
                         both,
@@ -241,8 +241,8 @@ impl<'a> Chain<'a> {
                 }
             }
             self.stages[s].seconds = self.seconds(s, nanos, &[next]);
-            self.stages[s].ways = ways;
-            self.stages[s].way_of = way_of;
+            self.stages[s].options = options;
+            self.stages[s].option_of = option_of;
         }
     }
 }

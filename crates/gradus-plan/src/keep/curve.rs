@@ -82,9 +82,9 @@ pub(super) fn choices(
     out
 }
 
-/// The nanoseconds of work that every plan runs again whose forward pass keeps at most `room` bytes for the backward pass: the
+/// The nanoseconds of work that every plan runs again whose forward pass keeps at most `limit` bytes for the backward pass: the
 /// largest value of the cuts' Lagrangian. What is cheap counts nothing.
-pub(super) fn least_again(graph: &Graph, boundary: &Boundary, nanos: &[f64], worth: f64, room: f64) -> f64 {
+pub(super) fn least_again(graph: &Graph, boundary: &Boundary, nanos: &[f64], worth: f64, limit: f64) -> f64 {
     let dear = |(eqn, ns): (&Eqn, &f64)| if cut::cheap(&eqn.op) { 0.0 } else { *ns };
     let nanos: Vec<f64> = graph.eqns().iter().zip(nanos).map(dear).collect();
     let any = prices(graph, &nanos, cut::single);
@@ -92,17 +92,17 @@ pub(super) fn least_again(graph: &Graph, boundary: &Boundary, nanos: &[f64], wor
     let (mut much, mut little) = (at(worth), at(LEAST * worth));
     let mut bound = 0.0;
     for _ in 0..STEPS {
-        if much.bytes <= room || little.bytes >= much.bytes || little.nanos <= much.nanos {
+        if much.bytes <= limit || little.bytes >= much.bytes || little.nanos <= much.nanos {
             break;
         }
         let worth = (much.bytes - little.bytes) / (little.nanos - much.nanos);
         let between = at(worth);
-        bound = f64::max(bound, between.nanos + (between.bytes - room) / worth);
+        bound = f64::max(bound, between.nanos + (between.bytes - limit) / worth);
         let cost = |c: &Choice| c.bytes + worth * c.nanos;
         if cost(&between) >= cost(&much) * (1.0 - 1e-6) {
             break;
         }
-        if between.bytes > room { much = between } else { little = between }
+        if between.bytes > limit { much = between } else { little = between }
     }
     bound
 }

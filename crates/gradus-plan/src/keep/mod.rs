@@ -40,7 +40,7 @@ use crate::{Costs, Options, Plan, Strategy};
 use boundary::Boundary;
 pub(crate) use boundary::definitions;
 
-/// Of two plans the one that needs less memory may take so much longer, as a share.
+/// How much longer, as a share, a plan may take than another and still be preferred for using less memory.
 const SLOWER: f64 = 0.02;
 
 /// A program with its equations divided between forward and backward passes.

@@ -17,11 +17,11 @@ pub(super) fn rewrite(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Resu
     for v in graph.outputs().iter().filter(|v| boundary.available[v.index()]) {
         (wanted[v.index()], returned[v.index()]) = (true, true);
     }
-    // The forward pass: what is kept or returned, and what that needs.
-    let needs = |i: usize, wanted: &[bool]| graph.eqns()[i].outputs.iter().any(|v| wanted[v.index()]);
+    // The forward pass: what is kept or returned, and what that is computed from.
+    let is_wanted = |i: usize, wanted: &[bool]| graph.eqns()[i].outputs.iter().any(|v| wanted[v.index()]);
     let mut first = vec![false; graph.eqns().len()];
     for i in (0..graph.eqns().len()).rev() {
-        let here = boundary.available[graph.eqns()[i].outputs[0].index()] && needs(i, &wanted);
+        let here = boundary.available[graph.eqns()[i].outputs[0].index()] && is_wanted(i, &wanted);
         if here {
             first[i] = true;
             for v in &graph.eqns()[i].inputs {

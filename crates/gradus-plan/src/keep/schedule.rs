@@ -4,21 +4,21 @@
 //! Shilova, "Optimal checkpointing for heterogeneous chains", 2019), with several choices of what a stage keeps. The backward pass
 //! through stages `i..=j`, from what crosses into `i`, with `m` bytes to spare:
 //!
-//! * keep what stage `i` needs, go on with `i + 1..=j` in what is left, then come back through `i`; or
+//! * keep the values that stage `i` uses, go on with `i + 1..=j` in what is left, then come back through `i`; or
 //! * run `i..k` keeping nothing but what crosses into `k`, come back through `k..=j`, and start again for `i..k`, for
 //!   which what crosses into `i` is kept too.
 //!
-//! Applied to itself, the second way is checkpointing in as many levels as the memory asks for.
+//! Applied to itself, the second choice is checkpointing in as many levels as the memory asks for.
 
 use std::ops::Range;
 
 use gradus_core::Var;
 
-use super::chain::{Buffers, Chain, Stage, Way};
+use super::chain::{Buffers, Chain, RecomputeOption, Stage};
 
 /// Bytes are counted in this many units at least, and at most; more for fewer stages.
 const UNITS: [usize; 2] = [128, 512];
-/// About how many entries times ways the table may have.
+/// About how many entries times options the table may have.
 const WORK: usize = 12_000_000;
 const NEVER: f32 = f32::INFINITY;
 
@@ -33,11 +33,11 @@ pub(super) enum Event {
     Release(Vec<Var>),
 }
 
-/// What is done first with stages `i..=j`: nothing known, keep what stage `i` needs by way `w` as `1 + w`, or keep what
-/// crosses into stage `k` as `1 + ways + k`, where `k` may be `i` itself.
-type Step = u16;
+/// What is done first with stages `i..=j`: nothing known, keep what option `w` of stage `i` uses as `1 + w`, or keep what
+/// crosses into stage `k` as `1 + options + k`, where `k` may be `i` itself.
+type Action = u16;
 
-/// What is at hand before stage `i`: what crosses into it, or by `1 + w` what way `w` of the stage before needs.
+/// What is at hand before stage `i`: what crosses into it, or by `1 + w` what option `w` of the stage before uses.
 type Before = usize;
 const CROSSING: Before = 0;
 
@@ -48,29 +48,29 @@ pub(super) struct Table<'a> {
     unit: usize,
     units: usize,
     stages: usize,
-    /// The most ways of a stage.
-    ways: usize,
+    /// The most options of a stage.
+    options: usize,
     cost: Vec<f32>,
-    step: Vec<Step>,
+    step: Vec<Action>,
 }
 
 impl<'a> Table<'a> {
     pub(super) fn new(chain: &'a Chain<'a>) -> Self {
         let stages = &chain.stages;
         let n = stages.len();
-        let ways = stages.iter().map(|s| s.ways.len()).max().unwrap_or(0);
-        let most = |of: fn(&Way) -> usize| {
-            let one = |s: &Stage| s.ways.iter().map(of).max().unwrap_or(0);
+        let options = stages.iter().map(|s| s.options.len()).max().unwrap_or(0);
+        let most = |of: fn(&RecomputeOption) -> usize| {
+            let one = |s: &Stage| s.options.iter().map(of).max().unwrap_or(0);
             stages.iter().map(one).collect::<Vec<usize>>()
         };
         let all = most(|w| w.held.bytes()).iter().sum::<usize>();
         let back = most(|w| w.bytes).into_iter().max().unwrap_or(0);
-        let work = n * n * (n + 3 * ways * (ways + 2)) / 6;
+        let work = n * n * (n + 3 * options * (options + 2)) / 6;
         let units = (WORK / work.max(1)).clamp(UNITS[0], UNITS[1]);
         let unit = ((all + back) / units).max(1);
-        let entries = (1 + ways) * n * n * (units + 1);
+        let entries = (1 + options) * n * n * (units + 1);
         let (cost, step) = (vec![NEVER; entries], vec![0; entries]);
-        let mut table = Table { chain, unit, units, stages: n, ways, cost, step };
+        let mut table = Table { chain, unit, units, stages: n, options, cost, step };
         table.fill();
         table
     }
@@ -87,12 +87,12 @@ impl<'a> Table<'a> {
     /// The buffers at hand before stage `i`.
     fn held(&self, before: Before, i: usize) -> &Buffers {
         let stages = &self.chain.stages;
-        before.checked_sub(1).map_or(&stages[i].held, |w| &stages[i - 1].ways[w].held)
+        before.checked_sub(1).map_or(&stages[i].held, |w| &stages[i - 1].options[w].held)
     }
 
-    /// Units of memory that keeping stage `i` by way `w` adds.
+    /// Units of memory that keeping stage `i` by option `w` adds.
     fn kept(&self, before: Before, i: usize, w: usize) -> usize {
-        self.in_units(self.chain.stages[i].ways[w].held.beyond(self.held(before, i)))
+        self.in_units(self.chain.stages[i].options[w].held.beyond(self.held(before, i)))
     }
 
     /// Units of memory that keeping what crosses into stage `k` adds.
@@ -113,22 +113,22 @@ impl<'a> Table<'a> {
         for length in 1..=n {
             for i in 0..=n - length {
                 let j = i + length - 1;
-                let most = i.checked_sub(1).map_or(0, |b| stages[b].ways.len());
+                let most = i.checked_sub(1).map_or(0, |b| stages[b].options.len());
                 for before in CROSSING..=most {
                     cost.fill(NEVER);
                     step.fill(0);
-                    for (w, way) in stages[i].ways.iter().enumerate() {
-                        let (add, back) = (self.kept(before, i, w), self.in_units(way.bytes));
+                    for (w, option) in stages[i].options.iter().enumerate() {
+                        let (add, back) = (self.kept(before, i, w), self.in_units(option.bytes));
                         if add + back > self.units {
                             continue;
                         }
-                        let choice = 1 + w as Step;
+                        let choice = 1 + w as Action;
                         let here = cost[add + back..].iter_mut().zip(&mut step[add + back..]);
                         if i == j {
-                            let time = (way.alone + way.again) as f32;
+                            let time = (option.alone + option.again) as f32;
                             here.for_each(|(c, s)| offer(c, s, time, choice));
                         } else {
-                            let time = (way.both + way.again) as f32;
+                            let time = (option.both + option.again) as f32;
                             let rest = self.at(1 + w, i + 1, j);
                             let rest = &self.cost[rest + back..rest + width - add];
                             here.zip(rest).for_each(|((c, s), r)| offer(c, s, time + r, choice));
@@ -140,7 +140,7 @@ impl<'a> Table<'a> {
                         if add > self.units {
                             continue;
                         }
-                        let choice = (1 + self.ways + k) as Step;
+                        let choice = (1 + self.options + k) as Action;
                         let here = cost[add..].iter_mut().zip(&mut step[add..]);
                         let rest = self.at(CROSSING, k, j);
                         let rest = &self.cost[rest..rest + width - add];
@@ -186,15 +186,15 @@ impl<'a> Table<'a> {
     fn write(&self, before: Before, i: usize, j: usize, m: usize, out: &mut Vec<Event>) {
         let stages = &self.chain.stages;
         let Some(step) = usize::from(self.step[self.at(before, i, j) + m]).checked_sub(1) else { return };
-        match step.checked_sub(self.ways) {
+        match step.checked_sub(self.options) {
             None => {
-                let needs = &stages[i].ways[step].needs;
-                out.push(Event::Forward(i..i + 1, needs.clone()));
+                let kept = &stages[i].options[step].kept;
+                out.push(Event::Forward(i..i + 1, kept.clone()));
                 if i < j {
                     self.write(1 + step, i + 1, j, m - self.kept(before, i, step), out);
                 }
                 out.push(Event::Back(i));
-                out.push(Event::Release(needs.clone()));
+                out.push(Event::Release(kept.clone()));
             }
             Some(k) => {
                 let crossing = stages[k].crossing.clone();
@@ -222,7 +222,7 @@ impl<'a> Table<'a> {
     }
 }
 
-fn offer(cost: &mut f32, step: &mut Step, new: f32, choice: Step) {
+fn offer(cost: &mut f32, step: &mut Action, new: f32, choice: Action) {
     if new < *cost {
         *cost = new;
         *step = choice;

@@ -2,7 +2,7 @@
 //!
 //! A product of a `T × d` and a `d × T` matrix has `T / 2d` times as many elements as both. Kept for the backward pass,
 //! it and what is made of it element by element would be most of the memory of the step, and would have to be written
-//! out and read back where otherwise they live in cache only ([slab by slab](crate::kernel::Slabs)). So such products
+//! out and read back where otherwise they live in cache only ([slab by slab](crate::kernel::Blocked)). So such products
 //! may be computed again, and keeping such values is dear. Where a softmax follows, that pays as soon as they are no
 //! smaller than what they are made of.
 

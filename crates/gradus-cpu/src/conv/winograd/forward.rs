@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::transforms::{Collect, Input, Kernel, Output, PLACES, Stage, transform_raw};
 use super::{DEPTH, Grid, offset, side, strips, tiles};
-use crate::conv::room::{Need, bytes_of};
+use crate::conv::workspace::{WorkspaceSizes, bytes_of};
 use crate::conv::{Conv, Job, micro};
 use crate::matmul::{Element, Sum};
 use crate::memory::scratch::{self, Slot};
@@ -102,8 +102,8 @@ struct Work<'a, T> {
     doubt: AtomicBool,
 }
 
-/// What it needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
+/// Its workspace sizes.
+pub(super) fn workspace_sizes<T: Float + Element>(conv: &Conv, width: usize) -> WorkspaceSizes {
     let cut = Cut::new(conv, width);
     let (kernels, inputs, task) = if cut.whole {
         let task = cut.size + cut.dealing().max(cut.products(width));
@@ -114,19 +114,19 @@ pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
     let tables = bytes_of::<isize>(conv.taps())
         + bytes_of::<u32>(cut.outputs)
         + bytes_of::<u32>(conv.channels.min(DEPTH));
-    let room = tables + bytes_of::<T>(kernels) + bytes_of::<T>(inputs);
-    Need { room, patches: bytes_of::<T>(task), ..Need::default() }
+    let workspace = tables + bytes_of::<T>(kernels) + bytes_of::<T>(inputs);
+    WorkspaceSizes { workspace, patches: bytes_of::<T>(task), ..WorkspaceSizes::default() }
 }
 
 /// Convolves; false when a result is not finite.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
-    let (conv, pool, mut room, width) = (job.conv, job.pool, job.room, T::width());
+    let (conv, pool, mut workspace, width) = (job.conv, job.pool, job.workspace, T::width());
     let cut = Cut::new(conv, width);
-    // SAFETY: the room is there until the convolution is done.
+    // SAFETY: the workspace is valid until the convolution is done.
     let (taps, row, inner) = unsafe {
-        let taps = room.table(conv.taps(), |t| conv.tap(t));
-        let row = room.table(cut.outputs, |o| offset(o * conv.channels));
-        (taps, row, room.table(conv.channels.min(DEPTH), offset))
+        let taps = workspace.table(conv.taps(), |t| conv.tap(t));
+        let row = workspace.table(cut.outputs, |o| offset(o * conv.channels));
+        (taps, row, workspace.table(conv.channels.min(DEPTH), offset))
     };
     let work = Work { job, cut, taps, row, inner, doubt: AtomicBool::new(false) };
     let cut = &work.cut;
@@ -134,7 +134,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     let (groups, size) = (conv.outputs.div_ceil(cut.outputs), cut.size);
     if cut.whole {
         let place = conv.outputs * conv.channels;
-        let kernels: Shared<T> = room.take(PLACES * place);
+        let kernels: Shared<T> = workspace.take(PLACES * place);
         pool.run(groups, &|i| {
             // SAFETY: the rows of these output channels in each matrix, which belong to this task.
             unsafe { work.kernels(group(i), kernels.at(group(i).start * conv.channels), place) };
@@ -146,7 +146,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
                 return;
             }
             scratch::with(Slot::Patches, task, |v: *mut T| {
-                // SAFETY: the scratch has room for a block and then for a task.
+                // SAFETY: the scratch can hold a block and then for a task.
                 unsafe {
                     let rest = v.add(size);
                     work.input(b, 0..conv.channels, v, rest);
@@ -158,7 +158,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
             });
         });
     } else {
-        let inputs: Shared<T> = room.take(cut.blocks * size);
+        let inputs: Shared<T> = workspace.take(cut.blocks * size);
         let pieces = conv.channels.div_ceil(CHANNELS);
         pool.run(cut.blocks * pieces, &|i| {
             let (piece, b) = (i % pieces, i / pieces);
@@ -171,7 +171,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
         let (kernels, place) = (cut.kernels(conv), cut.outputs * conv.channels);
         pool.run(groups, &|i| {
             scratch::with(Slot::Patches, kernels + cut.products(width), |u: *mut T| {
-                // SAFETY: the scratch has room for the group's kernels and then for its products; blocks are complete.
+                // SAFETY: the scratch can hold the group's kernels and then for its products; blocks are complete.
                 unsafe {
                     work.kernels(group(i), u, place);
                     for b in (0..cut.blocks).take_while(|_| !work.doubt.load(Ordering::Relaxed)) {
@@ -192,7 +192,7 @@ impl<T: Float + Element> Work<'_, T> {
     /// `G g Gᵀ` for output channels and all channels, to matrices `place` apart.
     ///
     /// # Safety
-    /// `to` has room for them, and nobody else writes there.
+    /// `to` can hold them, and nobody else writes there.
     unsafe fn kernels(&self, outputs: Range<usize>, to: *mut T, place: usize) {
         let conv = self.job.conv;
         for (i, o) in outputs.enumerate() {
@@ -212,7 +212,7 @@ impl<T: Float + Element> Work<'_, T> {
     /// Transforms channels of a block.
     ///
     /// # Safety
-    /// `v` has room for a block, and nobody else writes its rows of these channels; `rest` has room for dealing.
+    /// `v` can hold a block, and nobody else writes its rows of these channels; `rest` can hold dealing.
     unsafe fn input(&self, b: usize, channels: Range<usize>, v: *mut T, rest: *mut T) {
         let (conv, cut, width) = (self.job.conv, &self.cut, T::width());
         let grid = cut.grid;
@@ -222,7 +222,7 @@ impl<T: Float + Element> Work<'_, T> {
         for c in channels {
             strips([cut.rows, grid.tiles], (begin, end), |n, row, rows, t| {
                 let from = self.job.x.at(n * conv.x_strides[0] + c * conv.x_strides[1]);
-                // SAFETY: a plane of the input, room for rows of it, and the tiles of this strip.
+                // SAFETY: a plane of the input, memory for rows of it, and the tiles of this strip.
                 unsafe { grid.deal(conv, from, (row, rows), plane, (dealt.add(t), most)) };
             });
             let stage = Stage::Input(Input {
@@ -242,7 +242,7 @@ impl<T: Float + Element> Work<'_, T> {
     /// The products of a block with output channels, whose kernels lie in matrices `place` apart, mapped back.
     ///
     /// # Safety
-    /// `v` holds the block's transformed input and `u` the kernels; `products` has room for a group's.
+    /// `v` holds the block's transformed input and `u` the kernels; `products` can hold a group's.
     unsafe fn multiply(
         &self,
         b: usize,
@@ -268,7 +268,7 @@ impl<T: Float + Element> Work<'_, T> {
                         sum: Sum::added(piece > 0),
                     };
                     // SAFETY: rows and inner indices lie inside the matrix of place `f`, the panel holds them, and the
-                    // scratch has room for the products.
+                    // scratch can hold the products.
                     unsafe { T::multiply(&work) };
                 }
             }

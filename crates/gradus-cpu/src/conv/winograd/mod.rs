@@ -12,7 +12,7 @@
 //! a large number could overflow: a result that is not finite sends the whole convolution back to the definition. Double
 //! precision always takes the definition.
 //!
-//! Invariant: the convolution is sized and fits its operands; what is transformed lies in the room that `need`
+//! Invariant: the convolution is sized and fits its operands; what is transformed lies in the workspace that `workspace_sizes`
 //! counts.
 
 mod forward;
@@ -21,7 +21,7 @@ mod transforms;
 mod weights;
 
 use super::packed::Planes;
-use super::{Conv, Job, Need, Spatial};
+use super::{Conv, Job, Spatial, WorkspaceSizes};
 use crate::matmul::Element;
 use crate::vmath::Float;
 use maps::POINTS;
@@ -94,12 +94,12 @@ pub(super) fn applies<T>(conv: &Conv) -> bool {
     form::<T>(conv).is_some()
 }
 
-/// What it needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
+/// Its workspace sizes.
+pub(super) fn workspace_sizes<T: Float + Element>(conv: &Conv, width: usize) -> WorkspaceSizes {
     match form::<T>(conv) {
-        Some(Form::Forward) => forward::need::<T>(conv, width),
-        Some(Form::Weights) => weights::need::<T>(conv, width),
-        None => Need::default(),
+        Some(Form::Forward) => forward::workspace_sizes::<T>(conv, width),
+        Some(Form::Weights) => weights::workspace_sizes::<T>(conv, width),
+        None => WorkspaceSizes::default(),
     }
 }
 
@@ -152,7 +152,7 @@ impl Grid {
     /// Copies `rows` rows of tiles, from row `row` on, of the plane at `x`, and deals them out `to` places `place` apart.
     ///
     /// # Safety
-    /// `x` begins a plane of the convolution's input, `plane` has room for the rows, `to` for their tiles.
+    /// `x` begins a plane of the convolution's input, `plane` can hold the rows, `to` their tiles.
     unsafe fn deal<T: Float>(
         &self,
         conv: &Conv,

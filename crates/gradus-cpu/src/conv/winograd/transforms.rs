@@ -2,7 +2,7 @@
 //!
 //! Places of a tile are counted row by row; a transformed operand has a matrix for each of the [`PLACES`].
 //!
-//! Invariant: a stage has room for all tiles it names, in scratch of its own or in the room of the convolution.
+//! Invariant: a stage has memory for all tiles it names, in its own scratch or in the workspace of the convolution.
 
 use std::array::from_fn;
 use std::sync::atomic::{AtomicBool, Ordering};

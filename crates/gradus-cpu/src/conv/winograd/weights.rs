@@ -1,6 +1,6 @@
 //! The gradient of the kernel: channels are rows, output channels columns, tiles the inner dimension.
 //!
-//! With many tiles a slab of them is transformed at a time, and its products are added to sums that lie in the room. With
+//! With many tiles a slab of them is transformed at a time, and its products are added to sums that lie in the workspace. With
 //! few tiles and many channels it is the sums that are large: then a task finds those of a few channels, in cache, and
 //! maps them back at once.
 //!
@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::transforms::{Cotangent, Gradient, Input, PLACES, Stage, transform_raw};
 use super::{DEPTH, Grid, offset, side, strips, tiles};
-use crate::conv::room::{Need, bytes_of};
+use crate::conv::workspace::{WorkspaceSizes, bytes_of};
 use crate::conv::{Conv, Job, micro};
 use crate::matmul::{Element, Sum, transpose};
 use crate::memory::scratch::{self, Slot};
@@ -86,27 +86,28 @@ impl Cut {
     }
 }
 
-/// What it needs.
-pub(super) fn need<T: Float + Element>(conv: &Conv, width: usize) -> Need {
+/// Its workspace sizes.
+pub(super) fn workspace_sizes<T: Float + Element>(conv: &Conv, width: usize) -> WorkspaceSizes {
     let cut = Cut::new(conv, width);
     let tables = bytes_of::<u32>(cut.most) + bytes_of::<u32>(cut.block);
     let sums = if cut.mapped { 0 } else { cut.sums };
     let matrices = [cut.inputs, cut.cotangents, sums].map(|m| bytes_of::<T>(PLACES * m));
-    let room = tables + matrices.iter().sum::<usize>();
-    Need { room, patches: bytes_of::<T>(cut.task(width)), ..Need::default() }
+    let workspace = tables + matrices.iter().sum::<usize>();
+    WorkspaceSizes { workspace, patches: bytes_of::<T>(cut.task(width)), ..WorkspaceSizes::default() }
 }
 
 /// Convolves; the convolution has the channels as batch and the examples as channels. False when a result is not finite.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
-    let (conv, pool, mut room) = (job.conv, job.pool, job.room);
+    let (conv, pool, mut workspace) = (job.conv, job.pool, job.workspace);
     let (channels, outputs, width) = (conv.batch, conv.outputs, T::width());
     let cut = Cut::new(conv, width);
     let Cut { grid, rows, all, slab, most, panels, inputs, cotangents, sums, block, mapped } = cut;
-    let v: Shared<T> = room.take(PLACES * inputs);
-    let w: Shared<T> = room.take(PLACES * cotangents);
-    let u: Shared<T> = room.take(if mapped { 0 } else { PLACES * sums });
-    // SAFETY: the room is there until the gradient is done.
-    let (inner, row) = unsafe { (room.table(most, offset), room.table(block, |r| offset(r * most))) };
+    let v: Shared<T> = workspace.take(PLACES * inputs);
+    let w: Shared<T> = workspace.take(PLACES * cotangents);
+    let u: Shared<T> = workspace.take(if mapped { 0 } else { PLACES * sums });
+    // SAFETY: the workspace is valid until the gradient is done.
+    let (inner, row) =
+        unsafe { (workspace.table(most, offset), workspace.table(block, |r| offset(r * most))) };
     let pieces = channels.div_ceil(CHANNELS);
     let blocks = channels.div_ceil(block);
     let doubt = AtomicBool::new(false);
@@ -140,7 +141,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
         pool.run(pieces + (end - begin), &|task| {
             scratch::with(Slot::Patches, cut.task(width), |rest: *mut T| {
                 if task >= pieces {
-                    // SAFETY: the scratch has room for the lines, and the row's tiles belong to this task.
+                    // SAFETY: the scratch can hold the lines, and the row's tiles belong to this task.
                     unsafe { cotangent(job, &cut, (begin, begin + task - pieces), rest, w) };
                     return;
                 }
@@ -148,7 +149,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
                 for c in task * CHANNELS..((task + 1) * CHANNELS).min(channels) {
                     strips([rows, grid.tiles], (begin, end), |n, row, rows, t| {
                         let from = job.x.at(c * conv.x_strides[0] + n * conv.x_strides[1]);
-                        // SAFETY: a plane of the input, room for rows of it, and the tiles of this strip.
+                        // SAFETY: a plane of the input, memory for rows of it, and the tiles of this strip.
                         unsafe { grid.deal(conv, from, (row, rows), plane, (rest.add(t), most)) };
                     });
                     let stage = Stage::Input(Input {
@@ -194,7 +195,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
 /// Transforms one row of tiles of the cotangent, of all output channels.
 ///
 /// # Safety
-/// `lines` has room for the lines of a row of tiles of a panel, `w` for the slab that begins at `begin`, and nobody else
+/// `lines` can hold the lines of a row of tiles of a panel, `w` the slab that begins at `begin`, and nobody else
 /// writes this row of it.
 unsafe fn cotangent<T: Float + Element>(
     job: &Job<'_, T>,
@@ -210,7 +211,7 @@ unsafe fn cotangent<T: Float + Element>(
         let count = (conv.outputs - panel * width).min(width);
         let to = w.at((panel * cut.most + t) * width);
         let part = Cotangent { lines, tiles: grid.tiles, width, to, place: cut.cotangents };
-        // SAFETY: lines of the cotangent for each of the panel's output channels, room for them, and the caller's
+        // SAFETY: lines of the cotangent for each of the panel's output channels, memory for them, and the caller's
         // promise.
         unsafe {
             gather(conv, job.kernel.at(from), grid, row, count, lines);
@@ -223,7 +224,7 @@ unsafe fn cotangent<T: Float + Element>(
 /// beyond the cotangent's edges.
 ///
 /// # Safety
-/// `to` has room for the lines, `from` begins at the panel's first plane, and `outputs` planes are valid.
+/// `to` can hold the lines, `from` begins at the panel's first plane, and `outputs` planes are valid.
 unsafe fn gather<T: Float + Element>(
     conv: &Conv,
     from: *const T,

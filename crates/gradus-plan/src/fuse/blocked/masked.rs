@@ -18,7 +18,7 @@ use crate::kernel::{
 /// The most steps that say what a mask is made of.
 const TERMS: usize = 16;
 /// How often a group is gone through, each time with the masks found before.
-const WALKS: usize = 4;
+const PASSES: usize = 4;
 /// What is selected instead of masked scores is at most this, where it is a constant.
 const NEVER: f64 = -1e3;
 
@@ -74,7 +74,7 @@ struct Masks {
     values: Vec<Load>,
 }
 
-struct Walk<'a> {
+struct MaskAnalysis<'a> {
     inside: &'a Inside<'a>,
     columns: usize,
     /// What parts of the group write.
@@ -106,9 +106,9 @@ impl Inside<'_> {
     fn of_width(&self, parts: &mut [Kernel], along: &[Along], columns: usize) -> Option<Masked> {
         let made: Vec<Var> = parts.iter().flat_map(|p| p.writes.iter().copied()).collect();
         let mut masks = Masks::default();
-        for _ in 0..WALKS {
+        for _ in 0..PASSES {
             let before = masks.chosen.len();
-            let mut walk = Walk {
+            let mut analysis = MaskAnalysis {
                 inside: self,
                 columns,
                 made: &made,
@@ -117,9 +117,9 @@ impl Inside<'_> {
                 guards: Vec::new(),
                 told: Vec::new(),
             };
-            let done = walk.parts(parts, along);
-            let Walk { narrowed, guards, told, .. } = walk;
-            masks = walk.masks;
+            let done = analysis.parts(parts, along);
+            let MaskAnalysis { narrowed, guards, told, .. } = analysis;
+            masks = analysis.masks;
             if done.is_none() {
                 // What comes before the selection by a mask may have to know it.
                 if masks.chosen.len() == before {
@@ -210,7 +210,7 @@ impl Masks {
     }
 }
 
-impl Walk<'_> {
+impl MaskAnalysis<'_> {
     fn parts(&mut self, parts: &[Kernel], along: &[Along]) -> Option<()> {
         for (part, &along) in parts.iter().zip(along) {
             match &part.work {

@@ -1,14 +1,14 @@
 //! What a worker's products transpose, and the regions of a group.
 
-use crate::kernel::{Along, Region, SlabPart, Slabs, Work};
+use crate::kernel::{Along, Blocked, BlockedPart, Region, Work};
 
 /// How deep products transpose an operand at once.
 const DEPTH: usize = 512;
 
-impl Slabs {
+impl Blocked {
     /// Bytes that a worker's products transpose at once, at most.
     pub fn repacked(&self) -> usize {
-        let one = |p: &SlabPart| match &p.work {
+        let one = |p: &BlockedPart| match &p.work {
             Work::Product(product) => {
                 let [m, n, k] = product.size;
                 let own = |extent: usize, along: Along| {

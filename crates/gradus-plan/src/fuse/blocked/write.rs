@@ -8,7 +8,7 @@ use super::masked::Inside;
 use super::{Finder, Group, Space};
 use crate::arena::{self, Block, Kind};
 use crate::fuse::order::dedup;
-use crate::kernel::{Along, Kernel, Local, SlabPart, Slabs, Work};
+use crate::kernel::{Along, Blocked, BlockedPart, Kernel, Local, Work};
 use crate::{ALIGN, Options, Target};
 
 /// Where columns are left out, slabs are cut into so many blocks, if their rows suffice.
@@ -66,17 +66,17 @@ impl Finder<'_> {
         }
         let block = rows.div_ceil(rows.div_ceil(most));
         let (locals, in_place, scratch) = self.laid_out(&parts, &locals, &row_bytes, block);
-        let slab_parts: Vec<SlabPart> =
-            parts.iter().zip(&along).map(|(p, &along)| SlabPart { work: p.work.clone(), along }).collect();
+        let blocked_parts: Vec<BlockedPart> =
+            parts.iter().zip(&along).map(|(p, &along)| BlockedPart { work: p.work.clone(), along }).collect();
         // What a mask is known to leave out costs nothing.
         let used = masked.as_ref().map_or(1.0, |m| m.used(rows, block));
         let (flops, multiplying) = (flops * used, multiplying * used);
         let last = &parts[parts.len() - 1];
-        let work = Work::Slabs(Slabs {
+        let work = Work::Blocked(Blocked {
             count,
             rows,
             block,
-            parts: slab_parts,
+            parts: blocked_parts,
             locals,
             in_place,
             seconds: multiplying + costs.kernel(flops - multiplying / costs.product_flop, 0.0),
@@ -84,12 +84,12 @@ impl Finder<'_> {
             masked,
         });
         let types = |vars: &[Var]| vars.iter().map(|&v| self.graph.ty(v).clone()).collect::<Vec<Type>>();
-        let needs = (options.target.needs)(&work, &types(&reads), &types(&writes));
+        let requirements = (options.target.requirements)(&work, &types(&reads), &types(&writes));
         Some(Kernel {
             reads,
             writes: writes.into_iter().collect(),
-            workspace: needs.workspace,
-            needs,
+            workspace: requirements.workspace,
+            requirements,
             workspace_at: 0,
             stage: group.stage,
             eqns: parts.iter().flat_map(|k| k.eqns.iter().copied()).collect(),

@@ -1,30 +1,30 @@
-//! Results written where their readers want them.
+//! Results written in the layout that their readers want.
 //!
 //! The heads of an attention come out of a batched product as `[batch, head, place, feature]` and go on as
-//! `[batch, place, head · feature]`: a permutation followed by a reshape that no strides can say, so a copy. Products
-//! and what is put together of parts can be written through strides at no cost, so they are written in the order of
-//! the permuted value: its buffer becomes their *home*, and they themselves a view of it. The gradient of a convolution's
-//! kernel comes out with its channels exchanged, and is written the way the kernel lies.
+//! `[batch, place, head · feature]`: a permutation followed by a reshape that strides cannot express, so a copy. Products
+//! and assemblies of parts can be written through strides at no cost, so they are written in the order of
+//! the permuted value: its buffer gives them their *output layout*, and they are a view of it. The gradient of a convolution's
+//! kernel comes out with its channels exchanged, and is written in the layout of the kernel.
 
 use gradus_core::ops::{Axes, Op};
 use gradus_core::{Graph, Var};
 
 use crate::View;
 
-/// The value whose buffer another one is written into.
-pub(super) struct Home {
+/// A permuted layout for a result: the buffer of the permuted value, which the result is written into.
+pub(super) struct OutputLayout {
     /// The permuted value.
     buffer: Var,
     /// Which axis of the value written each axis of the buffer is.
     axes: Axes,
 }
 
-impl Home {
+impl OutputLayout {
     /// The buffer, and the value written as a view of it.
     pub(super) fn view(&self, graph: &Graph) -> (Var, View) {
-        let whole = View::of(&graph.ty(self.buffer).shape);
-        let mut dims = whole.dims.clone();
-        for (&axis, &dim) in self.axes.iter().zip(&whole.dims) {
+        let full = View::of(&graph.ty(self.buffer).shape);
+        let mut dims = full.dims.clone();
+        for (&axis, &dim) in self.axes.iter().zip(&full.dims) {
             dims[axis] = dim;
         }
         (self.buffer, View { offset: 0, dims })
@@ -37,11 +37,11 @@ fn exchanges(axes: &[usize]) -> bool {
 }
 
 /// For each value that should be written in another order than its own, the value in that order.
-pub(super) fn homes(graph: &Graph) -> Vec<Option<Home>> {
+pub(super) fn output_layouts(graph: &Graph) -> Vec<Option<OutputLayout>> {
     let n = graph.types().len();
     // For each value, the one that it is a permutation of, and how.
     let mut permuted: Vec<Option<(Var, Axes)>> = vec![None; n];
-    let mut homes: Vec<Option<Home>> = (0..n).map(|_| None).collect();
+    let mut layouts: Vec<Option<OutputLayout>> = (0..n).map(|_| None).collect();
     let mut made: Vec<bool> = vec![false; n];
     let mut convolved: Vec<bool> = vec![false; n];
     let mut others: Vec<bool> = vec![false; n];
@@ -58,8 +58,8 @@ pub(super) fn homes(graph: &Graph) -> Vec<Option<Home>> {
                     Some((root, before)) => (*root, p.axes.iter().map(|&a| before[a]).collect()),
                     None => (x, p.axes.clone()),
                 };
-                if convolved[x.index()] && homes[x.index()].is_none() && exchanges(&p.axes) {
-                    homes[x.index()] = Some(Home { buffer: eqn.outputs[0], axes: p.axes.clone() });
+                if convolved[x.index()] && layouts[x.index()].is_none() && exchanges(&p.axes) {
+                    layouts[x.index()] = Some(OutputLayout { buffer: eqn.outputs[0], axes: p.axes.clone() });
                 }
                 permuted[eqn.outputs[0].index()] = Some((root, axes));
             }
@@ -67,14 +67,14 @@ pub(super) fn homes(graph: &Graph) -> Vec<Option<Home>> {
                 let x = eqn.inputs[0];
                 if let Some((root, axes)) = &permuted[x.index()]
                     && made[root.index()]
-                    && homes[root.index()].is_none()
+                    && layouts[root.index()].is_none()
                 {
                     let own = View::of(&graph.ty(*root).shape);
                     let seen = View { offset: 0, dims: axes.iter().map(|&a| own.dims[a]).collect() };
                     // Only where neighbours stay neighbours: rows are then written as fast as before.
                     let whole_rows = axes.last().is_some_and(|&a| a + 1 == axes.len());
                     if whole_rows && seen.reshaped(&to.0).is_none() {
-                        homes[root.index()] = Some(Home { buffer: x, axes: axes.clone() });
+                        layouts[root.index()] = Some(OutputLayout { buffer: x, axes: axes.clone() });
                     }
                 } else {
                     others[x.index()] = true;
@@ -88,13 +88,13 @@ pub(super) fn homes(graph: &Graph) -> Vec<Option<Home>> {
     for v in graph.outputs() {
         others[v.index()] = true;
     }
-    // Who reads the value itself in its own order, rather than permuted, keeps it there.
-    for (home, other) in homes.iter_mut().zip(others) {
+    // A value with a reader in its own order keeps that order.
+    for (layout, other) in layouts.iter_mut().zip(others) {
         if other {
-            *home = None;
+            *layout = None;
         }
     }
-    homes
+    layouts
 }
 
 #[cfg(test)]

@@ -1,33 +1,33 @@
-//! Room for a convolution to work in: a part of the arena that the planner was asked for, handed out piece by piece.
+//! The workspace of a convolution: a part of the arena that the planner reserved, handed out piece by piece.
 //!
-//! Invariant: no more is handed out than there is, which is asserted at each piece.
+//! Invariant: no more is handed out than was reserved, which each piece asserts.
 
 use crate::memory::Line;
 use crate::reduce::Shared;
 
-/// Bytes that `len` elements take in a room.
+/// Bytes that `len` elements take in a workspace.
 pub(super) const fn bytes_of<T>(len: usize) -> usize {
     let most = isize::MAX as usize;
     let bytes = len.saturating_mul(size_of::<T>());
     if bytes > most { most } else { bytes.next_multiple_of(size_of::<Line>()) }
 }
 
-/// What a convolution needs beside its operands, in bytes.
+/// Memory that a convolution uses beside its operands, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Need {
-    /// Room to work in.
-    pub room: usize,
+pub(crate) struct WorkspaceSizes {
+    /// Its workspace in the arena.
+    pub workspace: usize,
     /// Scratch of each thread.
     pub patches: usize,
     /// What matrix products keep on each thread.
     pub packed: usize,
 }
 
-impl Need {
-    /// What two convolutions need of which one runs at a time.
-    pub fn either(self, other: Need) -> Need {
-        Need {
-            room: self.room.max(other.room),
+impl WorkspaceSizes {
+    /// The sizes for two convolutions that run one after the other.
+    pub fn either(self, other: WorkspaceSizes) -> WorkspaceSizes {
+        WorkspaceSizes {
+            workspace: self.workspace.max(other.workspace),
             patches: self.patches.max(other.patches),
             packed: self.packed.max(other.packed),
         }
@@ -36,19 +36,19 @@ impl Need {
 
 /// Memory not handed out yet.
 #[derive(Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct Workspace {
     at: *mut u8,
     left: usize,
 }
 
-// SAFETY: what is taken of a room is used as `Shared` says; the room itself is a place and a length.
-unsafe impl Sync for Room {}
+// SAFETY: memory taken from a workspace is used as `Shared` says; the workspace itself is a pointer and a length.
+unsafe impl Sync for Workspace {}
 
-impl Room {
+impl Workspace {
     /// # Safety
-    /// `at` is aligned to cache lines and valid for `bytes` as long as the room is used, and nobody else touches it.
+    /// `at` is aligned to cache lines and valid for `bytes` as long as the workspace is used, and nobody else touches it.
     pub unsafe fn new(at: *mut u8, bytes: usize) -> Self {
-        Room { at, left: bytes }
+        Workspace { at, left: bytes }
     }
 
     /// Memory for `len` elements, holding anything.
@@ -61,10 +61,10 @@ impl Room {
         Shared(taken.cast())
     }
 
-    /// A table of numbers, which lies in the room.
+    /// A table of numbers in the workspace.
     ///
     /// # Safety
-    /// The room outlives the table.
+    /// The workspace outlives the table.
     pub unsafe fn table<'a, T: Copy>(&mut self, len: usize, at: impl Fn(usize) -> T) -> &'a [T] {
         let to = self.take::<T>(len);
         for i in 0..len {

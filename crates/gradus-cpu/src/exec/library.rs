@@ -12,7 +12,7 @@ use gradus_core::ops::{self, Op};
 use gradus_core::{Binary, DType, ErrorKind, Shape, Type};
 
 use super::order::{self, Lines};
-use super::{random, whole};
+use super::{integer, random};
 use crate::Pool;
 use crate::matmul::Element;
 use crate::reduce::{Extents, Running, running};
@@ -24,9 +24,9 @@ type Outputs<'a> = &'a [(*mut u8, Type)];
 
 /// A primitive ready to run.
 #[derive(Clone, Debug)]
-pub(super) enum Fast {
-    Gather(Walk),
-    ScatterAdd(Walk),
+pub(super) enum LibraryKernel {
+    Gather(GatherLoop),
+    ScatterAdd(GatherLoop),
     /// `bytes` says that indices are numbers of taps.
     MaxPool {
         window: Window,
@@ -47,13 +47,13 @@ pub(super) enum Fast {
     Sort(ops::Sort, Lines),
     ArgReduce(ops::ArgReduce, Lines),
     RandomBits(ops::RandomBits),
-    Product(whole::Product),
+    Product(integer::Product),
     Divide(Binary),
 }
 
-/// How indices walk over an operand; see [`ops::Gather`].
+/// How indices over over an operand; see [`ops::Gather`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Walk {
+pub(super) struct GatherLoop {
     batches: usize,
     rows: usize,
     extent: usize,
@@ -62,9 +62,9 @@ pub(super) struct Walk {
     from_end: bool,
 }
 
-impl Walk {
+impl GatherLoop {
     fn new(axis: usize, batch: usize, from_end: bool, x: &Type, indices: &Type) -> Self {
-        Walk {
+        GatherLoop {
             from_end,
             batches: x.shape[..batch].iter().product(),
             rows: x.shape[batch..axis].iter().product(),
@@ -119,24 +119,26 @@ impl Shared {
     }
 }
 
-impl Fast {
+impl LibraryKernel {
     /// The fast form of `op` for operands and results of these types, the second of which may be packed.
     pub(super) fn new(op: &Op, inputs: &[&Type], outputs: &[&Type], packed: bool) -> Option<Self> {
         let x = inputs.first()?;
         let float = x.dtype.is_wide_float();
         let double = x.dtype == DType::F64;
         match op {
-            Op::Gather(g) => Some(Fast::Gather(Walk::new(g.axis, g.batch, g.from_end, x, inputs[1]))),
+            Op::Gather(g) => {
+                Some(LibraryKernel::Gather(GatherLoop::new(g.axis, g.batch, g.from_end, x, inputs[1])))
+            }
             Op::ScatterAdd(s) if float => {
-                Some(Fast::ScatterAdd(Walk::new(s.axis, s.batch, s.from_end, x, inputs[1])))
+                Some(LibraryKernel::ScatterAdd(GatherLoop::new(s.axis, s.batch, s.from_end, x, inputs[1])))
             }
             Op::MaxPool(p) if float && outputs[0].shape.size() > 0 => {
                 let (window, planes) = windows(&p.window, &x.shape)?;
-                Some(Fast::MaxPool { window, planes, double, bytes: packed })
+                Some(LibraryKernel::MaxPool { window, planes, double, bytes: packed })
             }
             Op::SumPool(p) if float && outputs[0].shape.size() > 0 => {
                 let (window, planes) = windows(&p.window, &x.shape)?;
-                Some(Fast::SumPool { window, planes, double })
+                Some(LibraryKernel::SumPool { window, planes, double })
             }
             Op::Cumulative(c) if float => {
                 let product = c.kind == ops::CumulativeKind::Prod;
@@ -147,16 +149,18 @@ impl Fast {
                     axis: x.shape[c.axis],
                     inner: inner.iter().product(),
                 };
-                Some(Fast::Running { how, extents, double })
+                Some(LibraryKernel::Running { how, extents, double })
             }
             // A place in a line of packed elements has 32 bits.
             Op::Sort(sort) if u32::try_from(x.shape[sort.axis]).is_ok() => {
-                Some(Fast::Sort(*sort, Lines::new(&x.shape, sort.axis)))
+                Some(LibraryKernel::Sort(*sort, Lines::new(&x.shape, sort.axis)))
             }
-            Op::ArgReduce(which) => Some(Fast::ArgReduce(*which, Lines::new(&x.shape, which.axis))),
-            Op::RandomBits(bits) => Some(Fast::RandomBits(bits.clone())),
-            Op::Dot(dot) => whole::Product::new(dot, x, inputs[1]).map(Fast::Product),
-            Op::Binary(op @ (Binary::Div | Binary::Rem)) if x.dtype.is_int() => Some(Fast::Divide(*op)),
+            Op::ArgReduce(which) => Some(LibraryKernel::ArgReduce(*which, Lines::new(&x.shape, which.axis))),
+            Op::RandomBits(bits) => Some(LibraryKernel::RandomBits(bits.clone())),
+            Op::Dot(dot) => integer::Product::new(dot, x, inputs[1]).map(LibraryKernel::Product),
+            Op::Binary(op @ (Binary::Div | Binary::Rem)) if x.dtype.is_int() => {
+                Some(LibraryKernel::Divide(*op))
+            }
             _ => None,
         }
     }
@@ -164,38 +168,42 @@ impl Fast {
     /// Its name for checks.
     pub(super) fn path(&self) -> &'static str {
         match self {
-            Fast::Gather(_) => "gather",
-            Fast::ScatterAdd(_) => "scatter_add",
-            Fast::MaxPool { .. } => "max_pool",
-            Fast::SumPool { .. } => "sum_pool",
-            Fast::Running { .. } => "running",
-            Fast::Sort(..) => "sort",
-            Fast::ArgReduce(..) => "arg_reduce",
-            Fast::RandomBits(_) => "random_bits",
-            Fast::Product(_) => "integer product",
-            Fast::Divide(_) => "integer division",
+            LibraryKernel::Gather(_) => "gather",
+            LibraryKernel::ScatterAdd(_) => "scatter_add",
+            LibraryKernel::MaxPool { .. } => "max_pool",
+            LibraryKernel::SumPool { .. } => "sum_pool",
+            LibraryKernel::Running { .. } => "running",
+            LibraryKernel::Sort(..) => "sort",
+            LibraryKernel::ArgReduce(..) => "arg_reduce",
+            LibraryKernel::RandomBits(_) => "random_bits",
+            LibraryKernel::Product(_) => "integer product",
+            LibraryKernel::Divide(_) => "integer division",
         }
     }
 
     /// Bytes that it allocates while it runs, at most.
     pub(super) fn allocates(&self, inputs: &[&Type]) -> (usize, usize) {
         match self {
-            Fast::Gather(_) => (inputs[1].shape.size() * size_of::<usize>(), 0),
-            Fast::MaxPool { window, planes, double, .. } | Fast::SumPool { window, planes, double } => {
+            LibraryKernel::Gather(_) => (inputs[1].shape.size() * size_of::<usize>(), 0),
+            LibraryKernel::MaxPool { window, planes, double, .. }
+            | LibraryKernel::SumPool { window, planes, double } => {
                 window.allocates(*planes, if *double { 8 } else { 4 })
             }
-            Fast::Sort(_, lines) => lines.sorting_allocates(inputs[0].dtype),
-            Fast::Product(product) => (product.allocates(), 0),
+            LibraryKernel::Sort(_, lines) => lines.sorting_allocates(inputs[0].dtype),
+            LibraryKernel::Product(product) => (product.allocates(), 0),
             // The reference, which tells of a zero divisor.
-            Fast::Divide(_) => (6 * inputs[0].bytes(), 0),
-            Fast::ScatterAdd(_) | Fast::Running { .. } | Fast::ArgReduce(..) | Fast::RandomBits(_) => (0, 0),
+            LibraryKernel::Divide(_) => (6 * inputs[0].bytes(), 0),
+            LibraryKernel::ScatterAdd(_)
+            | LibraryKernel::Running { .. }
+            | LibraryKernel::ArgReduce(..)
+            | LibraryKernel::RandomBits(_) => (0, 0),
         }
     }
 
     /// Runs it; false when the reference has to decide.
     ///
     /// # Safety
-    /// `inputs` hold operands and `outputs` have room for results of the types it was made for, apart from each other.
+    /// `inputs` hold operands and `outputs` can hold results of the types it was made for, apart from each other.
     pub(super) unsafe fn run(
         &self,
         inputs: Inputs<'_>,
@@ -205,51 +213,53 @@ impl Fast {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
-                Fast::Gather(walk) => gather(walk, inputs, outputs, pool).map(|()| true),
-                Fast::ScatterAdd(walk) if inputs[0].1.dtype == DType::F64 => {
-                    scatter_add::<f64>(walk, inputs, outputs, pool).map(|()| true)
+                LibraryKernel::Gather(over) => gather(over, inputs, outputs, pool).map(|()| true),
+                LibraryKernel::ScatterAdd(over) if inputs[0].1.dtype == DType::F64 => {
+                    scatter_add::<f64>(over, inputs, outputs, pool).map(|()| true)
                 }
-                Fast::ScatterAdd(walk) => scatter_add::<f32>(walk, inputs, outputs, pool).map(|()| true),
-                Fast::MaxPool { window, planes, double: true, bytes } => {
+                LibraryKernel::ScatterAdd(over) => {
+                    scatter_add::<f32>(over, inputs, outputs, pool).map(|()| true)
+                }
+                LibraryKernel::MaxPool { window, planes, double: true, bytes } => {
                     max_pool::<f64>(window, *planes, *bytes, inputs, outputs, pool)
                 }
-                Fast::MaxPool { window, planes, bytes, .. } => {
+                LibraryKernel::MaxPool { window, planes, bytes, .. } => {
                     max_pool::<f32>(window, *planes, *bytes, inputs, outputs, pool)
                 }
-                Fast::SumPool { window, planes, double: true } => {
+                LibraryKernel::SumPool { window, planes, double: true } => {
                     Ok(sum_pool::<f64>(window, *planes, inputs, outputs, pool))
                 }
-                Fast::SumPool { window, planes, .. } => {
+                LibraryKernel::SumPool { window, planes, .. } => {
                     Ok(sum_pool::<f32>(window, *planes, inputs, outputs, pool))
                 }
-                Fast::Running { how, extents, double: true } => {
+                LibraryKernel::Running { how, extents, double: true } => {
                     let (x, out) = (read::<f64>(&inputs[0]), write::<f64>(&outputs[0]));
                     Ok(running(pool, *how, *extents, x, out).is_ok())
                 }
-                Fast::Running { how, extents, .. } => {
+                LibraryKernel::Running { how, extents, .. } => {
                     let (x, out) = (read::<f32>(&inputs[0]), write::<f32>(&outputs[0]));
                     Ok(running(pool, *how, *extents, x, out).is_ok())
                 }
-                Fast::Sort(sort, lines) => {
+                LibraryKernel::Sort(sort, lines) => {
                     let (x, dtype) = (inputs[0].0, inputs[0].1.dtype);
                     order::sort(sort, *lines, dtype, x, outputs[0].0, outputs[1].0, pool);
                     Ok(true)
                 }
-                Fast::ArgReduce(which, lines) => {
+                LibraryKernel::ArgReduce(which, lines) => {
                     order::extremum(which, *lines, inputs[0].1.dtype, inputs[0].0, outputs[0].0, pool);
                     Ok(true)
                 }
-                Fast::RandomBits(bits) => {
+                LibraryKernel::RandomBits(bits) => {
                     random::run(bits, inputs[0].0, inputs[0].1.shape.size(), outputs[0].0, pool);
                     Ok(true)
                 }
-                Fast::Product(product) => {
+                LibraryKernel::Product(product) => {
                     product.run(inputs[0].0, inputs[1].0, outputs[0].0, pool);
                     Ok(true)
                 }
-                Fast::Divide(op) => {
+                LibraryKernel::Divide(op) => {
                     let (dtype, n) = (inputs[0].1.dtype, inputs[0].1.shape.size());
-                    Ok(whole::divide(*op, dtype, inputs[0].0, inputs[1].0, outputs[0].0, n, pool))
+                    Ok(integer::divide(*op, dtype, inputs[0].0, inputs[1].0, outputs[0].0, n, pool))
                 }
             }
         }
@@ -276,7 +286,7 @@ unsafe fn read<'a, T>(from: &(*const u8, Type)) -> &'a [T] {
 /// Elements for writing, zero at first.
 ///
 /// # Safety
-/// There is room for a value of this type at `to`, and nobody else uses it meanwhile.
+/// `to` can hold a value of this type, and nobody else uses it meanwhile.
 unsafe fn write<'a, T>(to: &(*mut u8, Type)) -> &'a mut [T] {
     // SAFETY: the caller's promise; zero bytes are numbers.
     unsafe {
@@ -286,7 +296,7 @@ unsafe fn write<'a, T>(to: &(*mut u8, Type)) -> &'a mut [T] {
 }
 
 /// # Safety
-/// As for [`Fast::run`].
+/// As for [`LibraryKernel::run`].
 unsafe fn sum_pool<T: Float>(
     window: &Window,
     planes: usize,
@@ -299,28 +309,28 @@ unsafe fn sum_pool<T: Float>(
 }
 
 /// # Safety
-/// As for [`Fast::run`].
+/// As for [`LibraryKernel::run`].
 unsafe fn gather(
-    walk: &Walk,
+    over: &GatherLoop,
     inputs: Inputs<'_>,
     outputs: Outputs<'_>,
     pool: &Pool,
 ) -> Result<(), ErrorKind> {
-    let width = inputs[0].1.dtype.size() * walk.width;
+    let width = inputs[0].1.dtype.size() * over.width;
     // SAFETY: the caller's promise.
-    let at = unsafe { walk.resolved("gather", inputs[1].0, inputs[1].1.dtype)? };
+    let at = unsafe { over.resolved("gather", inputs[1].0, inputs[1].1.dtype)? };
     let (from, to) = (Shared(inputs[0].0.cast_mut()), Shared(outputs[0].0));
-    let slices = walk.batches * walk.rows * walk.count;
-    let whole = walk.batches * walk.rows * walk.extent;
+    let slices = over.batches * over.rows * over.count;
+    let whole = over.batches * over.rows * over.extent;
     let fits = inputs[0].1.bytes() >= whole * width && outputs[0].1.bytes() >= slices * width;
     assert!(fits, "a gather is made for the types it runs on");
     pool.run_ranges(slices, (16_384 / width.max(1)).max(1), &|range| {
         for slice in range {
-            let (row, i) = (slice / walk.count, slice % walk.count);
-            let index = at[row / walk.rows * walk.count + i];
+            let (row, i) = (slice / over.count, slice % over.count);
+            let index = at[row / over.rows * over.count + i];
             // SAFETY: indices lie inside the axis, and each slice of the result is written once.
             unsafe {
-                let source = from.get().add((row * walk.extent + index) * width);
+                let source = from.get().add((row * over.extent + index) * width);
                 std::ptr::copy_nonoverlapping(source, to.get().add(slice * width), width);
             }
         }
@@ -329,9 +339,9 @@ unsafe fn gather(
 }
 
 /// # Safety
-/// As for [`Fast::run`].
+/// As for [`LibraryKernel::run`].
 unsafe fn scatter_add<T: Float + Element>(
-    walk: &Walk,
+    over: &GatherLoop,
     inputs: Inputs<'_>,
     outputs: Outputs<'_>,
     pool: &Pool,
@@ -339,10 +349,10 @@ unsafe fn scatter_add<T: Float + Element>(
     let [x, indices, updates] = [0, 1, 2].map(|i| Shared(inputs[i].0.cast_mut()));
     let out = Shared(outputs[0].0);
     let narrow = inputs[1].1.dtype == DType::I32;
-    let (w, block) = (walk.width, walk.extent * walk.width);
-    let rows = walk.batches * walk.rows;
+    let (w, block) = (over.width, over.extent * over.width);
+    let rows = over.batches * over.rows;
     let sizes = [&inputs[0].1, &outputs[0].1, &inputs[2].1].map(|ty| ty.shape.size());
-    let fits = sizes[..2].iter().all(|&n| n >= rows * block) && sizes[2] >= rows * walk.count * w;
+    let fits = sizes[..2].iter().all(|&n| n >= rows * block) && sizes[2] >= rows * over.count * w;
     assert!(fits, "a scatter is made for the types it runs on");
     // The first index out of range, if any.
     let wrong = AtomicUsize::new(usize::MAX);
@@ -355,21 +365,21 @@ unsafe fn scatter_add<T: Float + Element>(
                 *indices.get().cast::<i64>().add(i)
             }
         };
-        let negative = index < 0 && walk.from_end;
-        (index, if negative { index.wrapping_add(walk.extent as i64) } else { index } as u64)
+        let negative = index < 0 && over.from_end;
+        (index, if negative { index.wrapping_add(over.extent as i64) } else { index } as u64)
     };
     // A row belongs to one task, so that equal indices add up in order.
-    pool.run_ranges(walk.batches * walk.rows, (8_192 / block.max(1)).max(1), &|range| {
+    pool.run_ranges(over.batches * over.rows, (8_192 / block.max(1)).max(1), &|range| {
         for row in range {
             // SAFETY: rows are apart; indices are looked at before they are used.
             unsafe {
                 let to = out.get().cast::<T>().add(row * block);
                 std::ptr::copy_nonoverlapping(x.get().cast::<T>().add(row * block), to, block);
-                let from = updates.get().cast::<T>().add(row * walk.count * w);
-                let first = row / walk.rows * walk.count;
-                for i in 0..walk.count {
+                let from = updates.get().cast::<T>().add(row * over.count * w);
+                let first = row / over.rows * over.count;
+                for i in 0..over.count {
                     let (_, at) = index(first + i);
-                    if at >= walk.extent as u64 {
+                    if at >= over.extent as u64 {
                         wrong.fetch_min(first + i, Ordering::Relaxed);
                         continue;
                     }
@@ -383,7 +393,7 @@ unsafe fn scatter_add<T: Float + Element>(
     });
     match wrong.into_inner() {
         usize::MAX => Ok(()),
-        i => Err(walk.out_of_range("scatter_add", index(i).0, i)),
+        i => Err(over.out_of_range("scatter_add", index(i).0, i)),
     }
 }
 
@@ -391,7 +401,7 @@ unsafe fn scatter_add<T: Float + Element>(
 /// there is one.
 ///
 /// # Safety
-/// As for [`Fast::run`]; `bytes` says what there is room for.
+/// As for [`LibraryKernel::run`]; `bytes` says how much each result can hold.
 unsafe fn max_pool<T: Float>(
     window: &Window,
     planes: usize,
@@ -408,7 +418,7 @@ unsafe fn max_pool<T: Float>(
         window.max_into(pool, planes, x, out, record)
     };
     match done {
-        // The reference has no room for its indices.
+        // The reference evaluation has no place for its indices.
         Err(error) if bytes => Err(ErrorKind::Argument { op: "max_pool", detail: error.to_string() }),
         done => Ok(done.is_ok()),
     }

@@ -235,10 +235,10 @@ impl<'a> Finder<'a> {
             restored(&mut self.along);
             return false;
         }
-        let (&home, others) = groups.split_first().expect("called with groups");
+        let (&host, others) = groups.split_first().expect("called with groups");
         others.iter().for_each(|&g| self.groups[g].dead = true);
-        members.iter().for_each(|&m| self.group_of[m] = Some(home));
-        self.groups[home].members = members;
+        members.iter().for_each(|&m| self.group_of[m] = Some(host));
+        self.groups[host].members = members;
         true
     }
 

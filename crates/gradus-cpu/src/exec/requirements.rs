@@ -1,21 +1,21 @@
-//! What the kernels need beside the values they read and write, for the planner: the room that convolutions work in, what
-//! products pack, what primitives allocate.
+//! Memory that kernels use beside the values they read and write, for the planner: the workspace of convolutions, the
+//! packed operands of products, the allocations of primitives.
 //!
 //! What lies in the arena and what is allocated while a kernel runs are functions of the sizes alone: the same for any
 //! number of threads and any instruction set. Beside that each thread keeps scratch memory.
 
 use gradus_core::{DType, Op, Type};
-use gradus_plan::kernel::{Along, Product, SlabPart, Work};
-use gradus_plan::{ALIGN, Needs};
+use gradus_plan::kernel::{Along, BlockedPart, Product, Work};
+use gradus_plan::{ALIGN, Requirements};
 
-use super::fast::Fast;
+use super::library::LibraryKernel;
 use super::product::matmul;
 use super::region::tiles;
-use super::{convolution, slabs};
-use crate::matmul::serial_room;
+use super::{blocked, convolution};
+use crate::matmul::serial_scratch;
 use crate::memory::scratch::OWN;
 
-/// What a kernel needs; see [`gradus_plan::Target::needs`].
+/// The memory requirements of a kernel; see [`gradus_plan::Target::requirements`].
 ///
 /// ```
 /// use gradus_core::{Builder, DType, Type, ops};
@@ -30,38 +30,38 @@ use crate::memory::scratch::OWN;
 /// assert!(plan.arena_bytes() >= 4 * 16 * 8 * 9);
 /// # Ok::<(), gradus_core::Error>(())
 /// ```
-pub fn needs(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
-    let mut needs = bare(work, reads, writes);
+pub fn requirements(work: &Work, reads: &[Type], writes: &[Type]) -> Requirements {
+    let mut requirements = bare(work, reads, writes);
     // Small and large scratch memory of one purpose are kept apart.
-    needs.scratch.iter_mut().filter(|bytes| **bytes > OWN).for_each(|bytes| *bytes += OWN);
-    needs
+    requirements.scratch.iter_mut().filter(|bytes| **bytes > OWN).for_each(|bytes| *bytes += OWN);
+    requirements
 }
 
-fn bare(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
+fn bare(work: &Work, reads: &[Type], writes: &[Type]) -> Requirements {
     let touched = || reads.iter().chain(writes).map(Type::bytes).sum::<usize>();
     match work {
         Work::Convolution(c) => {
-            let need = convolution::need(c);
-            let mut needs = packing(need.packed);
-            needs.workspace = need.room;
-            needs.scratch[PATCHES] = need.patches;
-            needs
+            let sizes = convolution::workspace_sizes(c);
+            let mut requirements = packing(sizes.packed);
+            requirements.workspace = sizes.workspace;
+            requirements.scratch[PATCHES] = sizes.patches;
+            requirements
         }
         Work::Product(p) => packing(packed(p)),
-        Work::Slabs(slabs) => {
+        Work::Blocked(group) => {
             // Products that have to look at zero factors are computed by other means.
-            let sizes = slabs::block_sizes(slabs);
-            let one = slabs.parts.iter().map(|part| packed_part(part, &sizes)).max();
-            let mut needs = packing(one.unwrap_or(0));
-            let room = slabs::Room::of(slabs);
-            needs.scratch[SLABS] = slabs.scratch.next_multiple_of(ALIGN) + room.of_thread();
-            needs.scratch[TILES] = slabs.regions().map(tiles).max().unwrap_or(0);
-            needs
+            let sizes = blocked::block_sizes(group);
+            let one = group.parts.iter().map(|part| packed_part(part, &sizes)).max();
+            let mut requirements = packing(one.unwrap_or(0));
+            let layout = blocked::ScratchLayout::of(group);
+            requirements.scratch[BLOCKED] = group.scratch.next_multiple_of(ALIGN) + layout.of_thread();
+            requirements.scratch[TILES] = group.regions().map(tiles).max().unwrap_or(0);
+            requirements
         }
         Work::Primitive(op) => {
             let inputs: Vec<&Type> = reads.iter().collect();
             let outputs: Vec<&Type> = writes.iter().collect();
-            let (outside, own) = match Fast::new(op, &inputs, &outputs, false) {
+            let (outside, own) = match LibraryKernel::new(op, &inputs, &outputs, false) {
                 Some(fast) => fast.allocates(&inputs),
                 // Copies of the operands, and results that are copied again.
                 None => (2 * touched(), 0),
@@ -70,24 +70,24 @@ fn bare(work: &Work, reads: &[Type], writes: &[Type]) -> Needs {
                 Op::External(p) => p.primitive().workspace(reads, writes),
                 _ => 0,
             };
-            let mut needs = Needs { outside: outside + own_memory, ..Needs::default() };
-            needs.scratch[PRIMITIVE] = own;
-            needs
+            let mut requirements = Requirements { outside: outside + own_memory, ..Requirements::default() };
+            requirements.scratch[PRIMITIVE] = own;
+            requirements
         }
         Work::Region(region) => {
-            let mut needs = Needs::default();
-            needs.scratch[TILES] = tiles(region);
-            needs
+            let mut requirements = Requirements::default();
+            requirements.scratch[TILES] = tiles(region);
+            requirements
         }
-        Work::Assemble(_) | Work::Unpool(_) | Work::Control(..) => Needs::default(),
+        Work::Assemble(_) | Work::Unpool(_) | Work::Control(..) => Requirements::default(),
     }
 }
 
-/// Which of [`Needs::scratch`] is which.
+/// Which of [`Requirements::scratch`] is which.
 const REPACKED: usize = 0;
 const PATCHES: usize = 1;
 const TILES: usize = 2;
-const SLABS: usize = 3;
+const BLOCKED: usize = 3;
 const PRIMITIVE: usize = 4;
 
 /// What a thread keeps for the operands of a product that it packs.
@@ -96,7 +96,7 @@ fn packed(p: &Product) -> usize {
 }
 
 /// What it keeps for its part of a product, of which it takes a block of rows at a time.
-fn packed_part(part: &SlabPart, blocks: &[usize]) -> usize {
+fn packed_part(part: &BlockedPart, blocks: &[usize]) -> usize {
     let Work::Product(p) = &part.work else { return 0 };
     let strides = [p.a, p.b, p.c].map(|(_, row, col)| (row, col));
     let sizes = blocks.iter().map(|&here| {
@@ -109,18 +109,18 @@ fn packed_part(part: &SlabPart, blocks: &[usize]) -> usize {
         size[axis] = here;
         size
     });
-    let room = |size| {
+    let bytes = |size| {
         if p.dtype == DType::F64 {
-            size_of::<f64>() * serial_room::<f64>(size, strides)
+            size_of::<f64>() * serial_scratch::<f64>(size, strides)
         } else {
-            size_of::<f32>() * serial_room::<f32>(size, strides)
+            size_of::<f32>() * serial_scratch::<f32>(size, strides)
         }
     };
-    sizes.map(room).max().unwrap_or(0)
+    sizes.map(bytes).max().unwrap_or(0)
 }
 
-fn packing(packed: usize) -> Needs {
-    let mut needs = Needs::default();
-    needs.scratch[REPACKED] = packed;
-    needs
+fn packing(packed: usize) -> Requirements {
+    let mut requirements = Requirements::default();
+    requirements.scratch[REPACKED] = packed;
+    requirements
 }

@@ -3,11 +3,11 @@
 //! The kernel that convolutions use multiplies rows read through offsets by panels of packed columns. Along the rows of
 //! a product the right operand belongs to the whole slab: it is packed when a worker comes to the slab, and all blocks
 //! use it. Over the inner extent the block's part of it is packed, and the left operand, whose rows lie across, is put
-//! in order a few rows at a time. Either way sums are cut where those of a product by itself are, so that what runs in
+//! in order a few rows at a time. Either mode sums are cut where those of a product by itself are, so that what runs in
 //! groups changes no bits.
 //!
 //! Invariant: offsets of rows and of inner indices have 32 bits, which [`count`] and the choice of products see to;
-//! panels, sums and turned rows lie in the worker's own room, whose sizes [`Room`](super::Room) counts from the same
+//! panels, sums and turned rows lie in the worker's own scratch memory, whose sizes [`ScratchLayout`](super::ScratchLayout) counts from the same
 //! extents.
 
 use std::ops::Range;
@@ -19,7 +19,7 @@ use gradus_plan::{Place, Plan};
 
 use super::Worker;
 use super::panels::{Add, at, count, lines, multiply, pack};
-use super::room::{TURNED, Turn};
+use super::scratch_layout::{TURNED, Turn};
 use crate::conv::Micro;
 use crate::exec::places::Memory;
 use crate::exec::product::{Matrix, Operation};
@@ -60,7 +60,7 @@ struct Fast {
     narrowed: [bool; 3],
     double: bool,
     linear: Linear,
-    /// Where its panels are in the worker's room.
+    /// Where its panels are in the packed memory of the worker.
     panels: usize,
     /// Where its sums over a stretch of rows are, if not in the result.
     sums: Option<usize>,
@@ -133,7 +133,7 @@ impl Multiply {
     /// `memory` holds the values.
     pub(super) unsafe fn pack(&self, memory: &Memory<'_>, slab: usize, worker: &Worker) {
         let Some(fast) = self.fast.as_ref().filter(|f| f.turn.along == Along::Rows) else { return };
-        // SAFETY: the caller's promise; the worker's room has a place for the panels.
+        // SAFETY: the caller's promise; the worker's scratch memory can hold the panels.
         unsafe {
             if fast.double {
                 fast.pack::<f64>(memory, slab, worker);
@@ -309,7 +309,7 @@ impl Fast {
     /// `memory` holds the values.
     unsafe fn sums<T>(&self, memory: &Memory<'_>, block: &Rows, worker: &Worker) -> Matrix<T> {
         match self.sums {
-            Some(sums) => (worker.room(sums), self.turn.size[1] as isize, 1),
+            Some(sums) => (worker.packed(sums), self.turn.size[1] as isize, 1),
             // SAFETY: the caller's promise.
             None => unsafe { self.operand::<T>(2, memory, block) },
         }
@@ -340,7 +340,7 @@ impl Fast {
         let [m, n, _] = self.turn.size;
         let (row, step) = self.turn.strides[2];
         let start = memory.at_mut(self.places[2]).cast::<T>().wrapping_offset(self.batch_offset(2, slab));
-        let sums = worker.room::<T>(self.sums.unwrap_or(0));
+        let sums = worker.packed::<T>(self.sums.unwrap_or(0));
         for i in 0..m {
             let to = start.wrapping_offset(i as isize * row);
             // SAFETY: the caller's promise.
@@ -353,7 +353,7 @@ impl Fast {
     unsafe fn pack<T: Micro + Element>(&self, memory: &Memory<'_>, slab: usize, worker: &Worker) {
         let [_, n, k] = self.turn.size;
         // SAFETY: the caller's promise.
-        unsafe { pack(k, n, self.rhs::<T>(memory, slab, [0, 0]), worker.room(self.panels)) };
+        unsafe { pack(k, n, self.rhs::<T>(memory, slab, [0, 0]), worker.packed(self.panels)) };
     }
 
     /// The right operand from an element on.
@@ -400,8 +400,8 @@ impl Fast {
             Some(columns) if self.narrowed[which] => columns,
             _ => Columns { from: 0, count: all },
         };
-        // SAFETY: the caller's promise: the block's parts of operands and result are valid, and the worker's room has
-        // what `Room` counted for this product.
+        // SAFETY: the caller's promise: the block's parts of operands and result are valid, and the worker's scratch memory has
+        // what `ScratchLayout` counted for this product.
         unsafe {
             let a = self.operand::<T>(0, memory, block);
             let c = self.sums::<T>(memory, block, worker);
@@ -413,7 +413,7 @@ impl Fast {
                     let (of_rows, inner) = tables.split_at_mut(rows);
                     count(of_rows, a.1);
                     count(inner, a.2);
-                    let panels = worker.room::<T>(self.panels).cast_const();
+                    let panels = worker.packed::<T>(self.panels).cast_const();
                     // A piece of a panel stays in the first-level cache, or close to it.
                     let mut sum = Sum::New;
                     for piece in parts(k, DEPTH) {

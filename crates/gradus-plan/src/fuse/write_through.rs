@@ -1,8 +1,8 @@
-//! Parts written straight into the whole.
+//! Write-through: parts written directly into the value that is assembled from them.
 //!
-//! A kernel that only puts parts together is not needed when every part comes from a kernel that can write through
-//! strides (a product, or another one of its kind) and is read by nobody else: each then writes its part of the
-//! whole, and the whole has several writers.
+//! A kernel that only assembles parts is removed when every part comes from a kernel that can write through strides (a
+//! product, or another assembly) and has no other reader: each kernel then writes its part of the assembled value, which
+//! has several writers.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use super::{Fused, Source};
 use crate::kernel::{Assemble, Kernel, Part, Product, Work};
 use crate::view::Dim;
 
-/// The most parts that are written again elsewhere: one put together in the next, and so on, stay few copies.
+/// The most parts of an assembly that are moved into another one, so that chains of assemblies stay few copies.
 const MOST_PARTS: usize = 1024;
 
-/// Removes kernels that put together what could have been written in its place.
+/// Removes assemblies whose parts can be written in place.
 pub(super) fn write(graph: &Graph, fused: &mut Fused) {
     let n = graph.types().len();
     // Who writes each value, if one kernel does; how often kernels read it.
@@ -37,18 +37,18 @@ pub(super) fn write(graph: &Graph, fused: &mut Fused) {
     }
     let mut gone = vec![false; fused.kernels.len()];
     for k in 0..fused.kernels.len() {
-        let Work::Assemble(whole) = &fused.kernels[k].work else { continue };
+        let Work::Assemble(assembly) = &fused.kernels[k].work else { continue };
         let stage = fused.kernels[k].stage;
         let mut moved: Vec<(usize, Work)> = Vec::new();
         let mut times: HashMap<Var, usize> = HashMap::new();
-        whole.parts.iter().for_each(|p| *times.entry(p.value).or_default() += 1);
-        let all = whole.fill.is_none()
-            && whole.parts.iter().all(|part| {
+        assembly.parts.iter().for_each(|p| *times.entry(p.value).or_default() += 1);
+        let all = assembly.fill.is_none()
+            && assembly.parts.iter().all(|part| {
                 let once = times[&part.value] == 1;
                 let Some(j) = writer[part.value.index()].filter(|_| once) else { return false };
                 let alone = readers[part.value.index()] == 1 && fused.kernels[j].stage == stage;
                 let size = graph.ty(part.value).shape.size();
-                match relocated(&fused.kernels[j], part, size, whole.out).filter(|_| alone) {
+                match relocated(&fused.kernels[j], part, size, assembly.out).filter(|_| alone) {
                     Some(work) => {
                         moved.push((j, work));
                         true
@@ -59,8 +59,8 @@ pub(super) fn write(graph: &Graph, fused: &mut Fused) {
         if !all {
             continue;
         }
-        let out = whole.out;
-        // Several writers: nothing is moved out from under them any more, unless it is one.
+        let out = assembly.out;
+        // A value with several writers cannot be moved again.
         writer[out.index()] = if let [(j, _)] = moved[..] { Some(j) } else { None };
         for (j, work) in moved {
             let kernel = &mut fused.kernels[j];
@@ -73,7 +73,7 @@ pub(super) fn write(graph: &Graph, fused: &mut Fused) {
     fused.kernels.retain(|_| !gone.next().unwrap_or(false));
 }
 
-/// The work of a kernel with its result, of `size` elements, written to where `part` would be copied.
+/// The work of a kernel whose result, of `size` elements, is written where `part` would be copied.
 fn relocated(kernel: &Kernel, part: &Part, size: usize, out: Var) -> Option<Work> {
     let places = Relocation::new(part, size)?;
     match &kernel.work {
@@ -102,7 +102,7 @@ fn relocated(kernel: &Kernel, part: &Part, size: usize, out: Var) -> Option<Work
                 _ if !fits => None,
                 (_, 1) => Some(Work::Product(moved)),
                 (1, _) => Some(Work::Product(turned(moved))),
-                // Without neighbours in a row or a column a product would be slower than a copy.
+                // A product that writes no contiguous row or column would be slower than a copy.
                 _ => None,
             }
         }
@@ -166,8 +166,8 @@ impl Relocation {
             }
             place *= d.0 as isize;
         }
-        let whole = part.from.offset == 0 && place == size as isize && size > 0;
-        whole.then_some(Relocation { digits, offset: part.to.offset })
+        let complete = part.from.offset == 0 && place == size as isize && size > 0;
+        complete.then_some(Relocation { digits, offset: part.to.offset })
     }
 
     /// Elements `offset + i·stride₀ + j·stride₁ + …` of the buffer in the new place: the offset, and for each dim the
@@ -191,12 +191,12 @@ impl Relocation {
                 if step % place != 0 {
                     return None;
                 }
-                let room = all - 1 - used[digit];
-                let count = if times * (left - 1) <= room { left } else { all / times };
-                if count < 2 || left % count != 0 || times * (count - 1) > room {
+                let free = all - 1 - used[digit];
+                let count = if times * (left - 1) <= free { left } else { all / times };
+                if count < 2 || left % count != 0 || times * (count - 1) > free {
                     return None;
                 }
-                // What goes on in the next digit has to fill this one.
+                // A part that continues in the next digit has to fill this one.
                 if count < left && all % times != 0 {
                     return None;
                 }

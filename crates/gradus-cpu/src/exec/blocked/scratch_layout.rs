@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use gradus_plan::ALIGN;
-use gradus_plan::kernel::{Along, Product, Slabs, Work};
+use gradus_plan::kernel::{Along, Blocked, Product, Work};
 
 use crate::matmul::{DEPTH, parts};
 
@@ -15,7 +15,7 @@ const PANEL: usize = 32;
 
 /// Offsets in bytes, in the scratch memory of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct ScratchLayout {
     /// For each part, the packed right operand of its slab.
     pub(super) panels: Vec<usize>,
     /// A right operand that is packed block by block.
@@ -45,10 +45,10 @@ pub(super) fn blocks(
 }
 
 /// The numbers of rows that blocks have.
-pub(crate) fn block_sizes(slabs: &Slabs) -> Vec<usize> {
-    let stretches = stretches(slabs.rows, slabs.adds_up());
+pub(crate) fn block_sizes(group: &Blocked) -> Vec<usize> {
+    let stretches = stretches(group.rows, group.adds_up());
     let mut sizes: Vec<usize> =
-        stretches.flat_map(|rows| blocks(&rows, slabs.block)).map(|block| block.len()).collect();
+        stretches.flat_map(|rows| blocks(&rows, group.block)).map(|block| block.len()).collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -100,42 +100,43 @@ impl Turn {
     }
 }
 
-impl Room {
-    pub(crate) fn of(slabs: &Slabs) -> Room {
-        let mut room = Room::default();
+impl ScratchLayout {
+    pub(crate) fn of(group: &Blocked) -> ScratchLayout {
+        let mut layout = ScratchLayout::default();
         let (mut block, mut turned, mut table) = (0, 0, 0);
         let mut at = 0;
-        let several = stretches(slabs.rows, slabs.adds_up()).len() > 1;
-        for part in &slabs.parts {
-            room.panels.push(at);
-            room.sums.push(None);
+        let several = stretches(group.rows, group.adds_up()).len() > 1;
+        for part in &group.parts {
+            layout.panels.push(at);
+            layout.sums.push(None);
             let Work::Product(p) = &part.work else { continue };
-            let Some(turn) = Turn::of(p, part.along, slabs.block) else { continue };
+            let Some(turn) = Turn::of(p, part.along, group.block) else { continue };
             let [m, n, k] = turn.size;
             let width = p.dtype.size();
             let sums = m * n * width;
             let n = n.next_multiple_of(PANEL);
             if turn.along == Along::Inner && (several || !turn.direct()) {
-                room.sums.pop();
-                room.sums.push(Some(at));
+                layout.sums.pop();
+                layout.sums.push(Some(at));
                 at += sums.next_multiple_of(ALIGN);
             }
             if turn.along == Along::Rows {
                 at += (n * k * width).next_multiple_of(ALIGN);
-                table = table.max(slabs.block + k);
+                table = table.max(group.block + k);
             } else {
-                block = block.max(n * slabs.block * width);
-                turned = turned.max(TURNED * slabs.block * width);
-                table = table.max(TURNED + slabs.block);
+                block = block.max(n * group.block * width);
+                turned = turned.max(TURNED * group.block * width);
+                table = table.max(TURNED + group.block);
             }
         }
         let mut take = |bytes: usize| {
             at += bytes.next_multiple_of(ALIGN);
             at - bytes.next_multiple_of(ALIGN)
         };
-        (room.block, room.turned, room.tables) = (take(block), take(turned), take(table * size_of::<u32>()));
-        room.bytes = at;
-        room
+        (layout.block, layout.turned, layout.tables) =
+            (take(block), take(turned), take(table * size_of::<u32>()));
+        layout.bytes = at;
+        layout
     }
 
     /// Bytes that a thread works in, beside the block of local values.

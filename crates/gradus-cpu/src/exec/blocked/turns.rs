@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 /// Tasks are begun in the order of their turns, so that who waits does so for a worker that runs.
 pub(super) struct Turns<'a> {
     next: SmallVec<[AtomicUsize; 8]>,
-    /// Whether turns of a sum are not taken any more: it is to be done in another way, or a task has failed.
+    /// Whether turns of a sum are not taken any more: it is to be done in another mode, or a task has failed.
     over: &'a (dyn Fn(usize) -> bool + Sync),
 }
 

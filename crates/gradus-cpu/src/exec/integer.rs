@@ -5,7 +5,7 @@
 use gradus_core::ops::Dot;
 use gradus_core::{Binary, DType, Shape, Type};
 
-use super::fast::Shared;
+use super::library::Shared;
 use super::versions::{Versioned, best};
 use crate::Pool;
 
@@ -50,7 +50,7 @@ impl Product {
     }
 
     /// # Safety
-    /// `x` and `y` hold the operands, `out` has room for the result, apart from them.
+    /// `x` and `y` hold the operands, `out` can hold the result, apart from them.
     pub(super) unsafe fn run(&self, x: *const u8, y: *const u8, out: *mut u8, pool: &Pool) {
         let (x, y, out) = (Shared(x.cast_mut()), Shared(y.cast_mut()), Shared(out));
         // SAFETY: the caller's promise.
@@ -68,7 +68,7 @@ impl Product {
 
     /// # Safety
     /// As for [`run`](Self::run).
-    unsafe fn typed<T: Whole>(&self, x: Shared, y: Shared, out: Shared, pool: &Pool) {
+    unsafe fn typed<T: Integer>(&self, x: Shared, y: Shared, out: Shared, pool: &Pool) {
         let (m, n, k) = (self.rows.len(), self.columns.len(), self.inner[0].len());
         // The right operand of one product with its columns side by side.
         let mut right = vec![T::default(); k * n];
@@ -98,14 +98,14 @@ impl Product {
 }
 
 /// The wrapping arithmetic of integers.
-trait Whole: Copy + Default + Send + Sync + PartialEq + 'static {
+trait Integer: Copy + Default + Send + Sync + PartialEq + 'static {
     fn multiply_add(self, x: Self, y: Self) -> Self;
     fn quotient(self, y: Self) -> Self;
     fn remainder(self, y: Self) -> Self;
 }
-macro_rules! whole {
+macro_rules! integer {
     ($($t:ty),+) => { $(
-        impl Whole for $t {
+        impl Integer for $t {
             #[inline(always)]
             fn multiply_add(self, x: $t, y: $t) -> $t { self.wrapping_add(x.wrapping_mul(y)) }
             #[inline(always)]
@@ -115,7 +115,7 @@ macro_rules! whole {
         }
     )+ };
 }
-whole!(i32, i64, u8);
+integer!(i32, i64, u8);
 
 /// One row of a product.
 struct Row<'a, T> {
@@ -126,7 +126,7 @@ struct Row<'a, T> {
     out: *mut T,
 }
 
-impl<T: Whole> Versioned for Row<'_, T> {
+impl<T: Integer> Versioned for Row<'_, T> {
     type Output = ();
     #[inline(always)]
     unsafe fn run(self) {
@@ -160,7 +160,7 @@ impl<T: Whole> Versioned for Row<'_, T> {
 /// `x / y` or the remainder, element by element; false, with nothing written, if a divisor is zero.
 ///
 /// # Safety
-/// `x` and `y` hold `n` elements of an integer dtype, `out` has room for them, apart from them.
+/// `x` and `y` hold `n` elements of an integer dtype, `out` can hold them, apart from them.
 pub(super) unsafe fn divide(
     op: Binary,
     dtype: DType,
@@ -186,7 +186,14 @@ pub(super) unsafe fn divide(
 
 /// # Safety
 /// As for [`divide`].
-unsafe fn quotients<T: Whole>(op: Binary, x: Shared, y: Shared, out: Shared, n: usize, pool: &Pool) -> bool {
+unsafe fn quotients<T: Integer>(
+    op: Binary,
+    x: Shared,
+    y: Shared,
+    out: Shared,
+    n: usize,
+    pool: &Pool,
+) -> bool {
     if n == 0 {
         return true;
     }

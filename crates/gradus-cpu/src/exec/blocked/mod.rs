@@ -9,13 +9,13 @@
 //! to one of its rows, and one column more, in which zeros have to come out if the planner is right about the data as well.
 //! If they do not, or if something is infinite or NaN, everything is computed once more with all columns.
 //!
-//! Invariant: parts touch a local value inside the rows of the block only; each worker has scratch and room of its
-//! own, and blocks that write the same elements do so in turn.
+//! Invariant: parts touch a local value inside the rows of the block only; each worker has its own scratch
+//! memory, and blocks that write the same elements do so in turn.
 
 mod masked;
 mod panels;
 mod product;
-mod room;
+mod scratch_layout;
 mod turns;
 
 use std::ops::Range;
@@ -34,23 +34,23 @@ use crate::matmul::Sum;
 use crate::memory::scratch::{self, Slot};
 use masked::{Masked, Slab};
 use product::{Multiply, Rows};
-pub(super) use room::{Room, block_sizes};
-use room::{blocks, stretches};
+pub(super) use scratch_layout::{ScratchLayout, block_sizes};
+use scratch_layout::{blocks, stretches};
 use turns::Turns;
 
 /// A group of kernels ready to run.
-pub(super) struct Ready {
+pub(super) struct PreparedGroup {
     count: usize,
     rows: usize,
     block: usize,
     deal: Deal,
     /// How many parts add up.
     sums: usize,
-    parts: Vec<Part>,
+    parts: Vec<PreparedPart>,
     locals: Vec<Local>,
     masked: Option<Masked>,
     scratch: usize,
-    room: Room,
+    layout: ScratchLayout,
 }
 
 /// What is a task.
@@ -76,7 +76,7 @@ struct Local {
     narrowed: Option<usize>,
 }
 
-enum Part {
+enum PreparedPart {
     Region(Box<Stretch>),
     Product(Box<Multiply>),
 }
@@ -95,8 +95,9 @@ struct Stretch {
 /// What a worker has for itself.
 struct Worker<'a> {
     scratch: *mut u8,
-    room: *mut u8,
-    at: &'a Room,
+    /// Packed operands and sums.
+    packed: *mut u8,
+    layout: &'a ScratchLayout,
     /// The slab whose operands are packed.
     slab: usize,
     /// Whether elements of sums over blocks may be dead without their row or column.
@@ -104,17 +105,17 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn room<T>(&self, offset: usize) -> *mut T {
-        self.room.wrapping_add(offset).cast()
+    fn packed<T>(&self, offset: usize) -> *mut T {
+        self.packed.wrapping_add(offset).cast()
     }
     fn block_panels<T>(&self) -> *mut T {
-        self.room(self.at.block)
+        self.packed(self.layout.block)
     }
     fn turned<T>(&self) -> *mut T {
-        self.room(self.at.turned)
+        self.packed(self.layout.turned)
     }
     fn tables(&self) -> *mut u32 {
-        self.room(self.at.tables)
+        self.packed(self.layout.tables)
     }
 }
 
@@ -127,7 +128,7 @@ impl Drop for Failed<'_> {
     }
 }
 
-type Slabs = SmallVec<[Slab; 16]>;
+type SlabStates = SmallVec<[Slab; 16]>;
 
 /// What came out of a block.
 #[derive(Clone, Copy, PartialEq)]
@@ -141,24 +142,25 @@ enum Found {
 
 /// How blocks are gone through.
 #[derive(Clone, Copy, PartialEq)]
-enum Way {
+enum ExecutionMode {
     /// Only the columns that masks show.
-    Narrow,
-    Whole,
+    VisibleColumns,
+    /// All columns.
+    AllColumns,
     /// Recomputes sums over rows, with a look for terms that do not count before each product.
     Careful,
 }
 
-impl Ready {
+impl PreparedGroup {
     /// Its name for checks.
     pub(super) fn path(&self) -> &'static str {
         if self.masked.is_some() { "blockwise, masked" } else { "blockwise" }
     }
 
-    pub(super) fn new(slabs: &kernel::Slabs, plan: &Plan, k: usize) -> Self {
-        let room = Room::of(slabs);
-        let all = slabs.count * slabs.rows;
-        let narrowed = |v: Var| slabs.masked.as_ref().is_some_and(|m| m.locals.contains(&v));
+    pub(super) fn new(group: &kernel::Blocked, plan: &Plan, k: usize) -> Self {
+        let layout = ScratchLayout::of(group);
+        let all = group.count * group.rows;
+        let narrowed = |v: Var| group.masked.as_ref().is_some_and(|m| m.locals.contains(&v));
         let region = |r: &Region| {
             let units = match r.domain {
                 Domain::Flat { n } => n / all,
@@ -166,34 +168,34 @@ impl Ready {
             };
             let touched = r.loads.iter().map(|l| l.value).chain(r.stores.iter().map(|s| s.value));
             let guard = |v: Var| {
-                let is = slabs.masked.as_ref().is_some_and(|m| m.guards.contains(&v));
-                let local = slabs.locals.iter().position(|l| l.value == v).filter(|_| is)?;
+                let is = group.masked.as_ref().is_some_and(|m| m.guards.contains(&v));
+                let local = group.locals.iter().position(|l| l.value == v).filter(|_| is)?;
                 Some((local, plan.graph().ty(v).dtype))
             };
-            Part::Region(Box::new(Stretch {
+            PreparedPart::Region(Box::new(Stretch {
                 units,
                 narrowed: touched.into_iter().any(narrowed),
                 guards: r.stores.iter().filter_map(|s| guard(s.value)).collect(),
                 region: region::Compiled::new(r, plan, k),
             }))
         };
-        let part = |(i, part): (usize, &gradus_plan::kernel::SlabPart)| match &part.work {
+        let part = |(i, part): (usize, &gradus_plan::kernel::BlockedPart)| match &part.work {
             Work::Region(r) => region(r),
-            Work::Product(p) => Part::Product(Box::new(Multiply::new(
+            Work::Product(p) => PreparedPart::Product(Box::new(Multiply::new(
                 p,
                 part.along,
-                slabs.block,
-                (room.panels[i], room.sums[i]),
+                group.block,
+                (layout.panels[i], layout.sums[i]),
                 plan,
                 narrowed,
             ))),
             _ => unreachable!("groups consist of regions and products"),
         };
-        let parts: Vec<Part> = slabs.parts.iter().enumerate().map(part).collect();
+        let parts: Vec<PreparedPart> = group.parts.iter().enumerate().map(part).collect();
         let products = || {
             parts.iter().filter_map(|part| match part {
-                Part::Product(product) => Some(product),
-                Part::Region(_) => None,
+                PreparedPart::Product(product) => Some(product),
+                PreparedPart::Region(_) => None,
             })
         };
         let fast = products().all(|p| p.fast());
@@ -201,7 +203,7 @@ impl Ready {
         let direct = products().all(|p| !p.adds_up() || p.direct());
         let deal = match sums {
             0 => Deal::Blocks,
-            _ if direct && slabs.count < FEW => Deal::InTurn,
+            _ if direct && group.count < FEW => Deal::InTurn,
             _ => Deal::Stretches,
         };
         let local = |l: &gradus_plan::kernel::Local| Local {
@@ -209,17 +211,17 @@ impl Ready {
             offset: l.offset,
             narrowed: narrowed(l.value).then(|| plan.graph().ty(l.value).dtype.size()),
         };
-        Ready {
-            count: slabs.count,
-            rows: slabs.rows,
-            block: slabs.block,
+        PreparedGroup {
+            count: group.count,
+            rows: group.rows,
+            block: group.block,
             deal,
             sums,
             parts,
-            locals: slabs.locals.iter().map(local).collect(),
-            masked: slabs.masked.as_ref().filter(|_| fast).map(|m| Masked::new(m, plan)),
-            scratch: slabs.scratch,
-            room,
+            locals: group.locals.iter().map(local).collect(),
+            masked: group.masked.as_ref().filter(|_| fast).map(|m| Masked::new(m, plan)),
+            scratch: group.scratch,
+            layout,
         }
     }
 
@@ -229,14 +231,14 @@ impl Ready {
         // SAFETY: the caller's promise.
         unsafe {
             let narrow = self.masked.is_some();
-            let slabs: Slabs = (0..self.count).map(|_| Slab::default()).collect();
+            let slabs: SlabStates = (0..self.count).map(|_| Slab::default()).collect();
             if narrow {
-                self.all(Way::Narrow, &slabs, memory, pool);
+                self.all(ExecutionMode::VisibleColumns, &slabs, memory, pool);
             } else {
                 slabs.iter().for_each(|s| s.doubt.store(true, Ordering::Relaxed));
             }
             if slabs.iter().any(|s| s.doubt.load(Ordering::Relaxed)) {
-                self.all(Way::Whole, &slabs, memory, pool);
+                self.all(ExecutionMode::AllColumns, &slabs, memory, pool);
             }
         }
     }
@@ -247,26 +249,28 @@ impl Ready {
     }
 
     /// Whether products look for terms that do not count before they are computed: where NaN is expected.
-    fn careful(&self, way: Way) -> bool {
-        way == Way::Careful || way == Way::Whole && self.masked.is_some()
+    fn careful(&self, mode: ExecutionMode) -> bool {
+        mode == ExecutionMode::Careful || mode == ExecutionMode::AllColumns && self.masked.is_some()
     }
 
     /// The slabs that are not in doubt with the columns that masks show, or those that are as a whole.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
-    unsafe fn all(&self, way: Way, slabs: &Slabs, memory: &Memory<'_>, pool: &Pool) {
+    unsafe fn all(&self, mode: ExecutionMode, slabs: &SlabStates, memory: &Memory<'_>, pool: &Pool) {
         let locals = self.scratch.next_multiple_of(ALIGN);
         let (failed, single) = (AtomicBool::new(false), AtomicBool::new(false));
-        let left_out = |slab: usize| slabs[slab].doubt.load(Ordering::Relaxed) == (way == Way::Narrow);
+        let left_out = |slab: usize| {
+            slabs[slab].doubt.load(Ordering::Relaxed) == (mode == ExecutionMode::VisibleColumns)
+        };
         let over = |slab: usize| failed.load(Ordering::Relaxed) || left_out(slab);
         let deal = |of_slab: usize, task: &(dyn Fn(usize, usize, &mut Worker<'_>) -> bool + Sync)| {
             let (next, tasks) = (AtomicUsize::new(0), self.count * of_slab);
             pool.run(pool.threads().min(tasks), &|_| {
-                scratch::with(Slot::Slabs, locals + self.room.of_thread(), |scratch: *mut u8| {
-                    let room = scratch.wrapping_add(locals);
+                scratch::with(Slot::Blocked, locals + self.layout.of_thread(), |scratch: *mut u8| {
+                    let packed = scratch.wrapping_add(locals);
                     let mut worker =
-                        Worker { scratch, room, at: &self.room, slab: usize::MAX, single: &single };
+                        Worker { scratch, packed, layout: &self.layout, slab: usize::MAX, single: &single };
                     loop {
                         let i = next.fetch_add(1, Ordering::Relaxed);
                         if i >= tasks || failed.load(Ordering::Relaxed) {
@@ -280,7 +284,7 @@ impl Ready {
                         let guard = Failed(&failed);
                         let odd = task(slab, i % of_slab, &mut worker);
                         std::mem::forget(guard);
-                        if odd && way == Way::Narrow {
+                        if odd && mode == ExecutionMode::VisibleColumns {
                             slabs[slab].doubt.store(true, Ordering::Relaxed);
                         }
                     }
@@ -295,7 +299,7 @@ impl Ready {
                 let rows = &stretches[stretch];
                 // SAFETY: the caller's promise; each worker has its own scratch, and tasks write apart or in turn.
                 unsafe {
-                    self.stretch((slab, &slabs[slab]), (rows, stretch), Some(&turns), way, memory, worker)
+                    self.stretch((slab, &slabs[slab]), (rows, stretch), Some(&turns), mode, memory, worker)
                 }
             });
         } else {
@@ -306,22 +310,24 @@ impl Ready {
                 // Where order does not matter, the last blocks of a slab, which may have the most columns, come first.
                 let at = if adds_up { at } else { blocks.len() - 1 - at };
                 let sum = if at == 0 { Sum::New } else { Sum::Continued };
-                let mut through = |way| {
+                let mut through = |mode| {
                     let (rows, turn) = (blocks[at].clone(), (sum, Some((&turns, at))));
                     // SAFETY: as above.
-                    unsafe { self.through((slab, &slabs[slab]), rows, way, turn, memory, worker) }
+                    unsafe { self.through((slab, &slabs[slab]), rows, mode, turn, memory, worker) }
                 };
-                let found = through(way);
+                let found = through(mode);
                 // A row that sees nothing: where no other block depends on this one, it is computed once more by itself.
                 if found == Found::Unguarded && !adds_up {
-                    through(Way::Whole);
+                    through(ExecutionMode::AllColumns);
                     return false;
                 }
                 found != Found::Fine
             });
         }
         let beside = |slab: usize| match &self.masked {
-            Some(masked) if way == Way::Narrow && !left_out(slab) => !masked.covers(&slabs[slab]),
+            Some(masked) if mode == ExecutionMode::VisibleColumns && !left_out(slab) => {
+                !masked.covers(&slabs[slab])
+            }
             _ => false,
         };
         if adds_up || (0..self.count).any(beside) {
@@ -329,7 +335,7 @@ impl Ready {
                 // SAFETY: as above.
                 unsafe {
                     let odd = beside(slab) && self.odd_beside((slab, &slabs[slab]), memory);
-                    odd || self.settle((slab, &slabs[slab]), way, memory, worker)
+                    odd || self.settle((slab, &slabs[slab]), mode, memory, worker)
                 }
             });
         }
@@ -344,7 +350,7 @@ impl Ready {
         slab: (usize, &Slab),
         (rows, turn): (&Range<usize>, usize),
         turns: Option<&Turns<'_>>,
-        way: Way,
+        mode: ExecutionMode,
         memory: &Memory<'_>,
         worker: &mut Worker<'_>,
     ) -> bool {
@@ -352,8 +358,8 @@ impl Ready {
         for (i, block) in blocks(rows, self.block).enumerate() {
             let sum = if i == 0 { Sum::New } else { Sum::Continued };
             // SAFETY: the caller's promise.
-            odd |= unsafe { self.through(slab, block, way, (sum, None), memory, worker) } != Found::Fine;
-            if odd && way == Way::Narrow {
+            odd |= unsafe { self.through(slab, block, mode, (sum, None), memory, worker) } != Found::Fine;
+            if odd && mode == ExecutionMode::VisibleColumns {
                 return true;
             }
         }
@@ -368,8 +374,8 @@ impl Ready {
 
     fn products(&self) -> impl Iterator<Item = &Multiply> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Product(product) => Some(&**product),
-            Part::Region(_) => None,
+            PreparedPart::Product(product) => Some(&**product),
+            PreparedPart::Region(_) => None,
         })
     }
 
@@ -380,17 +386,18 @@ impl Ready {
     unsafe fn settle(
         &self,
         slab: (usize, &Slab),
-        way: Way,
+        mode: ExecutionMode,
         memory: &Memory<'_>,
         worker: &mut Worker<'_>,
     ) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            let odd = self.products().any(|p| p.doubtful(memory, slab.0, way == Way::Narrow));
-            if odd && way == Way::Whole && !self.careful(way) {
+            let odd =
+                self.products().any(|p| p.doubtful(memory, slab.0, mode == ExecutionMode::VisibleColumns));
+            if odd && mode == ExecutionMode::AllColumns && !self.careful(mode) {
                 // Sums over rows that come out NaN are taken once more, with an eye on factors that are zero.
                 for (i, rows) in stretches(self.rows, true).enumerate() {
-                    self.stretch(slab, (&rows, i), None, Way::Careful, memory, worker);
+                    self.stretch(slab, (&rows, i), None, ExecutionMode::Careful, memory, worker);
                 }
             }
             odd
@@ -417,7 +424,7 @@ impl Ready {
         &self,
         (slab, known): (usize, &Slab),
         rows: Range<usize>,
-        way: Way,
+        mode: ExecutionMode,
         (sum, turns): (Sum, Option<(&Turns<'_>, usize)>),
         memory: &Memory<'_>,
         worker: &mut Worker<'_>,
@@ -425,7 +432,7 @@ impl Ready {
         if worker.slab != slab {
             worker.slab = slab;
             for part in &self.parts {
-                if let Part::Product(product) = part {
+                if let PreparedPart::Product(product) = part {
                     // SAFETY: the caller's promise.
                     unsafe { product.pack(memory, slab, worker) };
                 }
@@ -437,7 +444,7 @@ impl Ready {
         let span = self
             .masked
             .as_ref()
-            .filter(|_| way == Way::Narrow)
+            .filter(|_| mode == ExecutionMode::VisibleColumns)
             .and_then(|masked| unsafe { masked.span(memory, &rows, first, known) });
         let columns = span.map(|span| span.columns);
         let row_bytes = |l: &Local| match (columns, l.narrowed) {
@@ -448,13 +455,13 @@ impl Ready {
         let locals: SmallVec<[*mut u8; 8]> = self.locals.iter().map(base).collect();
         let memory = Memory { locals: &locals, ..*memory };
         let count = rows.len();
-        let block = Rows { slab, rows, first, columns, narrow: way == Way::Narrow, sum };
+        let block = Rows { slab, rows, first, columns, narrow: mode == ExecutionMode::VisibleColumns, sum };
         let (mut odd, mut unguarded, mut sums) = (false, false, 0);
         for part in &self.parts {
             // SAFETY: the caller's promise; the planner saw to it that parts touch local values inside the block only.
             unsafe {
                 match part {
-                    Part::Region(stretch) => {
+                    PreparedPart::Region(stretch) => {
                         let units = first * stretch.units..last * stretch.units;
                         let span = span.filter(|_| stretch.narrowed);
                         tile::run_part(&stretch.region, &memory, units, span.map(|span| span.columns));
@@ -465,9 +472,10 @@ impl Ready {
                         });
                     }
                     // What lies outside the scratch memory is there already.
-                    Part::Product(product) if way == Way::Careful && product.is_done() => {}
-                    Part::Product(product) => {
-                        let mut run = || odd |= product.run(&memory, &block, self.careful(way), worker);
+                    PreparedPart::Product(product) if mode == ExecutionMode::Careful && product.is_done() => {
+                    }
+                    PreparedPart::Product(product) => {
+                        let mut run = || odd |= product.run(&memory, &block, self.careful(mode), worker);
                         match turns.filter(|_| product.adds_up()) {
                             None => run(),
                             Some((turns, turn)) => {
