@@ -9,7 +9,7 @@ use gradus_nn::models::{Batch, Named, Network};
 use gradus_nn::write_atomically;
 use gradus_plan::{Alternative, Explanation, Plan};
 
-use crate::compare::{Way, worker};
+use crate::compare::{Configuration, worker};
 use crate::{Error, memory};
 
 /// Options of `gradus explain`.
@@ -18,8 +18,8 @@ pub struct Arguments {
     /// The model: mlp-gelu, mlp-mish, gpt-small, cnn, resnet18, deep-mish, deep-gelu-tanh, conv-silu or mlp-relu
     model: String,
     /// What is kept: plain, recompute, rederive, nested, auto, or a share of the memory such as 50%
-    #[arg(long, default_value = "auto", value_parser = Way::parse)]
-    strategy: Way,
+    #[arg(long, default_value = "auto", value_parser = Configuration::parse)]
+    strategy: Configuration,
     /// Examples in a step [default: that of the model]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: Option<u32>,
@@ -86,11 +86,11 @@ fn mode(model: &Named, plan: &Plan, network: &Network, batch: &Batch) -> Result<
 /// The plans of all ways; budgets that no plan can meet are left out.
 fn alternatives(
     model: &Named,
-    taken: Way,
+    taken: Configuration,
     plan: &Plan,
     input: &(gradus_nn::models::Progress, Batch),
 ) -> Result<Vec<Alternative>, Error> {
-    let row = |way: Way, plan: &Plan| Alternative {
+    let row = |way: Configuration, plan: &Plan| Alternative {
         name: way.to_string(),
         saved: Some(plan.saved_bytes()),
         peak: plan.planned_peak_donated_bytes(),
@@ -98,14 +98,14 @@ fn alternatives(
         taken: way == taken,
     };
     let mut rows = Vec::new();
-    for way in Way::ALL {
+    for way in Configuration::ALL {
         if way == taken {
             rows.push(row(way, plan));
             continue;
         }
         match way.set(jit(model.step()).donate()).try_plan(input) {
             Ok(plan) => rows.push(row(way, &plan)),
-            Err(_) if matches!(way, Way::Budget(_)) => {}
+            Err(_) if matches!(way, Configuration::Budget(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }

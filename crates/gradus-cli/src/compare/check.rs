@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::configuration::Configuration;
 use super::row::Row;
-use super::ways::Way;
 use crate::Error;
 
 /// How far losses and gradients may differ where they are computed in another order, relative to the largest element of
@@ -23,12 +23,12 @@ impl Scratch {
     }
 
     /// Where a way writes its gradients.
-    pub fn file(&self, way: Way) -> PathBuf {
+    pub fn file(&self, way: Configuration) -> PathBuf {
         self.0.join(format!("{}.gradients", way.to_string().replace('%', "-percent")))
     }
 
     /// The gradients that a way has written: the elements of each tensor.
-    fn read(&self, way: Way) -> Result<Vec<Vec<f32>>, Error> {
+    fn read(&self, way: Configuration) -> Result<Vec<Vec<f32>>, Error> {
         let bytes = fs::read(self.file(way))?;
         let mut rest = bytes.as_slice();
         let mut tensors = Vec::new();
@@ -59,7 +59,7 @@ pub fn judge(rows: &mut [Row], scratch: &Scratch) -> Result<(), Error> {
         Some(row) => Some((row.losses.clone(), scratch.read(row.way)?)),
         None => None,
     };
-    let plain = rows.iter().find(|r| r.way == Way::Plain && r.refused.is_none()).cloned();
+    let plain = rows.iter().find(|r| r.way == Configuration::Plain && r.refused.is_none()).cloned();
     for row in rows.iter_mut() {
         row.beside(plain.as_ref());
         if row.refused.is_some() {

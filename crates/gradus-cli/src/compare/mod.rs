@@ -4,10 +4,10 @@
 //! so that a machine that slows down slows all of them. [`row`] puts the answers together, [`picture`] draws them.
 
 mod check;
+mod configuration;
 mod picture;
 mod process;
 mod row;
-mod ways;
 pub mod worker;
 
 use std::io::IsTerminal;
@@ -23,9 +23,9 @@ use serde_json::{Value, json};
 
 use crate::{Error, Output, memory};
 use check::Scratch;
+pub use configuration::Configuration;
 use process::Worker;
 use row::Row;
-pub use ways::Way;
 use worker::Order;
 
 /// Options of `gradus compare`.
@@ -42,8 +42,8 @@ pub struct Arguments {
     batch: Option<u32>,
     /// The strategies, separated by commas: plain, recompute, rederive (as recompute, but what products read is kept,
     /// too), nested, auto, or shares of the memory such as 50%
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Way::parse)]
-    only: Vec<Way>,
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Configuration::parse)]
+    only: Vec<Configuration>,
     /// What parameters and batch are drawn from
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -70,7 +70,7 @@ pub fn compare(arguments: &Arguments) -> Result<ExitCode, Error> {
     let n = arguments.batch.map_or(model.batch, |n| n as usize);
     let folder = |source| Error::Folder { folder: arguments.out.display().to_string(), source };
     std::fs::create_dir_all(&arguments.out).map_err(folder)?;
-    let ways = if arguments.only.is_empty() { Way::ALL.to_vec() } else { arguments.only.clone() };
+    let ways = if arguments.only.is_empty() { Configuration::ALL.to_vec() } else { arguments.only.clone() };
     output.text(|| {
         let steps = arguments.steps;
         let head = if arguments.small { "at a size for tests: like " } else { "" };
@@ -124,11 +124,11 @@ pub fn compare(arguments: &Arguments) -> Result<ExitCode, Error> {
 fn measure(
     arguments: &Arguments,
     batch: usize,
-    ways: &[Way],
+    ways: &[Configuration],
     scratch: &Scratch,
     bar: &ProgressBar,
 ) -> Result<(usize, Vec<Row>), Error> {
-    let room = memory::available().map_or(f64::INFINITY, |n| n as f64 * (1.0 - SPARE));
+    let available = memory::available().map_or(f64::INFINITY, |n| n as f64 * (1.0 - SPARE));
     let mut used = 0.0;
     let mut running: Vec<(Option<Worker>, Row)> = Vec::new();
     for &way in ways {
@@ -145,7 +145,7 @@ fn measure(
         bar.inc(1);
         // Profiles and gradients run on copies of the parameters.
         used += 1.3 * row.planned as f64;
-        if used > room && !running.is_empty() {
+        if used > available && !running.is_empty() {
             bar.dec(1);
             break;
         }

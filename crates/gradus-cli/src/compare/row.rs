@@ -3,13 +3,13 @@
 use gradus_nn::models::Named;
 use serde_json::{Value, json};
 
-use super::ways::Way;
+use super::configuration::Configuration;
 use crate::memory::words;
 
 /// What the plan says, and what was measured.
 #[derive(Clone, Debug)]
 pub struct Row {
-    pub way: Way,
+    pub way: Configuration,
     /// Why there is no plan.
     pub refused: Option<String>,
     pub saved: usize,
@@ -37,7 +37,7 @@ pub struct Row {
 
 impl Row {
     /// A row from what a worker says first.
-    pub fn planned(way: Way, plan: &Value) -> Row {
+    pub fn planned(way: Configuration, plan: &Value) -> Row {
         let bytes = |key: &str| plan[key].as_u64().unwrap_or(0) as usize;
         let text = |key: &str| plan[key].as_str().unwrap_or_default().to_string();
         Row {
@@ -154,8 +154,11 @@ impl Row {
     }
 
     fn verdict(&self) -> String {
-        let bits =
-            if self.same_bits == Some(true) && self.way != Way::Auto { ", the bits of auto" } else { "" };
+        let bits = if self.same_bits == Some(true) && self.way != Configuration::Auto {
+            ", the bits of auto"
+        } else {
+            ""
+        };
         match (self.agrees, self.same_bits) {
             (Some(true), _) if self.deviation == 0.0 => format!("agree exactly{bits}"),
             (Some(true), _) => format!("agree to {:.0e}{bits}", self.deviation),

@@ -13,7 +13,7 @@ use gradus::{Jit, Key, PhaseKind, Tensor, Tree, jit};
 use gradus_nn::models::{Batch, Named, Progress, Rule};
 use serde_json::{Value, json};
 
-use super::ways::Way;
+use super::configuration::Configuration;
 use crate::{Error, memory};
 
 /// What a worker is told when it is started.
@@ -23,8 +23,8 @@ pub struct Order {
     #[arg(long)]
     pub model: String,
     /// The way
-    #[arg(long, value_parser = Way::parse)]
-    pub strategy: Way,
+    #[arg(long, value_parser = Configuration::parse)]
+    pub strategy: Configuration,
     /// Examples in a step
     #[arg(long)]
     pub batch: usize,

@@ -11,7 +11,7 @@ use crate::memory::{count_from_here, most_allocated};
 
 /// One way to the Jacobian, and what it took.
 #[derive(Clone, Debug)]
-pub struct Way {
+pub struct Measurement {
     /// `forward`, `chunked forward`, `reverse`, `sparse`, `checkpointed reverse` or `automatic`.
     pub mode: &'static str,
     /// Columns or rows a pass.
@@ -26,20 +26,20 @@ pub struct Way {
 pub struct Point {
     pub family: Family,
     /// Every way but the automatic one.
-    pub ways: Vec<Way>,
-    pub automatic: Way,
-    /// What the automatic choice took, in the names of [`Way::mode`].
+    pub ways: Vec<Measurement>,
+    pub automatic: Measurement,
+    /// What the automatic choice took, in the names of [`Measurement::mode`].
     pub took: &'static str,
 }
 
 impl Point {
     /// The fastest way of a mode.
-    pub fn of(&self, mode: &str) -> Option<&Way> {
+    pub fn of(&self, mode: &str) -> Option<&Measurement> {
         self.ways.iter().filter(|w| w.mode == mode).min_by(|a, b| a.seconds.total_cmp(&b.seconds))
     }
 
     /// The fastest way of all.
-    pub fn best(&self) -> &Way {
+    pub fn best(&self) -> &Measurement {
         let first = &self.automatic;
         self.ways.iter().fold(first, |best, w| if w.seconds < best.seconds { w } else { best })
     }
@@ -63,7 +63,7 @@ pub struct Effort {
 
 /// A way to be timed.
 struct Contender<'a> {
-    way: Way,
+    way: Measurement,
     run: Box<dyn FnMut() + 'a>,
     samples: Vec<f64>,
 }
@@ -72,16 +72,16 @@ struct Contender<'a> {
 const HOPELESS: f64 = 2.5;
 const WIDTHS: [usize; 3] = [4, 8, 16];
 
-/// Room for one Jacobian and what belongs to it.
-struct Room {
+/// JacobianBuffers for one Jacobian and what belongs to it.
+struct JacobianBuffers {
     x: Vec<f64>,
     y: Vec<f64>,
     jacobian: Vec<f64>,
 }
 
-impl Room {
-    fn of(family: Family) -> Room {
-        Room {
+impl JacobianBuffers {
+    fn of(family: Family) -> JacobianBuffers {
+        JacobianBuffers {
             x: family.point(),
             y: vec![0.0; family.outputs],
             jacobian: vec![0.0; family.inputs * family.outputs],
@@ -95,18 +95,18 @@ fn contender<'a, P: 'a>(
     width: impl FnOnce(&P) -> usize,
     family: Family,
     prepare: impl FnOnce(&[f64]) -> P,
-    call: impl Fn(&mut P, &mut Room) + 'a,
+    call: impl Fn(&mut P, &mut JacobianBuffers) + 'a,
 ) -> Contender<'a> {
-    let mut room = Room::of(family);
+    let mut buffers = JacobianBuffers::of(family);
     let before = count_from_here();
-    let mut kept = prepare(&room.x);
+    let mut kept = prepare(&buffers.x);
     let width = width(&kept);
     // What preparing needed for a while is not the mode's.
     count_from_here();
-    call(&mut kept, &mut room);
+    call(&mut kept, &mut buffers);
     let peak = most_allocated().saturating_sub(before);
-    let way = Way { mode, width, seconds: f64::INFINITY, peak };
-    let run = Box::new(move || call(&mut kept, black_box(&mut room)));
+    let way = Measurement { mode, width, seconds: f64::INFINITY, peak };
+    let run = Box::new(move || call(&mut kept, black_box(&mut buffers)));
     Contender { way, run, samples: Vec::new() }
 }
 
@@ -119,7 +119,7 @@ fn driver(family: Family, mode: &'static str, forced: Option<(Mode, usize)>) -> 
             Some((mode, width)) => VectorDriver::new(family, x).with_width(mode, width),
             None => VectorDriver::new(family, x),
         },
-        |driver, room| driver.jacobian_into(&room.x, &mut room.y, &mut room.jacobian),
+        |driver, buffers| driver.jacobian_into(&buffers.x, &mut buffers.y, &mut buffers.jacobian),
     )
 }
 
@@ -134,11 +134,11 @@ fn sparse(family: Family) -> Contender<'static> {
             let values = vec![0.0; jacobian.pattern().nonzeros()];
             (jacobian, values)
         },
-        |(jacobian, values), room| {
-            jacobian.evaluate_into(&room.x, values);
-            room.jacobian.fill(0.0);
+        |(jacobian, values), buffers| {
+            jacobian.evaluate_into(&buffers.x, values);
+            buffers.jacobian.fill(0.0);
             let pattern = jacobian.pattern();
-            for (i, row) in room.jacobian.chunks_exact_mut(room.x.len()).enumerate() {
+            for (i, row) in buffers.jacobian.chunks_exact_mut(buffers.x.len()).enumerate() {
                 for (&j, &value) in pattern.row(i).iter().zip(&values[pattern.row_range(i)]) {
                     row[j as usize] = value;
                 }
@@ -155,19 +155,19 @@ fn checkpointed(family: Family) -> Contender<'static> {
         |_: &()| 1,
         family,
         |_| (),
-        move |_, room| {
+        move |_, buffers| {
             let start: Vec<f64> = (0..family.numbers())
                 .map(|i| {
                     let (input, factor) = family.spread(i);
-                    room.x[input] * factor
+                    buffers.x[input] * factor
                 })
                 .collect();
             let gradient = checkpoint::gradient(&family, family.depth, slots, &start, &[]);
-            room.y[0] = gradient.value;
-            room.jacobian.fill(0.0);
+            buffers.y[0] = gradient.value;
+            buffers.jacobian.fill(0.0);
             for (i, slope) in gradient.state.iter().enumerate() {
                 let (input, factor) = family.spread(i);
-                room.jacobian[input] += slope * factor;
+                buffers.jacobian[input] += slope * factor;
             }
         },
     )
@@ -231,6 +231,7 @@ pub fn point(family: Family, effort: Effort) -> Point {
         (_, Mode::Reverse, _) => "reverse",
     };
     let mut ways = all.into_iter().map(|c| c.way);
-    let automatic = ways.next().unwrap_or(Way { mode: "automatic", width: 0, seconds: f64::NAN, peak: 0 });
+    let automatic =
+        ways.next().unwrap_or(Measurement { mode: "automatic", width: 0, seconds: f64::NAN, peak: 0 });
     Point { family, ways: ways.collect(), automatic, took }
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{Chart, Error, Output};
 use family::Family;
-use measure::{Effort, Point, Way};
+use measure::{Effort, Measurement, Point};
 
 /// Options of `gradus modes`.
 #[derive(Args, Debug)]
@@ -177,8 +177,7 @@ fn readable(seconds: f64) -> String {
 
 fn line(point: &Point) -> Value {
     let Family { inputs, outputs, depth } = point.family;
-    let way =
-        |w: &Way| json!({"mode": w.mode, "width": w.width, "time_us": 1e6 * w.seconds, "peak_bytes": w.peak});
+    let way = |w: &Measurement| json!({"mode": w.mode, "width": w.width, "time_us": 1e6 * w.seconds, "peak_bytes": w.peak});
     let best = point.best();
     json!({
         "event": "point",

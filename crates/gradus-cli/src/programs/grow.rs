@@ -6,7 +6,7 @@ use gradus::{DType, Shape, Tensor};
 use gradus_core::table::Rng;
 
 use super::kinds;
-use super::step::{Body, Node, Program, Step, run, step};
+use super::step::{Body, Node, Operation, Program, run, step};
 
 /// The largest absolute value kept; beyond it a value is squashed.
 const LARGE: f64 = 4.0;
@@ -113,9 +113,9 @@ impl<'a> Grower<'a> {
     }
 
     /// Appends a step and computes it.
-    pub(crate) fn push(&mut self, step: Step, args: &[usize]) -> usize {
+    pub(crate) fn push(&mut self, step: Operation, args: &[usize]) -> usize {
         let step = step.on(args);
-        self.program.nodes.push(Node::Step(step.clone()));
+        self.program.nodes.push(Node::Operation(step.clone()));
         let value = run(&step, &self.values);
         self.values.push(value);
         self.values.len() - 1
@@ -275,11 +275,12 @@ impl<'a> Grower<'a> {
         if self.one_in(2) {
             let mut unread = vec![true; self.values.len()];
             for node in &self.program.nodes {
-                if let Node::Step(step) = node {
+                if let Node::Operation(step) = node {
                     step.args.iter().for_each(|&a| unread[a] = false);
                 }
             }
-            let steps = (0..last).filter(|&i| unread[i] && matches!(self.program.nodes[i], Node::Step(_)));
+            let steps =
+                (0..last).filter(|&i| unread[i] && matches!(self.program.nodes[i], Node::Operation(_)));
             self.program.outputs.extend(steps.take(7));
             return;
         }

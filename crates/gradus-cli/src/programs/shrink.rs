@@ -58,7 +58,7 @@ pub(crate) fn shrink(case: &Case, failure: &Failure) -> (Case, Failure) {
         let mut i = best.program.nodes.len();
         while i > 0 {
             i -= 1;
-            let (Some(Node::Step(_)), Some(value)) = (best.program.nodes.get(i), values.get(i)) else {
+            let (Some(Node::Operation(_)), Some(value)) = (best.program.nodes.get(i), values.get(i)) else {
                 continue;
             };
             if values.len() != best.program.nodes.len() && i + 1 == best.program.nodes.len() {

@@ -12,16 +12,16 @@ pub(crate) type Function = Rc<dyn Fn(&Vec<Tensor>) -> Vec<Tensor>>;
 
 /// One operation; its operands are earlier slots.
 #[derive(Clone)]
-pub(crate) struct Step {
+pub(crate) struct Operation {
     pub(crate) args: Vec<usize>,
     /// Rust text with `{i}` for operand `i`.
     text: Rc<str>,
     run: Rc<dyn Fn(&[&Tensor]) -> Tensor>,
 }
 
-impl Step {
+impl Operation {
     pub(crate) fn new(text: impl Into<Rc<str>>, run: impl Fn(&[&Tensor]) -> Tensor + 'static) -> Self {
-        Step { args: Vec::new(), text: text.into(), run: Rc::new(run) }
+        Operation { args: Vec::new(), text: text.into(), run: Rc::new(run) }
     }
 
     /// The step on the values of these slots.
@@ -38,7 +38,7 @@ pub(crate) enum Node {
     Input(Tensor),
     /// A value that the function captures.
     Constant(Tensor),
-    Step(Step),
+    Operation(Operation),
 }
 
 /// A program over slots.
@@ -57,11 +57,11 @@ impl Program {
 
     /// Whether the text of a step, or of a program inside, has these words.
     pub(crate) fn says(&self, words: &str) -> bool {
-        self.nodes.iter().any(|n| matches!(n, Node::Step(step) if step.text.contains(words)))
+        self.nodes.iter().any(|n| matches!(n, Node::Operation(step) if step.text.contains(words)))
     }
 
     pub(crate) fn steps(&self) -> usize {
-        self.nodes.iter().filter(|n| matches!(n, Node::Step(_))).count()
+        self.nodes.iter().filter(|n| matches!(n, Node::Operation(_))).count()
     }
 
     /// The values of all slots; `each` sees them as they are computed.
@@ -72,7 +72,7 @@ impl Program {
             let value = match node {
                 Node::Input(_) => args.next().expect("an argument an input").clone(),
                 Node::Constant(t) => t.clone(),
-                Node::Step(step) => run(step, &values),
+                Node::Operation(step) => run(step, &values),
             };
             each(&value);
             values.push(value);
@@ -101,7 +101,7 @@ impl Program {
     fn without_dead(&self, mut live: Vec<bool>) -> Program {
         self.outputs.iter().for_each(|&o| live[o] = true);
         for (i, node) in self.nodes.iter().enumerate().rev() {
-            if let (true, Node::Step(step)) = (live[i], node) {
+            if let (true, Node::Operation(step)) = (live[i], node) {
                 step.args.iter().for_each(|&a| live[a] = true);
             }
         }
@@ -115,7 +115,7 @@ impl Program {
         for (i, node) in self.nodes.iter().enumerate().filter(|&(i, _)| live[i]) {
             to[i] = nodes.len();
             let mut node = node.clone();
-            if let Node::Step(step) = &mut node {
+            if let Node::Operation(step) = &mut node {
                 step.args.iter_mut().for_each(|a| *a = to[*a]);
             }
             nodes.push(node);
@@ -134,7 +134,7 @@ impl Program {
             let value = match node {
                 Node::Input(_) => continue,
                 Node::Constant(t) => tensor(t),
-                Node::Step(step) => {
+                Node::Operation(step) => {
                     let mut line = step.text.to_string();
                     for (k, a) in step.args.iter().enumerate() {
                         line = line.replace(&format!("{{{k}}}"), &format!("v{a}"));
@@ -151,7 +151,7 @@ impl Program {
 }
 
 /// Runs a step on the values of the slots before it.
-pub(crate) fn run(step: &Step, values: &[Tensor]) -> Tensor {
+pub(crate) fn run(step: &Operation, values: &[Tensor]) -> Tensor {
     let args: Vec<&Tensor> = step.args.iter().map(|&a| &values[a]).collect();
     (step.run)(&args)
 }
@@ -264,14 +264,14 @@ macro_rules! step {
     (|| $body:expr $(; $($p:ident),+)?) => { step!(| | $body $(; $($p),+)?) };
     (|$($arg:ident),*| $body:expr $(; $($p:ident),+)?) => {{
         #[allow(unused_imports)]
-        use $crate::programs::step::{Show, Step, substituted};
+        use $crate::programs::step::{Show, Operation, substituted};
         let text = substituted(
             stringify!($body),
             &[$(stringify!($arg)),*],
             &[$($((stringify!($p), Show::show(&$p))),+)?],
         );
         $($(let $p = Show::value(&$p);)+)?
-        Step::new(text, move |args: &[&gradus::Tensor]| {
+        Operation::new(text, move |args: &[&gradus::Tensor]| {
             let mut args = args.iter();
             $(let $arg: &gradus::Tensor = args.next().expect("an operand a name");)*
             let _ = args.next();

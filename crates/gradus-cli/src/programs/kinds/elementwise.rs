@@ -5,7 +5,7 @@ use gradus::{DType, Tensor};
 
 use super::Draw;
 use crate::programs::grow::Grower;
-use crate::programs::step::{Step, step};
+use crate::programs::step::{Operation, step};
 
 pub(super) const KINDS: &[(usize, Draw)] = &[
     (30, unary),
@@ -45,7 +45,7 @@ fn unary(g: &mut Grower<'_>) -> Option<usize> {
     let at = g.rng.below(UNARY.len() + COMPOSED.len());
     let (name, domain, f) = *UNARY.get(at).unwrap_or_else(|| &COMPOSED[at - UNARY.len()]);
     let x = g.within(x, domain);
-    Some(g.push(Step::new(format!("{{0}}.{name}()"), move |a| f(a[0])), &[x]))
+    Some(g.push(Operation::new(format!("{{0}}.{name}()"), move |a| f(a[0])), &[x]))
 }
 
 fn arithmetic(g: &mut Grower<'_>) -> Option<usize> {

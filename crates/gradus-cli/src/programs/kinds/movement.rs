@@ -4,7 +4,7 @@ use gradus::{Shape, Tensor};
 
 use super::Draw;
 use crate::programs::grow::Grower;
-use crate::programs::step::{Step, step};
+use crate::programs::step::{Operation, step};
 
 pub(super) const KINDS: &[(usize, Draw)] = &[
     (5, reshape),
@@ -187,7 +187,7 @@ fn source(g: &mut Grower<'_>) -> Option<usize> {
     let (dtype, n) = (g.float, g.rng.below(6));
     let shape: Shape = g.some_shape();
     let shape = shape.to_vec();
-    let step: Step = match g.rng.below(7) {
+    let step: Operation = match g.rng.below(7) {
         0 => step!(|| Tensor::arange(n, dtype); n, dtype),
         1 => {
             let rank = shape.len();
