@@ -161,7 +161,7 @@ fn no_truncation_and_no_flipped_byte_panics() {
     }
 }
 
-/// A disk with room for some bytes.
+/// A disk that can hold some bytes.
 struct Disk(usize);
 
 impl Write for Disk {
@@ -183,8 +183,8 @@ fn a_full_disk_is_an_error_and_leaves_the_old_file() {
     let tree = Tensor::zeros([1000], DType::F32);
     let mut whole = Vec::new();
     write(&mut whole, &tree).unwrap();
-    for room in [0, 4, 8, 20, 100, whole.len() - 1] {
-        let error = write(Disk(room), &tree).unwrap_err();
+    for free in [0, 4, 8, 20, 100, whole.len() - 1] {
+        let error = write(Disk(free), &tree).unwrap_err();
         assert!(error.to_string().contains("no space left"), "{error}");
     }
     write(Disk(whole.len()), &tree).unwrap();

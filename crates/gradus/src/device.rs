@@ -10,7 +10,7 @@ use gradus_core::backend::{Backend, Executable, Options, Reference, Storage, Sto
 use gradus_core::{Builder, Error, ErrorKind, Graph, Op, Result, Site, Type, memory};
 use gradus_plan::Plan;
 
-use crate::programs::{Kept, Ready};
+use crate::programs::{BoundProgram, Kept};
 
 /// A place where tensors live and programs run. Cloning gives another handle to the same place.
 ///
@@ -189,12 +189,12 @@ impl Device {
         source: Graph,
         transform: &str,
         make: impl FnOnce(&Graph) -> Result<Graph>,
-    ) -> Result<Arc<Ready>> {
+    ) -> Result<Arc<BoundProgram>> {
         let mut hasher = DefaultHasher::new();
         (&source, transform).hash(&mut hasher);
         let key = hasher.finish();
         let lock = || self.0.programs.lock().unwrap_or_else(|e| e.into_inner());
-        let same = |ready: &Arc<Ready>| {
+        let same = |ready: &Arc<BoundProgram>| {
             let same = |(graph, name): &(Graph, String)| {
                 name == transform && *graph == source && graph.same_sites(&source)
             };
@@ -206,7 +206,7 @@ impl Device {
         }
         let program = Program::new(make(&source)?, self, &Options::default())?;
         self.0.planned.fetch_add(1, Ordering::Relaxed);
-        let ready = Ready::new(program, Vec::new(), Some((source, transform.into())));
+        let ready = BoundProgram::new(program, Vec::new(), Some((source, transform.into())));
         let kept = Kept::new(ready.clone());
         let mut programs = lock();
         programs.retain(|_, kept| {

@@ -20,7 +20,7 @@ const KEPT: usize = 256 << 20;
 const AGE: u64 = 1024;
 
 /// A program ready to run, with what it is run on beside its arguments.
-pub(crate) struct Ready {
+pub(crate) struct BoundProgram {
     pub(crate) program: Program,
     /// What the function captured: arguments after its own.
     pub(crate) captures: Vec<Tensor>,
@@ -29,15 +29,15 @@ pub(crate) struct Ready {
     bytes: usize,
 }
 
-impl Ready {
+impl BoundProgram {
     pub(crate) fn new(program: Program, captures: Vec<Tensor>, origin: Option<(Graph, String)>) -> Arc<Self> {
         let bytes = program.bytes();
         memory::add(Held::Programs, bytes);
-        Arc::new(Ready { program, captures, origin, bytes })
+        Arc::new(BoundProgram { program, captures, origin, bytes })
     }
 }
 
-impl Drop for Ready {
+impl Drop for BoundProgram {
     fn drop(&mut self) {
         memory::sub(Held::Programs, self.bytes);
     }
@@ -47,13 +47,13 @@ impl Drop for Ready {
 pub(crate) struct Kept(Arc<Entry>);
 
 struct Entry {
-    ready: Mutex<Option<Arc<Ready>>>,
+    ready: Mutex<Option<Arc<BoundProgram>>>,
     /// How many programs had been made when it was used last.
     used: AtomicU64,
 }
 
 impl Entry {
-    fn ready(&self) -> MutexGuard<'_, Option<Arc<Ready>>> {
+    fn ready(&self) -> MutexGuard<'_, Option<Arc<BoundProgram>>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,7 +69,7 @@ fn store() -> MutexGuard<'static, Vec<Weak<Entry>>> {
 
 impl Kept {
     /// Keeps a program, at the cost of those used longest ago.
-    pub(crate) fn new(ready: Arc<Ready>) -> Self {
+    pub(crate) fn new(ready: Arc<BoundProgram>) -> Self {
         let now = MADE.fetch_add(1, Relaxed) + 1;
         let entry = Arc::new(Entry { ready: Mutex::new(Some(ready)), used: AtomicU64::new(now) });
         let mut store = store();
@@ -97,7 +97,7 @@ impl Kept {
     }
 
     /// The program, if it is still there.
-    pub(crate) fn get(&self) -> Option<Arc<Ready>> {
+    pub(crate) fn get(&self) -> Option<Arc<BoundProgram>> {
         let made = MADE.load(Relaxed);
         if self.0.used.load(Relaxed) != made {
             self.0.used.store(made, Relaxed);

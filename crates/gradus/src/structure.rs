@@ -12,16 +12,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::Tree;
 
 /// Takes the parts of a tree that are not tensors, in a fixed order.
-pub struct Structure<'a>(Mode<'a>);
+pub struct Structure<'a>(Visit<'a>);
 
-enum Mode<'a> {
+enum Visit<'a> {
     Hash(DefaultHasher),
-    Compare { recorded: &'a [Part], at: usize, same: bool },
-    Record { path: Vec<String>, parts: Vec<Part> },
+    Compare { recorded: &'a [RecordedPart], at: usize, same: bool },
+    Record { path: Vec<String>, parts: Vec<RecordedPart> },
 }
 
 /// One recorded part.
-pub(crate) struct Part {
+pub(crate) struct RecordedPart {
     path: String,
     value: Box<dyn Value>,
 }
@@ -55,15 +55,18 @@ impl Structure<'_> {
         show: fn(&T) -> String,
     ) {
         match &mut self.0 {
-            Mode::Hash(hasher) => value.hash(hasher),
-            Mode::Compare { recorded, at, same } => {
+            Visit::Hash(hasher) => value.hash(hasher),
+            Visit::Compare { recorded, at, same } => {
                 let there = recorded.get(*at).map(|part| &*part.value as &dyn Any);
                 *same =
                     *same && there.and_then(|v| v.downcast_ref::<Static<T>>()).is_some_and(|v| v.0 == *value);
                 *at += 1;
             }
-            Mode::Record { path, parts } => {
-                parts.push(Part { path: path.join("."), value: Box::new(Static(value.clone(), show)) });
+            Visit::Record { path, parts } => {
+                parts.push(RecordedPart {
+                    path: path.join("."),
+                    value: Box::new(Static(value.clone(), show)),
+                });
             }
         }
     }
@@ -75,11 +78,11 @@ impl Structure<'_> {
 
     /// Tells the parts of what lies one step further in.
     pub fn within<R>(&mut self, step: impl Display, f: impl FnOnce(&mut Self) -> R) -> R {
-        if let Mode::Record { path, .. } = &mut self.0 {
+        if let Visit::Record { path, .. } = &mut self.0 {
             path.push(step.to_string());
         }
         let result = f(self);
-        if let Mode::Record { path, .. } = &mut self.0 {
+        if let Visit::Record { path, .. } = &mut self.0 {
             path.pop();
         }
         result
@@ -87,35 +90,35 @@ impl Structure<'_> {
 
     /// Feeds the parts of a tree to a hasher.
     pub(crate) fn hash(tree: &impl Tree, hasher: DefaultHasher) -> DefaultHasher {
-        let mut structure = Structure(Mode::Hash(hasher));
+        let mut structure = Structure(Visit::Hash(hasher));
         tree.structure(&mut structure);
         match structure.0 {
-            Mode::Hash(hasher) => hasher,
-            Mode::Compare { .. } | Mode::Record { .. } => DefaultHasher::new(),
+            Visit::Hash(hasher) => hasher,
+            Visit::Compare { .. } | Visit::Record { .. } => DefaultHasher::new(),
         }
     }
 
     /// The parts of a tree.
-    pub(crate) fn record(tree: &impl Tree) -> Vec<Part> {
-        let mut structure = Structure(Mode::Record { path: Vec::new(), parts: Vec::new() });
+    pub(crate) fn record(tree: &impl Tree) -> Vec<RecordedPart> {
+        let mut structure = Structure(Visit::Record { path: Vec::new(), parts: Vec::new() });
         tree.structure(&mut structure);
         match structure.0 {
-            Mode::Record { parts, .. } => parts,
-            Mode::Hash(_) | Mode::Compare { .. } => Vec::new(),
+            Visit::Record { parts, .. } => parts,
+            Visit::Hash(_) | Visit::Compare { .. } => Vec::new(),
         }
     }
 
     /// Whether a tree has the parts recorded of another.
-    pub(crate) fn matches(tree: &impl Tree, recorded: &[Part]) -> bool {
-        let mut structure = Structure(Mode::Compare { recorded, at: 0, same: true });
+    pub(crate) fn matches(tree: &impl Tree, recorded: &[RecordedPart]) -> bool {
+        let mut structure = Structure(Visit::Compare { recorded, at: 0, same: true });
         tree.structure(&mut structure);
-        matches!(structure.0, Mode::Compare { at, same: true, .. } if at == recorded.len())
+        matches!(structure.0, Visit::Compare { at, same: true, .. } if at == recorded.len())
     }
 }
 
 /// Where two trees have different static parts, "`.1` was 0.5, is 1.5", and how many parts one of them has alone.
-pub(crate) fn differences(was: &[Part], is: &[Part]) -> (Vec<String>, usize) {
-    let mut unmatched: HashMap<&str, VecDeque<&Part>> = HashMap::new();
+pub(crate) fn differences(was: &[RecordedPart], is: &[RecordedPart]) -> (Vec<String>, usize) {
+    let mut unmatched: HashMap<&str, VecDeque<&RecordedPart>> = HashMap::new();
     for part in was {
         unmatched.entry(&part.path).or_default().push_back(part);
     }
@@ -142,7 +145,7 @@ fn place(path: &str) -> String {
 }
 
 /// Whether two trees differ in their values alone, not in what they have where.
-pub(crate) fn same_places(a: &[Part], b: &[Part]) -> bool {
+pub(crate) fn same_places(a: &[RecordedPart], b: &[RecordedPart]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.path == b.path)
 }
 

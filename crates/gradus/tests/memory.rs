@@ -237,7 +237,7 @@ mod plans {
         assert_eq!(f.programs(), 401, "planned again");
     }
 
-    /// A new length rarely makes a new arena: most find one with room to spare.
+    /// A new length rarely makes a new arena: most find one that is large enough.
     #[test]
     fn lengths_that_grow_share_few_arenas() {
         let _alone = alone();

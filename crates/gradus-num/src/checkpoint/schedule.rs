@@ -189,7 +189,7 @@ pub fn reverse_while<S: Clone>(
     LoopCost { steps, advances, stored: most }
 }
 
-/// Makes room for one more checkpoint and says at which level it stands.
+/// Frees a slot for one more checkpoint and returns its level.
 ///
 /// A checkpoint is dispensable if one of a higher level comes after it. If none is, the newest moves up a
 /// level and forward to the present step.

@@ -18,7 +18,7 @@ const FEW_ENTRIES: usize = FROM * FROM;
 /// What coloured passes may cost at most, as a part of the full matrix's cost: the model is rough.
 const PAYS: f64 = 0.97;
 
-/// The passes, once looked for, and room for the values.
+/// The passes, once computed, and memory for the values.
 struct Kept<P> {
     point: Vec<f64>,
     found: OnceCell<Option<(P, Vec<f64>)>>,

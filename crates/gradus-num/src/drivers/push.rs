@@ -17,7 +17,7 @@ pub(crate) fn any_nan(numbers: &[f64]) -> bool {
     numbers.iter().fold(false, |any, x| any | x.is_nan())
 }
 
-/// Fills `work` with the constants `x`, and room for `outputs` behind them.
+/// Fills `work` with the constants `x`, and space for `outputs` behind them.
 fn lift<T: Real, const W: usize>(work: &mut Vec<Dual<T, W>>, x: &[f64], outputs: usize) {
     work.clear();
     work.extend(x.iter().map(|&x| Dual::constant(T::from_f64(x))));
@@ -188,7 +188,7 @@ fn directional_of<F: ScalarFn, T: Real>(
     (y.value(), y.tangent[0].value())
 }
 
-/// Fills `work` with the point `x` moving along `v`, and room for `outputs` behind it.
+/// Fills `work` with the point `x` moving along `v`, and space for `outputs` behind it.
 pub(super) fn aim<T: Real>(work: &mut Vec<Dual<T, 1>>, x: &[f64], v: &[f64], outputs: usize) {
     work.clear();
     work.extend(x.iter().zip(v).map(|(&x, &v)| Dual::new(T::from_f64(x), [T::from_f64(v)])));

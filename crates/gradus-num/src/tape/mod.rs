@@ -126,7 +126,7 @@ impl<T: Real> Tape<T> {
         Tape::with_capacity(0)
     }
 
-    /// A tape with room for `entries` entries before it grows: one for each input and for each operation
+    /// A tape with capacity for `entries` entries before it grows: one for each input and for each operation
     /// that joins two nodes.
     pub fn with_capacity(entries: usize) -> Self {
         // More entries than node numbers would never be written.
@@ -236,7 +236,7 @@ impl<T: Real> Tape<T> {
         if node == entries.capacity() {
             grow(entries);
         }
-        // SAFETY: `grow` made room for one more entry, or there was room.
+        // SAFETY: the tape had capacity for one more entry, or `grow` reserved it.
         unsafe {
             entries.as_mut_ptr().add(node).write(entry);
             entries.set_len(node + 1);
@@ -296,8 +296,8 @@ fn grow<T>(entries: &mut Vec<Entry<T>>) {
         entries.len() < u32::MAX as usize,
         "the tape is full: it holds at most 2^32 - 1 entries; checkpoint the loop, or preaccumulate its body"
     );
-    let room = (u32::MAX as usize).saturating_sub(entries.len());
-    entries.reserve_exact(entries.len().max(1024).min(room));
+    let left = (u32::MAX as usize).saturating_sub(entries.len());
+    entries.reserve_exact(entries.len().max(1024).min(left));
 }
 
 impl<T: Real> core::fmt::Debug for Tape<T> {

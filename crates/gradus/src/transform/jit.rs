@@ -12,7 +12,7 @@ use super::key::{Key, Programs};
 use super::{IntoBudget, Recorded, device_of, record};
 use crate::device::Program;
 use crate::guard::{catch, guarded};
-use crate::programs::{Kept, Ready};
+use crate::programs::{BoundProgram, Kept};
 use crate::trace::{OrFail, all_on, run, run_owned};
 use crate::{Result, Tensor, Tree};
 
@@ -61,7 +61,7 @@ impl<B> Entry<B> {
 }
 
 pub(super) struct Compiled<B> {
-    ready: Arc<Ready>,
+    ready: Arc<BoundProgram>,
     result: Arc<B>,
 }
 
@@ -347,7 +347,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         let captures = all_on(&device, captures)?;
         let graph = gradus_core::transforms::prune(graph);
         let program = guarded("planning", None, || Program::new(graph, &device, &self.options))?;
-        let (ready, result) = (Ready::new(program, captures, None), Arc::new(result));
+        let (ready, result) = (BoundProgram::new(program, captures, None), Arc::new(result));
         // A program that captures tensors of an outer transform belongs to this run of that transform alone.
         if kept {
             let entry = Entry { kept: Kept::new(ready.clone()), result: result.clone() };

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use gradus_core::Type;
 
 use super::axes::Axes;
-use crate::structure::{Part, Structure, change, differences, same_places};
+use crate::structure::{RecordedPart, Structure, change, differences, same_places};
 use crate::{Device, Tensor, Tree};
 
 /// From so many programs for one structure on there is a warning.
@@ -17,7 +17,7 @@ const REASONS: usize = 64;
 
 /// All that a function can read while it is recorded: static parts, types and devices of its argument, named axes.
 pub(super) struct Key {
-    parts: Vec<Part>,
+    parts: Vec<RecordedPart>,
     leaves: Vec<(String, Type, Device)>,
     axes: Axes,
 }
