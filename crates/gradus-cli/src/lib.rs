@@ -62,7 +62,7 @@ enum Task {
     Compare(compare::Arguments),
     /// Tell what a training step of a model will do, and why, before it runs
     ///
-    /// Passes, the plans that were looked at and their estimated costs, every kernel, what is kept for the backward pass and
+    /// Passes, the plans that were considered and their estimated costs, every kernel, what is kept for the backward pass and
     /// which line made it, and memory over the step.
     Explain(explain::Arguments),
     /// Measures one strategy for `compare`

@@ -1,4 +1,4 @@
-//! `gradus bench`: what its lines hold, at small sizes. Times are looked at for being there only.
+//! `gradus bench`: what its lines hold, at small sizes. Times are only checked to be present.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -50,16 +50,18 @@ pub fn record_scalar(f: &impl VectorFn, inputs: usize, dtype: DType) -> Result<G
     let x: Vec<Recorded<'_>> = vars.into_iter().map(|v| Recorded::Value(&recorder, v)).collect();
     let mut y = vec![Recorded::Constant(0.0); f.outputs(inputs)];
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f.call(&x, &mut y))) {
-        return Err(payload.downcast::<Looked>().map_or_else(|other| resume_unwind(other), |l| l.error()));
+        return Err(payload
+            .downcast::<ReadWhileRecording>()
+            .map_or_else(|other| resume_unwind(other), |l| l.error()));
     }
     let outputs = y.iter().map(|y| y.on(&recorder)).collect();
     Ok(recorder.builder.into_inner().finish(outputs))
 }
 
 /// What a function did that cannot be recorded; the payload it unwinds with.
-struct Looked(&'static str);
+struct ReadWhileRecording(&'static str);
 
-impl Looked {
+impl ReadWhileRecording {
     fn error(&self) -> crate::Error {
         let detail = format!(
             "{} a number that is only recorded has no answer; write the branch as `R::select(&Scalar::lt(&a, &b), &x, &y)`",
@@ -69,8 +71,8 @@ impl Looked {
     }
 }
 
-fn looked(how: &'static str) -> ! {
-    resume_unwind(Box::new(Looked(how)))
+fn read_while_recording(how: &'static str) -> ! {
+    resume_unwind(Box::new(ReadWhileRecording(how)))
 }
 
 struct Recorder {
@@ -125,7 +127,7 @@ impl<'r> Recorded<'r> {
     fn known(&self, how: &'static str) -> f64 {
         match self {
             Recorded::Constant(value) => *value,
-            Recorded::Value(..) => looked(how),
+            Recorded::Value(..) => read_while_recording(how),
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Block {
     pub offset: usize,
 }
 
-/// So many pairs of blocks alive together are looked at by size; where there are more, blocks are placed as they come.
+/// Up to this many pairs of simultaneously live blocks, blocks are placed by size; beyond, in order of time.
 const PAIRS: usize = 1 << 22;
 
 /// Assigns offsets; returns the bytes of the arena, `usize::MAX` if they are more than that.
@@ -35,7 +35,7 @@ pub fn pack(blocks: &mut [Block]) -> usize {
         return by_size(blocks);
     }
     work::simpler("blocks of memory are placed as they come");
-    // Forwards or backwards in time, whichever loses less.
+    // Forwards or backwards in time, whichever wastes less.
     let mut back: Vec<Block> = blocks.to_vec();
     let end = blocks.iter().map(|b| b.to).max().unwrap_or(0);
     back.iter_mut().for_each(|b| (b.from, b.to) = (end - b.to, end - b.from));
@@ -46,13 +46,13 @@ pub fn pack(blocks: &mut [Block]) -> usize {
     forwards.min(backwards)
 }
 
-/// How many pairs of blocks are alive together.
+/// The number of pairs of blocks that are alive at the same time.
 fn pairs(blocks: &[Block]) -> usize {
     let live = || blocks.iter().filter(|b| b.bytes > 0);
     let (mut from, mut to): (Vec<usize>, Vec<usize>) = live().map(|b| (b.from, b.to)).unzip();
     from.sort_unstable();
     to.sort_unstable();
-    // Each block meets those that began before it and have not ended.
+    // Each block overlaps those that began before it and have not ended.
     let mut ended = 0;
     let mut pairs = 0;
     for (begun, &at) in from.iter().enumerate() {
@@ -82,7 +82,7 @@ fn by_size(blocks: &mut [Block]) -> usize {
         // Pairs are bounded.
         work::count(1);
         alive.sort_unstable();
-        // The tightest gap that fits, else behind everything.
+        // The smallest gap that fits, else the end.
         let (mut best, mut best_gap, mut end) = (None, usize::MAX, 0);
         for &(from, to) in &alive {
             if from > end && from - end >= need && from - end < best_gap {
@@ -97,7 +97,7 @@ fn by_size(blocks: &mut [Block]) -> usize {
     total
 }
 
-/// Blocks that have been placed, in a tree over all by when they begin: each node has the last end below it.
+/// The placed blocks, in a tree ordered by first kernel: each node stores the latest end below it.
 struct Placed {
     /// Blocks in the order they begin.
     order: Vec<usize>,
@@ -146,7 +146,7 @@ impl Placed {
     }
 }
 
-/// Each block when it begins, in the tightest gap that others have left.
+/// Places blocks in order of time, each in the smallest gap that others have left.
 fn in_time(blocks: &mut [Block]) -> usize {
     let mut order: Vec<usize> = (0..blocks.len()).filter(|&i| blocks[i].bytes > 0).collect();
     order.sort_unstable_by_key(|&i| (blocks[i].from, std::cmp::Reverse(blocks[i].bytes), i));
@@ -203,7 +203,7 @@ fn in_time(blocks: &mut [Block]) -> usize {
     total
 }
 
-/// The most bytes alive during one kernel: what no packing can go below.
+/// The most bytes alive during one kernel: a lower bound for every packing.
 pub fn lower_bound(blocks: &[Block], kernels: usize) -> usize {
     curve(blocks, kernels).into_iter().max().unwrap_or(0)
 }
@@ -225,7 +225,7 @@ pub fn curve(blocks: &[Block], kernels: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Buffers of which one may take over another: those of one kind, and a result that of an argument.
+/// The kinds of buffers: one may replace another of its kind, and a result may replace an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Argument,
@@ -233,9 +233,9 @@ pub(crate) enum Kind {
     Inside,
 }
 
-/// For each value that a kernel writes, a value it reads whole, in order, for the last time, whose buffer the written
-/// one may take over. `read` says of what kind a buffer is if this is its last read and it is free to take, `written` of
-/// what kind one is that may take over another.
+/// For each value that a kernel writes, a value that it reads in full, in order, for the last time, and whose buffer
+/// the written value may reuse. `read` gives the kind of a buffer that may be reused after this read, `written` the
+/// kind of one that may reuse another.
 pub(crate) fn in_place(
     kernel: &Kernel,
     read: impl Fn(Var) -> Option<Kind>,
@@ -252,8 +252,8 @@ pub(crate) fn in_place(
             *uses += 1;
         }
     }
-    // What can be taken over, by what takes it, its bytes, its level and the width of an element; of all, what is read once
-    // (a running average) comes before what is read often (the gradient).
+    // The candidates for reuse, by written value, bytes, level and element width; those read once (a running average)
+    // come before those read often (the gradient).
     type Class = (Kind, usize, Level, usize);
     let mut free: Map<Class, BTreeSet<(usize, Var, usize)>> = Map::default();
     for (i, load) in region.loads.iter().enumerate() {
@@ -272,7 +272,7 @@ pub(crate) fn in_place(
         let Some(kind) = written(store.value) else { continue };
         let class = (kind, bytes(store.value), level, width(store.value));
         let Some(fitting) = free.get_mut(&class) else { continue };
-        // What the last step itself reads (`p` of `p - rate * g`) comes before what is read earlier.
+        // Operands of the last step (`p` of `p - rate * g`) come before those of earlier steps.
         let last = (store.slot as usize).checked_sub(region.first_step()).map(|i| &region.steps[i].args[..]);
         let operands =
             last.unwrap_or_default().iter().map(|&a| a as usize).filter(|&i| i < region.loads.len());

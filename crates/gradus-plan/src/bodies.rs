@@ -1,4 +1,4 @@
-//! The plans of sub-programs, each made once for all the plans of the program around it that are looked at.
+//! The plans of sub-programs, each made once for all candidate plans of the enclosing program.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use gradus_core::{Graph, Result, nest};
 
 use crate::{Limits, Options, Plan, Strategy};
 
-/// A sub-program by its address, which the table keeps from being used again, and what its plan depends on.
+/// A sub-program by its address, which stays valid as long as the table holds it, and all that its plan depends on.
 type Key = (usize, Strategy, Limits);
 
 thread_local! {
@@ -37,7 +37,7 @@ impl Drop for Kept {
     }
 }
 
-/// The plan of a sub-program. Budgets are for the program around it.
+/// The plan of a sub-program. Budgets apply to the enclosing program.
 pub(crate) fn plan(graph: &Arc<Graph>, options: &Options) -> Result<Arc<Plan>> {
     let key = (Arc::as_ptr(graph).addr(), options.strategy, options.target.limits);
     let known = KNOWN

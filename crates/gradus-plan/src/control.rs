@@ -1,7 +1,7 @@
 //! Scratch memory of control flow: the arenas of the planned sub-programs, and the carried values of loops.
 //!
-//! A loop carries its state in two sets of buffers that take turns; a replay also stores states, in as many places as
-//! its schedule has, whatever the number of its steps. The layouts are shared with whoever runs them.
+//! A loop carries its state in two sets of buffers that alternate; a replay also stores states, in as many slots as its
+//! schedule has, independent of the number of its steps. Back ends use the same layouts.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ pub(crate) fn workspace(op: &Op, plans: &[Arc<Plan>]) -> usize {
     }
 }
 
-/// Plans a simplified graph; where nothing else meets a budget, loops store fewer states: as many as fit.
+/// Plans a simplified graph; where no other plan meets a budget, loops store fewer states: as many as fit.
 pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     let graph = keep::fixed(graph, options.strategy)?;
     let (Some(budget), Strategy::Auto) = (options.memory_budget, options.strategy) else {
@@ -130,7 +130,7 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     Err(error)
 }
 
-/// The most states that a loop can use: one for each step, or as many as it would take by itself.
+/// The most states that a loop can use: one for each step, or its own default.
 fn most_slots(graph: &Graph) -> Option<usize> {
     let of = |op: &Op| match op {
         Op::Scan(scan) if scan.length > 1 => Some(scan.length),

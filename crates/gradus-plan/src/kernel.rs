@@ -55,8 +55,8 @@ impl Domain {
             Domain::Columns { outer, reduced, inner } => outer * reduced * inner,
         }
     }
-    /// The space in which what two spaces are for can be done together: points suit any other, and short rows may also
-    /// be summed over each other.
+    /// The space that serves the kernels of both spaces: a flat space of the same number of points joins any other, and
+    /// short rows may also be summed over each other.
     pub(crate) fn with(self, other: Domain) -> Option<Domain> {
         match (self, other) {
             (a, b) if a == b => Some(a),
@@ -81,17 +81,18 @@ impl Domain {
 
 /// Rows up to this many elements are reduced inside a tile.
 pub const SHORT_ROW: usize = 4096;
-/// Longer ones, up to this many, are so too where there are [many](MANY_ROWS): threads then take rows.
+/// Longer rows, up to this many elements, are reduced inside a tile only where there are [many](MANY_ROWS), so that
+/// each thread has rows of its own.
 pub const LONG_ROW: usize = 1 << 16;
-/// So many rows are enough for all threads.
+/// The number of rows that is enough work for all threads.
 pub const MANY_ROWS: usize = 64;
 
-/// Whether a value inside a region has an element a point or an element a row.
+/// Whether a value inside a region has one element per point or one per row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Level {
-    /// An element a point.
+    /// One element per point.
     Full,
-    /// An element a row.
+    /// One element per row.
     Row,
 }
 
@@ -227,7 +228,7 @@ impl Region {
     }
 }
 
-/// A batched matrix product `C[b, i, j] = Σₖ A[b, i, k] B[b, k, j]`; C, too, lies where strides say.
+/// A batched matrix product `C[b, i, j] = Σₖ A[b, i, k] B[b, k, j]`; A, B and C are strided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {
     /// Left operand.
@@ -254,8 +255,8 @@ pub struct Product {
     pub marks: bool,
 }
 
-/// A convolution `out[n, o, p] = Σ x[n, c, ·] kernel[o, c, k]` as [`Conv`] defines it, whose operands and result lie
-/// where they lie: exchanged axes and reversed taps are strides.
+/// A convolution `out[n, o, p] = Σ x[n, c, ·] kernel[o, c, k]` as [`Conv`] defines it, read and written in place:
+/// exchanged axes and reversed taps are strides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Convolution {
     /// Input.
@@ -311,13 +312,13 @@ pub struct Assemble {
     pub out: Var,
     /// Bytes of an element.
     pub width: usize,
-    /// What places that no part covers hold (else there are none).
+    /// The value of places that no part covers; `None` if the parts cover all.
     pub fill: Option<Fill>,
     /// The operands.
     pub parts: Vec<Part>,
 }
 
-/// The transpose of a pooling by maxima: cotangents go back to where the maxima came from, everything else is zero.
+/// The transpose of max pooling: each cotangent goes to the element that was its maximum, everything else is zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unpool {
     /// The windows of the pooling.
@@ -334,27 +335,27 @@ pub struct Unpool {
     pub dtype: DType,
 }
 
-/// How the rows of a slab run through one of its parts.
+/// Which dimension of a part the rows of a slab run along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Along {
-    /// Along the rows of what it computes.
+    /// Along the rows of its result.
     Rows,
     /// Along the columns of a product.
     Columns,
-    /// Along the inner extent of a product: it adds up, block after block.
+    /// Along the inner extent of a product, which then accumulates over the blocks.
     Inner,
 }
 
-/// One of the kernels that are run together: a [`Region`] without reductions at its end, or a [`Product`].
+/// A kernel of a blocked group: a [`Region`] without reductions at its end, or a [`Product`].
 #[derive(Clone, Debug)]
 pub struct BlockedPart {
     /// What it does.
     pub work: Work,
-    /// How the rows run through it.
+    /// Which of its dimensions the rows run along.
     pub along: Along,
 }
 
-/// A value that lives in scratch memory only, a block of rows at a time.
+/// A value of which only one block of rows exists at a time, in scratch memory.
 #[derive(Clone, Debug)]
 pub struct Local {
     /// Which value.
@@ -365,20 +366,21 @@ pub struct Local {
     pub offset: usize,
 }
 
-/// Kernels run together, slab by slab: for each index of the axes that they share, a block of rows at a time.
+/// A blocked group: kernels run together on one block of rows at a time. A *slab* is the part of their values at one
+/// index of the leading axes that they share.
 #[derive(Clone, Debug)]
 pub struct Blocked {
-    /// Blocked.
+    /// The number of slabs.
     pub count: usize,
     /// Rows of a slab.
     pub rows: usize,
-    /// Rows gone through at once, at most.
+    /// The most rows of a block.
     pub block: usize,
-    /// What is done to each block, in order.
+    /// The kernels that each block goes through, in order.
     pub parts: Vec<BlockedPart>,
     /// Values that never reach memory.
     pub locals: Vec<Local>,
-    /// Among those, the ones written over others: `(written, read)`.
+    /// Local values written over others: `(written, read)`.
     pub in_place: Vec<(Var, Var)>,
     /// Estimated seconds of the arithmetic on two threads.
     pub seconds: f64,
@@ -388,32 +390,32 @@ pub struct Blocked {
     pub masked: Option<Masked>,
 }
 
-/// Which columns of a row a mask shows.
+/// Which columns of a row are visible under a mask.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mask {
-    /// Of row `i` of a slab, the columns up to `i + offset`, or those `beyond`.
+    /// In row `i` of a slab, the columns up to `i + offset`, or those `beyond`.
     Causal {
         /// How many columns beyond the row's number.
         offset: isize,
-        /// Whether the later columns are shown instead.
+        /// Whether the later columns are visible instead.
         beyond: bool,
     },
     /// The columns where one of [`Masked::values`] is true, or where it is false.
     Value {
         /// Which one.
         index: usize,
-        /// What it is where a column is shown.
+        /// Its value where a column is visible.
         shown: bool,
     },
-    /// The columns that both show.
+    /// The columns visible under both.
     And(Box<Mask>, Box<Mask>),
-    /// The columns that one of them shows.
+    /// The columns visible under either.
     Or(Box<Mask>, Box<Mask>),
 }
 
 impl Mask {
-    /// The range of the `columns` outside which none is shown to any of some rows of a slab. `of_value` says that of a
-    /// [value](Mask::Value).
+    /// The smallest range of the `columns` that contains all columns visible to some rows of a slab. `of_value` gives
+    /// it for a [value](Mask::Value).
     pub fn visible(
         &self,
         rows: &Range<usize>,
@@ -441,11 +443,11 @@ impl Mask {
     }
 }
 
-/// Columns that have no effect because of a mask: for a block of rows, those that it shows to none of them.
+/// Columns that have no effect because of a mask: for a block of rows, those that are visible to none of them.
 ///
-/// That rests on the data, too: on zeros that come out of exponentials, and on everything being finite. Whoever leaves
-/// columns out computes one of them for every row all the same: if the `guards` are zero there, all results are finite and
-/// so is what meets the columns that no row computes, then nothing is lost.
+/// Leaving them out is exact only if masked exponentials are zero and all values are finite. So the executor computes
+/// one masked column for every row as well: if the `guards` are zero there, all results are finite, and so is every
+/// operand of the columns that no row computes, the results are those of the full computation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Masked {
     /// All columns.
@@ -454,14 +456,14 @@ pub struct Masked {
     pub mask: Mask,
     /// Booleans in memory that the mask is made of, over the points of the group.
     pub values: Vec<Load>,
-    /// Local values that may have only the columns with an effect.
+    /// Local values that may be stored with the visible columns only.
     pub locals: Vec<Var>,
-    /// Those of them that are zero in all other columns if they are in one.
+    /// Those of them that are zero in all masked columns if they are zero in one.
     pub guards: Vec<Var>,
 }
 
 impl Masked {
-    /// The share of all columns that blocks of so many of the rows compute, as far as it is known before the run.
+    /// The share of all columns that blocks of `block` rows compute, as far as it is known before the run.
     pub fn used(&self, rows: usize, block: usize) -> f64 {
         let of = |from: usize| {
             let of_rows = from..(from + block).min(rows);
@@ -477,12 +479,12 @@ impl Blocked {
     pub fn blocks(&self) -> usize {
         self.rows.div_ceil(self.block)
     }
-    /// Whether a region among the parts computes only the columns that masks show.
+    /// Whether a region among the parts computes only the visible columns.
     pub fn narrows(&self, region: &Region) -> bool {
         let touched = region.loads.iter().map(|l| l.value).chain(region.stores.iter().map(|s| s.value));
         self.masked.as_ref().is_some_and(|m| touched.into_iter().any(|v| m.locals.contains(&v)))
     }
-    /// Whether a part adds up over the blocks of a slab, which do so in their order.
+    /// Whether a part accumulates over the blocks of a slab, in order.
     pub fn adds_up(&self) -> bool {
         self.parts.iter().any(|p| p.along == Along::Inner)
     }
@@ -501,7 +503,7 @@ pub enum Work {
     Assemble(Assemble),
     /// The transpose of a pooling.
     Unpool(Unpool),
-    /// Regions and products run together, slab by slab.
+    /// A blocked group of regions and products.
     Blocked(Blocked),
     /// One primitive, operands and results contiguous.
     Primitive(Op),
@@ -509,7 +511,7 @@ pub enum Work {
     Control(Op, Vec<Arc<Plan>>),
 }
 
-/// A kernel: work, what it reads and writes, and what is said about it.
+/// A kernel: its work, the values it reads and writes, and its costs.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// What it does.
@@ -524,7 +526,8 @@ pub struct Kernel {
     pub requirements: Requirements,
     /// Where its scratch begins.
     pub workspace_at: usize,
-    /// Which part of a reverse-mode program it belongs to: 0 the forward pass, more the backward pass, in the order of its parts.
+    /// Its stage in a reverse-mode program: 0 is the forward pass, later numbers are the parts of the backward pass in
+    /// order.
     pub stage: u32,
     /// The equations it stands for.
     pub eqns: Vec<usize>,

@@ -1,8 +1,8 @@
 //! From a graph to a plan: everything is decided before anything runs.
 //!
 //! [`plan`] takes a [`Graph`] and gives a [`Plan`]: kernels in order, a place in memory for every value, the peak in
-//! bytes. The way there: `passes` simplify the graph; `fuse` groups its equations into [kernels](kernel), reading
-//! operands through [views](View) so that movement costs nothing; `arena` packs what is left into one block of memory.
+//! bytes. In order: `passes` simplify the graph; `fuse` groups its equations into [kernels](kernel), reading operands
+//! through [views](View) so that movement costs nothing; `arena` packs the remaining buffers into one block of memory.
 //! A back end runs the plan; nothing here depends on one.
 
 #![forbid(unsafe_code)]
@@ -35,20 +35,20 @@ pub use requirements::{Requirements, RequirementsQuery, unknown};
 pub use target::{Costs, Limits, Target};
 pub use view::{Dim, View};
 
-/// How the bits of a reduction come about, shared with whoever runs a plan.
+/// How reductions are divided into partial results, which decides their bits; shared with back ends.
 pub mod chunks {
     pub use crate::fuse::{ROW_CHUNK, column_chunk, column_lanes, column_width};
 }
 
-/// What a plan may choose.
+/// Options of the planner.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// What the forward pass of a reverse-mode program keeps for the backward pass.
     pub strategy: Strategy,
     /// The most bytes one run may need, arguments and results included.
     pub memory_budget: Option<Budget>,
-    /// Whether runs are given their arguments for good, as a training step is: the budget then counts a result that is
-    /// written over an argument once.
+    /// Whether runs own their arguments, as a training step does: the budget then counts a result that is written over
+    /// an argument once.
     pub donate: bool,
     /// The machine and the back end that will run the plan.
     pub target: Target,
@@ -74,7 +74,7 @@ pub fn plan(graph: &Graph, options: &Options) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Bytes of all values of a program together, at most: sums and small multiples of them are then numbers too.
+/// The most bytes of all values of a program together, so that sums and small multiples of them do not overflow.
 const MOST_BYTES: u128 = 1 << 53;
 
 /// Refuses programs with more bytes of values than any machine has.

@@ -1,16 +1,16 @@
-//! Values that wait in less than their type takes: masks of rectifiers and dropout as bits, eight to a byte, and where
-//! the maxima of a pooling came from as the number of the tap in its window, one byte.
+//! Packed values, which are stored in fewer bytes than their type takes: masks of rectifiers and dropout as bits, eight
+//! to a byte, and the indices of a max pooling as tap numbers within the window, one byte each.
 //!
-//! A mask that is kept from the forward pass for the backward pass waits long and is read once: it is packed when it is stored
-//! and unpacked when it is read, inside the regions that make and use it. Exact, and an eighth of the bytes. Indices of
-//! a pooling are made and read as bytes by its kernel and the kernel of its transpose.
+//! A mask that is kept from the forward pass for the backward pass is live for long and read once: it is packed when it
+//! is stored and unpacked when it is read, inside the regions that make and use it. This is exact and takes an eighth
+//! of the bytes. Indices of a pooling are made and read as bytes by its kernel and the kernel of its transpose.
 
 use gradus_core::{DType, Graph, Op, Type, Var};
 
 use crate::arena::ALIGN;
 use crate::kernel::{Domain, Kernel, Level, Load, Region, Work};
 
-/// Bytes that a value takes where it waits: booleans may be packed.
+/// Bytes that a kept value takes: booleans may be packed.
 pub(crate) fn waiting_bytes(ty: &Type) -> usize {
     if ty.dtype == DType::Bool { ty.shape.size().div_ceil(8) } else { ty.bytes() }
 }
@@ -85,7 +85,7 @@ pub(crate) fn packed(graph: &Graph, kernels: &[Kernel], free: impl Fn(Var) -> bo
         let stored = regions(kernel).flat_map(|r| r.stores.iter().map(move |s| (r, s)));
         for (region, store) in stored.filter(|(_, s)| s.reduce.is_none() && free(s.value)) {
             let (dtype, level) = region.slot(store.slot);
-            // What fits into one aligned line of memory gains nothing.
+            // Packing a value that fits into one aligned line of memory gains nothing.
             let points = region.domain.points();
             let whole = graph.ty(store.value).shape.size() == points && points > ALIGN;
             let fits = dtype == DType::Bool && level == Level::Full && whole;

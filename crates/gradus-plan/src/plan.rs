@@ -23,7 +23,7 @@ pub enum Place {
     Local(usize),
 }
 
-/// How a result comes to be.
+/// Where a result comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Return {
     /// Kernels write it.
@@ -37,7 +37,7 @@ pub enum Return {
 /// A compiled program: what to run, where everything lies, and what it costs, known before the first run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    // What is large is shared among clones.
+    // Large members are shared among clones.
     pub(crate) graph: Arc<Graph>,
     pub(crate) kernels: Arc<Vec<Kernel>>,
     pub(crate) places: Arc<Vec<Option<Place>>>,
@@ -61,18 +61,18 @@ impl Drop for Plan {
     }
 }
 
-/// What was chosen for a plan, and what else was looked at.
+/// What was chosen for a plan, and which alternatives were considered.
 #[derive(Clone, Debug, Default)]
 pub struct Decision {
-    /// How what is kept was chosen.
+    /// How the kept values were chosen.
     pub strategy: Strategy,
     /// In words, why this plan.
     pub why: String,
     /// Other plans that were made: what they do, their peak in bytes, their estimated seconds.
     pub alternatives: Vec<(String, usize, f64)>,
-    /// Under a budget, estimated seconds of products and other dear work that any plan within it runs again at least.
+    /// Under a budget, a lower bound on the estimated seconds of expensive work that any plan within it recomputes.
     pub least_again: f64,
-    /// At how many levels of derivatives something is kept for later. Kernels of stages below belong to the forward pass.
+    /// The number of derivative levels that keep values. Kernels of lower stages belong to the forward pass.
     pub levels: u32,
     /// Equations that were recorded.
     pub recorded: usize,
@@ -113,7 +113,7 @@ impl Plan {
         Layout::new(graph, fused.kernels, fused.sources, bits).finish(options.target.costs)
     }
 
-    /// The program that is run: simplified, with what is computed again written out.
+    /// The program that is run: simplified, with recomputed equations written out.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
@@ -135,7 +135,7 @@ impl Plan {
         let ty = self.graph.ty(v);
         if self.packed[v.index()] { packed_bytes(ty) } else { ty.bytes() }
     }
-    /// How each result comes to be.
+    /// Where each result comes from.
     pub fn returns(&self) -> &[Return] {
         &self.returns
     }
@@ -163,7 +163,7 @@ impl Plan {
     pub fn arena_lower_bound(&self) -> usize {
         arena::lower_bound(&self.blocks, self.kernels.len())
     }
-    /// Bytes of the results that are written, not passed on.
+    /// Bytes of the results that kernels write, rather than pass on from arguments.
     pub fn result_bytes(&self) -> usize {
         let written = self.returns.iter().zip(&self.output_types).filter(|(r, _)| **r == Return::Written);
         written.map(|(_, ty)| ty.bytes()).sum()
@@ -185,7 +185,7 @@ impl Plan {
         let twice: usize = self.donations.iter().map(|&(_, r)| self.output_types[r].bytes()).sum();
         self.planned_peak_bytes() - twice
     }
-    /// The peak that a budget is about.
+    /// The peak that a budget limits.
     pub(crate) fn peak(&self, options: &Options) -> usize {
         if options.donate { self.planned_peak_donated_bytes() } else { self.planned_peak_bytes() }
     }
@@ -204,7 +204,8 @@ impl Plan {
             _ => self.costs.kernel(k.flops, k.bytes),
         }
     }
-    /// The bound on what kernels allocate while they run: the most of all. [`Target::requirements`](crate::Target::requirements) says how much each takes.
+    /// The most that any kernel allocates while it runs. [`Target::requirements`](crate::Target::requirements) bounds
+    /// each kernel.
     pub fn outside_bound(&self) -> usize {
         self.largest_requirements().outside
     }
@@ -213,7 +214,7 @@ impl Plan {
     pub fn scratch_bytes(&self) -> usize {
         self.largest_requirements().scratch.iter().sum()
     }
-    /// What the neediest kernels of the plan need.
+    /// The largest requirements of all kernels.
     pub(crate) fn largest_requirements(&self) -> Requirements {
         self.kernels.iter().fold(Requirements::default(), |most, k| most.either(k.requirements))
     }
@@ -223,7 +224,7 @@ impl Plan {
         let phase = |k: &Kernel| k.eqns.iter().max().map_or(Phase::FORWARD, |&i| self.graph.eqns()[i].phase);
         self.kernels.iter().map(phase).collect()
     }
-    /// What was chosen, and why.
+    /// The decisions behind the plan, with their reasons.
     pub fn decision(&self) -> &Decision {
         &self.decision
     }
@@ -251,7 +252,7 @@ impl Plan {
                 }
                 let by = |v: Var| definitions[v.index()].map(|i| &self.graph.eqns()[i]);
                 let mut eqn = by(v);
-                // A result may live in the buffer of what is made of it by movement.
+                // A result may live in the buffer of a value made from it by movement.
                 while let Some(e) = eqn.filter(|e| fuse::is_movement(&e.op)) {
                     eqn = by(e.inputs[0]);
                 }
@@ -276,7 +277,7 @@ impl Plan {
     fn why_kept(&self) -> Vec<&'static str> {
         let n = self.graph.types().len();
         let (mut linear, mut product) = (vec![false; n], vec![false; n]);
-        // Of the values that a region reads, those that something but products with it reads.
+        // The values that a region reads and that some equation other than products with them reads.
         let mut other = vec![false; n];
         for kernel in self.kernels.iter().filter(|k| k.stage > 0) {
             match &kernel.work {
@@ -358,7 +359,7 @@ impl Layout {
                 let life = life[v.index()].get_or_insert((0, k));
                 life.1 = k;
             }
-            // A value put together of parts has several writers.
+            // An assembled value has several writers.
             for v in &kernel.writes {
                 life[v.index()].get_or_insert((k, k)).1 = k;
             }

@@ -1,4 +1,4 @@
-//! What a plan itself takes, as opposed to what it plans.
+//! The memory of a plan itself, as opposed to the memory that it plans.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use crate::kernel::{Kernel, Work};
 use crate::plan::{Place, Plan};
 
 impl Plan {
-    /// An estimate of the bytes that the plan takes, and a back end with what it makes of it: each equation, type and kernel
-    /// at what it takes without spilling, kernels twice. Parts that several kernels share count once.
+    /// An estimate of the bytes of the plan and of what a back end prepares from it: each equation, type and kernel at
+    /// its size without spilled small vectors, kernels twice. Parts that several kernels share count once.
     pub fn own_bytes(&self) -> usize {
         let (mut plans, mut graphs) = (vec![self], vec![]);
         let mut seen = HashSet::new();
@@ -43,5 +43,5 @@ impl Plan {
     }
 }
 
-/// Bytes of a load, a step or a store, planned and made ready.
+/// Bytes of a load, a step or a store, planned and prepared.
 const PART: usize = 400;

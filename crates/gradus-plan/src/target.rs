@@ -1,4 +1,4 @@
-//! What a plan has to know of the machine that will run it: what its back end says of it, or what most machines are like.
+//! What the planner knows of the machine: the description given by a back end, or that of a typical machine.
 
 use gradus_core::{DType, Op};
 
@@ -7,14 +7,14 @@ use crate::requirements::{self, RequirementsQuery};
 /// A machine with a back end, as a planner sees it.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// What the kernels need beside the values they read and write.
+    /// The memory that kernels use beside the values they read and write.
     pub requirements: RequirementsQuery,
-    /// Whether its kernels evaluate a primitive in this 16-bit float type by themselves; other arithmetic in such a type is
-    /// planned as that in `f32`, with its results rounded.
+    /// Whether its kernels evaluate a primitive in this 16-bit float type by themselves; other arithmetic in such a
+    /// type is planned in `f32`, with rounded results.
     pub computes: fn(&Op, DType) -> bool,
-    /// What work costs.
+    /// The costs of work.
     pub costs: Costs,
-    /// How large the pieces of work are that suit it.
+    /// The sizes of the pieces of work that suit it.
     pub limits: Limits,
 }
 
@@ -84,7 +84,7 @@ impl Default for Limits {
 }
 
 impl Costs {
-    /// Seconds of a kernel: a matrix product, or a convolution, which is one.
+    /// Seconds of a matrix product, or of a convolution, which counts as one.
     pub(crate) fn product(&self, flops: f64, bytes: f64) -> f64 {
         flops * self.product_flop + bytes * self.product_byte
     }
@@ -94,7 +94,7 @@ impl Costs {
         (flops * self.flop).max(bytes * self.byte) + self.kernel
     }
 
-    /// Bytes that a nanosecond is worth where time is all that counts: a kept byte costs its writing and reading.
+    /// Bytes that a nanosecond is worth where only time counts: a kept byte costs its writing and reading.
     pub(crate) fn worth(&self) -> f64 {
         1e-9 / self.byte
     }

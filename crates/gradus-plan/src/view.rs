@@ -1,4 +1,4 @@
-//! Strided views: what reshape, permute, broadcast, slice and reverse make of a value without moving it.
+//! Strided views: reshape, permute, broadcast, slice and reverse without moving elements.
 
 use gradus_core::Shape;
 use gradus_core::ops::{Broadcast, Op};
@@ -20,13 +20,13 @@ pub struct View {
 impl Clone for View {
     #[inline]
     fn clone(&self) -> Self {
-        // The vector's own clone goes dim by dim.
+        // The vector's own clone copies dim by dim.
         View { offset: self.offset, dims: SmallVec::from_slice(&self.dims) }
     }
 }
 
 impl View {
-    /// The whole of a row-major buffer of this shape.
+    /// All of a row-major buffer of this shape.
     pub fn of(shape: &Shape) -> Self {
         View { offset: 0, dims: shape.iter().copied().zip(shape.strides()).collect() }
     }
@@ -56,7 +56,7 @@ impl View {
         self.dims.iter().all(|d| d.0 == 1 || d.1 == 0)
     }
 
-    /// The same elements in the same order under fewer dims: extents of 1 dropped, neighbours merged where their
+    /// The same elements in the same order under fewer dims: extents of 1 dropped, adjacent dims merged where their
     /// strides allow.
     pub fn collapsed(&self) -> Self {
         let mut dims: SmallVec<[Dim; 4]> = SmallVec::new();
@@ -69,8 +69,7 @@ impl View {
         View { offset: self.offset, dims }
     }
 
-    /// The view that a movement primitive makes of this one; `None` if the elements have to be moved for it, or the
-    /// primitive is no movement.
+    /// This view after a movement primitive; `None` if elements have to be moved, or the primitive is not movement.
     pub fn moved(&self, op: &Op) -> Option<Self> {
         let mut offset = self.offset;
         let dims = match op {
@@ -109,7 +108,7 @@ impl View {
         dims
     }
 
-    /// The same elements in order under another shape, if strides can say so.
+    /// The same elements in order under another shape, if strides can express it.
     pub fn reshaped(&self, shape: &Shape) -> Option<Self> {
         let merged = self.collapsed();
         let mut from = merged.dims.iter().copied();

@@ -1,4 +1,4 @@
-//! What planning takes must grow with the program, not with its square: passes have limits, and tell here where they meet
+//! Planning time must grow with the program, not with its square: passes have limits and report here when they reach
 //! one; tests count their steps.
 
 use std::cell::RefCell;
@@ -8,12 +8,12 @@ thread_local! {
     static SIMPLER: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// Notes that a limit has made the plan a simpler one, and how.
+/// Records that a limit has simplified the plan, and how.
 pub(crate) fn simpler(how: &'static str) {
     SIMPLER.with_borrow_mut(|all| all.insert(how));
 }
 
-/// What has been noted on this thread since the last call.
+/// The records of this thread since the last call.
 pub(crate) fn take_simpler() -> BTreeSet<&'static str> {
     SIMPLER.take()
 }
@@ -23,7 +23,7 @@ thread_local! {
     static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts steps of a search or a walk; nothing outside of tests.
+/// Counts steps of a search, in tests only.
 #[inline(always)]
 pub(crate) fn count(steps: usize) {
     #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) struct Known {
     handles: Vec<Weak<Traced>>,
     /// The equation that defines each value, by its index; inputs have none.
     origins: Vec<Option<usize>>,
-    /// How many values there may be before those that nobody holds are looked for.
+    /// How many values there may be before those that nobody holds are searched for.
     most: usize,
 }
 

@@ -22,7 +22,7 @@ pub use sources::{functions_without_row, operations_without_row};
 /// How a row came out.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The function, or what else was looked at.
+    /// The function, or what else was examined.
     pub name: String,
     /// Comparisons that were made.
     pub compared: usize,

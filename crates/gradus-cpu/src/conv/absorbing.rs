@@ -1,9 +1,10 @@
 //! Convolutions in which some terms do not count, whatever the other factor is: those of dead tangents in linear
 //! programs, and in all programs those of padding, which the kernels multiply as zeros.
 //!
-//! Where an operand is not finite, its finite part is convolved, and what the rest adds is found by convolutions of small
-//! numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero than below.
-//! Both are counts, so that any of the [paths](super::job) serves, as long as its rounding leaves them whole numbers.
+//! Where an operand is not finite, its finite part is convolved, and what the rest adds is found by convolutions of
+//! small numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero
+//! than below. Both are counts, so that any of the [paths](super::job) serves, as long as its rounding leaves them
+//! integers.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -21,13 +22,13 @@ use crate::vmath::Float;
 /// Multiplications for each element of the input from which on looking at the operands first costs nothing.
 const MANY: usize = 256;
 
-/// Results that are looked at together for zeros.
+/// Results that are checked together for zeros.
 const PART: usize = 256;
 
 /// The most that rounding leaves of the largest element of a plane where nothing is summed up.
 const SMEARED: f64 = 1e-4;
 
-/// Elements that are looked at for one thing after another.
+/// Elements that several checks go through in turn.
 const NEAR: usize = 2048;
 
 /// Elements that a task looks at.
@@ -132,7 +133,7 @@ pub(crate) unsafe fn run<T: Float + Element>(
         unsafe { conv.run_raw(pool, x, kernel, to, workspace, exact) }
     };
     let plainly = || once(x.at.0, kernel.at.0, out.at.0, false);
-    // Of a program that is not linear only the kernel can spoil terms: the shorter of it and the result is looked at.
+    // Of a program that is not linear only the kernel can spoil terms: the shorter of the kernel and the result is scanned.
     let first = match linear.applies() {
         true => conv.group_outputs() * conv.taps() < MANY,
         false => out.len < kernel.len,
@@ -256,7 +257,7 @@ unsafe fn term_by_term<T: Float + Element>(
         let (plane, p) = (i / positions, i % positions);
         out.at.at(plane / conv.outputs * conv.out_strides[0] + plane % conv.outputs * conv.out_strides[1] + p)
     };
-    // SAFETY: an element of the result, which holds something if it is looked at.
+    // SAFETY: an element of the result, which is initialised if it is read.
     let missing = |i: usize| kinds[i] == 0 && (!already || unsafe { (*at(i)).is_nan() });
     let terms = (conv.group_channels() * conv.taps()) as f64;
     let count = AtomicUsize::new(0);
@@ -300,7 +301,7 @@ unsafe fn term_by_term<T: Float + Element>(
     usize::from(already) + usize::from(again)
 }
 
-/// Marks results of which no term counts as dead. Only what may be zero is looked at, and mostly it is the first term that
+/// Marks results of which no term counts as dead. Only results that may be zero are checked, and mostly it is the first term that
 /// counts.
 fn mark<T: Float + Element>(
     conv: &Conv,

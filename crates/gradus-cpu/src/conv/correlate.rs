@@ -2,7 +2,7 @@
 //!
 //! A plane of the input is copied with its zeros around it, a plane of the kernel is spread out at the same pitch; then
 //! each result is one dot product of two runs of memory. The zeros between lines meet elements that the result has
-//! nothing to do with: a result that is not finite leaves the convolution to the general way.
+//! nothing to do with: a result that is not finite leaves the convolution to the general algorithm.
 //!
 //! Invariant: the convolution is sized and fits its operands; scratch has whole lanes beyond the last tap.
 

@@ -135,7 +135,7 @@ impl Flat<'_> {
 }
 
 dispatch! {
-    /// `sums[i] (+)= Σ_t weights[t] · x[i + taps[t]]` for whole runs of `results`.
+    /// `sums[i] (+)= Σ_t weights[t] · x[i + taps[t]]` for complete runs of `results`.
     ///
     /// # Safety
     /// `x` is valid for reads of every element named, `sums` for writes of `results`.

@@ -1,4 +1,4 @@
-//! Convolution as one product, whose left operand is never written down.
+//! Convolution as one product, whose left operand is never stored.
 //!
 //! Results (example, position) are rows, (channel, tap) is the inner dimension, output channels are columns. A task
 //! takes a few examples (or a band of a large one), copies their planes with zeros around them, a slab of channels at a
@@ -113,7 +113,7 @@ impl Cut {
 }
 
 impl Cut {
-    /// Results of a whole band along each axis, and its planes.
+    /// Results of a full band along each axis, and its planes.
     fn band(&self, conv: &Conv) -> (Spatial, Planes) {
         let mut whole = conv.output();
         whole[self.axis] = self.band;
@@ -155,13 +155,13 @@ fn unflatten(extent: &Spatial, i: usize) -> Spatial {
     [i / extent[2] / extent[1], i / extent[2] % extent[1], i % extent[2]]
 }
 
-/// A convolution under way.
+/// A convolution in progress.
 struct Work<'a, T> {
     job: Job<'a, T>,
     cut: Cut,
     /// The kernel, if it was packed for all tasks.
     weights: Option<Panels<T>>,
-    /// Results of a whole band along each axis, and its planes.
+    /// Results of a full band along each axis, and its planes.
     whole: Spatial,
     planes: Planes,
     /// Where rows and inner indices lie in a task's planes; bands and slices that are shorter use the first of them.
@@ -269,7 +269,7 @@ impl<T: Float + Element> Work<'_, T> {
         // Where the first result's first tap lies, if elements are read where they lie.
         let corner = std::array::from_fn(|d| first[d] * conv.stride[d] + conv.low[d].unsigned_abs());
         scratch::with(Slot::Patches, all, |padded: *mut T| {
-            // SAFETY: the scratch can hold the planes, for the results, and for a piece of the kernel.
+            // SAFETY: the scratch can hold the planes, the results, and a piece of the kernel.
             let (sums, packed) = unsafe { (padded.add(copied), padded.add(copied + rows.len() * columns)) };
             for begin in (0..channels).step_by(cut.slab) {
                 let slab = (channels - begin).min(cut.slab);

@@ -4,7 +4,7 @@
 //!
 //! `out[n, o, p] = Σ x[n, c, (p·stride + k·rhs_dilation - low)/lhs_dilation] kernel[o, c, k]`
 //!
-//! over the channels `c` of the group and the taps `k` whose index is whole and inside `x`. The input gradient is such
+//! over the channels `c` of the group and the taps `k` whose index is an integer inside `x`. The input gradient is such
 //! a convolution of the result's cotangent, with stride and input dilation exchanged; the weight gradient is one with
 //! batch and channels exchanged. So batch and channel axes may lie at any strides: no operand is ever transposed in
 //! memory for it.

@@ -1,8 +1,8 @@
 //! Arithmetic steps of a region that run together, their intermediate results in registers.
 //!
-//! Steps are taken in the order of the region; what does not depend on those collected so far goes before them. The
-//! collected steps are ordered so that as many as possible continue from the result of the one before; a result is
-//! written to memory only if something else reads it.
+//! Steps are collected in the order of the region; steps that do not depend on the collected ones are placed before
+//! them. The collected steps are ordered so that as many as possible continue from the result of the one before; a
+//! result is written to memory only if something else reads it.
 
 use gradus_core::ops::{Compare, Logic};
 use gradus_core::{Binary, DType, Unary};
@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::join::{Joined, reads};
 use crate::vmath::fused::Code;
 
-/// Most steps that run together, and slots that they touch.
+/// The most steps that run together, and the most slots that they use.
 const MOST: usize = 64;
 
 /// What runs at once.
@@ -57,7 +57,7 @@ pub(super) fn items(region: &Region, joined: &[Joined], uses: &[u32]) -> Vec<Ite
             items.open.push(i);
             continue;
         }
-        // Of what is open, the step waits for what leads to it.
+        // The step waits for those open steps that it depends on.
         let mut waits: Vec<u16> = reads(region, joined, i).to_vec();
         for &j in items.open.iter().rev() {
             if waits.contains(&((region.first_step() + j) as u16)) {
@@ -75,13 +75,13 @@ pub(super) fn items(region: &Region, joined: &[Joined], uses: &[u32]) -> Vec<Ite
 struct Items<'a> {
     region: &'a Region,
     uses: &'a [u32],
-    /// Arithmetic that nothing has waited for so far.
+    /// Arithmetic that no step has waited for so far.
     open: Vec<usize>,
     out: Vec<Item>,
 }
 
 impl Items<'_> {
-    /// Whether an arithmetic step can go with those that are open.
+    /// Whether an arithmetic step can join the open ones.
     fn takes(&self, i: usize) -> bool {
         let steps = &self.region.steps;
         let alike = |&j: &usize| {
@@ -196,7 +196,7 @@ fn begin(op: StepOp) -> Option<Code> {
     })
 }
 
-/// Two operations as one, if the table has it.
+/// Two operations combined into one, if the table has it.
 fn then(inner: Code, outer: Code) -> Option<Code> {
     macro_rules! pairs {
         ($($inner:ident: $($outer:ident $both:ident),*;)*) => {
@@ -253,7 +253,7 @@ impl<'a> Schedule<'a> {
         Schedule { region, uses, steps, left: u64::MAX >> (MOST - steps.len()), acc: None, fused }
     }
 
-    /// The operations, unless loops of their own write no more to memory.
+    /// The operations, unless separate loops would write no more to memory.
     fn run(mut self) -> Option<Fused> {
         while self.left != 0 {
             let found = self.acc.and_then(|acc| self.left().find(|&i| self.continues(i, acc)));
@@ -314,8 +314,8 @@ impl<'a> Schedule<'a> {
         self.maker(slot).is_none()
     }
 
-    /// The factors of a slot that is left to be made and read once, if it is a product of what there is, and whether the second
-    /// is a tangent.
+    /// The factors of a slot, and whether the second is a tangent, if the slot is a remaining product with one reader
+    /// whose factors are available.
     fn product(&self, slot: u16) -> Option<(usize, [u16; 2], bool)> {
         let step = self.maker(slot).filter(|_| self.uses[usize::from(slot)] == 1)?;
         let linear = match self.region.steps[step].op {
@@ -327,7 +327,7 @@ impl<'a> Schedule<'a> {
         (self.ready(x) && self.ready(y)).then_some((step, [x, y], linear))
     }
 
-    /// Whether a step can be computed from the accumulator and what is in memory.
+    /// Whether a step can be computed from the accumulator and slots in memory.
     fn continues(&self, step: usize, acc: u16) -> bool {
         let step = &self.region.steps[step];
         if !step.args.contains(&acc) {
@@ -353,7 +353,7 @@ impl<'a> Schedule<'a> {
         self.fused.ops.push(Op { code, args: SmallVec::from_slice(args), value, stored: false });
     }
 
-    /// The operation of a step together with that of the step that alone reads it, if both are one.
+    /// The combined operation of a step and its only reader, if the table has it.
     fn push_two(&mut self, code: Code, args: &[u16], step: usize) {
         match self.next(step, code) {
             Some((after, both, other)) => {
@@ -390,7 +390,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// The step that alone reads step `i`, if both are one operation: that, and its other operand.
+    /// The only reader of step `i`, if both combine into one operation: that operation, and its other operand.
     fn next(&self, i: usize, code: Code) -> Option<(usize, Code, u16)> {
         let slot = self.slot(i);
         if self.uses[usize::from(slot)] != 1 {
@@ -404,7 +404,7 @@ impl<'a> Schedule<'a> {
         self.ready(other).then_some((j, both, other))
     }
 
-    /// The next operation, of operands in memory.
+    /// The next operation, with its operands in memory.
     fn begin(&mut self) {
         let ready = |i: &usize| self.region.steps[*i].args.iter().all(|&slot| self.ready(slot));
         // A product whose reader waits for something else is better multiplied then; of two products, one comes first.
@@ -542,7 +542,8 @@ mod tests {
         x.is_nan() && y.is_nan() || x.to_f64().to_bits() == y.to_f64().to_bits()
     }
 
-    /// What an operation gives of operands, on every level: `masks` says which operands, and whether the result, are masks.
+    /// The result of an operation on every instruction set: `masks` says which operands, and whether the result, are
+    /// masks.
     fn run<T: Float + FusedKernel<T>>(
         code: Code,
         values: [&[T]; 3],

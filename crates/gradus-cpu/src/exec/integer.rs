@@ -1,4 +1,4 @@
-//! Whole numbers: products over contracted axes, quotients and remainders.
+//! Integers: products over contracted axes, quotients and remainders.
 //!
 //! Invariant: offsets are those of elements of the operands' shapes.
 

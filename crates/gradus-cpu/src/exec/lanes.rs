@@ -1,8 +1,8 @@
 //! Step functions: one operation over the elements of a tile, for every dtype.
 //!
-//! Floats go through [`crate::vmath`], whose loops are found once, when a region is made ready; integers, booleans and
-//! conversions are plain loops that the compiler vectorises. An output may be the same memory as an operand of its width: every element is read before it is
-//! written.
+//! Floats go through [`crate::vmath`], whose loops are found once, when a region is prepared; integers, booleans and
+//! conversions are plain loops that the compiler vectorises. An output may be the same memory as an operand of its
+//! width: every element is read before it is written.
 //!
 //! Invariant: operands and result hold as many elements of the step's dtypes as it says.
 

@@ -1,7 +1,7 @@
 //! Primitives with a kernel of their own: pooling, gather, scatter-add, running sums and products, sorting,
 //! random bits, products and quotients of integers.
 //!
-//! Each is made ready once, from its types; a form that the kernels do not take is left to the reference.
+//! Each is prepared once, from its types; a form that the kernels do not take is left to the reference evaluation.
 //!
 //! Invariant: a form is made for exactly the types that it runs on; indices are compared with their axis before
 //! anything is read or written through them.
@@ -22,7 +22,7 @@ use crate::window::{Record, Window};
 type Inputs<'a> = &'a [(*const u8, Type)];
 type Outputs<'a> = &'a [(*mut u8, Type)];
 
-/// A primitive ready to run.
+/// A primitive prepared to run.
 #[derive(Clone, Debug)]
 pub(super) enum LibraryKernel {
     Gather(GatherLoop),
@@ -51,7 +51,7 @@ pub(super) enum LibraryKernel {
     Divide(Binary),
 }
 
-/// How indices over over an operand; see [`ops::Gather`].
+/// How a gather goes over its operand; see [`ops::Gather`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GatherLoop {
     batches: usize,
@@ -120,7 +120,7 @@ impl Shared {
 }
 
 impl LibraryKernel {
-    /// The fast form of `op` for operands and results of these types, the second of which may be packed.
+    /// The library kernel of `op` for operands and results of these types, the second of which may be packed.
     pub(super) fn new(op: &Op, inputs: &[&Type], outputs: &[&Type], packed: bool) -> Option<Self> {
         let x = inputs.first()?;
         let float = x.dtype.is_wide_float();
@@ -191,7 +191,7 @@ impl LibraryKernel {
             }
             LibraryKernel::Sort(_, lines) => lines.sorting_allocates(inputs[0].dtype),
             LibraryKernel::Product(product) => (product.allocates(), 0),
-            // The reference, which tells of a zero divisor.
+            // The reference evaluation, which reports a zero divisor.
             LibraryKernel::Divide(_) => (6 * inputs[0].bytes(), 0),
             LibraryKernel::ScatterAdd(_)
             | LibraryKernel::Running { .. }
@@ -200,7 +200,7 @@ impl LibraryKernel {
         }
     }
 
-    /// Runs it; false when the reference has to decide.
+    /// Runs it; false when the reference evaluation has to run instead.
     ///
     /// # Safety
     /// `inputs` hold operands and `outputs` can hold results of the types it was made for, apart from each other.
@@ -274,7 +274,7 @@ pub(super) fn windows(w: &ops::Window, shape: &Shape) -> Option<(Window, usize)>
     Some((window.dilation(&w.dilation).ok()?, shape[..lead].iter().product()))
 }
 
-/// Elements for reading.
+/// The elements of an operand.
 ///
 /// # Safety
 /// `from` holds a value of this type that nobody writes meanwhile.
@@ -283,7 +283,7 @@ unsafe fn read<'a, T>(from: &(*const u8, Type)) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(from.0.cast(), from.1.shape.size()) }
 }
 
-/// Elements for writing, zero at first.
+/// The elements of a result, initially zero.
 ///
 /// # Safety
 /// `to` can hold a value of this type, and nobody else uses it meanwhile.
@@ -371,7 +371,7 @@ unsafe fn scatter_add<T: Float + Element>(
     // A row belongs to one task, so that equal indices add up in order.
     pool.run_ranges(over.batches * over.rows, (8_192 / block.max(1)).max(1), &|range| {
         for row in range {
-            // SAFETY: rows are apart; indices are looked at before they are used.
+            // SAFETY: rows are apart; indices are checked before they are used.
             unsafe {
                 let to = out.get().cast::<T>().add(row * block);
                 std::ptr::copy_nonoverlapping(x.get().cast::<T>().add(row * block), to, block);

@@ -1,22 +1,22 @@
 //! Runs a [`Plan`]: an arena, kernels in order, results.
 //!
-//! [`Executable::new`] makes every kernel of a plan ready; [`Executable::run`] gives it arguments. Between the two
-//! nothing is decided: a run takes an arena, calls the kernels, and hands back the results. Kernels see memory
-//! through [places](gradus_plan::Place) only:
+//! [`Executable::new`] prepares every kernel of a plan; [`Executable::run`] runs them on arguments. A run decides
+//! nothing: it takes an arena, calls the kernels, and returns the results. Kernels see memory through
+//! [places](gradus_plan::Place) only:
 //!
 //! * `tile`: fused regions, tile by tile;
 //! * `small`: fused regions of a few points;
 //! * `product`: matrix products;
-//! * `blocked`: regions and products run together, a slab at a time;
+//! * `blocked`: groups of regions and products run together on blocks of rows;
 //! * `strided`: movement;
-//! * `control`: loops and branches, which run plans of their own inside the arena of the outer one;
-//! * `replay`: loops gone through against themselves, from a few stored states;
+//! * `control`: loops and branches, which run the plans of their bodies inside the arena of the outer plan;
+//! * `replay`: loops run in reverse order from a few stored states;
 //! * `convolution`: convolutions;
-//! * `fast`: pooling, gather and scatter-add;
+//! * `library`: primitives with kernels of their own, such as pooling, gather and sorting;
 //! * `unpool`: transposes of pooling;
 //! * `primitive`: every other primitive, by its reference evaluation.
 //!
-//! `profile` runs a plan with a clock beside it.
+//! `profile` runs a plan and measures each kernel.
 //!
 //! Invariant: a plan is made by the planner alone, for a graph whose types have passed `Shape::checked`; arguments
 //! are compared with its types before a run; two places that are in use at a time do not overlap.
@@ -67,7 +67,7 @@ use results::Held;
 pub(crate) use results::release_kept;
 pub(crate) use versions::{Versioned, best};
 
-/// A plan made ready to run on this machine; cheap to clone, and may be run from several threads at once.
+/// A plan prepared for this machine; cheap to clone, and may be run from several threads at once.
 ///
 /// ```
 /// use gradus_core::{Array, Builder, DType, Type, Unary};
@@ -92,17 +92,17 @@ struct Inner {
     written: usize,
     /// An estimate of the bytes that the program itself takes.
     bytes: usize,
-    /// The pool asked for; the process's own if none.
+    /// The requested pool; `None` for that of the process.
     pool: Option<Arc<Pool>>,
 }
 
 impl Executable {
-    /// Makes a plan ready, to run on the pool of the process.
+    /// Prepares a plan to run on the pool of the process.
     pub fn new(plan: Plan) -> Self {
         Executable::build(plan, None)
     }
 
-    /// Makes a plan ready, to run on a pool of its own.
+    /// Prepares a plan to run on a pool of its own.
     pub fn with_pool(plan: Plan, pool: Arc<Pool>) -> Self {
         Executable::build(plan, Some(pool))
     }
@@ -128,16 +128,16 @@ impl Executable {
         &self.inner.program.plan
     }
 
-    /// Which code runs for each kernel, those of loops and branches included: what checks count.
+    /// The code path of each kernel, those of loops and branches included, for tests.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.inner.program.paths(&mut paths);
         paths
     }
 
-    /// For each blockwise kernel with masks, those of loops and branches included: how many columns of masked values its
-    /// blocks have computed in all runs so far, row by row, and how many there are. What masks hide from a whole block of
-    /// rows is not computed.
+    /// For each blockwise kernel with masks, those of loops and branches included: how many columns of masked values
+    /// its blocks have computed in all runs so far, row by row, and how many columns these values have. Columns masked
+    /// for all rows of a block are not computed.
     pub fn masked_columns(&self) -> Vec<(u64, u64)> {
         let mut columns = Vec::new();
         self.inner.program.masked_columns(&mut columns);
@@ -154,11 +154,11 @@ impl Executable {
 
     /// Runs the program on the arrays that `of` finds in its arguments.
     pub(crate) fn run_on<A>(&self, args: &[A], of: impl Fn(&A) -> &Array) -> Result<Vec<Array>> {
-        // SAFETY: `run_by` promises what running needs.
+        // SAFETY: `run_by` establishes the preconditions of a run.
         self.run_by(args, of, |program, memory, pool| unsafe { program.run(memory, pool) })
     }
 
-    /// Runs the program by `go`, which is promised what [`Program::run`] needs.
+    /// Runs the program by `go`, for which the preconditions of [`Program::run`] hold.
     fn run_by<A>(
         &self,
         args: &[A],
@@ -177,17 +177,17 @@ impl Executable {
         Ok(self.collect(held, |i| of(&args[i]).clone()))
     }
 
-    /// Runs the program on arguments given away: where nobody else holds one, a result may be written into its
-    /// buffer, as [`Plan::donations`] says. Parameters and optimiser states are updated in place this way.
+    /// Runs the program on donated arguments: where an argument has no other owner, a result may be written into its
+    /// buffer, as [`Plan::donations`] says. So parameters and optimiser states are updated in place.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
     pub fn run_owned(&self, args: Vec<Array>) -> Result<Vec<Array>> {
-        // SAFETY: `run_owned_by` promises what running needs.
+        // SAFETY: `run_owned_by` establishes the preconditions of a run.
         self.run_owned_by(args, |program, memory, pool| unsafe { program.run(memory, pool) })
     }
 
-    /// As [`run_by`](Self::run_by), on arguments given away.
+    /// As [`run_by`](Self::run_by), on donated arguments.
     fn run_owned_by(
         &self,
         args: Vec<Array>,
@@ -241,8 +241,8 @@ impl Executable {
         Err(ErrorKind::Argument { op: "call", detail: "the arguments do not fit the program".into() }.into())
     }
 
-    /// Finds memory for a run. `go` is promised that the arguments have been checked against the program's types and
-    /// outlive the run, and that results and arena are this run's own and as large as the plan says.
+    /// Allocates memory for a run. When `go` is called, the arguments have been checked against the program's types and
+    /// outlive the run, and results and arena belong to this run and are as large as the plan says.
     fn launch(
         &self,
         arguments: &[*const u8],

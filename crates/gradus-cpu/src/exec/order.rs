@@ -296,7 +296,7 @@ impl<T: Key, const MAX: bool> Versioned for InRow<T, MAX> {
     }
 }
 
-/// Columns that are looked at together.
+/// Columns that are scanned together.
 const COLUMNS: usize = 128;
 
 struct InColumns<T, const MAX: bool> {

@@ -1,4 +1,4 @@
-//! Primitives without a fast kernel: copied out of the arena, evaluated by their reference, copied back.
+//! Primitives without a kernel of their own: copied out of the arena, evaluated by their reference, copied back.
 //!
 //! Invariant: a place holds the bytes of its type; results are compared with their types before they are copied.
 

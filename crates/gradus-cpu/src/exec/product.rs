@@ -131,7 +131,7 @@ impl Operation {
     }
 
     /// The part of product `p` of the batch that belongs to some of the rows, which run `along` the rows or the columns of
-    /// its result; on the calling thread. Where NaN is not `expected` to come out, it is looked for.
+    /// its result; on the calling thread. Where NaN is not `expected`, the results are checked for it.
     ///
     /// # Safety
     /// `memory` holds the values; nobody else uses this part of the result.

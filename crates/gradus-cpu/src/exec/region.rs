@@ -1,8 +1,7 @@
-//! A region made ready to run: slots become pointers, values get tiles of scratch memory.
+//! A region prepared to run: slots become pointers, values get tiles of scratch memory.
 //!
-//! Operands that lie in order in memory are read in place and results written in place; everything else passes
-//! through tiles small enough to stay in the first-level cache. A tile that nobody will read again is used for the
-//! next value.
+//! Contiguous operands are read in place and results written in place; everything else passes through tiles small
+//! enough to stay in the first-level cache. A tile is reused once it has no readers left.
 
 use std::collections::HashMap;
 
@@ -20,16 +19,16 @@ use crate::vmath::fused::{LENGTH, Op, Place as Operand};
 use crate::vmath::step::{BLOCK, OPERANDS, StepFn};
 use crate::vmath::sum::Summand;
 
-/// How an operand gets into a tile.
+/// How a tile gets its operand.
 #[derive(Clone, Debug)]
 pub(super) enum Access {
-    /// It lies in order: the pointer alone moves.
+    /// Contiguous: only the pointer advances.
     Direct,
-    /// One element for all: this many copies of it, filled in once.
+    /// One element for all points: this many copies of it, filled in once.
     Splat(usize),
     /// Copied through strides.
     Strided(View),
-    /// Unpacked from bits, of which this is the first.
+    /// Unpacked from bits, starting with this one.
     Bits(usize),
 }
 
@@ -72,7 +71,7 @@ pub(super) struct Fused {
     /// Of `f64`, else of `f32`.
     pub(super) double: bool,
     pub(super) ops: Vec<Op>,
-    /// Whether whole blocks may be computed; see [`Loop::blocks`].
+    /// Whether complete blocks may be computed; see [`Loop::blocks`].
     pub(super) blocks: bool,
 }
 
@@ -91,12 +90,12 @@ pub(super) struct Loop {
     pub(super) second: u16,
     /// Whether the result is one block for all.
     pub(super) block: bool,
-    /// Whether whole blocks may be computed, since all it reads and writes lies in tiles: for a few rows, that is faster than
-    /// the exact number.
+    /// Whether complete blocks may be computed, since all operands and results lie in tiles: for a few rows, that is
+    /// faster than the exact number.
     pub(super) blocks: bool,
-    /// Whether it sums rows: the loop takes their number for its integer.
+    /// Whether it sums rows: the loop takes their number as its integer.
     pub(super) summed: bool,
-    /// The loop to call, with its integer, where there is one of its own for the step.
+    /// The loop to call, with its integer, where the step has a loop of its own.
     pub(super) call: Option<(StepFn, i32)>,
 }
 
@@ -158,10 +157,10 @@ impl Compiled {
     }
 }
 
-/// Bytes of tiles that a region may keep busy.
+/// The bytes of tiles that a region should use.
 const CACHE: usize = 24 * 1024;
 
-/// Bytes of tiles that a thread keeps for a region, at most: where rows are long, all values would have a tile.
+/// The most bytes of tiles that a thread keeps for a region, reached where rows are long.
 pub(super) fn tiles(region: &Region) -> usize {
     let slots = region.first_step() + region.steps.len();
     let width = (0..slots).map(|s| region.slot(s as u16).0.size()).max().unwrap_or(4);
@@ -176,8 +175,8 @@ pub(super) fn tiles(region: &Region) -> usize {
 impl Compiled {
     pub(super) fn new(region: &Region, plan: &Plan, k: usize) -> Self {
         let compiled = Compiled::with_rows(region, plan, k, usize::MAX);
-        // In a tile of one row, a block is enough for what is the same along the row. A tile has more rows where only some
-        // columns exist.
+        // In a tile of one row, one block is enough for a value that is constant along the row. Tiles with only the
+        // visible columns have more rows.
         match compiled.domain {
             Domain::Rows { .. } if compiled.tile == 1 && !narrow(region, plan, k) => {
                 Compiled::with_rows(region, plan, k, 1)
@@ -202,7 +201,7 @@ impl Compiled {
 
         let thin = thin(region, &joined, &items, most == 1);
         let mut tiles = Tiles::default();
-        // What each slot's tile holds; a slot without a tile points outside.
+        // The contents of each slot's tile; a slot without a tile points to memory.
         let mut tile_of: Vec<Option<usize>> = vec![None; slots];
         let mut loads = Vec::new();
         let size = |v: Var| plan.graph().ty(v).shape.size();
@@ -223,7 +222,7 @@ impl Compiled {
             } else {
                 Access::Strided(View { offset: 0, dims: load.view.dims.clone() })
             };
-            // Where only some columns exist, what has them all is read row by row.
+            // Where only the visible columns exist, operands with all columns are read row by row.
             let rows = narrow && load.level == Level::Full && !matches!(place(load.value), Place::Local(_));
             if (rows || !matches!(mode, Access::Direct)) && !thin[slot] {
                 tile_of[slot] = Some(tiles.take());
@@ -248,7 +247,8 @@ impl Compiled {
             constants.push(Constant { value: bytes_of(value, dtype), width: dtype.size(), slot, copies: 0 });
         }
 
-        // Results written straight to memory, unless an operand in that memory is read later than the result is made.
+        // Results are written directly to memory, unless an operand in that memory is read after the result is
+        // computed.
         let mut stores = Vec::new();
         let mut outside = vec![false; slots];
         let mut partials = 0;
@@ -361,7 +361,7 @@ impl Compiled {
 }
 
 impl Fused {
-    /// `same` says of which slots all elements are the same, `moves` of which there is one for each point, `in_tile` which lie in
+    /// `same` marks slots whose elements are all equal, `moves` those with one element per point, `in_tile` those in
     /// tiles.
     fn new(
         region: &Region,
@@ -437,11 +437,11 @@ impl Loop {
     }
 }
 
-/// When slots are made and read: the operations of all items, counted through.
+/// When slots are computed and read, in operations counted over all items.
 struct Times {
     /// The operation that makes a slot.
     made: Vec<usize>,
-    /// The one that reads it last; what is stored is read after all of them.
+    /// The last reader; stored slots are read after all operations.
     last: Vec<usize>,
     /// For each operation, its item.
     items: Vec<usize>,
@@ -481,7 +481,7 @@ impl Times {
         for &slot in makes {
             self.made[usize::from(slot)] = now;
         }
-        // A value that nobody reads is alive while it is made.
+        // A value without readers is alive while it is computed.
         for &slot in reads.iter().chain(makes) {
             self.last[usize::from(slot)] = now;
         }
@@ -492,7 +492,7 @@ impl Times {
         self.items.get(time).copied()
     }
 
-    /// Whether a slot is made and read by one item.
+    /// Whether a slot is computed and read by one item.
     fn stays(&self, slot: usize) -> bool {
         self.item(self.last[slot]).is_some_and(|item| {
             self.item(self.made[slot]) == Some(item) && self.items.iter().filter(|&&i| i == item).count() > 1
@@ -500,13 +500,13 @@ impl Times {
     }
 }
 
-/// Whether a region is run on some of its columns only.
+/// Whether a region runs on the visible columns only.
 fn narrow(region: &Region, plan: &Plan, k: usize) -> bool {
     matches!(&plan.kernels()[k].work, Work::Blocked(group) if group.narrows(region))
 }
 
-/// Slots of which one block is enough: constants, single elements and, in tiles of one row, what is the same along the row,
-/// where all steps that read them can do with that.
+/// Slots of which one block is enough: constants, single elements and, in tiles of one row, values that are constant
+/// along the row, where all readers can repeat a block.
 fn thin(region: &Region, joined: &[Joined], items: &[Item], one_row: bool) -> Vec<bool> {
     let first = region.first_step();
     let candidate = |slot: usize| {
@@ -520,7 +520,7 @@ fn thin(region: &Region, joined: &[Joined], items: &[Item], one_row: bool) -> Ve
     for store in &region.stores {
         thin[store.slot as usize] = false;
     }
-    // Arithmetic in registers reads what is the same once.
+    // Arithmetic in registers reads a repeated value once.
     for i in items.iter().filter_map(|item| if let Item::Step(i) = item { Some(*i) } else { None }) {
         let step = &region.steps[i];
         let whole: &[u16] = match (&joined[i], step.op) {

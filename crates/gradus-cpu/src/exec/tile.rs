@@ -1,8 +1,8 @@
 //! The tile machine: runs a region tile by tile, on one thread or several.
 //!
 //! Work is cut into tasks by the shape of the region; a task goes through its tiles in order. Reductions that cross
-//! tiles leave partial results, one a task, which are combined in a fixed order: the bits do not depend on who ran
-//! what.
+//! tiles leave partial results, one a task, which are combined in a fixed order: the bits do not depend on which thread
+//! ran which task.
 //!
 //! Invariant: a tile lies inside the region's domain, so its views stay inside their buffers; every slot has a
 //! pointer to as many elements as a tile holds, rounded up to a block; tasks write disjoint parts.
@@ -27,9 +27,9 @@ use crate::vmath::step::{BLOCK, Call};
 
 /// Serial work below this never goes to the pool.
 const WORTH_SHARING: f64 = 30_000.0;
-/// Work that a thread should be given at once.
+/// The work that a thread should get at once.
 const TASK: f64 = 15_000.0;
-/// How often a thread asks for work during one kernel, about: often enough for all to end together.
+/// The approximate number of times that a thread takes work during one kernel: enough for all to end together.
 const TURNS: usize = 8;
 
 type Pointers = SmallVec<[*mut u8; 48]>;
@@ -42,12 +42,12 @@ struct Tile {
     row: usize,
     rows: usize,
     cols: usize,
-    /// If `cols` are only some of the columns: how many a whole row has, and the first of them. Points are then counted among
-    /// those.
+    /// If `cols` are only the visible columns: the columns of a full row, and the first visible one. Points are then
+    /// counted among the visible columns.
     whole: Option<(usize, usize)>,
 }
 
-/// Some columns of rows, next to each other.
+/// A range of columns of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) from: usize,
@@ -95,7 +95,7 @@ pub(super) unsafe fn run(region: &Compiled, memory: &Memory<'_>, pool: &Pool) {
     if region.nanos < WORTH_SHARING || tasks == 1 {
         work(0..tasks);
     } else {
-        // Neighbours go together: a thread that walks through memory should not jump too often.
+        // A thread takes neighbouring tasks, so that it reads memory mostly in order.
         let turns = ((region.nanos / TASK) as usize).clamp(1, pool.threads() * TURNS);
         pool.run_ranges(tasks, tasks.div_ceil(turns), &work);
     }
@@ -340,7 +340,7 @@ impl<'a> Runner<'a> {
                     self.pointers[store.slot] = self.memory.at_mut(store.place).add(at);
                 }
             }
-            // There are hundreds of elements to a step, often: looking for its operands should take no longer than they do.
+            // A step often has only hundreds of elements, so finding its operands must take little time.
             assert_eq!(self.pointers.len(), region.slots, "a tile has a block for every slot");
             let pointers = self.pointers.as_ptr();
             let at = |slot: u16| *pointers.add(usize::from(slot));
@@ -408,7 +408,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// What is written from tiles, over operands that nothing reads any more.
+    /// Copies the results in tiles to memory, over operands that have no readers left.
     ///
     /// # Safety
     /// As for [`tile`](Self::tile).
@@ -537,7 +537,7 @@ unsafe fn add_runs<T: Combine>(
     }
 }
 
-/// Joins rows of `inner` elements that lie `stride` apart, in pairs, into the first.
+/// Adds rows of `inner` elements that lie `stride` apart, in pairs, into the first.
 ///
 /// # Safety
 /// `x` holds the rows, and nobody else uses them.

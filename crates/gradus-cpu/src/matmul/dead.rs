@@ -1,7 +1,7 @@
 //! Products of linear programs: which results no active path reaches.
 //!
 //! The kernels give 0 for a sum of no term that counts, as they do for other sums that are 0. So the zeros of a result are
-//! looked at once it is computed: whether the row or the column that an element is made from has no factor that counts, else
+//! checked once it is computed: whether the row or the column that an element is made from has no factor that counts, else
 //! whether a single term does. Without zeros that costs one look at the result, which is one at NaN as well.
 
 use super::element::{Element, Operand};
@@ -97,7 +97,7 @@ impl Candidates {
         unsafe {
             match self {
                 Candidates::None => {}
-                // Along neighbours, which are looked at together.
+                // Along neighbours, which are scanned together.
                 Candidates::All => {
                     let (lines, along, step) = if c.1 == 1 { (n, m, c.1) } else { (m, n, c.2) };
                     for l in 0..lines {
@@ -141,7 +141,7 @@ struct Marks<T> {
     single: bool,
 }
 
-/// Lanes of an operand of which no factor counts, as far as they have been looked at.
+/// Lanes of an operand of which no factor counts, as far as they have been scanned.
 struct Lanes {
     known: Vec<Option<bool>>,
     count: usize,
@@ -194,7 +194,7 @@ fn at<T>((start, row, column): Operand<T>, i: usize, j: usize) -> *mut T {
     start.wrapping_offset(i as isize * row + j as isize * column)
 }
 
-/// Inner indices that are looked at together.
+/// Inner indices that are scanned together.
 const SOME: usize = 64;
 
 /// Whether some term that does not count has an infinity or a NaN in it: only there is a product not what the kernels
@@ -264,7 +264,7 @@ impl<T: Float + Element> Versioned for Terms<T> {
     }
 }
 
-/// What is looked for among elements.
+/// A property to search elements for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     /// NaN.
@@ -285,7 +285,7 @@ pub(crate) enum Look {
     Dead,
 }
 
-/// Whether some elements of a matrix are what is looked for.
+/// Whether some elements of a matrix have the property.
 ///
 /// # Safety
 /// It is valid.

@@ -1,9 +1,9 @@
-//! What threads keep for the operands that products pack: a function of the sizes and of the instruction set.
+//! The memory of threads for packed operands of products: a function of the sizes and of the instruction set.
 
 use super::{Element, MatMul, kernel};
 
 impl MatMul {
-    /// Bytes that a thread keeps at most that runs blocks of this product.
+    /// The most bytes that a thread keeps that runs blocks of this product.
     pub(crate) fn packed<T: Element>(&self) -> usize {
         if [self.products(), self.m, self.n, self.k].contains(&0) {
             return 0;

@@ -26,7 +26,7 @@ pub struct RunningError {
 /// Reads a thread count.
 ///
 /// # Errors
-/// When the text is not a whole number from 1 to 1024.
+/// When the text is not an integer from 1 to 1024.
 ///
 /// ```
 /// use gradus_cpu::pool::parse_threads;

@@ -7,7 +7,7 @@ use super::{Extents, GRAIN, LengthError, Shared, expect_len};
 use crate::Pool;
 use crate::vmath::Float;
 
-/// Which extreme is looked for.
+/// Which extreme is sought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Extreme {
     /// The largest.

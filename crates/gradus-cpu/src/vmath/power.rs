@@ -99,9 +99,9 @@ fn log2_pair<I: Isa>(a: f64) -> (f64, f64) {
 #[inline(always)]
 fn edges(x: f64, y: f64, magnitude: f64) -> f64 {
     let a = x.abs();
-    let whole = y.trunc() == y;
+    let integral = y.trunc() == y;
     let half = 0.5 * y;
-    let odd = whole & (half.trunc() != half) & (y.abs() < f64::INFINITY);
+    let odd = integral & (half.trunc() != half) & (y.abs() < f64::INFINITY);
     let grows = (a > 1.0) == (y > 0.0);
     let r = if (a == 0.0) | (a == f64::INFINITY) | (y.abs() == f64::INFINITY) {
         if a == 1.0 {
@@ -114,7 +114,7 @@ fn edges(x: f64, y: f64, magnitude: f64) -> f64 {
     } else {
         magnitude
     };
-    let r = if (x < 0.0) & (a < f64::INFINITY) & !whole { f64::NAN } else { r };
+    let r = if (x < 0.0) & (a < f64::INFINITY) & !integral { f64::NAN } else { r };
     let r = if odd { r.copysign(x) } else { r };
     let r = if x.is_nan() | y.is_nan() { x + y } else { r };
     if (y == 0.0) | (x == 1.0) { 1.0 } else { r }
@@ -139,7 +139,7 @@ pub fn powf<I: Isa>(x: f32, y: f32) -> f32 {
     edges(x, y, exp2_sum::<I, 11>(p, 0.0, &EXP2_F64)) as f32
 }
 
-/// `xⁿ` for a whole `n`, too large for a single-precision exponent to hold exactly.
+/// `xⁿ` for an integer `n`, too large for a single-precision exponent to hold exactly.
 #[inline(always)]
 pub fn powi_single<I: Isa>(x: f32, n: i32) -> f32 {
     let (x, y) = (x as f64, n as f64);

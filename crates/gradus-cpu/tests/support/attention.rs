@@ -27,7 +27,7 @@ pub enum Mask {
     Given,
     /// All; of the shares, those that an argument says, for each example and head, the rest dropped.
     Dropped,
-    /// All; a number for each place that is looked at, an argument with a gradient, is added to its scores.
+    /// All; a number for each place that is attended to, an argument with a gradient, is added to its scores.
     Added,
 }
 

@@ -52,12 +52,12 @@ fn scatter(pattern: &Pattern, values: &[f64], full: &mut [f64]) {
 pub(super) struct ColouredHessian(Kept<HessianPasses>);
 
 impl ColouredHessian {
-    /// To be looked for at `x`.
+    /// To be found at `x`.
     pub(super) fn at(x: &[f64]) -> Self {
         ColouredHessian(Kept::at(x, FROM))
     }
 
-    /// Not to be looked for.
+    /// Never searched for.
     pub(super) fn never() -> Self {
         ColouredHessian(Kept::never())
     }
@@ -98,17 +98,17 @@ impl ColouredHessian {
 pub(super) struct ColouredJacobian(Kept<JacobianPasses>);
 
 impl ColouredJacobian {
-    /// To be looked for at `x`, for many Jacobians with `outputs` rows.
+    /// To be found at `x`, for many Jacobians with `outputs` rows.
     pub(super) fn at(x: &[f64], outputs: usize) -> Self {
         if outputs < 2 || x.len() * outputs < FEW_ENTRIES { Self::never() } else { Self(Kept::at(x, 2)) }
     }
 
-    /// To be looked for at `x`, for one Jacobian with `outputs` rows.
+    /// To be found at `x`, for one Jacobian with `outputs` rows.
     pub(super) fn once(x: &[f64], outputs: usize) -> Self {
         if outputs < FROM { Self::never() } else { Self(Kept::at(x, FROM)) }
     }
 
-    /// Not to be looked for.
+    /// Never searched for.
     pub(super) fn never() -> Self {
         ColouredJacobian(Kept::never())
     }

@@ -76,7 +76,7 @@ pub(crate) fn pow_exponent<S: Scalar>(x: &S, y: &S, out: &S) -> S {
 /// abscissa, scaled by `h` twice so that `h²` is never formed. At the origin there is no derivative: NaN.
 ///
 /// The derivative of this is of the size of `1/h²` even where it is multiplied with something small. Where that may overflow (and the
-/// number is one that can be looked at) it is taken of a point near 1 instead, and the scale, a step function, comes last.
+/// number is one that can be inspected) it is taken of a point near 1 instead, and the scale, a step function, comes last.
 #[inline]
 pub fn atan2<S: Scalar>(ordinate: &S, abscissa: &S, _out: &S) -> (S, S) {
     let h = ordinate.hypot(abscissa);

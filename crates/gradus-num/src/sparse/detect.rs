@@ -30,8 +30,8 @@ struct Graph(RefCell<Inner>);
 #[derive(Default)]
 struct Inner {
     inputs: usize,
-    /// Whether the function looked at a value: its branches, and with them the pattern, may change with the point.
-    looked: bool,
+    /// Whether the function inspected at a value: its branches, and with them the pattern, may change with the point.
+    inspected: bool,
     /// Node `inputs + k` is the union of two earlier nodes.
     unions: Vec<(u32, u32)>,
     /// Nodes that went through a nonlinear function of one argument: all pairs within the set interact.
@@ -158,7 +158,7 @@ impl Scope {
     fn admits(self, inner: &Inner) -> Option<usize> {
         match self {
             Scope::Here => Some(usize::MAX),
-            Scope::Everywhere if inner.looked => None,
+            Scope::Everywhere if inner.inspected => None,
             Scope::Everywhere => Some(SPARSE_SETS * (inner.inputs + inner.unions.len())),
         }
     }
@@ -321,7 +321,7 @@ impl Real for Dependent<'_> {
     }
     fn value(&self) -> f64 {
         if let Some(graph) = self.graph {
-            graph.0.borrow_mut().looked = true;
+            graph.0.borrow_mut().inspected = true;
         }
         self.value
     }

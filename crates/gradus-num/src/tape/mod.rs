@@ -244,7 +244,7 @@ impl<T: Real> Tape<T> {
         node as u32
     }
 
-    /// [`push`](Tape::push) of an entry with weights, which are looked at.
+    /// [`push`](Tape::push) of an entry with weights, which are checked.
     #[inline(always)]
     fn join(&self, entry: Entry<T>) -> u32 {
         if !(entry.da.parts_finite() & entry.db.parts_finite()) {

@@ -1,7 +1,7 @@
 //! What a plan does, and why: in words, as JSON, as a picture of its memory, and as a page.
 //!
-//! [`Plan::explain`] says what the plan knows of itself. An [`Explanation`] adds what its maker knows: a title, how
-//! derivatives are taken, other plans that were looked at, and what kernels took when they were measured.
+//! [`Plan::explain`] says what the plan knows of itself. An [`Explanation`] adds a title, how derivatives are taken,
+//! alternative plans, and measured times of kernels.
 
 mod json;
 mod page;
@@ -49,7 +49,7 @@ pub struct Alternative {
     pub taken: bool,
 }
 
-/// What can be said of a plan.
+/// A plan with all that is known of it.
 ///
 /// ```
 /// use gradus_core::{Builder, DType, Type, Unary};
@@ -75,15 +75,15 @@ pub struct Explanation<'a> {
     pub alternatives: Vec<Alternative>,
     /// Seconds of each kernel, measured.
     pub measured: Option<Vec<f64>>,
-    /// Whether runs are given their arguments for good, so that results written over them are counted once.
+    /// Whether runs own their arguments, so that results written over them are counted once.
     pub donated: bool,
 }
 
 impl<'a> Explanation<'a> {
     /// What the plan knows of itself.
     pub fn of(plan: &'a Plan) -> Self {
-        let looked_at = plan.decision().alternatives.iter();
-        let alternatives = looked_at.map(|(name, peak, seconds)| Alternative {
+        let considered = plan.decision().alternatives.iter();
+        let alternatives = considered.map(|(name, peak, seconds)| Alternative {
             name: name.clone(),
             saved: None,
             peak: *peak,
@@ -110,7 +110,7 @@ impl<'a> Explanation<'a> {
         if self.donated { self.plan.planned_peak_donated_bytes() } else { self.plan.planned_peak_bytes() }
     }
 
-    /// Bytes that are there all the time: arguments and results.
+    /// Bytes in memory throughout: arguments and results.
     fn standing(&self) -> usize {
         self.peak() - self.plan.arena_bytes() - self.plan.outside_bound()
     }
@@ -254,7 +254,7 @@ impl Plan {
         }
     }
 
-    /// The plan in words: what runs, what is kept and why, and how memory goes up and down.
+    /// The plan in words: the kernels, the residuals with their reasons, and the memory over time.
     pub fn explain(&self) -> String {
         Explanation::of(self).words()
     }
@@ -269,7 +269,7 @@ impl Plan {
         Explanation::of(self).memory_svg()
     }
 
-    /// The plan as an HTML page that needs nothing else: its memory drawn, its kernels and what it keeps in tables.
+    /// The plan as a self-contained HTML page: a picture of its memory, tables of its kernels and residuals.
     pub fn explain_html(&self) -> String {
         Explanation::of(self).page()
     }

@@ -1,4 +1,4 @@
-//! The explanation as one HTML page that needs nothing else.
+//! The explanation as one self-contained HTML page.
 
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ td{border-bottom:1px solid var(--line);padding:3px 10px 3px 0;vertical-align:top
 .b{width:15%;min-width:90px}svg{width:100%;height:auto;display:block}";
 
 impl Explanation<'_> {
-    /// The explanation as an HTML page: tiles, passes, the plans looked at, the curve of memory, tables of kernels and of
+    /// The explanation as an HTML page: tiles, passes, the plans considered, the curve of memory, tables of kernels and of
     /// what is kept.
     pub fn page(&self) -> String {
         let title = if self.title.is_empty() { "A plan" } else { &self.title };

@@ -9,7 +9,7 @@ use gradus_core::{Phase, PhaseKind};
 const SIZE: [f64; 2] = [900.0, 320.0];
 const FREE: [f64; 4] = [84.0, 16.0, 30.0, 54.0];
 
-/// The colour of what is there all the time.
+/// The colour of memory in use throughout.
 const STANDING: &str = "#9aa3ad";
 
 /// The colour of a phase.
@@ -90,7 +90,7 @@ impl Explanation<'_> {
                 colour(phases[run.start])
             );
         }
-        // Something to point at, a kernel each; of very many kernels pictures grow too large for it.
+        // One target for the pointer per kernel; omitted for very many kernels, which would make the picture too large.
         if curve.len() <= 2000 {
             for (k, bytes) in curve.iter().enumerate() {
                 let _ = write!(
@@ -146,7 +146,7 @@ impl Explanation<'_> {
     }
 }
 
-/// The phases that there are, the earliest first.
+/// The phases of the plan, the earliest first.
 pub(super) fn distinct(phases: &[Phase]) -> Vec<Phase> {
     let mut out = phases.to_vec();
     out.sort_unstable();

@@ -1,11 +1,11 @@
-//! Groups with nothing between them become one.
+//! Merges adjacent groups: those with no group between them.
 //!
-//! The walk over the equations lets an equation join the groups of its operands. It does not see what comes later, and
-//! it keeps the passes of a program apart, since what the forward pass computes for the backward pass usually waits for long. Here
-//! pairs of finished groups are looked at again: where one reads what the other computes, or both read the same, and
-//! the first can wait for the second without anything else waiting longer in memory than what is not stored any more,
-//! they are one kernel, at the place of the second. So the derivative of a function whose value nobody else reads is
-//! computed in one pass, and the gradient of a loss together with the loss.
+//! The pass over the equations lets an equation join the groups of its operands. It does not see later equations, and
+//! it keeps the stages of a program apart, since values of the forward pass usually stay in memory for long before the
+//! backward pass reads them. This pass examines pairs of finished groups. Where one reads from the other, or both read
+//! the same buffer, they become one kernel at the place of the second, if delaying the first costs no more memory than
+//! the values between them that are no longer stored. So the derivative of a function whose value has no other reader
+//! is computed in one pass, and the gradient of a loss together with the loss.
 
 use std::cmp::Reverse;
 
@@ -21,31 +21,32 @@ use crate::kernel::{Domain, Level};
 use crate::packed::waiting_bytes;
 use crate::work;
 
-/// A byte in so many points is no cost: it is less than a hundredth of any value that the kernel goes over.
+/// Extra memory below one byte per this many points is ignored: it is less than a hundredth of any value of the kernel.
 const LITTLE: usize = 64;
 /// The most earlier groups that read one buffer, and the most in all, that a group is tried with.
 const READERS: usize = 8;
 const TRIED: usize = 16;
-/// The most groups that wait for another with one.
+/// The most groups that are delayed together with one.
 const LATE: usize = 256;
-/// The most groups that read what a group makes, if it is to wait for another.
+/// The most readers of a group that may be delayed.
 const CROWD: usize = 64;
-/// So many readers of a buffer are asked where they stand, beside those that wait.
+/// The most readers of a buffer whose positions are examined, beside the delayed ones.
 const ASKED: usize = 32;
-/// Groups that may be moved in the order beside those that each merging may move.
+/// Groups that may be moved in the order beyond the fixed allowance of each merge.
 const MOVED: usize = 1 << 20;
 const MOVED_EACH: usize = 1024;
 
-/// Where groups stand, and who reads what.
+/// The positions of groups, and the readers of buffers.
 struct Places {
-    /// For each group, its place in the order of the kernels; and the groups in order, some of them merged since.
+    /// For each group, its position in the order of the kernels; and the groups in order, some of which have been
+    /// merged since.
     at: Vec<usize>,
     order: Vec<usize>,
     /// How many groups may still be moved.
     credit: usize,
-    /// For each buffer, the groups that have been looked at and read it.
+    /// For each buffer, the groups that have been visited and read it.
     before: Vec<SmallVec<[usize; 2]>>,
-    /// For each group, those that it may become one with, some of them merged since.
+    /// For each group, the candidates for merging, some of which have been merged since.
     near: Vec<Vec<usize>>,
     /// Whether a buffer is returned.
     returned: Vec<bool>,
@@ -87,13 +88,13 @@ impl Users {
     }
 }
 
-/// The space of two groups, and which of them becomes a part of the other's rows.
+/// The common space of two groups, and which of them joins the rows of the other.
 struct Union {
     domain: Domain,
     rows: [bool; 2],
 }
 
-/// Makes one group of two wherever that is free.
+/// Merges pairs of groups wherever that costs nothing.
 pub(super) fn merge(fuser: &mut Fuser<'_>) {
     let mut places = Places::new(fuser);
     for h in places.order.clone() {
@@ -103,7 +104,7 @@ pub(super) fn merge(fuser: &mut Fuser<'_>) {
         for v in roots {
             places.before[v.index()].push(h);
         }
-        // A group that takes in another may then read a third.
+        // A merged group may read from a third one.
         while takes(fuser, &mut places, h) {}
     }
 }
@@ -123,7 +124,7 @@ fn takes(fuser: &mut Fuser<'_>, places: &mut Places, h: usize) -> bool {
     false
 }
 
-/// The union of `g` and the later `h`, if a kernel can be both.
+/// The union of `g` and the later `h`, if one kernel can compute both.
 fn fits(fuser: &Fuser<'_>, g: usize, h: usize) -> Option<Union> {
     let groups = &fuser.groups;
     let (x, y) = (&groups.list[g], &groups.list[h]);
@@ -139,7 +140,7 @@ fn fits(fuser: &Fuser<'_>, g: usize, h: usize) -> Option<Union> {
     Some(union)
 }
 
-/// Whether `h` can read what `g` makes where it is made, if both are one.
+/// Whether `h` can read the values of `g` in place once both are merged.
 fn readable(fuser: &Fuser<'_>, users: &Users, union: &Union, g: usize, h: usize) -> bool {
     let groups = &fuser.groups;
     let level = |v: Var, rows: bool| {
@@ -164,7 +165,7 @@ fn readable(fuser: &Fuser<'_>, users: &Users, union: &Union, g: usize, h: usize)
             }
         })
     };
-    // Equations of `h` that read what `g` makes, whichever side is the shorter one to look at.
+    // Equations of `h` that read from `g`, found from the side with fewer candidates.
     let read = read_of(fuser, g, h);
     let all = groups.list[h].eqns.len();
     let reads = read.iter().map(|&v| users.of(v).len()).sum::<usize>();
@@ -176,7 +177,7 @@ fn readable(fuser: &Fuser<'_>, users: &Users, union: &Union, g: usize, h: usize)
     read.iter().flat_map(|&v| users.of(v)).all(|&i| !in_h(i as usize) || readable(i as usize))
 }
 
-/// The buffers of `g` that `h` reads; no more than a region may have equations are looked at.
+/// The buffers of `g` that `h` reads; no more than a region may have equations are visited.
 fn read_of(fuser: &Fuser<'_>, g: usize, h: usize) -> SmallVec<[Var; 8]> {
     let groups = &fuser.groups;
     let (x, roots) = (&groups.list[g], &groups.list[h].roots);
@@ -230,8 +231,8 @@ impl Places {
         }
     }
 
-    /// Notes which groups `h` may become one with: those that make what it reads, and those that have been looked at
-    /// and read the same, of the size of the space.
+    /// Records the candidates for merging with `h`: the writers of its operands, and the visited readers of the same
+    /// buffers, if those have the size of the space.
     fn meet(&mut self, fuser: &mut Fuser<'_>, h: usize, roots: &[Var], domain: Domain) {
         for &v in roots {
             let made = fuser.groups.producer(v).map(|p| p.group).filter(|&g| g != h);
@@ -239,14 +240,14 @@ impl Places {
             if fuser.graph.ty(v).shape.size() == domain.points() {
                 for g in self.read_before(&fuser.groups, v, h) {
                     self.near[h].push(g);
-                    // It may wait for `h` as a part of another.
+                    // It may be delayed to `h` as a part of another group.
                     self.near[g].push(h);
                 }
             }
         }
     }
 
-    /// The last groups that have been looked at and read `v`, but for `h`.
+    /// The last groups that have been visited and read `v`, but for `h`.
     fn read_before(&mut self, groups: &Groups, v: Var, h: usize) -> SmallVec<[usize; 4]> {
         let mut list = std::mem::take(&mut self.before[v.index()]);
         self.groups.begin(groups.list.len());
@@ -280,7 +281,8 @@ impl Places {
         earlier
     }
 
-    /// If `g` can wait for `h`: the groups that then wait too. `None` if one of them comes before `h`, or takes long.
+    /// The groups that are delayed with `g` if it runs with `h`. `None` if one of them has to come before `h`, or if
+    /// the search takes too long.
     fn waiting(&mut self, fuser: &mut Fuser<'_>, g: usize, h: usize) -> Option<Vec<usize>> {
         self.groups.begin(fuser.groups.list.len());
         self.groups.mark(g);
@@ -312,7 +314,8 @@ impl Places {
         }
     }
 
-    /// Whether `g` and those that are `late` with it can wait for `h` at a cost in memory of at most `most` bytes.
+    /// Whether `g` and the groups delayed with it, `late`, can run as late as `h` for at most `most` more bytes of
+    /// memory.
     fn free(&mut self, fuser: &mut Fuser<'_>, g: usize, h: usize, late: &[usize], most: usize) -> bool {
         let (from, to) = (self.at[g], self.at[h]);
         if !late.is_empty() && to - from > MOVED_EACH + self.credit {
@@ -326,7 +329,7 @@ impl Places {
         let graph = fuser.graph;
         let bytes = |v: Var| waiting_bytes(graph.ty(v));
         let mut longer = 0;
-        // What is not stored any more is at most what `h` reads of `g`.
+        // The memory saved is at most the values of `g` that `h` reads.
         let of_g = |fuser: &Fuser<'_>| read_of(fuser, g, h).into_iter().map(bytes).sum::<usize>();
         let mut spared = None;
         for k in [g].iter().chain(late) {
@@ -349,7 +352,7 @@ impl Places {
         if longer <= most {
             return true;
         }
-        // What only `h` reads of `g` is not stored any more.
+        // Values of `g` that only `h` reads are no longer stored.
         let mut less = 0;
         for v in read_of(fuser, g, h) {
             if !self.returned[v.index()] && fuser.groups.readers(v, 2).0[..] == [h] {
@@ -359,8 +362,8 @@ impl Places {
         longer <= less + most
     }
 
-    /// How many bytes more wait, because of `v`, when the marked groups, `g` among them, wait for `h`; of its readers
-    /// `asked` are looked at.
+    /// The additional bytes that `v` keeps in memory when the marked groups, `g` among them, are delayed to `h`; at
+    /// most `asked` of its readers are visited.
     fn longer(&self, fuser: &mut Fuser<'_>, v: Var, g: usize, h: usize, asked: usize) -> usize {
         let (from, to) = (self.at[g], self.at[h]);
         let bytes = fuser.graph.ty(v).bytes();
@@ -380,17 +383,17 @@ impl Places {
             between |= (from..to).contains(&self.at[k]);
             made != Some(g) && self.at[k] < to
         });
-        // Read by one that does not wait, though it should, or later than all that wait.
+        // A reader that is not delayed comes in between, or after all delayed groups.
         let Some(all) = all else { return 0 };
         if made == Some(g) {
-            // What only those read that wait is there when the group runs.
+            // A value that only delayed groups read is still in memory when the group runs.
             return if all && any { waiting_bytes(fuser.graph.ty(v)) } else { 0 };
         }
-        // An argument is there anyway, but something else may be written over it.
+        // An argument stays in memory anyway, but another value may be written over it.
         if made.is_none() && all && !between { 0 } else { bytes }
     }
 
-    /// Puts those that are `late` behind `h`.
+    /// Moves the `late` groups behind `h`.
     fn put_behind(&mut self, g: usize, h: usize, late: &[usize]) {
         let (from, to) = (self.at[g], self.at[h]);
         self.credit -= (to - from).saturating_sub(MOVED_EACH).min(self.credit);
@@ -398,7 +401,7 @@ impl Places {
         self.groups.begin(self.at.len());
         late.iter().for_each(|&k| _ = self.groups.mark(k));
         let window = self.order[from..=to].to_vec();
-        // Those merged into others have left empty places.
+        // Merged groups have left empty positions.
         let moves = |k: &usize| self.groups.has(*k) && from <= self.at[*k] && self.at[*k] < to;
         let (behind, stay): (Vec<usize>, Vec<usize>) = window.into_iter().partition(moves);
         for (place, k) in (from..).zip(stay.into_iter().chain(behind)) {
@@ -408,7 +411,7 @@ impl Places {
     }
 }
 
-/// The buffers that a group makes.
+/// The buffers that a group writes.
 fn made_by(fuser: &Fuser<'_>, g: usize) -> impl Iterator<Item = Var> {
     let group = &fuser.groups.list[g];
     let results = group.eqns.iter().map(|&i| fuser.graph.eqns()[i].outputs[0]);
@@ -425,7 +428,7 @@ fn join(fuser: &mut Fuser<'_>, places: &mut Places, g: usize, h: usize, union: &
     if !late.is_empty() {
         places.put_behind(g, h, late);
     }
-    // Buffers of the size of the space may be others now.
+    // The set of buffers with the size of the space may have changed.
     let mut near: Vec<usize> = Vec::new();
     let mut anew: Vec<Var> = Vec::new();
     for group in [h, g] {
@@ -434,7 +437,7 @@ fn join(fuser: &mut Fuser<'_>, places: &mut Places, g: usize, h: usize, union: &
             _ => anew.extend(fuser.groups.list[group].roots.iter()),
         }
     }
-    // The later group takes in the earlier one: it keeps its place and its stage.
+    // The later group absorbs the earlier one and keeps its position and stage.
     fuser.groups.take_in(h, g, union.domain);
     places.near[h] = near;
     places.meet(fuser, h, &anew, union.domain);

@@ -1,9 +1,9 @@
-//! Groups of equations and who depends on whom.
+//! Groups of equations and the dependences between them.
 //!
 //! Every group has a *height* above those of the groups it reads. Whether one group has to come after another is then a
-//! search upwards that never goes above the later one; a group that begins to read what stands above it is lifted, with
-//! those that stand on it. Searches share a credit: where it is used up, distant groups count as dependent, and are not
-//! merged.
+//! search upwards that never goes above the later one; a group that starts to read from a higher one is lifted above
+//! it, together with its readers. All searches share a budget of steps: once it is used up, distant groups count as
+//! dependent and are not merged.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -37,15 +37,15 @@ pub(super) struct Group {
     pub(super) last: usize,
     /// Merged into another.
     pub(super) dead: bool,
-    /// Of several stages, so that it may compute the same twice.
+    /// Whether it has equations of several stages, so that the same equation may occur twice.
     pub(super) mixed: bool,
-    /// Above those of the groups that it reads, until groups are merged for good.
+    /// Greater than those of the groups that it reads, until the final merging.
     height: u64,
-    /// Groups that read what this one makes, some of them merged since.
+    /// Groups that read this one; some may have been merged since.
     readers: Vec<usize>,
 }
 
-/// Different buffers; many of them with an index.
+/// A set of buffers, with an index where there are many.
 #[derive(Default)]
 pub(super) struct Roots {
     list: SmallVec<[Var; 4]>,
@@ -61,14 +61,14 @@ impl std::ops::Deref for Roots {
 }
 
 impl Roots {
-    /// As many are looked through without an index.
+    /// Up to this many are searched without an index.
     const FEW: usize = 16;
 
     pub(super) fn contains(&self, v: Var) -> bool {
         self.index.as_ref().map_or_else(|| self.list.contains(&v), |index| index.contains(&v))
     }
 
-    /// Removes the buffer at a place, which the last one takes.
+    /// Removes the buffer at a position and moves the last one there.
     fn remove(&mut self, at: usize) {
         let v = self.list.swap_remove(at);
         if let Some(index) = &mut self.index {
@@ -97,7 +97,7 @@ impl Roots {
 pub(super) struct Producer {
     pub(super) group: usize,
     pub(super) level: Level,
-    /// It is finished only after the group has run.
+    /// It is complete only after the group has run.
     pub(super) terminal: bool,
 }
 
@@ -105,17 +105,17 @@ pub(super) struct Producer {
 pub(super) struct Groups {
     pub(super) list: Vec<Group>,
     producers: Vec<Option<Producer>>,
-    /// For each buffer, the groups that read it, the oldest first, some of them merged since.
+    /// For each buffer, the groups that read it, the oldest first; some may have been merged since.
     readers: Vec<SmallVec<[usize; 2]>>,
     merged: Vec<Cell<usize>>,
     /// Height of the youngest group.
     top: u64,
-    /// Steps that searches may take beside those that each has anyway.
+    /// Steps that searches may share beyond the fixed allowance of each.
     credit: usize,
     marks: Marks,
 }
 
-/// What a search has come across, for one search after another.
+/// The marks of a search, reused from one search to the next.
 #[derive(Default)]
 pub(super) struct Marks {
     seen: Vec<u32>,
@@ -138,11 +138,11 @@ impl Marks {
     }
 }
 
-/// Steps that every search may take, those that all of them share, and what each group adds to those.
+/// The fixed allowance of each search, the shared steps, and what each group adds to the shared steps.
 const STEPS: usize = 64;
 const CREDIT: usize = 1 << 20;
 const EARNED: usize = 64;
-/// Between the heights of two young groups there is space for so many lifted ones.
+/// The distance between the heights of new groups, which leaves space for lifted ones between them.
 const GAP: u64 = 1 << 20;
 
 impl Groups {
@@ -200,7 +200,7 @@ impl Groups {
         self.producers[v.index()] = Some(Producer { group, level, terminal });
     }
 
-    /// Who writes buffer `v`; nobody writes an argument.
+    /// The group that writes buffer `v`; `None` for an argument.
     pub(super) fn producer(&self, v: Var) -> Option<Producer> {
         let mut p = self.producers[v.index()]?;
         p.group = self.resolve(p.group);
@@ -217,15 +217,15 @@ impl Groups {
         g
     }
 
-    /// Says that `v` has another level than was thought.
+    /// Corrects the level of `v`.
     pub(super) fn level(&mut self, v: Var, level: Level) {
         if let Some(p) = &mut self.producers[v.index()] {
             p.level = level;
         }
     }
 
-    /// The groups that read buffer `v`, other than the one that makes it, the youngest first; of very many only the
-    /// youngest `most`, and then `false`.
+    /// The groups that read buffer `v`, other than its writer, the youngest first, and whether these are all: at most
+    /// `most` are returned.
     pub(super) fn readers(&mut self, v: Var, most: usize) -> (SmallVec<[usize; 4]>, bool) {
         let mut found = SmallVec::new();
         let all = self.visit_readers(v, most, |g| {
@@ -235,7 +235,7 @@ impl Groups {
         (found, all.unwrap_or(false))
     }
 
-    /// Goes over those groups while `visit` says so: whether there are no more than `most`, `None` if it was told to stop.
+    /// Visits those groups until `visit` stops it, with `None`; else whether there were no more than `most`.
     pub(super) fn visit_readers(
         &mut self,
         v: Var,
@@ -264,8 +264,8 @@ impl Groups {
         goes_on.then_some(all)
     }
 
-    /// Whether `g` makes the buffer at this place of its list and nobody else reads it: then it is struck off the list,
-    /// for when groups are only merged any more that does not change.
+    /// Whether `g` writes the buffer at this position of its list and no other group reads it. It is then removed from
+    /// the list: while groups are only merged, that does not change.
     pub(super) fn is_inside(&mut self, g: usize, at: usize) -> bool {
         let v = self.list[g].roots[at];
         let inside = self.producers[v.index()].is_some_and(|p| self.resolve(p.group) == g)
@@ -277,12 +277,12 @@ impl Groups {
         inside
     }
 
-    /// Whether more than `most` groups may read what `g` makes.
+    /// Whether more than `most` groups may read from `g`.
     pub(super) fn is_read_by_more(&self, g: usize, most: usize) -> bool {
         self.list[g].readers.len() > most
     }
 
-    /// The groups that read what `g` makes.
+    /// The groups that read from `g`.
     pub(super) fn behind(&mut self, g: usize) -> Vec<usize> {
         let mut readers = std::mem::take(&mut self.list[g].readers);
         work::count(readers.len());
@@ -294,7 +294,7 @@ impl Groups {
         readers
     }
 
-    /// Whether `x` has to come after `y`, or is it; true as well where that takes too long to tell.
+    /// Whether `x` has to come after `y`, or is the same; also true where the search takes too long.
     pub(super) fn depends(&mut self, x: usize, y: usize) -> bool {
         x == y || self.list[y].height < self.list[x].height && self.reaches(y, x)
     }
@@ -326,9 +326,9 @@ impl Groups {
         found
     }
 
-    /// Lifts `g` to a height, and those that read it above it.
+    /// Lifts `g` to a height, and its readers above it.
     fn lift(&mut self, g: usize, height: u64) {
-        // Those that stand lowest first: what they read is then where it stays.
+        // The lowest first: the groups that it reads then have their final heights.
         let mut pending = BinaryHeap::from([Reverse((self.list[g].height, g))]);
         self.list[g].height = self.list[g].height.max(height);
         while let Some(Reverse((_, g))) = pending.pop() {
@@ -382,7 +382,7 @@ impl Groups {
         self.take_in(g, h, domain);
     }
 
-    /// Moves everything of `h` into `g`. What this makes of heights is nothing to rely on.
+    /// Moves everything of `h` into `g`. Heights are invalid afterwards.
     pub(super) fn take_in(&mut self, g: usize, h: usize, domain: Domain) {
         let placeholder = Body::Fused(domain);
         let (eqns, fills, roots, readers) = {

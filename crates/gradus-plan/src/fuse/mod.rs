@@ -1,8 +1,8 @@
 //! Grouping of equations into kernels.
 //!
-//! Movement costs nothing where a [`View`] can say it: it is resolved into how operands are read. What is left are
-//! element-wise equations and reductions, which join [groups](group) that become fused regions, and *barriers*:
-//! products, primitives without a fast form, control flow. The walk goes over the equations once, in order.
+//! Movement costs nothing where a [`View`] can express it: it is resolved into how operands are read. Element-wise
+//! equations and reductions join [groups](group), which become fused regions. All others are *barriers*: products,
+//! primitives with kernels of their own, control flow. One pass over the equations, in order, places each of them.
 
 mod adjacent;
 mod blocked;
@@ -27,7 +27,7 @@ use group::{Body, Groups};
 pub use order::{ROW_CHUNK, column_chunk, column_lanes, column_width};
 pub(crate) use resolve::{MOST_BATCH, Source, Sources};
 
-/// The most groups that read one buffer among which those are looked for that reduce as another does.
+/// The most groups that read one buffer that are searched for one with the same reduction.
 const SIBLINGS: usize = 16;
 
 /// The kernels of a graph in order, and what each value is.
@@ -43,19 +43,19 @@ pub(crate) struct Fuser<'a> {
     options: &'a Options,
     /// What each value is read from.
     sources: Sources,
-    /// For each equation, the names of what its operands were read from when it found its kernel: a later copy of a value
-    /// is not for those who came before.
+    /// For each equation, the sources of its operands at the time it was placed: a later copy of a value does not serve
+    /// earlier readers.
     operands: Vec<SmallVec<[u32; 4]>>,
     groups: Groups,
-    /// The values whose buffers results are written into, instead of ones of their own.
+    /// For each value that is written into the buffer of another one, that layout.
     output_layouts: Vec<Option<output_layout::OutputLayout>>,
     /// The indices of poolings, and the equations that make them.
     poolings: HashMap<Var, usize>,
-    /// The equation being looked at.
+    /// The current equation.
     at: usize,
 }
 
-/// The iteration space of a reduction, from the shape of its operand; `None` when its axes are not neighbours.
+/// The iteration space of a reduction, from the shape of its operand; `None` when its axes are not adjacent.
 pub(crate) fn reduction_domain(shape: &Shape, axes: &[usize]) -> Option<Domain> {
     let live: SmallVec<[usize; 4]> = axes.iter().copied().filter(|&a| shape[a] != 1).collect();
     let (Some(&first), Some(&last)) = (live.first(), live.last()) else {
@@ -93,13 +93,13 @@ pub(crate) fn is_elementwise(op: &Op) -> bool {
     )
 }
 
-/// Whether an equation only moves elements in a way that strides can say.
+/// Whether an equation only moves elements so that strides can express it.
 pub(crate) fn is_movement(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) | Op::Slice(_) | Op::Reverse(_))
 }
 
-/// Groups the equations of `graph`. Equations of different `stages` share a kernel only where nothing then waits longer
-/// in memory than before.
+/// Groups the equations of `graph`. Equations of different `stages` share a kernel only where no value then stays in
+/// memory longer than before.
 pub(crate) fn fuse(graph: &Graph, stages: &[u32], options: &Options) -> Result<Fused> {
     let mut sources = Sources::new(graph.types().len());
     for &v in graph.inputs() {
@@ -147,7 +147,7 @@ impl Fuser<'_> {
         Ok(())
     }
 
-    /// Integer division can fail, which a region cannot: it runs by itself.
+    /// Integer division can fail and a region cannot, so it is a kernel of its own.
     fn fails_on_data(&self, i: usize) -> bool {
         let eqn = &self.graph.eqns()[i];
         let is_division = matches!(eqn.op, Op::Binary(gradus_core::Binary::Div | gradus_core::Binary::Rem));
@@ -158,7 +158,7 @@ impl Fuser<'_> {
         self.sources.set(v, source);
     }
 
-    /// What the operands of equation `i` were read from when it found its kernel.
+    /// The sources of the operands of equation `i` at the time it was placed.
     fn operands(&self, i: usize) -> impl Iterator<Item = &Source> {
         self.operands[i].iter().map(|&name| self.sources.at(name))
     }
@@ -177,7 +177,7 @@ impl Fuser<'_> {
             Source::Constant(value, dtype) => self.set(to, Source::Constant(value, dtype)),
             Source::View(root, view) => match view.moved(&eqn.op) {
                 Some(view) => self.set(to, Source::View(root, view)),
-                // Only a reshape of scattered elements comes here: they are put in order first.
+                // Only a reshape of scattered elements reaches this point: they are put in order first.
                 None => {
                     self.materialize(from);
                     let view = View::of(&graph.ty(to).shape);
@@ -188,7 +188,7 @@ impl Fuser<'_> {
         }
     }
 
-    /// Copies what `v` stands for into a buffer of its own.
+    /// Copies `v` into a buffer of its own.
     fn materialize(&mut self, v: Var) {
         let ty = self.graph.ty(v).clone();
         match self.sources[v.index()].clone() {
@@ -210,7 +210,7 @@ impl Fuser<'_> {
         }
     }
 
-    /// The buffer that holds exactly the elements of `v` in order, made if there is none.
+    /// The buffer that holds exactly the elements of `v` in order, created if necessary.
     fn whole(&mut self, v: Var) -> Var {
         match &self.sources[v.index()] {
             Source::View(root, view)
@@ -244,8 +244,8 @@ impl Fuser<'_> {
         }
         let n = graph.ty(eqn.outputs[0]).shape.size();
         let candidates = self.candidates(&eqn.inputs);
-        // A value a row belongs to the rows it is made from: what is then computed from rows and value needs no pass of
-        // its own.
+        // A row-level value joins the group of the rows it is made from, so that what is computed from both takes no
+        // pass of its own.
         let mut host = None;
         for &g in &candidates {
             match self.level_in(g, n, &eqn.inputs) {
@@ -283,9 +283,9 @@ impl Fuser<'_> {
         out
     }
 
-    /// The most equations in a region of so many points: where all its values stay in cache, there may be many more.
+    /// The most equations in a region of this many points: far more where all its values stay in cache.
     fn limit(&self, points: usize) -> usize {
-        // Slots are numbered in 16 bits, and an equation may take a few.
+        // Slot numbers have 16 bits, and an equation may use several slots.
         self.options.target.limits.region.saturating_mul((256 / points.max(1)).clamp(1, 32)).min(1 << 13)
     }
 
@@ -329,7 +329,7 @@ impl Fuser<'_> {
         self.operands[i] = inputs.iter().map(|&v| self.sources.now(v)).collect();
     }
 
-    /// Makes one group of two that an element-wise equation brings together, where nothing lies between them.
+    /// Merges two groups that an element-wise equation reads from, where no group has to run between them.
     fn merge_into(&mut self, g: usize, h: usize, inputs: &[Var]) {
         if g == h || self.groups.list[h].dead {
             return;
@@ -353,7 +353,7 @@ impl Fuser<'_> {
         if !in_place || !small || x.stage != y.stage {
             return;
         }
-        // What the equation reads from elsewhere must not wait for the group that is to be merged.
+        // The equation's other operands must not depend on the group that is merged.
         let others: SmallVec<[usize; 4]> =
             self.candidates(inputs).into_iter().filter(|&k| k != g && k != h).collect();
         let groups = &mut self.groups;
@@ -394,8 +394,8 @@ impl Fuser<'_> {
         self.merge_siblings(g);
     }
 
-    /// Makes one group of `g`, which reduces, and others that reduce over the same space and read the same buffer of its
-    /// size: it is then read once.
+    /// Merges `g`, which reduces, with other groups that reduce over the same space and read the same buffer of its
+    /// size, so that the buffer is read once.
     fn merge_siblings(&mut self, g: usize) {
         let Body::Fused(own) = self.groups.list[g].body else { return };
         if matches!(own, Domain::Flat { .. }) {
@@ -403,7 +403,7 @@ impl Fuser<'_> {
         }
         let graph = self.graph;
         let large = |v: &Var| graph.ty(*v).shape.size() == own.points();
-        // Those that are still to be looked at, the oldest first.
+        // The groups still to be visited, the oldest first.
         let mut near: BTreeSet<usize> = BTreeSet::new();
         let mut shared: Vec<Var> = self.groups.list[g].roots.iter().copied().filter(large).collect();
         let mut at = 0;
@@ -450,7 +450,7 @@ impl Fuser<'_> {
         Ok(())
     }
 
-    /// Where `v` may be written, the best first: the buffer that its readers want, or one of its own.
+    /// Where `v` may be written, the best place first: in the layout that its readers want, or in its own.
     fn places(&self, v: Var) -> SmallVec<[(Var, View); 2]> {
         let own = (v, View::of(&self.graph.ty(v).shape));
         match &self.output_layouts[v.index()] {
@@ -465,7 +465,7 @@ impl Fuser<'_> {
         self.groups.define(buffer, g, Level::Full, false);
     }
 
-    /// A matrix product read through views; false when this is none that the kernel takes.
+    /// A matrix product that reads through views; false when the kernel does not take it.
     fn product(&mut self, i: usize) -> bool {
         let graph = self.graph;
         let eqn = &graph.eqns()[i];
@@ -502,7 +502,7 @@ impl Fuser<'_> {
         false
     }
 
-    /// A convolution read through views; false when this is none that the kernels take.
+    /// A convolution that reads through views; false when the kernels do not take it.
     fn convolution(&mut self, i: usize) -> bool {
         let graph = self.graph;
         let eqn = &graph.eqns()[i];

@@ -1,4 +1,4 @@
-//! Groups become kernels, in an order that respects who reads whom and otherwise follows the program.
+//! Groups become kernels, in an order that respects their dependences and otherwise follows the program.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -13,7 +13,7 @@ use super::{Fused, Fuser, Source, one};
 use crate::Requirements;
 use crate::kernel::{Domain, Kernel, Region, Work};
 
-/// Types of a few values.
+/// The types of some values.
 type Types = SmallVec<[Type; 4]>;
 
 /// The kernels of all groups.
@@ -60,7 +60,7 @@ fn read_outside(fuser: &Fuser<'_>) -> Vec<bool> {
 pub(super) fn sorted(fuser: &Fuser<'_>) -> Vec<usize> {
     let list = &fuser.groups.list;
     let mut waits = vec![0u32; list.len()];
-    // Who reads whom, and where those that read a group begin among them.
+    // The edges from each group to its readers, and where the edges of each group begin.
     let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(list.len());
     let mut starts = vec![0u32; list.len() + 1];
     let mut from: SmallVec<[usize; 8]> = SmallVec::new();
@@ -169,8 +169,8 @@ fn cost(fuser: &Fuser<'_>, i: usize) -> f64 {
     eqn.op.row().cost(&types(&eqn.inputs), &types(&eqn.outputs)).flops
 }
 
-/// Rows of a [`Domain::Columns`], or of a [`Domain::Rows`] summed over each other, that one partial result covers: a
-/// function of the shape alone, and so few that a sum has the accuracy of its terms.
+/// The rows of a [`Domain::Columns`], or of a [`Domain::Rows`] summed over each other, that one partial result covers:
+/// a function of the shape alone, small enough that a sum is as accurate as its terms.
 pub fn column_chunk(reduced: usize, inner: usize) -> usize {
     reduced.div_ceil(32).min(64).max(8192usize.div_ceil(inner)).min(reduced.max(1))
 }
@@ -233,7 +233,7 @@ fn barrier_kernel(fuser: &mut Fuser<'_>, g: usize) -> Kernel {
     };
     let types = |vars: &[Var]| vars.iter().map(|&v| graph.ty(v).clone()).collect::<Types>();
     let (from, to) = match &work {
-        // A primitive sees its operands' own shapes, whatever the buffers are named after that hold them.
+        // A primitive sees the shapes of its operands, not those of the buffers that hold them.
         Work::Primitive(_) => (types(&graph.eqns()[eqns[0]].inputs), types(&graph.eqns()[eqns[0]].outputs)),
         _ => (types(&reads), types(&writes)),
     };

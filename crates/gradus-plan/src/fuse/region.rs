@@ -110,11 +110,11 @@ impl<'a, 'b> Writer<'a, 'b> {
                     self.rounded.insert(out);
                     self.push((op, from, from, level, args), i)
                 }
-                // It is there already.
+                // It exists already.
                 StepOp::Cast if self.reads_rounded(i) => args[0],
                 _ => self.push((op, from, to, level, args), i),
             };
-            // A place of its own for each value in memory.
+            // Each value in memory has a slot of its own.
             if live[out.index()] && !stored.insert(slot) {
                 slot = self.fresh((StepOp::Copy, to, to, level, smallvec![slot]), i);
                 stored.insert(slot);
@@ -127,7 +127,8 @@ impl<'a, 'b> Writer<'a, 'b> {
         self.finish(stores)
     }
 
-    /// The values that are rounded to a 16-bit type and only read, here, to be widened again: they stay what they were.
+    /// The values that are rounded to a 16-bit type and only read inside the region, to be widened again: their slots
+    /// stay in `f32`.
     fn rounded_in_registers(&self, live: &[bool]) -> Set<Var> {
         let (graph, fuser) = (self.fuser.graph, self.fuser);
         let eqns = &fuser.groups.list[self.group].eqns;
@@ -171,7 +172,7 @@ impl<'a, 'b> Writer<'a, 'b> {
     }
 
     fn push(&mut self, step: Computed, eqn: usize) -> Draft {
-        // What a later stage computes again may be there already.
+        // A recomputation for a later stage may repeat an existing step.
         if self.fuser.groups.list[self.group].mixed
             && let Some(known) = self.steps_of.get(&step.4)
             && let Some(&known) = known.iter().find(|&&known| self.steps[known].0 == step)

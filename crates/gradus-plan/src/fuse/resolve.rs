@@ -16,7 +16,7 @@ pub(crate) enum Source {
     Undefined,
     /// One number everywhere.
     Constant(f64, DType),
-    /// A buffer, named after the value that it holds whole, through a view.
+    /// A view of a buffer, which is named after the value that it holds in full.
     View(Var, View),
 }
 
@@ -26,7 +26,7 @@ impl Source {
     }
 }
 
-/// What each value is read from, and what it was read from before.
+/// The current source of each value, and its earlier ones.
 pub(crate) struct Sources {
     list: Vec<Source>,
     /// For each value, its place in the list.
@@ -46,7 +46,7 @@ impl Sources {
         self.list.push(source);
     }
 
-    /// The name of what `v` is read from now, for [`at`](Self::at) later.
+    /// A handle to the current source of `v`, for [`at`](Self::at) later.
     pub(super) fn now(&self, v: Var) -> u32 {
         self.of[v.index()]
     }
@@ -64,7 +64,7 @@ impl std::ops::Index<usize> for Sources {
     }
 }
 
-/// How a value that a region itself computes is read again inside it.
+/// How a value that a region computes is read inside the same region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inside {
     /// At the same point, or the same row.
@@ -92,10 +92,10 @@ pub(super) fn inside(p: Producer, view: &View, domain: Domain, level: Level, siz
     None
 }
 
-/// The most batch axes that a product has when neighbours are merged.
+/// The most batch axes of a product once adjacent axes are merged.
 pub(crate) const MOST_BATCH: usize = 4;
 
-/// Merges axes that each of `N` operands steps through evenly.
+/// Merges adjacent axes where each of `N` operands has one common stride for both.
 fn merge<const N: usize>(axes: &[(usize, [isize; N])]) -> SmallVec<[(usize, [isize; N]); 2]> {
     let mut out: SmallVec<[(usize, [isize; N]); 2]> = SmallVec::new();
     for &(extent, strides) in axes.iter().filter(|a| a.0 != 1) {
@@ -109,8 +109,8 @@ fn merge<const N: usize>(axes: &[(usize, [isize; N])]) -> SmallVec<[(usize, [isi
     out
 }
 
-/// The product that `dot` is on its operands' views, written to the view `to` of the buffer `out`; `None` when the axes
-/// do not merge into rows, columns and an inner axis.
+/// The product `dot` on its operands' views, written to the view `to` of the buffer `out`; `None` when the axes do not
+/// merge into rows, columns and an inner axis.
 pub(super) fn product(
     dot: &Dot,
     inputs: &[Var],
@@ -158,7 +158,7 @@ pub(super) fn product(
 /// Axes of a convolution that its kernels take.
 const SPATIAL: std::ops::RangeInclusive<usize> = 1..=3;
 
-/// Distances along dims of which those of extent 1 may be anything; `None` when one goes backwards.
+/// The strides of dims, where those of extent 1 are arbitrary; `None` when one is negative.
 fn forwards<const N: usize>(dims: &[Dim], contiguous: [usize; N]) -> Option<[usize; N]> {
     let mut out = contiguous;
     for (to, &(extent, stride)) in out.iter_mut().zip(dims) {
@@ -169,8 +169,8 @@ fn forwards<const N: usize>(dims: &[Dim], contiguous: [usize; N]) -> Option<[usi
     Some(out)
 }
 
-/// The convolution that `op` is on its operands' views, its result written `to` a buffer; `None` when it is none that the
-/// kernels take, or spatial axes do not lie as they have to.
+/// The convolution `op` on its operands' views, with its result written `to` a buffer; `None` when the kernels do not
+/// take it, or its spatial axes are not laid out as they require.
 pub(super) fn convolution(
     op: &Conv,
     inputs: &[Var],

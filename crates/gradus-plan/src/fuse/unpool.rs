@@ -1,4 +1,5 @@
-//! A scatter of cotangents, at the indices of a pooling, is the pooling's transpose: no zeros are written out to be copied.
+//! A scatter of cotangents at the indices of a pooling becomes the transpose of the pooling, without a copy of its
+//! zeros.
 
 use gradus_core::ops::{MaxPool, Op, ScatterAdd};
 use gradus_core::{DEAD, Var};
@@ -7,7 +8,7 @@ use super::{Fuser, Source};
 use crate::kernel::{Level, Unpool, Work};
 
 impl Fuser<'_> {
-    /// The kernel of equation `i`, a scatter; false when it is not a pooling's transpose.
+    /// Makes the kernel of equation `i`, a scatter; false when it is not the transpose of a pooling.
     pub(super) fn unpool(&mut self, i: usize) -> bool {
         let graph = self.graph;
         let eqn = &graph.eqns()[i];
@@ -44,7 +45,7 @@ impl Fuser<'_> {
         }
     }
 
-    /// Whether the scatter goes plane by plane over what the pooling went over.
+    /// Whether the scatter covers the operand of the pooling plane by plane.
     fn walks_planes(&self, s: &ScatterAdd, pool: &MaxPool, operand: Var, indices: Var, out: Var) -> bool {
         let [operand, indices, out] = [operand, indices, out].map(|v| &self.graph.ty(v).shape);
         let (lead, spatial) = operand.split_at(operand.rank() - pool.window.dims());

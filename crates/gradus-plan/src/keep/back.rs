@@ -1,9 +1,9 @@
-//! What the backward pass through a stage has alive besides what is kept.
+//! The memory of the backward pass through a stage besides the kept values.
 //!
-//! The backward pass computes again what it reads and is not kept, each value where it is first read, and lets it go after
-//! its last reader. A value that only element-wise equations read never reaches memory; an element-wise result takes the
-//! place of an operand that ends there. The fused program does about the same: this is an estimate that ranks
-//! schedules, finished plans are what counts.
+//! The backward pass recomputes the values that it reads and that are not kept, each before its first reader, and frees
+//! it after its last one. A value that only element-wise equations read never reaches memory; an element-wise result
+//! takes the buffer of an operand that it reads last. The fused program behaves nearly the same: this estimate ranks
+//! schedules, finished plans decide.
 
 use gradus_core::ops::Op;
 use gradus_core::{Graph, Var};
@@ -17,7 +17,8 @@ fn fuses(op: &Op) -> bool {
     is_elementwise(op) || is_movement(op) || matches!(op, Op::Full(_) | Op::Reduce(_))
 }
 
-/// When a value is made and read last, by places in a run of equations, and whether anything reads it whole.
+/// When a value is computed and last read, by positions in a run of equations, and whether anything but element-wise
+/// equations reads it.
 #[derive(Clone, Copy)]
 struct Span {
     from: usize,
@@ -25,7 +26,7 @@ struct Span {
     whole: bool,
 }
 
-/// The backward pass, with what is alive in it.
+/// The backward pass, with the bytes alive in it.
 pub(super) struct Back<'a> {
     graph: &'a Graph,
     boundary: &'a Boundary,
@@ -33,10 +34,10 @@ pub(super) struct Back<'a> {
     returned: Vec<bool>,
     /// Bytes of the backward pass alive during each of its equations.
     alive: Vec<usize>,
-    /// For each value, the last search that has come across it.
+    /// For each value, the last search that has visited it.
     seen: Vec<usize>,
     searches: usize,
-    /// For each value in question, when it is alive; empty between two questions.
+    /// For each value of the current query, when it is alive; empty between queries.
     spans: Vec<Option<Span>>,
 }
 
@@ -52,8 +53,8 @@ impl<'a> Back<'a> {
         back
     }
 
-    /// The most bytes alive in the backward pass through these equations when these values are at hand, and the equations
-    /// that are run again for it.
+    /// The most bytes alive in the backward pass through these equations when the `kept` values are available, and the
+    /// equations that are recomputed for it.
     pub(super) fn peak(&mut self, back: &[usize], kept: &[Var]) -> (usize, Vec<usize>) {
         let (graph, boundary) = (self.graph, self.boundary);
         self.searches += 1;
@@ -77,7 +78,7 @@ impl<'a> Back<'a> {
             order.append(&mut here);
             order.push(i);
         }
-        // What is run again is alive beside what the backward pass has alive at its next equation.
+        // Recomputed values are alive together with those of the backward pass at its next equation.
         let extra = self.curve(&order, |v| boundary.available[v.index()]);
         let mut second = 0;
         let mut most = 0;
@@ -90,7 +91,7 @@ impl<'a> Back<'a> {
         (most, again)
     }
 
-    /// The bytes of those values that `counts`, alive during each of a run of equations.
+    /// The bytes of the values selected by `counts` that are alive during each of a run of equations.
     fn curve(&mut self, order: &[usize], counts: impl Fn(Var) -> bool) -> Vec<usize> {
         let graph = self.graph;
         for (at, &i) in order.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! Where the forward pass is cut into stages.
 //!
-//! Stages begin where little is alive, and about equally many kept bytes lie in each. Where much of a stage is computed
-//! again from little, a border inside would have both sides compute it: for choices that keep less there are longer
-//! stages, without those borders.
+//! Stages begin where few bytes are alive, and contain about equally many kept bytes. Where much of a stage is
+//! recomputed from few values, a border inside would make both sides recompute it, so choices that keep less have
+//! longer stages, without those borders.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub(super) struct Life {
     pub(super) last: usize,
 }
 
-/// When the buffers of the forward pass are alive in it.
+/// The lifetimes of the buffers of the forward pass within it.
 pub(super) fn lives(graph: &Graph, boundary: &Boundary, root: &[Option<Var>]) -> Vec<Option<Life>> {
     let mut lives: Vec<Option<Life>> = vec![None; graph.types().len()];
     for (i, eqn) in graph.eqns()[..boundary.at].iter().enumerate() {
@@ -37,8 +37,8 @@ pub(super) fn lives(graph: &Graph, boundary: &Boundary, root: &[Option<Var>]) ->
     lives
 }
 
-/// Where stages begin: about equally many of the bytes that `kept` keeps in each, moved to where little is alive. `None`
-/// if nothing is kept.
+/// Where stages begin: each contains about equally many of the bytes that `kept` keeps, with borders moved to where few
+/// bytes are alive. `None` if nothing is kept.
 pub(super) fn even(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Option<Vec<usize>> {
     let at = boundary.at;
     let mut change = vec![0isize; at + 1];
@@ -82,8 +82,7 @@ pub(super) fn even(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Option<
     Some(starts)
 }
 
-/// For a choice, the starts of a chain's stages without those that two stages would both compute much to come back
-/// through.
+/// The starts of the stages of a chain for a choice, without those where both adjacent stages would recompute much.
 pub(super) fn apart(chain: &Chain<'_>, choice: usize) -> Vec<usize> {
     let stages = &chain.stages;
     // For each equation, the first stage that runs it again.

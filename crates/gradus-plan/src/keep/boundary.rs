@@ -1,9 +1,9 @@
 //! Where the forward and the backward pass of a program meet, and which of its values the forward pass can provide.
 //!
-//! Every equation states its [`Phase`](gradus_core::Phase). At a level, the forward equations are those that neither are
-//! backward at this level or above nor depend on one that is. The others run later: those that compute cotangents, and those
-//! that use the gradients, an update of parameters for example. Gradients that wait for their update do not count as kept by
-//! the forward pass, however large they are.
+//! Every equation states its [`Phase`](gradus_core::Phase). At a level, the forward equations are those that neither
+//! are backward at this level or above nor depend on a backward one. The others run later: those that compute
+//! cotangents, and those that use the gradients, such as an update of parameters. Gradients that are stored until their
+//! update do not count as kept by the forward pass.
 
 use gradus_core::ops::Op;
 use gradus_core::{Binary, Graph, PhaseKind, Var};
@@ -11,11 +11,11 @@ use gradus_core::{Binary, Graph, PhaseKind, Var};
 use super::Staged;
 use crate::fuse::{is_elementwise, is_movement};
 
-/// Where the backward pass of a program begins, and what it can read.
+/// Where the backward pass of a program begins, and which values it can read.
 pub(super) struct Boundary {
     /// The first equation of the backward pass.
     pub(super) at: usize,
-    /// For each value, whether it is computed in the forward pass or can be had from there by cheap equations.
+    /// For each value, whether it is computed in the forward pass or by cheap equations from values of it.
     pub(super) available: Vec<bool>,
     /// For each value, the equation that defines it.
     pub(super) made: Vec<Option<usize>>,
@@ -38,7 +38,7 @@ pub(crate) fn definitions(graph: &Graph) -> Vec<Option<usize>> {
     made
 }
 
-/// For each value, the one whose buffer it is read from: a view is its operand, a constant nothing.
+/// For each value, the one whose buffer it is read from: for a view its operand, for a constant none.
 pub(super) fn roots(graph: &Graph) -> Vec<Option<Var>> {
     let mut root: Vec<Option<Var>> = vec![None; graph.types().len()];
     for eqn in graph.eqns() {
@@ -53,15 +53,14 @@ pub(super) fn roots(graph: &Graph) -> Vec<Option<Var>> {
     root
 }
 
-/// Whether an equation may be run twice without anybody minding.
+/// Whether an equation is cheap enough to be recomputed.
 pub(super) fn is_cheap(op: &Op) -> bool {
     is_elementwise(op)
         || is_movement(op)
         || matches!(op, Op::Full(_) | Op::Reduce(_) | Op::Pad(_) | Op::Concat(_) | Op::Clamp(_))
 }
 
-/// What each equation is for in the derivative of a level and those above: forward is what works on nothing that has come
-/// back.
+/// The phase of each equation at a level and those above: an equation is forward if it depends on no backward one.
 fn parts(graph: &Graph, level: u8) -> Vec<PhaseKind> {
     let mut later = vec![false; graph.types().len()];
     let part = |eqn: &gradus_core::Eqn, later: &mut [bool]| {
@@ -79,8 +78,8 @@ fn parts(graph: &Graph, level: u8) -> Vec<PhaseKind> {
     graph.eqns().iter().map(|eqn| part(eqn, &mut later)).collect()
 }
 
-/// Counts the last of what makes gradients as done with them: what is moved, cast or copied for callers, and read by nothing
-/// else that is backward.
+/// Counts the last equations of gradients as uses of them: those that move, cast or copy gradients for callers, and
+/// that no other backward equation reads.
 fn copies(graph: &Graph, parts: &mut [PhaseKind], made: &[Option<usize>]) {
     let eqns = graph.eqns();
     let constant = |v: &Var| made[v.index()].is_some_and(|i| matches!(eqns[i].op, Op::Full(_)));
@@ -98,12 +97,13 @@ fn copies(graph: &Graph, parts: &mut [PhaseKind], made: &[Option<usize>]) {
     }
 }
 
-/// The highest level of the equations themselves; programs inside have levels of their own.
+/// The highest level of the equations; nested programs have levels of their own.
 fn deepest(graph: &Graph) -> u8 {
     graph.eqns().iter().map(|e| e.phase.level).max().unwrap_or(0)
 }
 
-/// The equation of the backward pass before which the forward pass keeps most bytes for the rest, and those bytes.
+/// The equation of the backward pass before which the forward pass keeps the most bytes for the remaining equations,
+/// and those bytes.
 fn most_kept(graph: &Graph, parts: &[PhaseKind], root: &[Option<Var>]) -> Option<(usize, usize)> {
     let mut last: Vec<usize> = vec![0; graph.types().len()];
     for (i, eqn) in graph.eqns().iter().enumerate().filter(|(i, _)| parts[*i] != PhaseKind::Forward) {
@@ -141,7 +141,8 @@ impl Boundary {
         (1..level.min(deepest(graph).saturating_add(1))).rev().find_map(|level| Boundary::of(graph, level))
     }
 
-    /// The boundary at a level: where the backward passes of this level and those above read most of what was there before.
+    /// The boundary at a level: where the backward passes of this level and those above read the most bytes of earlier
+    /// values.
     fn of(graph: &Graph, level: u8) -> Option<Self> {
         let mut parts = parts(graph, level);
         let (at, bytes) = most_kept(graph, &parts, &roots(graph))?;
@@ -159,7 +160,7 @@ impl Boundary {
         Some(Boundary { at, available, made, parts, level, bytes })
     }
 
-    /// The values of the forward pass that the backward pass reads as a whole, not element by element.
+    /// The values of the forward pass that the backward pass reads otherwise than element by element.
     pub(super) fn read_whole(&self, graph: &Graph) -> Vec<Var> {
         let root = roots(graph);
         let second = graph.eqns()[self.at..].iter().filter(|e| !self.available[e.outputs[0].index()]);

@@ -1,10 +1,10 @@
 //! The fastest plan within a budget.
 //!
-//! A set of plans that no budget changes is made in full, from the program that keeps much to those that keep little:
-//! every choice of kept values written into the whole program, and schedules over its stages. The fastest that fits is
-//! taken; what counts is the peak of the finished plan, not an estimate. So a smaller budget never gives a larger plan.
-//! Then plans between the one taken and the next larger one are looked at; one smaller than what has been taken is not,
-//! since a smaller budget may have to go without it.
+//! A set of candidate plans that does not depend on the budget is made in full, from programs that keep much to those
+//! that keep little: every choice of kept values written into the whole program, and schedules over its stages. The
+//! fastest candidate that fits is taken, by the peak of the finished plan rather than an estimate. So a smaller budget
+//! never gives a larger plan. Then plans between the one taken and the next larger candidate are tried, but none
+//! smaller than the one taken, because smaller budgets depend on the same set.
 
 use gradus_core::{ErrorKind, Graph, Result};
 
@@ -15,21 +15,21 @@ use super::schedule::Table;
 use super::{Staged, borders, cost, cut, replay, rewrite};
 use crate::{Budget, Options, Plan, work};
 
-/// How many plans are made at most, and how many at least, of schedules.
+/// The most and the fewest plans that are made of schedules.
 const PLANS: [usize; 2] = [10, 96];
-/// Of a program with more equations fewer plans are made, so that all of them take no more than a few times as long as
-/// the one without a budget: of so many choices, so many schedules over one cut into stages, and so many between two.
+/// Above this many equations fewer plans are made, so that all of them take no more than a few times as long as the
+/// plan without a budget: this many choices, schedules over one cut into stages, and plans between two candidates.
 const LONG: usize = 2_000;
 const LONG_CHOICES: usize = 5;
 const LONG_PLANS: usize = 3;
 const LONG_FINE: usize = 1;
-/// About how many equations all plans together may have.
+/// The approximate number of equations that all plans together may have.
 const EQUATIONS: usize = 160_000;
-/// How many plans are looked at between two of those.
+/// The number of plans that are considered between two of those.
 const FINE: usize = 5;
-/// About how many equations the plans may have that are looked at value by value.
+/// The approximate number of equations in the plans that are considered value by value.
 const SINGLE: usize = 40_000;
-/// How many cuts into stages are scheduled at most, and how few stages a cut may have.
+/// The most cuts into stages that are scheduled, and the fewest stages of a cut.
 const TABLES: usize = 4;
 const FEW: usize = 4;
 
@@ -82,7 +82,7 @@ pub(super) fn fit(
     let nanos = cost::nanos(graph, costs);
     let long = graph.eqns().len() > LONG;
     if long {
-        work::simpler("fewer plans are looked at");
+        work::simpler("fewer plans are considered");
     }
     let choices =
         curve::choices(graph, boundary, &nanos, costs.worth(), if long { LONG_CHOICES } else { curve::MOST });
@@ -92,9 +92,9 @@ pub(super) fn fit(
     };
     let tables: Vec<Table<'_>> = chains.iter().map(Table::new).collect();
     let ladders: Vec<Vec<usize>> = tables.iter().map(Table::ladder).collect();
-    let looked_at = vec![("no budget".to_string(), natural, fast.estimated_seconds())];
+    let considered = vec![("no budget".to_string(), natural, fast.estimated_seconds())];
     let mut search =
-        Search { graph, boundary, tables: &tables, ladders: &ladders, options, limit, looked_at };
+        Search { graph, boundary, tables: &tables, ladders: &ladders, options, limit, considered };
     let mut found = Found { limit, smallest: natural, best: None };
     for choice in &choices {
         found.look(search.whole(&choice.kept, Some(choice.described()))?);
@@ -128,17 +128,17 @@ pub(super) fn fit(
     }
     let mut plan = best.plan;
     plan.decision.strategy = options.strategy;
-    plan.decision.alternatives = search.looked_at;
+    plan.decision.alternatives = search.considered;
     plan.decision.why = format!("the fastest plan found within {limit} bytes");
-    // Arguments, results and what is allocated outside are there whatever is kept.
+    // Arguments, results and allocations outside the arena do not depend on the kept values.
     let available = (limit + plan.arena_bytes()).saturating_sub(plan.peak(options));
     plan.decision.least_again =
         1e-9 * curve::least_again(graph, boundary, &nanos, costs.worth(), available as f64);
     Ok(plan)
 }
 
-/// The forward pass cut into stages in several ways: evenly, and into longer stages for choices that compute much again.
-/// `None` if nothing is kept.
+/// Several cuts of the forward pass into stages: an even one, and ones with longer stages for choices that recompute
+/// much. `None` if nothing is kept.
 fn chains<'a>(
     graph: &'a Graph,
     boundary: &'a Boundary,
@@ -159,8 +159,8 @@ fn chains<'a>(
     Some(chains)
 }
 
-/// Looks at sets of kept values of a short program: from all that any choice keeps to none, and from none to all, one
-/// value at a time, the one that leaves the fastest program.
+/// Tries sets of kept values of a short program: from all values that any choice keeps down to none, and from none up
+/// to all, one value at a time, each time the one that gives the fastest program.
 fn thin(search: &mut Search<'_>, found: &mut Found, choices: &[Choice]) -> Result<()> {
     let graph = search.graph;
     let any = |v: &usize| choices.iter().any(|c| c.kept[*v]);
@@ -196,7 +196,7 @@ struct Search<'a> {
     ladders: &'a [Vec<usize>],
     options: &'a Options,
     limit: usize,
-    looked_at: Vec<(String, usize, f64)>,
+    considered: Vec<(String, usize, f64)>,
 }
 
 impl Search<'_> {
@@ -218,7 +218,7 @@ impl Search<'_> {
         let (peak, seconds) = (plan.peak(self.options), plan.estimated_seconds());
         if let Some(what) = what {
             let fits = if peak <= self.limit { "fits" } else { "does not fit" };
-            self.looked_at.push((format!("{what}: {fits}"), peak, seconds));
+            self.considered.push((format!("{what}: {fits}"), peak, seconds));
         }
         Ok(Made { plan, peak, seconds, rung })
     }

@@ -1,8 +1,9 @@
-//! The forward pass as a chain of stages: what crosses from one to the next, and what the backward pass through each reads.
+//! The forward pass as a chain of stages: the values that cross from one to the next, and those that the backward pass
+//! through each reads.
 //!
-//! A stage can be run again from what crosses into it; its part of the backward pass
-//! can run once its *kept* values are available: those from which everything it reads is computed again. Each of
-//! several choices of kept values ([`super::curve`]) takes other bytes and other time.
+//! A stage can be recomputed from the values that cross into it; its part of the backward pass can run once its *kept*
+//! values are available: those from which everything it reads is computed again. Each of several choices of kept values
+//! ([`super::curve`]) has its own bytes and time.
 
 use std::collections::HashSet;
 
@@ -14,7 +15,7 @@ use super::boundary::{Boundary, roots};
 use super::curve::Choice;
 use crate::packed::waiting_bytes;
 
-/// An equation takes long if it takes more than this share of the forward pass.
+/// The share of the time of the forward pass above which an equation is expensive.
 const DEAR: f64 = 0.004;
 
 /// Distinct buffers with their bytes, in the order of their values.
@@ -68,7 +69,7 @@ pub(super) struct Stage {
     pub(super) crossing: Vec<Var>,
     /// Their buffers.
     pub(super) held: Buffers,
-    /// Seconds of computing what crosses into the next stage from that.
+    /// Seconds of computing the values that cross into the next stage from those.
     pub(super) seconds: f64,
     /// The different options for its backward pass.
     pub(super) options: Vec<RecomputeOption>,
@@ -85,11 +86,11 @@ pub(super) struct Chain<'a> {
     pub(super) stages: Vec<Stage>,
     /// Values that are read so late that they are kept throughout.
     pub(super) always: Vec<Var>,
-    /// For each value, its stage; for what is computed later from others, the last of theirs.
+    /// For each value, its stage; for one recomputed from others, the last of their stages.
     pub(super) stage_of: Vec<usize>,
     /// For each value, the one in whose buffer it lies.
     root: Vec<Option<Var>>,
-    /// For each value, whether it is a result: its buffer is there anyway.
+    /// For each value, whether it is a result, whose buffer is allocated in any case.
     pub(super) returned: Vec<bool>,
 }
 
@@ -135,7 +136,7 @@ impl<'a> Chain<'a> {
         chain
     }
 
-    /// The buffers of values; those of results are there anyway.
+    /// The buffers of values, without those of results, which are allocated in any case.
     fn buffers(&self, values: &[Var]) -> Buffers {
         let roots = values.iter().filter_map(|v| self.root[v.index()]);
         let mut all: Vec<(usize, usize)> = roots
@@ -147,7 +148,7 @@ impl<'a> Chain<'a> {
         Buffers(all)
     }
 
-    /// Says for each value which stage it belongs to.
+    /// Sets the stage of each value.
     fn place(&mut self) {
         let starts: Vec<usize> = self.stages.iter().map(|s| s.from).collect();
         for (i, eqn) in self.graph.eqns().iter().enumerate() {
@@ -162,7 +163,8 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Divides the backward pass: an equation belongs to the last stage that it or one after it reads.
+    /// Divides the backward pass among the stages: an equation belongs to the last stage that it or a later equation
+    /// reads from.
     fn find_back(&mut self, lives: &[Option<Life>]) {
         let (graph, boundary) = (self.graph, self.boundary);
         let second: Vec<usize> = (boundary.at..graph.eqns().len())

@@ -1,4 +1,4 @@
-//! What it takes to run an equation again, as an estimate.
+//! Estimated costs of running equations again.
 
 use gradus_core::ops::Op;
 use gradus_core::{Graph, Type, Var};
@@ -9,7 +9,7 @@ use super::{cut, scores};
 use crate::Costs;
 use crate::fuse::is_movement;
 
-/// Estimated nanoseconds of each equation: what is cheap as a part of a fused kernel, the rest as a kernel of its own.
+/// Estimated nanoseconds of each equation: cheap ones as parts of a fused kernel, the others as kernels of their own.
 pub(super) fn nanos(graph: &Graph, costs: &Costs) -> Vec<f64> {
     (0..graph.eqns().len()).map(|i| 1e9 * seconds(graph, i, costs)).collect()
 }
@@ -33,7 +33,8 @@ fn seconds(graph: &Graph, i: usize, costs: &Costs) -> f64 {
     }
 }
 
-/// The prices of running again what is cheap, products that [expand](scores::products) among it; infinite elsewhere.
+/// The prices of running cheap equations again, products that [expand](scores::products) among them; infinite
+/// elsewhere.
 pub(super) fn cheap_prices(graph: &Graph, nanos: &[f64]) -> Vec<f64> {
     let mut out = prices(graph, nanos, cut::cheap);
     for ((price, ns), expands) in out.iter_mut().zip(nanos).zip(scores::products(graph)) {

@@ -1,8 +1,8 @@
-//! The curve of bytes kept over time spent again, and the choices at its corners.
+//! The curve of kept bytes over recomputation time, and the choices at its corners.
 //!
-//! Every worth of a nanosecond in bytes has its minimum cut. The cuts of all worths are the corners of the lower hull of
-//! bytes over time; between two known corners, the worth at which both cost the same finds the corner between them, or
-//! that there is none.
+//! Every exchange rate between nanoseconds and bytes, the *worth* of a nanosecond, has its minimum cut. The cuts of all
+//! rates are the corners of the lower hull of bytes over time; the rate at which two known corners cost the same finds
+//! a corner between them, or shows that there is none.
 
 use gradus_core::graph::Eqn;
 use gradus_core::{Graph, Var};
@@ -14,13 +14,13 @@ use crate::packed::waiting_bytes;
 
 /// The most choices that are of use.
 pub(super) const MOST: usize = 10;
-/// What a nanosecond is worth where time counts little, and where memory is all that counts, as a share of what it is worth
-/// where time is all that counts.
+/// The worth of a nanosecond where time counts little, and where only memory counts, as a share of its worth where only
+/// time counts.
 const LITTLE: f64 = 0.05;
 const LEAST: f64 = 5e-5;
 /// The most cuts that narrow a bound.
 const STEPS: usize = 8;
-/// Corners closer than this share of the kept bytes are one.
+/// Corners closer than this share of the kept bytes are merged.
 const CLOSE: f64 = 0.01;
 
 /// A set of kept values, its bytes, and nanoseconds of computing the rest.
@@ -42,8 +42,8 @@ impl Choice {
     }
 }
 
-/// At most so many choices (at least five) from those that take least time to those that keep least. Among them are those
-/// that run nothing dear again.
+/// A limited number of choices (at least five), from the fastest to the one that keeps least. Among them are those that
+/// recompute nothing expensive.
 pub(super) fn choices(
     graph: &Graph,
     boundary: &Boundary,
@@ -58,7 +58,7 @@ pub(super) fn choices(
     let any = prices(graph, nanos, cut::single);
     let mut corners: Vec<Choice> =
         [1.0, LEAST].iter().map(|&w| measure(cut::kept(graph, boundary, w * worth, &any))).collect();
-    // The widest gap first; a gap without a corner inside is closed.
+    // The widest gap first; a gap without a corner inside is done.
     let mut closed: Vec<bool> = vec![false];
     let all = corners[0].bytes.max(1.0);
     while corners.len() + out.len() < most {
@@ -82,8 +82,8 @@ pub(super) fn choices(
     out
 }
 
-/// The nanoseconds of work that every plan runs again whose forward pass keeps at most `limit` bytes for the backward pass: the
-/// largest value of the cuts' Lagrangian. What is cheap counts nothing.
+/// A lower bound on the nanoseconds of work that a plan recomputes if its forward pass keeps at most `limit` bytes for
+/// the backward pass: the largest value of the Lagrangian of the cuts. Cheap equations do not count.
 pub(super) fn least_again(graph: &Graph, boundary: &Boundary, nanos: &[f64], worth: f64, limit: f64) -> f64 {
     let dear = |(eqn, ns): (&Eqn, &f64)| if cut::cheap(&eqn.op) { 0.0 } else { *ns };
     let nanos: Vec<f64> = graph.eqns().iter().zip(nanos).map(dear).collect();
@@ -107,7 +107,7 @@ pub(super) fn least_again(graph: &Graph, boundary: &Boundary, nanos: &[f64], wor
     bound
 }
 
-/// The bytes of what is kept, and the time of computing what the backward pass reads besides.
+/// The bytes of the kept values, and the time of recomputing the other values that the backward pass reads.
 fn measured(graph: &Graph, boundary: &Boundary, nanos: &[f64], kept: Vec<bool>) -> Choice {
     let mut returned = vec![false; graph.types().len()];
     graph.outputs().iter().for_each(|v| returned[v.index()] = true);

@@ -1,8 +1,9 @@
-//! The minimum cut: which values of the forward pass cross, which are computed again.
+//! The minimum cut between the values of the forward pass that are kept and those that are recomputed.
 //!
-//! Every value that the forward pass can provide is a pair of nodes. The edge between them costs the bytes of keeping
-//! it; an edge from the source costs the time of computing it again; what must not be computed again hangs on the
-//! source with infinite weight, what the backward pass reads on the sink. The cut of least weight is the choice.
+//! Every value that the forward pass can provide is a pair of nodes. The edge between them has the bytes of keeping it
+//! as its weight; an edge from the source has the time of recomputing it. Values that must not be recomputed have an
+//! edge of infinite weight from the source, values that the backward pass reads one to the sink. The cut of least
+//! weight is the choice.
 
 use std::collections::VecDeque;
 
@@ -20,18 +21,18 @@ pub(super) fn elementwise(op: &Op) -> bool {
     is_elementwise(op) || is_movement(op) || matches!(op, Op::Full(_))
 }
 
-/// Equations that may be run again: all but products and what is as dear.
+/// Equations that may be run again: all but products and equations as expensive as those.
 pub(super) fn cheap(op: &Op) -> bool {
     is_cheap(op)
 }
 
-/// Equations that may be run again at their price: all but those that carry programs of their own.
+/// Equations that may be run again at their price: all but those that contain programs.
 pub(super) fn single(op: &Op) -> bool {
     op.graphs().is_empty()
 }
 
-/// The values that are kept, when a nanosecond is worth so many bytes and running an equation again takes `prices`
-/// nanoseconds, infinitely many for one that may not be run again.
+/// The values to keep if a nanosecond is worth `worth` bytes and running an equation again takes `prices` nanoseconds,
+/// infinitely many for one that may not be run again.
 pub(super) fn kept(graph: &Graph, boundary: &Boundary, worth: f64, prices: &[f64]) -> Vec<bool> {
     let large = scores::values(graph, &scores::products(graph));
     let n = graph.types().len();
@@ -58,7 +59,7 @@ pub(super) fn kept(graph: &Graph, boundary: &Boundary, worth: f64, prices: &[f64
             if large[v.index()] && prices[i].is_finite() {
                 bytes *= scores::DEARER;
             }
-            // A tie goes to the value that is there first.
+            // A tie goes to the earlier value.
             net.edge(2 * v.index(), 2 * v.index() + 1, bytes * (1.0 + 1e-6 * i as f64 / n as f64));
             let dear = prices[i].is_infinite();
             net.edge(source, 2 * v.index(), if dear { INFINITE } else { prices[i] * worth });
@@ -84,14 +85,14 @@ pub(super) fn kept(graph: &Graph, boundary: &Boundary, worth: f64, prices: &[f64
 const INFINITE: f64 = f64::INFINITY;
 /// Flow below this is rounding.
 const DUST: f64 = 1e-6;
-/// After so many searches of the network a cut between levels is taken.
+/// The number of searches of the network after which a cut between levels is taken.
 const PHASES: usize = 64;
 
 /// A flow network; the maximum flow is found by Dinic's algorithm.
 struct Network {
-    /// Where an edge leads, and what it still takes; each beside the one the other way.
+    /// The target and the remaining capacity of each edge; an edge is next to its reverse.
     edges: Vec<(u32, f64)>,
-    /// Where the edges of each node begin among those by node.
+    /// Where the edges of each node begin in the list ordered by node.
     starts: Vec<u32>,
     by_node: Vec<u32>,
 }
@@ -106,7 +107,7 @@ impl Network {
         self.edges.push((a as u32, 0.0));
     }
 
-    /// Sorts the edges by where they come from, in the order in which they were given.
+    /// Sorts the edges by their origin, keeping the order of insertion.
     fn sort(&mut self) {
         let from = |edges: &[(u32, f64)], e: usize| edges[e ^ 1].0 as usize;
         self.starts.fill(0);
@@ -149,8 +150,8 @@ impl Network {
         level
     }
 
-    /// The nodes on the side of the source: a cut of least capacity. Where that takes long, paths have become so long that
-    /// a cut between two levels is next to the least.
+    /// The nodes on the side of the source: a cut of least capacity. Where the search takes long, the paths are so long
+    /// that a cut between two levels is close to the least.
     fn cut(&mut self, source: usize, sink: usize) -> Vec<bool> {
         self.sort();
         let mut next = vec![0u32; self.nodes()];
@@ -193,14 +194,14 @@ impl Network {
             if at == sink {
                 let flow = path.iter().map(|&e| self.edges[e].1).fold(INFINITE, f64::min);
                 if flow.is_infinite() {
-                    // Something that may not be computed again is read by itself: it crosses, whatever it costs.
+                    // A value that may not be recomputed is read directly, so it is kept at any cost.
                     return;
                 }
                 for &e in &path {
                     self.edges[e].1 -= flow;
                     self.edges[e ^ 1].1 += flow;
                 }
-                // The next path begins as this one does, as far as that takes more.
+                // The next path starts with the part of this one that has capacity left.
                 let full = path.iter().position(|&e| self.edges[e].1 <= DUST).unwrap_or(0);
                 at = self.edges[path[full] ^ 1].0 as usize;
                 path.truncate(full);

@@ -1,8 +1,8 @@
-//! What is done with a gradient is done as soon as the gradient is there.
+//! Schedules each update right after its gradient.
 //!
-//! A training step updates its parameters when all gradients are known, and so all of them would wait. Here an update
-//! follows its own gradient at once, but not before the backward pass has read the old parameter for the last time: the new
-//! one is then written over it.
+//! A training step updates its parameters when all gradients are known, so all gradients would stay in memory. Here an
+//! update directly follows its own gradient, but not before the backward pass has read the old parameter for the last
+//! time, so that the new parameter is written over it.
 
 use gradus_core::{Graph, PhaseKind, Var};
 
@@ -10,10 +10,12 @@ use super::boundary::{Boundary, is_cheap};
 use crate::fuse::is_movement;
 use crate::work;
 
-/// The order that moves cheap equations behind the backward pass up to where their operands are complete; `None` if they stand there.
+/// The order with the cheap equations behind the backward pass moved up to where their operands are complete; `None` if
+/// they are there already.
 pub(super) fn order(graph: &Graph, boundary: &Boundary) -> Option<Vec<usize>> {
     let eqns = graph.eqns();
-    // Where derivatives nest, gradients have parts from the backward passes of several levels: each is added when it is there.
+    // Where derivatives nest, gradients have terms from the backward passes of several levels: each is added as soon as
+    // it is computed.
     let nested = boundary.level > 1;
     let later = |i: usize| match boundary.parts[i] {
         PhaseKind::Forward => false,
@@ -21,7 +23,7 @@ pub(super) fn order(graph: &Graph, boundary: &Boundary) -> Option<Vec<usize>> {
         PhaseKind::Update => true,
     };
     let moves = |i: usize| i >= boundary.at && later(i) && is_cheap(&eqns[i].op);
-    // Equations that need nothing of the backward pass wait until they are asked for.
+    // Equations that do not depend on the backward pass are delayed until they are read.
     let idle = |i: usize| {
         i >= boundary.at && is_cheap(&eqns[i].op) && boundary.available[eqns[i].outputs[0].index()]
     };
@@ -35,7 +37,7 @@ pub(super) fn order(graph: &Graph, boundary: &Boundary) -> Option<Vec<usize>> {
         let reads = i >= boundary.at && !moves(i) && !idle(i);
         eqns[i].inputs.iter().filter(move |_| reads).filter_map(|v| argument[v.index()])
     };
-    // How often each argument is still to be read.
+    // The remaining reads of each argument.
     let mut unread = vec![0usize; graph.types().len()];
     (0..eqns.len()).flat_map(arguments).for_each(|v| unread[v.index()] += 1);
     // For each equation and each argument, those that wait for it.
@@ -98,7 +100,7 @@ pub(super) fn order(graph: &Graph, boundary: &Boundary) -> Option<Vec<usize>> {
             pending.append(&mut ready);
         }
     }
-    // What nobody has asked for may still be a result.
+    // Unread equations may still be results.
     order.extend((0..eqns.len()).filter(|&i| !done[i]));
     (!order.is_sorted()).then_some(order)
 }

@@ -1,5 +1,5 @@
-//! Small programs: what the planner finds under a budget beside the best of all sets of kept values, each tried with
-//! everything else computed again.
+//! Tests on small programs: the plans found under a budget against the best of all sets of kept values, each with
+//! everything else recomputed.
 
 use gradus_core::ops::{Axes, Dot, Op, Reduce, ReduceKind};
 use gradus_core::transforms::{self, value_and_grad};
@@ -27,7 +27,7 @@ fn chain(widths: &[usize], batch: usize, f: Unary, residual: bool) -> Graph {
     value_and_grad(&b.finish(vec![sum]), &wrt).unwrap()
 }
 
-/// Peak and estimated seconds of every set of kept values, those of which no other is better in both.
+/// Peak and estimated seconds of the sets of kept values that no other set beats in both.
 fn all(graph: &Graph, options: &Options) -> Vec<(usize, f64)> {
     let simple = passes::simplify(graph).unwrap();
     let boundary = Boundary::find(&simple).unwrap();
@@ -38,7 +38,8 @@ fn all(graph: &Graph, options: &Options) -> Vec<(usize, f64)> {
     let boundary = Boundary::find(&simple).unwrap();
     let graph = nested::preaccumulate(&simple, &boundary).unwrap().unwrap_or(simple);
     let boundary = Boundary::find(&graph).unwrap();
-    // Products, and what is kept at any worth; other sets keep what is computed from those at no less bytes.
+    // Products, and the values kept at any worth; other sets keep values computed from those, with at least as many
+    // bytes.
     let choices = curve::choices(
         &graph,
         &boundary,

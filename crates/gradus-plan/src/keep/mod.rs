@@ -1,20 +1,21 @@
-//! What the forward pass of a reverse-mode program keeps for the backward pass, and what is computed again.
+//! Chooses the residuals that the forward pass of a reverse-mode program keeps for the backward pass; all else is
+//! recomputed.
 //!
-//! A program of values and gradients computes values first; what the backward pass reads of them is kept meanwhile.
-//! [`boundary`] finds where the backward pass begins. Where derivatives nest, each level has such a boundary: what comes before that
-//! of the highest level is a program of its own, whose results are what is kept, and is divided in turn. [`early`] lets an
-//! update of parameters follow each gradient at once. [`nested`] multiplies local derivatives out while their operands are at
-//! hand, so that an element-wise region keeps its derivative only.
-//! [`cut`] chooses what crosses: a minimum cut over bytes and time. [`rewrite`] writes the choice into the program: what
-//! is computed again becomes equations of the backward pass.
+//! A program of values and gradients computes values first, and keeps those that the backward pass reads. [`boundary`]
+//! finds where the backward pass begins. Where derivatives nest, each level has such a boundary: the equations before
+//! that of the highest level are a program of their own, whose results are the kept values, and which is divided in
+//! turn. [`early`] schedules each update of parameters right after its gradient. [`nested`] multiplies local
+//! derivatives out while their operands are available, so that an element-wise region keeps its derivative only.
+//! [`cut`] chooses the kept values: a minimum cut over bytes and time. [`rewrite`] writes the choice into the program:
+//! recomputation becomes equations of the backward pass.
 //!
-//! Under a [`budget`] more is computed again, matrix products included: the [`curve`] of bytes over time gives choices of
-//! what is kept; the forward pass is cut at its [`borders`] into a [`chain`] of stages, each of which has a backward pass
-//! ([`back`]) by every choice; a [`schedule`] says which choice each stage takes and when it is run again, and [`replay`]
-//! writes that into the program. What an equation [`cost`]s is an estimate; what counts is the finished plan.
+//! Under a [`budget`] more is recomputed, matrix products included: the [`curve`] of bytes over time gives choices of
+//! kept values; the forward pass is cut at its [`borders`] into a [`chain`] of stages, each of which has a backward
+//! pass ([`back`]) for every choice; a [`schedule`] says which choice each stage takes and when it is run again, and
+//! [`replay`] writes that into the program. The [`cost`] of an equation is an estimate; finished plans decide.
 //!
-//! The derivative program is fixed before a budget is read: a budget only moves values between kept and computed
-//! again, by the same equations.
+//! The derivative program is fixed before a budget is read: a budget only decides which values are kept and which are
+//! recomputed by the same equations.
 
 mod back;
 mod borders;
@@ -57,8 +58,8 @@ impl Staged {
 }
 
 impl Staged {
-    /// The program with its first stage divided further: `deeper` divides a program, or does not. What the other stage reads of
-    /// the first, its parts have to give.
+    /// The program with its first stage divided further, if `deeper` divides it. The parts have to provide all values
+    /// of the first stage that later stages read.
     fn deepened(self, deeper: impl FnOnce(&Graph) -> Result<Option<Staged>>) -> Result<Staged> {
         let eqns = self.graph.eqns();
         let (first, second) = eqns.split_at(self.stages.partition_point(|&stage| stage == 0));
@@ -87,8 +88,8 @@ impl Staged {
     }
 }
 
-/// Divides a program at its levels below one, the highest first, each by `keep`; `None` if there is none. What a level keeps
-/// is a result of the program before it, which is divided in turn.
+/// Divides a program at its levels below one, the highest first, each by `keep`; `None` if there is none. The values
+/// that a level keeps are results of the program before it, which is divided in turn.
 fn divided(
     graph: &Graph,
     below: u8,
@@ -99,7 +100,7 @@ fn divided(
     staged.deepened(|first| divided(first, boundary.level, keep)).map(Some)
 }
 
-/// A program divided by what a strategy keeps.
+/// A program divided according to a strategy.
 fn kept_by(strategy: Strategy, costs: &Costs, graph: &Graph, boundary: &Boundary) -> Result<Staged> {
     let nanos = cost::nanos(graph, costs);
     let kept = match strategy {
@@ -134,10 +135,10 @@ fn described(strategy: Strategy) -> &'static str {
     }
 }
 
-/// A simplified graph with its local derivatives multiplied out, if the strategy does so: all that decides what the program
-/// computes, to the last bit. It is the same for every budget, so it comes before anything that a budget changes.
+/// A simplified graph with its local derivatives multiplied out, if the strategy does so. This fixes every bit of the
+/// results; it is the same for every budget, so it comes before all steps that depend on one.
 pub(crate) fn fixed(mut graph: Graph, strategy: Strategy) -> Result<Graph> {
-    // At the level that keeps most. Long programs are large: each is dropped when the next one is there.
+    // At the level that keeps most. Long programs are large, so each is dropped once the next one exists.
     let Some(mut boundary) = Boundary::find(&graph) else { return Ok(graph) };
     if let Some(order) = early::order(&graph, &boundary) {
         graph = transforms::reordered(graph, &order);
@@ -153,7 +154,7 @@ pub(crate) fn fixed(mut graph: Graph, strategy: Strategy) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Plans what [`fixed`] gives by the strategy and budget of `options`.
+/// Plans the result of [`fixed`] by the strategy and budget of `options`.
 pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     let (strategy, costs) = (options.strategy, &options.target.costs);
     let staged = |s: Staged, why: &str| -> Result<Plan> {
@@ -182,7 +183,7 @@ pub(crate) fn choose(graph: Graph, options: &Options) -> Result<Plan> {
     }
     let mut plan = staged(s, described(strategy))?;
     if nested {
-        // More stages fuse less: what one boundary gives may be better.
+        // More stages fuse less, so a single boundary may be better.
         let one = staged(kept_by(strategy, costs, &graph, &boundary)?, described(strategy))?;
         let (levels, single) = (plan.estimated_seconds(), one.estimated_seconds());
         let close = (levels - single).abs() <= SLOWER * single;

@@ -1,10 +1,10 @@
 //! Forward mode inside reverse mode: local derivatives multiplied out.
 //!
 //! In the backward pass of a reverse-mode program cotangents run through linear element-wise equations: products with
-//! known factors, sums, selections. A maximal such region maps the cotangents that enter it to those that
-//! leave it by a matrix of coefficients, one number a point. Run on a unit cotangent, the region itself gives the
-//! coefficients (with its own conventions: a branch not selected contributes zero, whatever its derivative). They
-//! depend on values of the forward pass alone, so they are computed there, and only they have to wait.
+//! known factors, sums, selections. A maximal such region maps the cotangents that enter it to those that leave it by a
+//! matrix of coefficients, one number a point. Run on a unit cotangent, the region itself gives the coefficients (with
+//! its own conventions: a branch not selected contributes zero, whatever its derivative). They depend on values of the
+//! forward pass alone, so they are computed there, and only they are kept.
 //!
 //! The matrix replaces the region where it is smaller than what the region read.
 
@@ -31,14 +31,14 @@ enum Coefficient {
     Sum(usize, usize),
 }
 
-/// What a cotangent is made of: entering cotangents with their coefficients.
+/// A cotangent as a linear combination: entering cotangents with their coefficients.
 type Terms = Vec<(Var, usize)>;
 
 struct Region<'a> {
     graph: &'a Graph,
     boundary: &'a Boundary,
     pool: Vec<Coefficient>,
-    /// For each coefficient, the last equation of the forward pass that makes what it reads.
+    /// For each coefficient, the last equation of the forward pass that computes one of its operands.
     ready: Vec<Option<usize>>,
     /// For each coefficient, whether it is a product of residuals, which is a number and never dead.
     number: Vec<bool>,
@@ -47,20 +47,20 @@ struct Region<'a> {
 
 /// The most entering cotangents that one value is written as a combination of.
 const MOST: usize = 4;
-/// The most coefficients that are looked at to see whether a region is worth replacing: where so many read too little,
-/// it stays as it is.
-const LOOKED_AT: usize = 4096;
+/// The most coefficients that are examined to see whether a region is worth replacing: if they read too little, the
+/// region stays as it is.
+const MOST_EXAMINED: usize = 4096;
 
-/// What a search of a region has come across, for one search after another.
+/// The marks of a search of a region, reused from one search to the next.
 struct Seen {
     coefficients: Vec<u32>,
     values: Vec<u32>,
     search: u32,
-    /// For each value, the bytes that it keeps busy while it waits.
+    /// For each value, the bytes of memory that keeping it takes.
     waiting: Vec<usize>,
 }
 
-/// Bytes that each value keeps busy while it waits: a repeated value only those of what is repeated, an argument none.
+/// The bytes of memory that keeping each value takes: for a repeated value those of its operand, for an argument none.
 fn waiting(graph: &Graph) -> Vec<usize> {
     let mut waiting = vec![0; graph.types().len()];
     for eqn in graph.eqns() {
@@ -141,7 +141,7 @@ impl Region<'_> {
         self.boundary.available[v.index()]
     }
 
-    /// What `v` is made of: itself, if it enters here.
+    /// The linear combination of `v`: itself, if it enters here.
     fn of(&mut self, v: Var) -> Terms {
         match &self.terms[v.index()] {
             Some(terms) => terms.clone(),
@@ -154,12 +154,13 @@ impl Region<'_> {
         terms.into_iter().map(|(root, c)| (root, self.coefficient(f(c)))).collect()
     }
 
-    /// Whether equation `i` is linear and element-wise in cotangents; if so, notes what its result is made of.
+    /// Whether equation `i` is linear and element-wise in cotangents; if so, records the combination of its result.
     fn equation(&mut self, i: usize) -> bool {
         let eqn = &self.graph.eqns()[i];
         let out = eqn.outputs[0];
         let dtype = self.graph.ty(out).dtype;
-        // The product of two local derivatives leaves the range of `f16` soon, where that of each with a cotangent does not.
+        // The product of two local derivatives may leave the range of `f16` where the product of each with a cotangent
+        // does not.
         if self.available(out) || !dtype.is_float() || dtype == DType::F16 {
             return false;
         }
@@ -201,18 +202,18 @@ impl Region<'_> {
         fits
     }
 
-    /// Whether the coefficients of `out` take fewer bytes than what they are made of.
+    /// Whether the coefficients of `out` take fewer bytes than their operands.
     fn is_smaller(&self, out: Var, terms: &Terms, seen: &mut Seen) -> bool {
         seen.search += 1;
         let mut pending: Vec<usize> = terms.iter().map(|t| t.1).collect();
         pending.retain(|&c| !matches!(self.pool[c], Coefficient::One));
         let after = pending.len() * self.graph.ty(out).bytes();
-        let (mut before, mut looked_at) = (0, 0);
+        let (mut before, mut examined) = (0, 0);
         while let Some(c) = pending.pop() {
             if std::mem::replace(&mut seen.coefficients[c], seen.search) == seen.search {
                 continue;
             }
-            looked_at += 1;
+            examined += 1;
             work::count(1);
             match self.pool[c] {
                 Coefficient::One => {}
@@ -227,7 +228,7 @@ impl Region<'_> {
             if before > after {
                 break;
             }
-            if looked_at == LOOKED_AT {
+            if examined == MOST_EXAMINED {
                 work::simpler("long regions of little worth keep what their rules read");
                 break;
             }
@@ -235,7 +236,7 @@ impl Region<'_> {
         before > after
     }
 
-    /// The graph with replaced regions; coefficients are computed as soon as what they read is there.
+    /// The graph with replaced regions; each coefficient is computed right after its operands.
     fn write(&self, replaced: &Map<usize, Terms>) -> Result<Graph> {
         let mut due: Map<usize, Vec<(usize, Var)>> = Map::default();
         for (&i, terms) in replaced {
@@ -291,7 +292,7 @@ impl Region<'_> {
         Ok(())
     }
 
-    /// A coefficient as a value, computed once, after those that it is made of.
+    /// A coefficient as a value, computed once, after its operands.
     fn emit(
         &self,
         copy: &mut Copier,
@@ -348,7 +349,7 @@ impl Region<'_> {
         Ok(values[&c])
     }
 
-    /// A coefficient where it may be dead: a number that is -0 would be taken for that.
+    /// A coefficient that may be dead: a value of -0 would be taken for a dead one.
     fn tangent(&self, copy: &mut Copier, values: &Map<usize, Var>, c: usize) -> Result<Var> {
         let value = values[&c];
         if !self.number[c] || matches!(self.pool[c], Coefficient::One) {

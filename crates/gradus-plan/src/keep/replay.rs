@@ -17,13 +17,13 @@ struct Replay<'a> {
     at_hand: Vec<bool>,
     /// How many events keep each value.
     held: Vec<u32>,
-    /// Values at hand that are let go when nobody keeps them.
+    /// Available values that are freed when nothing keeps them.
     passing: Vec<Var>,
     /// Marks of a search.
     seen: Vec<bool>,
 }
 
-/// The program that does what a schedule says.
+/// The program that follows a schedule.
 pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
     let graph = chain.graph;
     let n = graph.types().len();
@@ -33,12 +33,12 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
     chain.always.iter().for_each(|v| held[v.index()] += 1);
     let copy = Copier::new(graph);
     let mut r = Replay { chain, copy, at_hand, held, passing: Vec::new(), seen: vec![false; n] };
-    // The first run also makes what is returned or kept throughout.
+    // The first run also computes the results and the values kept throughout.
     let first_of = |v: &Var| chain.boundary.available[v.index()] && chain.boundary.made[v.index()].is_some();
     let mut wanted: Vec<Var> =
         graph.outputs().iter().chain(&chain.always).copied().filter(first_of).collect();
-    // What is run again for later and what the backward pass computes never share a kernel: one of them would have to wait
-    // for the other, with all that it reads.
+    // Recomputation for later and equations of the backward pass never share a kernel: one would have to stay in memory
+    // until the other runs, with all operands.
     let mut stages: Vec<u32> = Vec::new();
     let mut stage = 0;
     for event in events {
@@ -89,7 +89,7 @@ pub(super) fn replay(chain: &Chain<'_>, events: &[Event]) -> Result<Staged> {
 }
 
 impl Replay<'_> {
-    /// Makes values readable: what they need and is not at hand is computed, in the order of the program, again for a phase if
+    /// Makes values available: recomputes those operands that are not, in the order of the program, for a phase if
     /// there is one.
     fn demand(&mut self, values: &[Var], again: Option<Phase>) -> Result<()> {
         let (graph, boundary) = (self.chain.graph, self.chain.boundary);
@@ -106,7 +106,7 @@ impl Replay<'_> {
         eqns.dedup();
         for i in eqns {
             let eqn = &graph.eqns()[i];
-            // Of several results one may be at hand already, and stays what it is.
+            // One of several results may be available already and keeps its copy.
             let known = eqn.outputs.iter().filter(|v| self.at_hand[v.index()]);
             let known: Vec<(Var, Var)> = known.map(|&v| (v, self.copy.get(v))).collect();
             self.copy.copy_in(eqn, again.unwrap_or(eqn.phase))?;
@@ -121,7 +121,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Lets values go that nobody keeps, but for `next`.
+    /// Frees values that nothing keeps, except `next`.
     fn let_go(&mut self, next: &[Var]) {
         let mut stay = Vec::new();
         let next: HashSet<Var> = next.iter().copied().collect();

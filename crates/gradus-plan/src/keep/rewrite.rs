@@ -1,4 +1,4 @@
-//! The choice written into the program: equations of the forward pass that are run again become equations of the backward pass.
+//! Writes the choice into the program: recomputed equations of the forward pass become equations of the backward pass.
 
 use gradus_core::{Graph, Result, Var};
 
@@ -7,7 +7,7 @@ use super::boundary::Boundary;
 use crate::passes::Copier;
 use crate::work;
 
-/// The program that keeps the marked values and computes the rest again, each just before it is first read.
+/// The program that keeps the marked values and recomputes the others, each just before its first reader.
 pub(super) fn rewrite(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Result<Staged> {
     let mut wanted = vec![false; graph.types().len()];
     for (v, &k) in kept.iter().enumerate() {
@@ -17,7 +17,7 @@ pub(super) fn rewrite(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Resu
     for v in graph.outputs().iter().filter(|v| boundary.available[v.index()]) {
         (wanted[v.index()], returned[v.index()]) = (true, true);
     }
-    // The forward pass: what is kept or returned, and what that is computed from.
+    // The forward pass: the kept and returned values, and their operands.
     let is_wanted = |i: usize, wanted: &[bool]| graph.eqns()[i].outputs.iter().any(|v| wanted[v.index()]);
     let mut first = vec![false; graph.eqns().len()];
     for i in (0..graph.eqns().len()).rev() {
@@ -56,7 +56,7 @@ pub(super) fn rewrite(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Resu
             let eqn = &graph.eqns()[again];
             let missing: Vec<Var> = eqn.inputs.iter().copied().filter(|u| !at_hand[u.index()]).collect();
             if missing.is_empty() {
-                // What is computed again for an equation is of its phase.
+                // Recomputation for an equation has the phase of that equation.
                 copy.copy_in(eqn, graph.eqns()[i].phase)?;
                 for v in &eqn.outputs {
                     at_hand[v.index()] = true;
@@ -71,7 +71,7 @@ pub(super) fn rewrite(graph: &Graph, boundary: &Boundary, kept: &[bool]) -> Resu
             at_hand[v.index()] = true;
         }
     }
-    // Results of the forward pass are those that it computed, not a later copy.
+    // Results of the forward pass are its own values, not later copies.
     for (v, first) in results {
         copy.set(v, first);
     }

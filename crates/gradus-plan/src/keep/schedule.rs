@@ -1,14 +1,16 @@
-//! When each stage is run, run again and come back through, within a number of bytes at the least time.
+//! Schedules the forward runs, recomputations and backward pass of each stage within a number of bytes, in the least
+//! time.
 //!
 //! The dynamic programme of checkpointing for chains of stages that differ (Beaumont, Eyraud-Dubois, Herrmann, Joly and
-//! Shilova, "Optimal checkpointing for heterogeneous chains", 2019), with several choices of what a stage keeps. The backward pass
-//! through stages `i..=j`, from what crosses into `i`, with `m` bytes to spare:
+//! Shilova, "Optimal checkpointing for heterogeneous chains", 2019), with several choices of kept values per stage. The
+//! backward pass through stages `i..=j`, from what crosses into `i`, with `m` bytes to spare:
 //!
-//! * keep the values that stage `i` uses, go on with `i + 1..=j` in what is left, then come back through `i`; or
-//! * run `i..k` keeping nothing but what crosses into `k`, come back through `k..=j`, and start again for `i..k`, for
-//!   which what crosses into `i` is kept too.
+//! * keep the values that stage `i` uses, continue with `i + 1..=j` in the remaining memory, then run the backward pass
+//!   through `i`; or
+//! * run `i..k` keeping only the values that cross into `k`, run the backward pass through `k..=j`, and start again for
+//!   `i..k`, for which the values that cross into `i` are kept too.
 //!
-//! Applied to itself, the second choice is checkpointing in as many levels as the memory asks for.
+//! Applied recursively, the second choice is checkpointing in as many levels as the memory requires.
 
 use std::ops::Range;
 
@@ -16,9 +18,9 @@ use gradus_core::Var;
 
 use super::chain::{Buffers, Chain, RecomputeOption, Stage};
 
-/// Bytes are counted in this many units at least, and at most; more for fewer stages.
+/// The fewest and the most units that the bytes are counted in; more for fewer stages.
 const UNITS: [usize; 2] = [128, 512];
-/// About how many entries times options the table may have.
+/// The approximate number of entries times options of the table.
 const WORK: usize = 12_000_000;
 const NEVER: f32 = f32::INFINITY;
 
@@ -33,15 +35,16 @@ pub(super) enum Event {
     Release(Vec<Var>),
 }
 
-/// What is done first with stages `i..=j`: nothing known, keep what option `w` of stage `i` uses as `1 + w`, or keep what
-/// crosses into stage `k` as `1 + options + k`, where `k` may be `i` itself.
+/// The first action for stages `i..=j`: 0 for none, `1 + w` to keep the values that option `w` of stage `i` uses, `1 +
+/// options + k` to keep the values that cross into stage `k`, where `k` may be `i` itself.
 type Action = u16;
 
-/// What is at hand before stage `i`: what crosses into it, or by `1 + w` what option `w` of the stage before uses.
+/// The values available before stage `i`: 0 for those that cross into it, `1 + w` for those that option `w` of the
+/// previous stage uses.
 type Before = usize;
 const CROSSING: Before = 0;
 
-/// The least times for all stretches and amounts of memory.
+/// The least times for all ranges of stages and amounts of memory.
 pub(super) struct Table<'a> {
     pub(super) chain: &'a Chain<'a>,
     /// Bytes of a unit.
@@ -95,7 +98,7 @@ impl<'a> Table<'a> {
         self.in_units(self.chain.stages[i].options[w].held.beyond(self.held(before, i)))
     }
 
-    /// Units of memory that keeping what crosses into stage `k` adds.
+    /// Units of memory that keeping the values that cross into stage `k` adds.
     fn crossing(&self, before: Before, i: usize, k: usize) -> usize {
         self.in_units(self.chain.stages[k].held.beyond(self.held(before, i)))
     }
@@ -134,7 +137,8 @@ impl<'a> Table<'a> {
                             here.zip(rest).for_each(|((c, s), r)| offer(c, s, time + r, choice));
                         }
                     }
-                    // What crosses into `k` is kept and stage `i` is run again, or what crosses into `i` is kept.
+                    // Either the values that cross into `k` are kept and stage `i` is run again, or those that cross
+                    // into `i` are kept.
                     for k in if before == CROSSING { i + 1..j + 1 } else { i..i + 1 } {
                         let add = self.crossing(before, i, k);
                         if add > self.units {
@@ -162,7 +166,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Schedules with less and less memory, each of which takes more time than the one before.
+    /// Schedules with decreasing memory, each slower than the one before.
     pub(super) fn ladder(&self) -> Vec<usize> {
         let top = self.at(CROSSING, 0, self.stages - 1);
         let mut out: Vec<usize> = Vec::new();

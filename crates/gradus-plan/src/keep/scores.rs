@@ -1,32 +1,33 @@
-//! Values much larger than what they are made of: the scores of an attention over a long text.
+//! Values much larger than their operands: the scores of an attention over a long text.
 //!
 //! A product of a `T × d` and a `d × T` matrix has `T / 2d` times as many elements as both. Kept for the backward pass,
-//! it and what is made of it element by element would be most of the memory of the step, and would have to be written
-//! out and read back where otherwise they live in cache only ([slab by slab](crate::kernel::Blocked)). So such products
-//! may be computed again, and keeping such values is dear. Where a softmax follows, that pays as soon as they are no
-//! smaller than what they are made of.
+//! it and its element-wise results would be most of the memory of the step, and would have to be written to memory and
+//! read back where otherwise they stay in cache ([blocked groups](crate::kernel::Blocked)). So such products may be
+//! recomputed, and keeping such values has a higher price. Where a softmax follows, recomputing pays as soon as the
+//! values are no smaller than their operands.
 
 use gradus_core::ops::{Op, ReduceKind};
 use gradus_core::{Graph, Var};
 
 use crate::fuse::{is_elementwise, is_movement};
 
-/// A product expands if its result has so many times the bytes of its operands.
+/// A product expands if its result has this many times the bytes of its operands.
 const EXPANDS: usize = 4;
 
-/// How much dearer it is to keep a byte of such a value.
+/// The factor on the price of keeping a byte of such a value.
 pub(super) const DEARER: f64 = 64.0;
 
 /// For each equation, whether it is a product that expands.
 pub(super) fn products(graph: &Graph) -> Vec<bool> {
-    // A factor that is an argument, seen through movement, is a layer's weight: its products make features.
+    // A factor that is an argument, possibly moved, is the weight of a layer, whose products are features and not
+    // scores.
     let mut made = vec![false; graph.types().len()];
     for eqn in graph.eqns() {
         let computed = !is_movement(&eqn.op) || made[eqn.inputs[0].index()];
         eqn.outputs.iter().for_each(|v| made[v.index()] = computed);
     }
     let computed = |v: Var| made[v.index()];
-    // How many times as large as its operands a product is, if it may be one of scores.
+    // The size of a product relative to its operands, if it may compute scores.
     let grows = |eqn: &gradus_core::graph::Eqn| {
         let Op::Dot(dot) = &eqn.op else { return None };
         let bytes = |v: Var| graph.ty(v).bytes();
@@ -36,7 +37,7 @@ pub(super) fn products(graph: &Graph) -> Vec<bool> {
         Some((bytes(eqn.outputs[0]) / operands.max(1), batched)).filter(|_| scores)
     };
     let mut expands: Vec<bool> = Vec::with_capacity(graph.eqns().len());
-    // For each value, the product that it is made of element by element.
+    // For each value, the product that it is an element-wise function of.
     let mut of: Vec<Option<usize>> = vec![None; graph.types().len()];
     for (i, eqn) in graph.eqns().iter().enumerate() {
         let grown = grows(eqn);
@@ -65,7 +66,7 @@ pub(super) fn products(graph: &Graph) -> Vec<bool> {
     expands
 }
 
-/// For each value, whether it is the result of such a product, or as large and made of one element by element.
+/// For each value, whether it is the result of such a product, or as large and an element-wise function of one.
 pub(super) fn values(graph: &Graph, products: &[bool]) -> Vec<bool> {
     let mut inside = vec![false; graph.types().len()];
     if !products.contains(&true) {

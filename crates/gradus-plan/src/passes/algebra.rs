@@ -1,4 +1,4 @@
-//! Simplification of one equation, safe for floating point: infinities and NaNs come out as they would have.
+//! Simplification of one equation, safe for floating point: infinities and NaNs are unchanged.
 
 use gradus_core::graph::Vars;
 use gradus_core::ops::{Axes, Full, Op, Reduce, Reshape};
@@ -9,7 +9,7 @@ use super::Rewriter;
 use crate::fuse::reduction_domain;
 
 impl Rewriter {
-    /// The results of an equation, by a simpler one where there is one.
+    /// The results of an equation, computed by a simpler one if possible.
     pub(super) fn simplified(&mut self, op: &Op, inputs: &[Var]) -> Result<Vars> {
         if let Some(same) = self.identity(op, inputs) {
             return Ok(smallvec![same]);
@@ -20,7 +20,7 @@ impl Rewriter {
             return self.emit(full.into(), &[]);
         }
         match (op, inputs) {
-            // Only that its zero is a number is left of a product with one.
+            // A product with one only turns a dead zero into a number.
             (Op::LinearMul(p), &[x, y]) if !p.both && self.constant(y) == Some(1.0) => {
                 let zero = Full { value: 0.0, dtype: self.b.dtype(x), shape: self.b.shape(x).clone() };
                 let zero = self.emit(zero.into(), &[])?[0];
@@ -33,7 +33,7 @@ impl Rewriter {
                     }
                 }
             }
-            // The definition, whose steps fuse with what is around them.
+            // The definition, whose steps fuse with neighbouring equations.
             (Op::Clamp(_), &[x, low, high]) => {
                 let raised = self.simplified(&Binary::Max.into(), &[x, low])?[0];
                 return self.simplified(&Binary::Min.into(), &[raised, high]);
@@ -109,7 +109,7 @@ impl Rewriter {
         }
     }
 
-    /// The number that the result is everywhere, if the operands are numbers.
+    /// The constant that the result is equal to, if the operands are constants.
     fn folded(&self, op: &Op, inputs: &[Var]) -> Option<f64> {
         let &x = inputs.first()?;
         match op {

@@ -1,4 +1,4 @@
-//! Passes from graph to graph: each leaves the values as they are, to the bit but for the sign of zeros.
+//! Passes from graph to graph: each preserves all values to the bit, except the sign of zeros.
 
 mod algebra;
 mod pads;
@@ -14,8 +14,7 @@ use gradus_core::ops::{CallKind, Op};
 use gradus_core::quick::{Quick, Set};
 use gradus_core::{Builder, Graph, Origin, Phase, Result, Var, nest, transforms};
 
-/// The equations of a graph by what they compute, found again by their hashes: their numbers in a table that is at most
-/// half full.
+/// The equations of a graph in a hash table by what they compute; the table is at most half full.
 #[derive(Default)]
 struct Known {
     /// One more than the number of an equation, and some bits of its hash.
@@ -28,7 +27,7 @@ impl Known {
         Known { slots: vec![(0, 0); (2 * equations + 16).next_power_of_two()], held: 0 }
     }
 
-    /// The slot of the equation of this hash that `is` it, or the empty one where it would be.
+    /// The slot of the equation of this hash that `is` accepts, or the empty slot for it.
     fn slot(&self, hash: u64, is: impl Fn(usize) -> bool) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
@@ -63,7 +62,7 @@ fn hash_of(op: &Op, inputs: &[Var]) -> u64 {
     quick.finish()
 }
 
-/// A graph being written again, each equation simplified and shared with an equal one before it.
+/// A graph being rewritten, each equation simplified and shared with an earlier equal one.
 pub(crate) struct Rewriter {
     b: Builder,
     /// Equations by what they compute.
@@ -72,7 +71,7 @@ pub(crate) struct Rewriter {
     defined: Vec<u32>,
     /// The indices that elements are gathered at, with the extents of the axes and whether negative ones count from the end.
     read_at: Set<(Var, usize, bool)>,
-    /// The phase of the call that is being written out.
+    /// The phase of the call that is being inlined.
     phase: Phase,
 }
 
@@ -132,7 +131,7 @@ impl Rewriter {
             let phase = eqn.phase.max(self.phase);
             let outer = self.b.set_origin(Origin { phase, ..eqn.origin() });
             let outputs = match &eqn.op {
-                // A rule of the user's own has done its work when derivatives have been taken.
+                // A custom rule is no longer needed once derivatives have been taken.
                 Op::Call(call) if matches!(call.kind, CallKind::Custom(_)) => {
                     let outside = std::mem::replace(&mut self.phase, phase);
                     let outputs = nest::level(|| self.graph(&call.body, &inputs)).map(Vars::from);
@@ -150,11 +149,11 @@ impl Rewriter {
     }
 }
 
-/// Shares equal equations, in the earliest of their phases, folds constants, removes what changes nothing, writes out custom rules, splits
-/// reductions over scattered axes, turns transposed products round, picks elements before
-/// computing from them, puts padded parts side by side, and drops dead code.
+/// Shares equal equations, in the earliest of their phases, folds constants, removes what changes nothing, inlines
+/// custom rules, splits reductions over scattered axes, transposes products, picks elements before computing from them,
+/// concatenates padded parts, and removes dead code.
 pub(crate) fn simplify(graph: &Graph) -> Result<Graph> {
-    // What is dead must not seem to be there for other equations.
+    // Dead equations must not count as readers of others.
     let graph = products::turn(transforms::prune(graph.clone()))?;
     let mut r = Rewriter {
         b: Builder::sized(&graph),

@@ -1,8 +1,8 @@
-//! Parts that are padded with zeros and added up to a whole are put side by side instead.
+//! Sums of zero-padded parts become concatenations.
 //!
-//! The transpose of a slice pads its cotangent with zeros. Where a value was taken apart (queries, keys and values of
-//! one product), the cotangents of the parts come back as `pad(a) + pad(b) + …` over the same axis: together they
-//! are the concatenation of the parts, without a pass over zeros.
+//! The transpose of a slice pads its cotangent with zeros. Where a value was split (queries, keys and values of one
+//! product), the cotangents of the parts arrive as `pad(a) + pad(b) + …` over the same axis: the sum is the
+//! concatenation of the parts, which passes over no zeros.
 
 use gradus_core::ops::{Axes, Concat, Op, Pad};
 use gradus_core::{Binary, Graph, Result, Var};
@@ -30,7 +30,7 @@ pub(super) fn joined(graph: Graph) -> Result<Graph> {
     Ok(copy.finish(graph.outputs()))
 }
 
-/// An axis, and the values that stand side by side along it.
+/// An axis, and the values that are concatenated along it.
 type Whole = (usize, Vec<Var>);
 
 struct Sums<'a> {
@@ -54,7 +54,7 @@ impl<'a> Sums<'a> {
         Sums { graph, made, uses }
     }
 
-    /// For each equation that is such a sum, what it puts side by side; sums inside it are not looked at again.
+    /// For each equation that is such a sum, its concatenation; sums inside it are not examined again.
     fn whole(&self) -> Vec<Option<Whole>> {
         let eqns = self.graph.eqns();
         let extents = self.extents();
@@ -75,13 +75,13 @@ impl<'a> Sums<'a> {
         found
     }
 
-    /// The sum that makes `v`, if nobody else reads it.
+    /// The sum that computes `v`, if it has no other reader.
     fn inner(&self, v: Var) -> Option<usize> {
         let made = self.made[v.index()].filter(|_| self.uses[v.index()] == 1);
         made.filter(|&j| matches!(self.graph.eqns()[j].op, Op::Binary(Binary::Add)))
     }
 
-    /// For each sum of nothing but parts padded along one axis, that axis and their extents along it together.
+    /// For each sum of only parts padded along one axis, that axis and their total extent along it.
     fn extents(&self) -> Vec<Option<(usize, usize)>> {
         let mut extents: Vec<Option<(usize, usize)>> = vec![None; self.graph.eqns().len()];
         for (i, eqn) in self.graph.eqns().iter().enumerate() {

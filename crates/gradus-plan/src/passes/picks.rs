@@ -1,8 +1,8 @@
 //! One element of each row, as the loss of a classifier reads it.
 //!
-//! `f(x)[i, y[i]]` of an element-wise `f` is `f` of `x[i, y[i]]`: written so, the values of `f` need not be stored to
-//! be read, and what is picked is computed beside them, a number a row. What comes back, cotangents added to zeros at one
-//! place of each row, is a comparison of places that fuses with what reads it.
+//! `f(x)[i, y[i]]` of an element-wise `f` is `f` of `x[i, y[i]]`: in that form the values of `f` are not stored, and
+//! the picked element is computed beside them, one number per row. The transpose, which adds cotangents to zeros at one
+//! place of each row, is a comparison of places that fuses with its readers.
 
 use gradus_core::graph::Vars;
 use gradus_core::ops::{Broadcast, Cast, Compare, Full, Gather, Iota, Op, ScatterAdd, Select};
@@ -30,7 +30,7 @@ impl Rewriter {
         (axis, batch) == (last, last) && named.rank() == shape.rank() && named[last] == 1 && shape[last] > 1
     }
 
-    /// Picks from what an element-wise value is made of; `None` where that gains nothing.
+    /// Picks from the operands of an element-wise value; `None` where that gains nothing.
     pub(super) fn picked(&mut self, gather: &Gather, x: Var, indices: Var) -> Result<Option<Var>> {
         let shape = self.b.shape(x).clone();
         if !self.names_rows(gather.axis, gather.batch, &shape, indices) || !self.computed(x) {
@@ -60,7 +60,7 @@ impl Rewriter {
         }
     }
 
-    /// Counts what picking from `v` takes; false where it cannot be done.
+    /// Counts the equations that picking from `v` takes; false where it is impossible.
     fn counted(&self, v: Var, count: &mut Count) -> bool {
         count.equations += 1;
         if count.equations > EQUATIONS {
@@ -76,7 +76,7 @@ impl Rewriter {
         let source = match self.repeated(v) {
             Some((None, _)) => return true,
             Some((Some(row), _)) => row,
-            // What is read through strides would be copied.
+            // An operand read through strides would be copied.
             None if self.definition(v).is_some_and(|(op, _)| is_movement(op)) => return false,
             None => v,
         };

@@ -1,8 +1,8 @@
-//! Products in the form that kernels take.
+//! Rewrites products into the form that kernels take.
 //!
-//! A product whose result is only read transposed computes the transpose: no pass over memory for a permutation. Operands
-//! whose axes do not merge into rows, columns and an inner axis are permuted: so every product of floats is the kernels',
-//! whose sums have the same bits whatever the layout of operands.
+//! A product whose result is only read transposed computes the transpose: no pass over memory for a permutation.
+//! Operands whose axes do not merge into rows, columns and an inner axis are permuted: so the kernels compute every
+//! product of floats, and its sums have the same bits for every layout of operands.
 
 use gradus_core::ops::{Axes, Dot, Op, Permute};
 use gradus_core::{Eqn, Graph, Result, Var};
@@ -20,7 +20,7 @@ impl Rewriter {
         }
         let free = [dot.lhs_free(shapes[0].rank()), dot.rhs_free(shapes[1].rank())];
         let (batch, contract) = ([&dot.lhs_batch, &dot.rhs_batch], [&dot.lhs_contract, &dot.rhs_contract]);
-        // Whether axes are neighbours in memory, in this order.
+        // Whether axes are adjacent in memory, in this order.
         let merge = |i: usize, axes: &[usize]| {
             let long = |a: &usize| shapes[i][*a] != 1;
             let axes: Axes = axes.iter().copied().filter(long).collect();
@@ -49,7 +49,7 @@ impl Rewriter {
     }
 }
 
-/// The graph with such products turned round.
+/// The graph with such products transposed.
 pub(super) fn turn(graph: Graph) -> Result<Graph> {
     if !graph.eqns().iter().any(|e| matches!(e.op, Op::Dot(_))) {
         return Ok(graph);
@@ -82,7 +82,7 @@ pub(super) fn turn(graph: Graph) -> Result<Graph> {
     Ok(c.finish(graph.outputs()))
 }
 
-/// The product that gives the result of `eqn`, if that is the transpose of a product that nobody else reads.
+/// The product that computes the result of `eqn`, if that is the transpose of a product without other readers.
 fn transposed(graph: &Graph, eqn: &Eqn, uses: &[u32], made: &[Option<u32>]) -> Option<(Op, [Var; 2])> {
     let Op::Permute(permute) = &eqn.op else { return None };
     let of = eqn.inputs[0].index();

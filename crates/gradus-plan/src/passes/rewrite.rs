@@ -1,4 +1,4 @@
-//! Copying a graph equation by equation, with changes on the way.
+//! Copies a graph equation by equation, with changes.
 
 use gradus_core::graph::{Eqn, Vars};
 use gradus_core::ops::Op;
@@ -6,7 +6,7 @@ use gradus_core::{Builder, Graph, Origin, Phase, Result, Type, Var, transforms};
 
 use crate::work;
 
-/// A copy of a graph in the making: old values, and what they have become.
+/// A copy of a graph under construction: old values, and their new ones.
 pub(crate) struct Copier<'a> {
     graph: &'a Graph,
     pub(crate) b: Builder,
@@ -79,7 +79,7 @@ impl<'a> Copier<'a> {
         transforms::prune(self.b.finish(outputs))
     }
 
-    /// Closes the copy, without dead code; of the `stages` of its equations those of the ones that are left.
+    /// Finishes the copy, without dead code; also returns the `stages` of the remaining equations.
     pub(crate) fn finish_staged(self, outputs: &[Var], stages: Vec<u32>) -> (Graph, Vec<u32>) {
         let outputs: Vec<Var> = outputs.iter().map(|&v| self.get(v)).collect();
         let whole = self.b.finish(outputs);

@@ -1,8 +1,8 @@
 //! Arithmetic in 16-bit floats as arithmetic in `f32` between conversions, so that no kernel needs to know those types.
 //!
-//! Operands are widened, exactly; results are rounded, each once, as the interpreter does it. What is chosen before, what a
-//! backward pass keeps above all, is chosen among 16-bit values: a stage widens for itself what it reads, so that no widened
-//! value waits for another one. A conversion to 16 bits is never undone by one that widens.
+//! Operands are widened, exactly; results are rounded, each once, as the interpreter does it. Earlier choices, above
+//! all which residuals to keep, are made among 16-bit values: each stage widens its own operands, so that no widened
+//! value is kept for another stage. A conversion to 16 bits is never undone by one that widens.
 
 use gradus_core::graph::{Eqn, Vars};
 use gradus_core::ops::{Cast, Full, Op};
@@ -13,7 +13,7 @@ use super::Copier;
 use crate::Target;
 use crate::keep::definitions;
 
-/// Whether an equation is arithmetic that the machine does not do in the types it has.
+/// Whether an equation is arithmetic in a type that the machine does not compute in.
 fn is_narrow(graph: &Graph, eqn: &Eqn, target: &Target) -> bool {
     let narrow = |v: &&Var| graph.ty(**v).dtype.is_rounded();
     let first = eqn.inputs.iter().chain(&eqn.outputs).find(narrow);
@@ -91,8 +91,8 @@ impl Widener<'_> {
         Ok(wide)
     }
 
-    /// The value of fewer elements that a value repeats, and the equations on the way, the last first: what is repeated is
-    /// widened before.
+    /// The smaller value that a value repeats, and the equations in between, the last first: it is widened before it is
+    /// repeated.
     fn repeated(&self, v: Var) -> (Vec<usize>, Var) {
         let (mut equations, mut at) = (Vec::new(), v);
         while let Some(i) = self.made[at.index()]
@@ -158,7 +158,7 @@ mod tests {
                 })
                 .collect();
             assert!(interpret(&graph, &args).unwrap() == interpret(&wide, &args).unwrap());
-            // What a back end computes in the type is left to it.
+            // Operations that the back end computes in this type are unchanged.
             let own = Target { computes: |op, _| matches!(op, Op::Unary(_)), ..Target::default() };
             let (mixed, _) = widened(graph, &stages, &own).unwrap();
             let negates = mixed.eqns().iter().find(|e| matches!(e.op, Op::Unary(_))).unwrap();

@@ -94,7 +94,7 @@ impl Tensor {
         let at = self.axis(op, axis);
         let n = self.shape()[at];
         let (mut value, mut index) = (self.stop_gradient(), self.along(at));
-        // Each round doubles the elements that a place has looked at.
+        // Each round doubles the elements that a place has covered.
         for step in (0..).map(|k| 1usize << k).take_while(|&step| step < n) {
             let (gap, axis) = (step as isize, at as isize);
             let early = |t: &Tensor| t.slice(axis, ..(n - step) as isize);

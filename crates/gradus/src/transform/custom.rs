@@ -192,7 +192,7 @@ fn value<A: Tree, B: Tree, S: Tree>(
     Ok(Value { graph, captures, y, residuals })
 }
 
-/// `own` rules are those of the library: that they are linear is not looked at each time.
+/// `own` rules are those of the library: their linearity is not checked each time.
 fn by_jvp<A: Tree, B: Tree, S: Tree>(
     op: &'static str,
     own: bool,

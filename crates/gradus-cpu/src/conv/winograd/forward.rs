@@ -91,7 +91,7 @@ impl Cut {
     }
 }
 
-/// A convolution under way.
+/// A convolution in progress.
 struct Work<'a, T> {
     job: &'a Job<'a, T>,
     cut: Cut,

@@ -1,8 +1,8 @@
-//! Which columns the masks of a group show to a block of rows, found out when it runs.
+//! Finds, during a run, the columns that are visible to a block of rows under the masks of a group.
 //!
-//! A block computes one range of columns, from the first that a row sees to the last: causal masks, windows, padding and
-//! documents one after another all show ranges. Booleans are read from both ends until one is found that shows a column:
-//! of a mask that hides nothing, one at each end.
+//! A block computes one range of columns, from the first visible one to the last: the visible columns of causal masks,
+//! windows, padding and sequences of documents are ranges. Booleans are read from both ends up to the first visible
+//! column: for a mask that hides nothing, one at each end.
 //!
 //! Invariant: values are read inside their views, over the points of the group.
 
@@ -18,13 +18,13 @@ use crate::exec::tile::Columns;
 use crate::exec::{bits, strided};
 use crate::vmath::sum::LEAF;
 
-/// Elements by which computed columns are counted.
+/// The granularity of computed columns, in elements.
 const LINE: usize = 16;
-/// Where they may begin: at a panel of every product and a lane of every sum over rows.
+/// The alignment of their start: a panel of every product and a lane of every sum over rows.
 const STEP: usize = 64;
-/// Booleans that are looked at together.
+/// Booleans that are read together.
 const CHUNK: usize = 256;
-/// Parts of the columns of a slab for which it is known whether a block has computed them.
+/// The number of parts of the columns of a slab that are tracked as computed or not.
 const PARTS: usize = 64;
 
 /// The masks of a group, ready to run.
@@ -51,18 +51,18 @@ pub(super) struct Span {
     pub(super) guard: usize,
 }
 
-/// What is known of a slab while its blocks compute only the columns that masks show.
+/// The state of a slab while its blocks compute only the visible columns.
 #[derive(Default)]
 pub(super) struct Slab {
     /// Whether all columns have to be computed.
     pub(super) doubt: AtomicBool,
-    /// A bit for each part of the columns that one block at least has computed.
+    /// A bit for each part of the columns that at least one block has computed.
     covered: AtomicU64,
 }
 
 impl Span {
-    /// The span of a block that sees these of all columns; `None` if it computes them all. An odd number of lines, so that
-    /// rows do not meet in the same places of a cache.
+    /// The span of a block with these visible columns; `None` if it computes all columns. It has an odd number of cache
+    /// lines, so that rows do not collide in the same sets of a cache.
     fn of(visible: Range<usize>, all: usize) -> Option<Span> {
         let Range { start, end } = if visible.is_empty() { 0..0 } else { visible };
         if end < all {
@@ -76,7 +76,8 @@ impl Span {
     }
 }
 
-/// Where columns begin that hold `start..end`. Sums over rows are cut into [`LEAF`]s: what is computed has the same cuts.
+/// The first column of a span that contains `start..end`. Sums over rows are cut into [`LEAF`]s, and the span has the
+/// same cuts.
 fn begin(start: usize, end: usize) -> usize {
     let step = if start / LEAF == end.saturating_sub(1) / LEAF { STEP } else { LEAF };
     start / step * step
@@ -99,7 +100,7 @@ impl Masked {
         }
     }
 
-    /// What a block computes: `rows` of its slab, the first of which is `first` of all.
+    /// The span that a block computes: `rows` of its slab, the first of which is row `first` of all.
     ///
     /// # Safety
     /// `memory` holds the values.
@@ -139,12 +140,12 @@ impl Masked {
         up_to(to) & !up_to(from.div_ceil(self.part()))
     }
 
-    /// Whether all columns of a slab have been computed by one block or another.
+    /// Whether all columns of a slab have been computed by some block.
     pub(super) fn covers(&self, slab: &Slab) -> bool {
         slab.covered.load(Ordering::Relaxed) == u64::MAX
     }
 
-    /// Columns that perhaps no block of a slab has computed.
+    /// Columns that possibly no block of a slab has computed.
     pub(super) fn uncovered(&self, slab: &Slab) -> impl Iterator<Item = Columns> + use<> {
         let (covered, all, part) = (slab.covered.load(Ordering::Relaxed), self.columns, self.part());
         let mut at = 0;
@@ -162,7 +163,7 @@ impl Masked {
 }
 
 impl Value {
-    /// The range of the columns outside which none is `shown` to any of some rows.
+    /// The smallest range of columns that contains all that are `shown` to any of some rows.
     ///
     /// # Safety
     /// `memory` holds the value.
@@ -177,14 +178,14 @@ impl Value {
         let mut buffer = [0u8; CHUNK];
         let (mut start, mut end) = (columns, 0);
         let mut before: Option<*const u8> = None;
-        // The last row first: a causal mask shows it the most.
+        // The last row first: under a causal mask it has the most visible columns.
         let last = rows.end - 1;
         for row in std::iter::once(last).chain(rows.start..last) {
             if start == 0 && end == columns {
                 break;
             }
             let first = row * columns;
-            // Rows that lie in order are read where they are, and once if they are the same.
+            // Contiguous rows are read in place, and repeated rows once.
             let in_order = match self.packed {
                 false => strided::inside_one_run(&self.view, first, columns),
                 true => None,
@@ -232,7 +233,7 @@ impl Value {
             if let Some(at) = found {
                 start = at;
             }
-            // What lies before the start of a row that shows something is before its end.
+            // In a row with visible columns, the start is before the end.
             let least = end.max(found.map_or(end, |at| at + 1));
             end = least;
             let chunks = (columns - least).div_ceil(CHUNK);

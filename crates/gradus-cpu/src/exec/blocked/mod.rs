@@ -1,13 +1,13 @@
-//! Kernels run together, slab by slab: what lies between them stays in a worker's scratch memory.
+//! Runs blocked groups: the values between their kernels stay in the scratch memory of a worker.
 //!
-//! A block of rows of a slab goes through all parts before the next one begins. Parts address their operands as if they
-//! worked on whole values; a local value, of which only the block exists, is given a base address from which the
-//! block's elements are found where they lie. Tasks are dealt out as they come; what adds up over the rows of a slab does
-//! so in their order, whoever computes it: workers wait for their turn. So neither threads nor blocks change a bit.
+//! A block of rows of a slab goes through all parts before the next one begins. Parts address their operands as if the
+//! values were complete; a local value, of which only the block exists, gets a base address from which the offsets of
+//! the block lead into scratch memory. Workers take tasks dynamically; sums over the rows of a slab are added in the
+//! order of the rows, for which workers wait for their turn. So neither threads nor blocks change a bit.
 //!
-//! Where the planner found that columns which a mask hides have no effect, a block computes only those that the mask shows
-//! to one of its rows, and one column more, in which zeros have to come out if the planner is right about the data as well.
-//! If they do not, or if something is infinite or NaN, everything is computed once more with all columns.
+//! Where the planner found that masked columns have no effect, a block computes only the columns visible to one of its
+//! rows, and one masked column, which has to be zero if the planner's assumption holds for the data. If it is not, or
+//! if a value is infinite or NaN, the slab is computed again with all columns.
 //!
 //! Invariant: parts touch a local value inside the rows of the block only; each worker has its own scratch
 //! memory, and blocks that write the same elements do so in turn.
@@ -38,13 +38,13 @@ pub(super) use scratch_layout::{ScratchLayout, block_sizes};
 use scratch_layout::{blocks, stretches};
 use turns::Turns;
 
-/// A group of kernels ready to run.
+/// A blocked group prepared to run.
 pub(super) struct PreparedGroup {
     count: usize,
     rows: usize,
     block: usize,
     deal: Deal,
-    /// How many parts add up.
+    /// The number of parts that accumulate over blocks.
     sums: usize,
     parts: Vec<PreparedPart>,
     locals: Vec<Local>,
@@ -64,15 +64,15 @@ enum Deal {
     Stretches,
 }
 
-/// With fewer slabs than this, the blocks of one are dealt out.
+/// With fewer slabs than this, the tasks are blocks and not slabs.
 const FEW: usize = 4;
 
-/// A value of which only a block of rows exists.
+/// A local value: only a block of its rows exists.
 struct Local {
     row_bytes: usize,
     /// Where it is in the scratch memory.
     offset: usize,
-    /// Bytes of an element, if the value has only the columns that masks show.
+    /// Bytes of an element, if the value has only the visible columns.
     narrowed: Option<usize>,
 }
 
@@ -86,13 +86,13 @@ struct Stretch {
     region: region::Compiled,
     /// Units of its space (points or rows) in a row of the slab.
     units: usize,
-    /// Whether it computes only the columns that masks show.
+    /// Whether it computes only the visible columns.
     narrowed: bool,
-    /// The local values it writes in which a masked column is looked at, and their types.
+    /// The local values it writes in which a masked column is checked, and their types.
     guards: SmallVec<[(usize, DType); 2]>,
 }
 
-/// What a worker has for itself.
+/// The memory of a worker.
 struct Worker<'a> {
     scratch: *mut u8,
     /// Packed operands and sums.
@@ -130,29 +130,29 @@ impl Drop for Failed<'_> {
 
 type SlabStates = SmallVec<[Slab; 16]>;
 
-/// What came out of a block.
+/// The outcome of a block.
 #[derive(Clone, Copy, PartialEq)]
 enum Found {
     Fine,
     /// Masked columns are not zero.
     Unguarded,
-    /// Infinities or NaN: what other blocks leave out may be so, too.
+    /// Infinities or NaN: the columns that other blocks leave out may have them, too.
     Odd,
 }
 
-/// How blocks are gone through.
+/// How blocks are computed.
 #[derive(Clone, Copy, PartialEq)]
 enum ExecutionMode {
-    /// Only the columns that masks show.
+    /// Only the visible columns.
     VisibleColumns,
     /// All columns.
     AllColumns,
-    /// Recomputes sums over rows, with a look for terms that do not count before each product.
+    /// Recomputes sums over rows with products that find terms that do not count.
     Careful,
 }
 
 impl PreparedGroup {
-    /// Its name for checks.
+    /// Its name for tests.
     pub(super) fn path(&self) -> &'static str {
         if self.masked.is_some() { "blockwise, masked" } else { "blockwise" }
     }
@@ -243,17 +243,17 @@ impl PreparedGroup {
         }
     }
 
-    /// Columns that masks left in all runs, counted row by row, and all columns of masked values.
+    /// Computed columns in all runs, counted row by row, and all columns of masked values.
     pub(super) fn columns(&self) -> Option<(u64, u64)> {
         self.masked.as_ref().map(Masked::counts)
     }
 
-    /// Whether products look for terms that do not count before they are computed: where NaN is expected.
+    /// Whether products first find terms that do not count, because NaN is expected.
     fn careful(&self, mode: ExecutionMode) -> bool {
         mode == ExecutionMode::Careful || mode == ExecutionMode::AllColumns && self.masked.is_some()
     }
 
-    /// The slabs that are not in doubt with the columns that masks show, or those that are as a whole.
+    /// Computes the visible columns of the slabs that are not in doubt, or all columns of those that are.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
@@ -280,7 +280,7 @@ impl PreparedGroup {
                         if left_out(slab) {
                             continue;
                         }
-                        // Should it panic, then nobody waits for it.
+                        // If the task panics, no worker waits for it.
                         let guard = Failed(&failed);
                         let odd = task(slab, i % of_slab, &mut worker);
                         std::mem::forget(guard);
@@ -316,7 +316,8 @@ impl PreparedGroup {
                     unsafe { self.through((slab, &slabs[slab]), rows, mode, turn, memory, worker) }
                 };
                 let found = through(mode);
-                // A row that sees nothing: where no other block depends on this one, it is computed once more by itself.
+                // A row without visible columns: where no other block depends on this one, the block is computed again
+                // by itself.
                 if found == Found::Unguarded && !adds_up {
                     through(ExecutionMode::AllColumns);
                     return false;
@@ -341,7 +342,7 @@ impl PreparedGroup {
         }
     }
 
-    /// A stretch of the rows of a slab, block by block; whether what comes out needs another look.
+    /// Computes a stretch of the rows of a slab, block by block; whether the result has to be checked again.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
@@ -379,7 +380,7 @@ impl PreparedGroup {
         })
     }
 
-    /// Looks at the sums over the rows of a slab; whether they need another look than they can be given here.
+    /// Checks the sums over the rows of a slab; whether the slab has to be computed again.
     ///
     /// # Safety
     /// As for [`run`](Self::run); all blocks are done.
@@ -395,7 +396,7 @@ impl PreparedGroup {
             let odd =
                 self.products().any(|p| p.doubtful(memory, slab.0, mode == ExecutionMode::VisibleColumns));
             if odd && mode == ExecutionMode::AllColumns && !self.careful(mode) {
-                // Sums over rows that come out NaN are taken once more, with an eye on factors that are zero.
+                // Sums over rows that are NaN are computed again by products that find factors that are zero.
                 for (i, rows) in stretches(self.rows, true).enumerate() {
                     self.stretch(slab, (&rows, i), None, ExecutionMode::Careful, memory, worker);
                 }
@@ -404,7 +405,8 @@ impl PreparedGroup {
         }
     }
 
-    /// Whether anything infinite or NaN meets columns that no block of a slab has computed: the whole might be NaN there.
+    /// Whether an infinite or NaN operand meets columns that no block of a slab has computed: the full result might be
+    /// NaN there.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
@@ -416,7 +418,7 @@ impl PreparedGroup {
         })
     }
 
-    /// One block through all parts, and what came out.
+    /// Runs one block through all parts, and returns the outcome.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
@@ -458,7 +460,7 @@ impl PreparedGroup {
         let block = Rows { slab, rows, first, columns, narrow: mode == ExecutionMode::VisibleColumns, sum };
         let (mut odd, mut unguarded, mut sums) = (false, false, 0);
         for part in &self.parts {
-            // SAFETY: the caller's promise; the planner saw to it that parts touch local values inside the block only.
+            // SAFETY: the caller's promise; the planner ensures that parts touch local values inside the block only.
             unsafe {
                 match part {
                     PreparedPart::Region(stretch) => {
@@ -471,7 +473,7 @@ impl PreparedGroup {
                             not_zero(start, dtype, [count, span.columns.count], span.guard)
                         });
                     }
-                    // What lies outside the scratch memory is there already.
+                    // Results outside the scratch memory are complete already.
                     PreparedPart::Product(product) if mode == ExecutionMode::Careful && product.is_done() => {
                     }
                     PreparedPart::Product(product) => {
@@ -495,7 +497,7 @@ impl PreparedGroup {
     }
 }
 
-/// Whether one column of some rows holds anything but zeros.
+/// Whether one column of some rows has a value other than zero.
 ///
 /// # Safety
 /// `start` holds `rows` rows of `columns` elements.

@@ -1,4 +1,4 @@
-//! Operands of the products of a group in panels, products of rows with a panel, and sums of what blocks give.
+//! Packs operands of a group's products into panels, multiplies rows by a panel, and adds the sums of blocks.
 //!
 //! Invariant: callers give pointers that are valid for the extents beside them.
 
@@ -36,7 +36,7 @@ pub(super) unsafe fn multiply<T: Micro + Element>(
         if columns == T::width() || columns == half {
             return T::multiply(&Task::new((x, rows, inner), (panel, columns == half), (to, stride, sum)));
         }
-        // Whole registers elsewhere, of which some columns are copied.
+        // Else full registers are computed in a buffer, of which some columns are copied.
         let mut tile = [T::ZERO; TILE];
         for (i, rows) in rows.chunks(TILE / T::width()).enumerate() {
             let place = |r: usize, j: usize| to.add((i * (TILE / T::width()) + r) * stride + j);
@@ -99,7 +99,7 @@ pub(super) unsafe fn lines<T: Element>([rows, k]: [usize; 2], from: Matrix<T>, t
     }
 }
 
-/// `to += from`, or `to = from` for those that come first.
+/// `to += from`, or `to = from` for the first sums.
 pub(super) struct Add<T> {
     pub(super) from: *const T,
     pub(super) to: *mut T,

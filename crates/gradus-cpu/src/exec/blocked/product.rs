@@ -1,10 +1,9 @@
 //! The products of a group, a block at a time.
 //!
 //! The kernel that convolutions use multiplies rows read through offsets by panels of packed columns. Along the rows of
-//! a product the right operand belongs to the whole slab: it is packed when a worker comes to the slab, and all blocks
-//! use it. Over the inner extent the block's part of it is packed, and the left operand, whose rows lie across, is put
-//! in order a few rows at a time. Either mode sums are cut where those of a product by itself are, so that what runs in
-//! groups changes no bits.
+//! a product the right operand belongs to the whole slab: it is packed when a worker starts the slab, and all blocks
+//! use it. Over the inner extent the block's part of it is packed, and the left operand is transposed a few rows at a
+//! time. In both cases sums are cut where those of a separate product are, so that groups change no bits.
 //!
 //! Invariant: offsets of rows and of inner indices have 32 bits, which [`count`] and the choice of products see to;
 //! panels, sums and turned rows lie in the worker's own scratch memory, whose sizes [`ScratchLayout`](super::ScratchLayout) counts from the same
@@ -56,7 +55,7 @@ struct Fast {
     offsets: [isize; 3],
     /// Batch axes: extent, strides of A, B and C.
     batch: Vec<(usize, [isize; 3])>,
-    /// Which of A, B and C are local values of which only the columns exist that masks show.
+    /// Which of A, B and C are local values with only the visible columns.
     narrowed: [bool; 3],
     double: bool,
     linear: Linear,
@@ -76,9 +75,9 @@ pub(super) struct Rows {
     pub(super) first: usize,
     /// The columns computed, where not all of them are.
     pub(super) columns: Option<Columns>,
-    /// Whether columns are left out where they can be, which is looked at afterwards.
+    /// Whether masked columns are left out, which is checked afterwards.
     pub(super) narrow: bool,
-    /// How sums over rows take the block: from the first one of a stretch on.
+    /// Whether the block starts or continues the sums over a stretch of rows.
     pub(super) sum: Sum,
 }
 
@@ -127,7 +126,7 @@ impl Multiply {
         self.fast.is_some()
     }
 
-    /// Packs what all blocks of the slab use.
+    /// Packs the operands that all blocks of the slab use.
     ///
     /// # Safety
     /// `memory` holds the values.
@@ -143,22 +142,22 @@ impl Multiply {
         }
     }
 
-    /// Whether its result stays when the block is done, and is not a sum over blocks.
+    /// Whether its result is in memory after the block, and is not a sum over blocks.
     pub(super) fn is_done(&self) -> bool {
         !self.adds_up() && !matches!(self.result.place, Place::Local(_))
     }
 
-    /// Whether it adds up over the blocks of a slab.
+    /// Whether it accumulates over the blocks of a slab.
     pub(super) fn adds_up(&self) -> bool {
         self.along == Along::Inner
     }
 
-    /// Whether it does so in its result, and not beside.
+    /// Whether it accumulates in its result, and not in scratch memory.
     pub(super) fn direct(&self) -> bool {
         self.fast.as_ref().is_some_and(|f| f.sums.is_none())
     }
 
-    /// Computes the block's part of the product. Says whether infinities or NaNs in it need another look.
+    /// Computes the block's part of the product; whether infinities or NaNs in it have to be checked.
     ///
     /// # Safety
     /// `memory` holds the values; nobody else uses this part of the result; panels were packed.
@@ -199,12 +198,12 @@ impl Multiply {
             } else {
                 fast.run::<f32>(memory, block, worker, look)
             };
-            // Alone, such a part is computed once more where terms that do not count have spoilt it.
+            // A part that is not a sum over blocks is computed again where terms that do not count made it NaN.
             odd && (block.narrow || hides() && slowly(true))
         }
     }
 
-    /// Adds the sums over a stretch of rows to the result; those over the `first` stretch begin it.
+    /// Adds the sums over a stretch of rows to the result; those over the `first` stretch replace it.
     ///
     /// # Safety
     /// As for [`run`](Self::run); the worker has come to the end of the stretch.
@@ -220,7 +219,7 @@ impl Multiply {
         }
     }
 
-    /// Whether anything infinite or NaN would meet some columns of local values that nobody computes.
+    /// Whether an infinite or NaN operand would meet columns of local values that are not computed.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
@@ -236,7 +235,7 @@ impl Multiply {
         }
     }
 
-    /// Whether the sums over all blocks of a slab need another look.
+    /// Whether the sums over all blocks of a slab have to be checked.
     ///
     /// # Safety
     /// As for [`run`](Self::run).
@@ -270,7 +269,7 @@ fn steps_to(slab: usize, batch: impl DoubleEndedIterator<Item = (usize, isize)>)
 }
 
 impl Fast {
-    /// Whether it reads operands of which only some columns exist.
+    /// Whether it reads operands with only the visible columns.
     fn consumes(&self) -> bool {
         self.narrowed[0] || self.narrowed[1]
     }
@@ -303,7 +302,7 @@ impl Fast {
         self.offsets[i] + steps_to(slab, self.batch.iter().map(|(n, steps)| (*n, steps[i])))
     }
 
-    /// Where sums over rows are kept: the result, or a place beside it.
+    /// Where sums over rows are accumulated: in the result, or in scratch memory.
     ///
     /// # Safety
     /// `memory` holds the values.
@@ -363,7 +362,7 @@ impl Fast {
         (at((start, row, col), i, j), row, col)
     }
 
-    /// Whether anything infinite or NaN would meet some columns of local values that nobody computes.
+    /// Whether an infinite or NaN operand would meet columns of local values that are not computed.
     ///
     /// # Safety
     /// `memory` holds the values.
@@ -430,7 +429,7 @@ impl Fast {
                         sum = Sum::Added;
                     }
                     let b = self.rhs::<T>(memory, block.slab, [inside.from, from]);
-                    // One look tells of zeros and of what is not finite, where neither is.
+                    // One scan rules out both zeros and values that are not finite.
                     let marks = self.linear.marks;
                     if !(watch || marks) || !look(Look::OddOrZero, [rows, n], c) {
                         return false;

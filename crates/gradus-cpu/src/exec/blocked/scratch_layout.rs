@@ -1,4 +1,5 @@
-//! Where a thread keeps what the products of a group pack and add up, beside the block of local values; how rows are cut.
+//! The scratch memory of a thread for the packed operands and sums of a group's products, beside the block of local
+//! values; and how rows are cut.
 
 use std::ops::Range;
 
@@ -7,7 +8,7 @@ use gradus_plan::kernel::{Along, Blocked, Product, Work};
 
 use crate::matmul::{DEPTH, parts};
 
-/// Rows of a transposed left operand that are put in order at once.
+/// The rows of a left operand that are transposed at once.
 pub(super) const TURNED: usize = 64;
 
 /// Panels are filled up to at most so many columns.
@@ -24,13 +25,14 @@ pub(crate) struct ScratchLayout {
     pub(super) turned: usize,
     /// Offsets of rows and of inner indices.
     pub(super) tables: usize,
-    /// For each part that adds up, its sums over a stretch of rows, where it has some of its own.
+    /// For each part that accumulates, its sums over a stretch of rows, where they are not in the result.
     pub(super) sums: Vec<Option<usize>>,
     /// All of it.
     bytes: usize,
 }
 
-/// The rows of a slab by stretches, each of which belongs to one part of the sums over all rows; one if nothing adds up.
+/// The rows of a slab by stretches, each of which belongs to one part of the sums over all rows; one if no part
+/// accumulates.
 pub(super) fn stretches(rows: usize, adds_up: bool) -> impl ExactSizeIterator<Item = Range<usize>> {
     parts(rows, if adds_up { DEPTH } else { rows })
 }
@@ -54,7 +56,7 @@ pub(crate) fn block_sizes(group: &Blocked) -> Vec<usize> {
     sizes
 }
 
-/// A product as the kernel takes it: columns of the result are neighbours, and the rows of the group run along its rows
+/// A product as the kernel takes it: columns of the result are adjacent, and the rows of the group run along its rows
 /// or its inner extent. Exchanging the operands exchanges rows and columns.
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
@@ -67,13 +69,13 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Whether the kernel can write to the result itself.
+    /// Whether the kernel can write directly to the result.
     pub(super) fn direct(&self) -> bool {
         let (next, step) = self.strides[2];
         step == 1 && next >= 0
     }
 
-    /// `None` for products that the kernel does not take: it takes all that add up.
+    /// `None` for products that the kernel does not take: it takes all that accumulate.
     pub(super) fn of(p: &Product, along: Along, block: usize) -> Option<Self> {
         let [m, n, k] = p.size;
         let [a, b, c] = [p.a, p.b, p.c].map(|(_, row, col)| (row, col));
@@ -139,7 +141,7 @@ impl ScratchLayout {
         layout
     }
 
-    /// Bytes that a thread works in, beside the block of local values.
+    /// Scratch bytes of a thread, beside the block of local values.
     pub(crate) fn of_thread(&self) -> usize {
         self.bytes
     }

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
-/// For each of some sums, whose turn it is to add to it.
+/// For each sum, the task whose turn it is to add to it.
 ///
-/// Tasks are begun in the order of their turns, so that who waits does so for a worker that runs.
+/// Tasks start in the order of their turns, so that a waiting worker always waits for a running one.
 pub(super) struct Turns<'a> {
     next: SmallVec<[AtomicUsize; 8]>,
-    /// Whether turns of a sum are not taken any more: it is to be done in another mode, or a task has failed.
+    /// Whether the turns of a sum are over, because it is computed again in another mode or a task has failed.
     over: &'a (dyn Fn(usize) -> bool + Sync),
 }
 
@@ -18,7 +18,7 @@ impl<'a> Turns<'a> {
         Turns { next: (0..sums).map(|_| AtomicUsize::new(0)).collect(), over }
     }
 
-    /// Adds to a sum when it is this one's turn, unless turns are over.
+    /// Adds to a sum when it is the turn of this task, unless turns are over.
     pub(super) fn take(&self, sum: usize, turn: usize, add: impl FnOnce()) {
         let mut spins = 0u32;
         while self.next[sum].load(Ordering::Acquire) != turn {

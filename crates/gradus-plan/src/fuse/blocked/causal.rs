@@ -1,6 +1,7 @@
-//! Causal masks that the graph itself makes: comparisons of a row's index with a column's, and windows, which are two of them.
+//! Causal masks that the graph computes: comparisons of a row's index with a column's, and windows, which combine two
+//! of them.
 //!
-//! Such a mask takes no memory: the region that reads it makes it, row by row.
+//! Such a mask takes no memory: the region that reads it computes it row by row.
 
 use gradus_core::ops::{Compare, Logic, Op};
 use gradus_core::{Binary, DType, Graph, Var};
@@ -12,9 +13,9 @@ use crate::kernel::{Domain, Level, Region, Slot, Step, StepOp};
 /// Which columns of row `i` a mask shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Causal {
-    /// Those up to `i + offset`, or those beyond.
+    /// The columns up to `i + offset`, or those beyond.
     Up { offset: isize, beyond: bool },
-    /// Of those that two masks show, the ones that both do, or all.
+    /// The columns visible under both masks, or under either.
     Two(Logic, Box<[Causal; 2]>),
 }
 
@@ -29,7 +30,7 @@ impl Causal {
         }
     }
 
-    /// Adds the steps that make it after `before` slots and some steps; returns the slot.
+    /// Appends the steps that compute it, given `before` slots before the steps; returns the slot.
     fn steps(&self, rows: usize, before: usize, steps: &mut Vec<Step>) -> Slot {
         let add = |op: StepOp, args: &[Slot], steps: &mut Vec<Step>| {
             let args = args.iter().copied().collect();
@@ -50,14 +51,14 @@ impl Causal {
     }
 }
 
-/// The index along an axis, and something more.
+/// The index along an axis plus a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Index {
     axis: usize,
     more: isize,
 }
 
-/// The most equations, one after another, that say what a mask is.
+/// The most equations that a mask is recognised through.
 const MOST: usize = 16;
 
 /// Looks for masks in a graph.
@@ -76,7 +77,7 @@ impl<'a> Masks<'a> {
         Masks { graph, made }
     }
 
-    /// A region of a group over `all` rows, `rows` in a slab, that makes the masks it can: `None` if there are none.
+    /// A region of a group over `all` rows, `rows` in a slab, that computes its causal masks: `None` if it has none.
     pub(super) fn made_inside(&self, region: &Region, all: usize, rows: usize) -> Option<Region> {
         let points = region.domain.points();
         let cols = points / all;
@@ -108,7 +109,7 @@ impl<'a> Masks<'a> {
         (!found.is_empty()).then(|| replaced(region, &found, Domain::Rows { rows: all, cols }, rows))
     }
 
-    /// The mask that `v` is over its last two axes, said in so many equations at most.
+    /// The mask that `v` is over its last two axes, recognised through at most `most` equations.
     fn causal(&self, v: Var, rows: usize, cols: usize, most: &mut usize) -> Option<Causal> {
         *most = most.checked_sub(1)?;
         let shape = &self.graph.ty(v).shape;
@@ -165,7 +166,7 @@ impl<'a> Masks<'a> {
         }
     }
 
-    /// The index along an axis that `v` is, said in so many equations at most.
+    /// The index along an axis that `v` is, recognised through at most `most` equations.
     fn index(&self, v: Var, most: usize) -> Option<Index> {
         let most = most.checked_sub(1)?;
         let ty = self.graph.ty(v);
@@ -212,7 +213,7 @@ impl<'a> Masks<'a> {
         }
     }
 
-    /// The small whole number that all elements of `v` are.
+    /// The small integer that all elements of `v` are equal to.
     fn constant(&self, v: Var, most: usize) -> Option<isize> {
         let most = most.checked_sub(1)?;
         let eqn = &self.graph.eqns()[self.made[v.index()]?];
@@ -226,7 +227,7 @@ impl<'a> Masks<'a> {
     }
 }
 
-/// Whether a view goes over whole slabs of so many elements, whichever ones.
+/// Whether a view consists of complete slabs of this many elements.
 fn slab_by_slab(view: &View, slab: usize) -> bool {
     let view = view.collapsed();
     let Some((&(n, step), outer)) = view.dims.split_last() else { return false };
@@ -234,7 +235,7 @@ fn slab_by_slab(view: &View, slab: usize) -> bool {
     step == 1 && n.is_multiple_of(slab) && whole(view.offset) && outer.iter().all(|d| whole(d.1))
 }
 
-/// The region with masks in place of some slots, and without what is then of no use.
+/// The region with masks in place of some slots, and without the steps that are then unused.
 fn replaced(region: &Region, found: &[(usize, Causal)], domain: Domain, rows: usize) -> Region {
     let first = region.first_step();
     let slots = first + region.steps.len();

@@ -1,11 +1,11 @@
 //! Masked columns: those that have no effect on the results of a block of rows, so that it need not compute them.
 //!
-//! A mask is a boolean of which a [selection](StepOp::Select) takes scores where it is true and something large and negative
-//! elsewhere. Which columns it shows is found out when the group runs. In those that it shows to no row of a block, a value
-//! is of one of three kinds: it may be anything, it is the same in all those columns (made from what rows have and
-//! constants), or it is known. The kinds go through regions step by step. An exponential of something that is the same there
-//! is taken to be zero (that of a masked score, less the row's maximum), and so are products with it: whoever runs the group
-//! looks at one such column to see that zeros do come out, and at the results to see that everything is finite.
+//! A mask is the boolean of a [selection](StepOp::Select) that takes scores where it is true and a large negative
+//! number elsewhere. The visible columns are found when the group runs. In the columns that are masked for all rows of
+//! a block, a value has one of three kinds: arbitrary, equal in all those columns (computed from row-level values and
+//! constants), or known. The kinds are propagated through regions step by step. An exponential of a value that is equal
+//! in all masked columns is assumed to be zero (that of a masked score, less the row's maximum), and so are products
+//! with it: the executor computes one masked column to check these zeros, and checks that all results are finite.
 
 use gradus_core::ops::{Logic, ReduceKind};
 use gradus_core::{Binary, DType, Graph, Unary, Var};
@@ -15,11 +15,11 @@ use crate::kernel::{
     Along, Domain, Kernel, Level, Load, Mask, Masked, Product, Region, Slot, Step, StepOp, Work,
 };
 
-/// The most steps that say what a mask is made of.
+/// The most steps that a mask is recognised through.
 const TERMS: usize = 16;
-/// How often a group is gone through, each time with the masks found before.
+/// The number of passes over a group, each with the masks found before.
 const PASSES: usize = 4;
-/// What is selected instead of masked scores is at most this, where it is a constant.
+/// A constant that replaces masked scores is at most this.
 const NEVER: f64 = -1e3;
 
 /// What a value is in masked columns.
@@ -34,9 +34,10 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct Tail {
     kind: Kind,
-    /// The exponential taken to be zero of which the value is a share: zero only where that is.
+    /// The exponential assumed to be zero that the value is a multiple of: zero only where that is.
     share_of: Option<usize>,
-    /// A mask, and what the value is where that shows nothing: it becomes one of the group's masks where that helps.
+    /// A mask, and the kind of the value in the columns that it masks: it becomes one of the masks of the group where
+    /// that helps.
     unless: Option<(Mask, Kind)>,
 }
 
@@ -50,7 +51,7 @@ impl Tail {
     fn zero(&self) -> bool {
         self.kind == Kind::Known(0.0)
     }
-    /// Whether it may stand for the scores that a mask hides.
+    /// Whether it may replace masked scores.
     fn never(&self) -> bool {
         match self.kind {
             Kind::Any => false,
@@ -60,14 +61,14 @@ impl Tail {
     }
 }
 
-/// The space of a group, and the values that live in it only.
+/// The space of a group, and its local values.
 pub(super) struct Inside<'a> {
     pub(super) graph: &'a Graph,
     pub(super) all: usize,
     pub(super) locals: &'a [Var],
 }
 
-/// The masks of a group, and the booleans that they are made of.
+/// The masks of a group, and the booleans that they consist of.
 #[derive(Default)]
 struct Masks {
     chosen: Vec<Mask>,
@@ -80,15 +81,15 @@ struct MaskAnalysis<'a> {
     /// What parts of the group write.
     made: &'a [Var],
     masks: Masks,
-    /// The values that have only the columns that masks show.
+    /// The values that have only the visible columns.
     narrowed: Vec<(Var, Tail)>,
     guards: Vec<Var>,
-    /// For each exponential taken to be zero, whether a guard tells.
+    /// For each exponential assumed to be zero, whether a guard checks it.
     told: Vec<bool>,
 }
 
 impl Inside<'_> {
-    /// The columns that masks leave out of the parts of a group, if nothing depends on them.
+    /// The columns that masks remove from the parts of a group, if nothing depends on them.
     pub(super) fn masked(&self, parts: &mut [Kernel], along: &[Along], least: usize) -> Option<Masked> {
         let mut widths: SmallVec<[usize; 4]> = SmallVec::new();
         for part in parts.iter() {
@@ -121,7 +122,7 @@ impl Inside<'_> {
             let MaskAnalysis { narrowed, guards, told, .. } = analysis;
             masks = analysis.masks;
             if done.is_none() {
-                // What comes before the selection by a mask may have to know it.
+                // Steps before the selection by a mask may depend on the mask.
                 if masks.chosen.len() == before {
                     return None;
                 }
@@ -151,7 +152,7 @@ impl Inside<'_> {
 }
 
 impl Masks {
-    /// Whether a mask shows nothing in masked columns.
+    /// Whether a mask is false in masked columns.
     fn hides(&self, mask: &Mask) -> bool {
         self.chosen.contains(mask)
             || match mask {
@@ -167,8 +168,8 @@ impl Masks {
         }
     }
 
-    /// A mask outside which slot `slot` of a region is not `shown`, said in so many `terms` at most. What depends on
-    /// values that the group makes says nothing.
+    /// A mask outside which slot `slot` of a region is not `shown`, of at most `terms` terms; `None` where it depends
+    /// on values that the group computes.
     fn of(
         &mut self,
         region: &Region,
@@ -197,7 +198,7 @@ impl Masks {
             StepOp::Not if step.dtype == DType::Bool => of(0, !shown),
             StepOp::Logic(op @ (Logic::And | Logic::Or)) if step.dtype == DType::Bool => {
                 let (a, b) = (of(0, shown), of(1, shown));
-                // Of two that both have to show something, one alone says enough.
+                // Of two masks that are combined by and, one alone is a bound.
                 match (a, b, (op == Logic::And) == shown) {
                     (Some(a), Some(b), true) => Some(Mask::And(Box::new(a), Box::new(b))),
                     (Some(a), Some(b), false) => Some(Mask::Or(Box::new(a), Box::new(b))),
@@ -231,7 +232,7 @@ impl MaskAnalysis<'_> {
         self.masks.of(region, self.made, slot, shown, &mut { TERMS })
     }
 
-    /// What a boolean slot is known to be in masked columns.
+    /// The known value of a boolean slot in masked columns.
     fn boolean(&mut self, region: &Region, slot: Slot) -> Option<bool> {
         [false, true].into_iter().find(|&is| {
             let mask = self.mask(region, slot, !is);
@@ -239,7 +240,7 @@ impl MaskAnalysis<'_> {
         })
     }
 
-    /// What a value is, with its own mask among those of the group.
+    /// The kind of a value, with its own mask among those of the group.
     fn settled(&mut self, tail: &Tail) -> Tail {
         match &tail.unless {
             Some((mask, kind)) => {
@@ -250,8 +251,8 @@ impl MaskAnalysis<'_> {
         }
     }
 
-    /// A product: its result has only the columns that masks show if its operands are whole, else it must be able to do
-    /// without the others.
+    /// A product: its result has only the visible columns if its operands have all columns; else it must not depend on
+    /// the masked columns of its operands.
     fn product(&mut self, p: &Product, along: Along) -> Option<()> {
         let tails: SmallVec<[(Var, Tail); 2]> =
             [p.lhs, p.rhs].into_iter().filter_map(|v| Some((v, self.tail(v)?.clone()))).collect();
@@ -326,7 +327,7 @@ impl MaskAnalysis<'_> {
         }
         let view = load.view.collapsed();
         let repeated = view.dims.last().is_none_or(|d| d.1 == 0 && d.0.is_multiple_of(self.columns));
-        // A whole row beside rows of which only some columns exist: nobody knows which is meant.
+        // A full row beside rows with only the visible columns would be ambiguous.
         let local = self.inside.locals.contains(&load.value);
         if local && self.inside.width(load.value) != 1 {
             return None;
@@ -361,7 +362,7 @@ impl MaskAnalysis<'_> {
             }
             (StepOp::Binary(Binary::Div), [x, y]) if x.zero() && y.even() => x.clone(),
             (StepOp::Binary(Binary::Mul) | StepOp::LinearMul { .. }, [x, y]) if x.zero() || y.zero() => {
-                // Times a number that is not zero it still tells.
+                // A multiple by a number other than zero is still a guard.
                 let share = |x: &Tail, y: &Tail| match y.kind {
                     Kind::Known(factor) if factor != 0.0 => x.share_of,
                     _ => None,
@@ -380,7 +381,7 @@ impl MaskAnalysis<'_> {
         })
     }
 
-    /// A selection: what is known of the mask decides; else the mask may become one of the group's.
+    /// A selection: the known value of the mask decides; else the mask may become one of the masks of the group.
     fn select(
         &mut self,
         region: &Region,
@@ -402,7 +403,7 @@ impl MaskAnalysis<'_> {
                 continue;
             }
             let Some(mask) = self.mask(region, mask, shown) else { continue };
-            // Scores that two masks hide alike are hidden where one of them does it.
+            // Scores hidden by either of two masks in the same manner are hidden by their union.
             let mask = match &seen.unless {
                 Some((before, kind)) if *kind == never.kind => {
                     Mask::And(Box::new(before.clone()), Box::new(mask))

@@ -1,14 +1,14 @@
-//! Kernels run together, slab by slab: attention without its score matrix in memory.
+//! Blocked groups: kernels run together on blocks of rows, such as attention without its score matrix in memory.
 //!
 //! A batched product, a softmax over its rows and another batched product share their leading axes: each index of them
-//! (a head of an example) is a *slab* that can go through all three before the next one begins. So can a block of rows
-//! of a slab, since what lies between works row by row; a product that sums over the rows adds up block after block.
-//! Values that only such kernels read then live in scratch memory that stays in cache.
+//! (a head of an example) is a *slab* that can pass through all three kernels before the next one begins. So can a
+//! block of rows of a slab, since the kernels in between work row by row; a product that sums over the rows accumulates
+//! block by block. Values that only these kernels read then live in scratch memory that stays in cache.
 //!
-//! A group grows along the order of the kernels: a product opens it, and kernels join that read its values where they
-//! were written, in the same slab and block. Nothing here knows about attention: forward and backward passes, masks
-//! and dropout between the products, and other chains of batched products all take part. What is computed for an
-//! element does not change, sums over rows included: whoever runs a group adds up in the order that a product by itself has.
+//! A group grows in the order of the kernels: a product opens it, and kernels join that read its values in the slab and
+//! block where they were written. Nothing here knows about attention: forward and backward passes, masks and dropout
+//! between the products, and other chains of batched products all take part. The computation of each element does not
+//! change, sums over rows included: the executor adds in the same order as for a product of its own.
 
 mod causal;
 mod masked;
@@ -29,10 +29,10 @@ use crate::view::Dim;
 use crate::work;
 use causal::Masks;
 
-/// The most kernels of a group, and the most between them that are looked at to see whether one comes between.
+/// The most kernels of a group, and the most other kernels between them that are examined for dependences.
 const MEMBERS: usize = 64;
 const BETWEEN: usize = 4096;
-/// A product without batch axes opens a group only if its result is so many times as wide as its inner extent.
+/// A product without batch axes opens a group only if its result is this many times as wide as its inner extent.
 const EXPANDS: usize = 4;
 
 /// The iteration space that a group shares.
@@ -40,8 +40,8 @@ const EXPANDS: usize = 4;
 struct Space {
     count: usize,
     rows: usize,
-    /// Without batch axes, values narrower than this are not read inside: a group then never runs through a network of
-    /// layers.
+    /// Without batch axes, values narrower than this are not local, so that a group never spans the layers of a
+    /// network.
     narrow: usize,
 }
 
@@ -57,7 +57,7 @@ struct Finder<'a> {
     kernels: Vec<Kernel>,
     /// The kernel that writes a value, if it is the only one.
     writer: Vec<Option<usize>>,
-    /// For each kernel, those that make what it reads.
+    /// For each kernel, the writers of its operands.
     before: Vec<SmallVec<[usize; 4]>>,
     group_of: Vec<Option<usize>>,
     /// How the rows run through a product that belongs to a group.
@@ -65,7 +65,7 @@ struct Finder<'a> {
     groups: Vec<Group>,
 }
 
-/// Puts kernels together where that keeps values out of memory.
+/// Forms blocked groups where that keeps values out of memory.
 pub(super) fn group(graph: &Graph, fused: &mut Fused, options: &Options) {
     let opens = |k: &Kernel| matches!(&k.work, Work::Product(p) if opened(p).is_some());
     if !fused.kernels.iter().any(opens) {
@@ -97,7 +97,7 @@ pub(super) fn group(graph: &Graph, fused: &mut Fused, options: &Options) {
     drop_unread(&mut fused.kernels, needed);
 }
 
-/// Leaves out the regions that nobody reads from: those of masks that groups make themselves.
+/// Removes regions without readers: those of masks that groups compute themselves.
 fn drop_unread(kernels: &mut Vec<Kernel>, mut read: Vec<bool>) {
     let stays: Vec<bool> = (kernels.iter().rev())
         .map(|kernel| {
@@ -163,7 +163,7 @@ impl<'a> Finder<'a> {
             .collect();
         near.sort_unstable();
         near.dedup();
-        // All of them together, else the youngest that takes it.
+        // All of them merged, else the youngest that accepts the kernel.
         if near.len() > 1 && self.join(k, &near) {
             return;
         }
@@ -178,7 +178,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Lets the regions of groups make the causal masks that the graph makes, so that nobody has to store them.
+    /// Lets the regions of groups compute the causal masks of the graph, so that these are not stored.
     fn make_masks(&mut self, needed: &[bool]) {
         let masks = Masks::new(self.graph);
         let mut changed = Vec::new();
@@ -207,7 +207,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Makes one group of several and a kernel, if they fit.
+    /// Merges several groups and a kernel, if they fit.
     fn join(&mut self, k: usize, groups: &[usize]) -> bool {
         let space = self.groups[groups[0]].space;
         if groups.iter().any(|&g| self.groups[g].space != space) {
@@ -242,10 +242,10 @@ impl<'a> Finder<'a> {
         true
     }
 
-    /// Whether nothing that is no member comes between members.
+    /// Whether no other kernel has to run between members.
     fn convex(&self, members: &[usize]) -> bool {
         let member = |k: &usize| members.binary_search(k).is_ok();
-        // Others that members come after, the last first; those before all members come after none.
+        // Other kernels that members depend on, the last first; kernels before all members depend on none of them.
         let mut others: BTreeSet<usize> = BTreeSet::new();
         let mut after: HashSet<usize> = HashSet::new();
         let mut pending: Vec<usize> = members.to_vec();
@@ -269,14 +269,14 @@ impl<'a> Finder<'a> {
         after.is_empty()
     }
 
-    /// How the rows of the space run through kernel `k`, if all that it reads of other members lies in its own slab and
-    /// block.
+    /// The dimension of kernel `k` that the rows of the space run along, if all values that it reads of other members
+    /// lie in its own slab and block.
     fn fits(&self, k: usize, space: Space, members: &[usize]) -> Option<Along> {
         let inside = |v: Var| self.writer[v.index()].filter(|j| members.contains(j));
         let all = space.count * space.rows;
         match &self.kernels[k].work {
             Work::Region(region) => {
-                // What is summed over rows comes out when all rows are done, not block by block.
+                // A sum over rows is complete only after all rows, not block by block.
                 if region.stores.iter().any(|s| s.reduce.is_some()) {
                     return None;
                 }
@@ -346,11 +346,11 @@ impl<'a> Finder<'a> {
             }
             found = Some(along);
         }
-        // A product of outer values only runs along its own rows.
+        // A product without local operands runs along its own rows.
         found.or((m == space.rows).then_some(Along::Rows))
     }
 
-    /// Elements a row of value `v`, which member `j` writes, if members may read it: row after row, slab after slab.
+    /// The elements per row of value `v`, which member `j` writes, if members may read it: row by row, slab by slab.
     fn width(&self, j: usize, v: Var, space: Space) -> Option<usize> {
         let all = space.count * space.rows;
         let size = self.graph.ty(v).shape.size();

@@ -1,4 +1,4 @@
-//! Groups take their place among the other kernels.
+//! Places groups among the other kernels.
 
 use std::collections::{BinaryHeap, HashMap};
 
@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 
 use crate::kernel::Kernel;
 
-/// How many groups are given up one by one before all are that wait for one another.
+/// The number of groups that are dissolved one by one before all that depend on each other are.
 const TRIES: usize = 8;
 
-/// The kernels in order, groups at the place of their last member or as soon after as what they read is there.
+/// The kernels in order, each group at the position of its last member or as soon after as its operands are complete.
 pub(super) fn ordered(kernels: Vec<Kernel>, mut groups: Vec<(Vec<usize>, Kernel)>) -> Vec<Kernel> {
     let mut tries = 0;
     loop {
@@ -59,7 +59,7 @@ pub(super) fn ordered(kernels: Vec<Kernel>, mut groups: Vec<(Vec<usize>, Kernel)
             }
         }
         if order.len() < present.len() {
-            // Two groups wait for one another: the later one is left as it was.
+            // Two groups depend on each other: the later one is dissolved.
             let stuck = (0..groups.len()).rev().find(|&g| waits[g] > 0);
             groups.remove(stuck.expect("kernels alone form no cycle"));
             tries += 1;

@@ -1,12 +1,12 @@
-//! What a worker's products transpose, and the regions of a group.
+//! The operands that products of a worker transpose, and the regions of a group.
 
 use crate::kernel::{Along, Blocked, BlockedPart, Region, Work};
 
-/// How deep products transpose an operand at once.
+/// The inner extent that products transpose at once.
 const DEPTH: usize = 512;
 
 impl Blocked {
-    /// Bytes that a worker's products transpose at once, at most.
+    /// The most bytes that a product of a worker transposes at once.
     pub fn repacked(&self) -> usize {
         let one = |p: &BlockedPart| match &p.work {
             Work::Product(product) => {
@@ -14,7 +14,7 @@ impl Blocked {
                 let own = |extent: usize, along: Along| {
                     if p.along == along { extent.min(self.block) } else { extent }
                 };
-                // The operand on the side where the result's neighbours are.
+                // The operand along the contiguous axis of the result.
                 let (side, stride) = if product.c.2.abs() < product.c.1.abs() {
                     (own(n, Along::Columns), product.b.2)
                 } else {

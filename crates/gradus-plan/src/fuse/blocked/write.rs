@@ -1,4 +1,4 @@
-//! A group written as one kernel: what lives in scratch memory, where, and how many rows go through at once.
+//! Writes a group as one kernel: the values in scratch memory, their offsets, and the rows of a block.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use crate::fuse::order::dedup;
 use crate::kernel::{Along, Blocked, BlockedPart, Kernel, Local, Work};
 use crate::{ALIGN, Options, Target};
 
-/// Where columns are left out, slabs are cut into so many blocks, if their rows suffice.
+/// The number of blocks of a slab where masked columns are left out, if it has enough rows.
 const CUTS: usize = 8;
-/// The least rows of a block whose sums are added to what is in memory.
+/// The least rows of a block whose sums are added to memory.
 const LEAST_SUMMED: usize = 64;
 
 impl Finder<'_> {
@@ -44,7 +44,7 @@ impl Finder<'_> {
         let products = |k: &&Kernel| matches!(k.work, Work::Product(_));
         let flops: f64 = parts.iter().map(|k| k.flops).sum();
         let multiplying: f64 = parts.iter().filter(products).map(|k| costs.product(k.flops, 0.0)).sum();
-        // Written once, read once at least; with batch axes a tenth of the time is worth it.
+        // Local values save one write and at least one read; with batch axes a tenth of the time is enough.
         let saved = costs.kernel(0.0, 2.0 * inside as f64);
         let worth = match count {
             1 => inside > 4 * outside && inside >= 8 * limits.bytes,
@@ -68,7 +68,7 @@ impl Finder<'_> {
         let (locals, in_place, scratch) = self.laid_out(&parts, &locals, &row_bytes, block);
         let blocked_parts: Vec<BlockedPart> =
             parts.iter().zip(&along).map(|(p, &along)| BlockedPart { work: p.work.clone(), along }).collect();
-        // What a mask is known to leave out costs nothing.
+        // Columns known to be masked cost nothing.
         let used = masked.as_ref().map_or(1.0, |m| m.used(rows, block));
         let (flops, multiplying) = (flops * used, multiplying * used);
         let last = &parts[parts.len() - 1];
@@ -100,7 +100,7 @@ impl Finder<'_> {
         })
     }
 
-    /// Places for local values in the scratch memory of a worker, those written over others, and the bytes of it all.
+    /// The offsets of local values in the scratch memory of a worker, those written over others, and the total bytes.
     fn laid_out(
         &self,
         parts: &[Kernel],
