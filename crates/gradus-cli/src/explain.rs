@@ -83,29 +83,29 @@ fn mode(model: &Named, plan: &Plan, network: &Network, batch: &Batch) -> Result<
     ))
 }
 
-/// The plans of all ways; budgets that no plan can meet are left out.
+/// The plans of all configurations; budgets that no plan can meet are left out.
 fn alternatives(
     model: &Named,
     taken: Configuration,
     plan: &Plan,
     input: &(gradus_nn::models::Progress, Batch),
 ) -> Result<Vec<Alternative>, Error> {
-    let row = |way: Configuration, plan: &Plan| Alternative {
-        name: way.to_string(),
+    let row = |configuration: Configuration, plan: &Plan| Alternative {
+        name: configuration.to_string(),
         saved: Some(plan.saved_bytes()),
         peak: plan.planned_peak_donated_bytes(),
         seconds: plan.estimated_seconds(),
-        taken: way == taken,
+        taken: configuration == taken,
     };
     let mut rows = Vec::new();
-    for way in Configuration::ALL {
-        if way == taken {
-            rows.push(row(way, plan));
+    for configuration in Configuration::ALL {
+        if configuration == taken {
+            rows.push(row(configuration, plan));
             continue;
         }
-        match way.set(jit(model.step()).donate()).try_plan(input) {
-            Ok(plan) => rows.push(row(way, &plan)),
-            Err(_) if matches!(way, Configuration::Budget(_)) => {}
+        match configuration.set(jit(model.step()).donate()).try_plan(input) {
+            Ok(plan) => rows.push(row(configuration, &plan)),
+            Err(_) if matches!(configuration, Configuration::Budget(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -8,27 +8,27 @@ use crate::dtype::{Bf16, CastTo, F16};
 use crate::memory::{self, COUNTED, Held};
 use crate::{DType, ErrorKind, Shape};
 
-/// Elements in memory that may have a home: whoever made it says where it goes when nobody holds it any more.
+/// Elements in memory that may be recycled: its allocator says what to do with it once it has no owner left.
 pub struct Elements<T> {
     elements: Vec<T>,
-    home: Option<fn(Vec<T>)>,
+    recycle: Option<fn(Vec<T>)>,
 }
 
 impl<T> Elements<T> {
-    /// Elements whose memory `home` is given at the end.
-    pub fn with_home(elements: Vec<T>, home: fn(Vec<T>)) -> Self {
+    /// Elements whose memory is passed to `recycle` when they are dropped.
+    pub fn with_recycling(elements: Vec<T>, recycle: fn(Vec<T>)) -> Self {
         let mut elements = Elements::from(elements);
-        elements.home = Some(home);
+        elements.recycle = Some(recycle);
         elements
     }
 
-    /// The elements alone, which have no home any more.
+    /// The elements alone, whose memory is no longer recycled.
     pub fn into_vec(mut self) -> Vec<T> {
-        self.home = None;
+        self.recycle = None;
         self.release()
     }
 
-    /// Takes the elements out and counts them no more.
+    /// Takes the elements out and stops counting them.
     fn release(&mut self) -> Vec<T> {
         let bytes = self.elements.capacity() * size_of::<T>();
         if bytes >= COUNTED {
@@ -44,21 +44,21 @@ impl<T> From<Vec<T>> for Elements<T> {
         if bytes >= COUNTED {
             memory::add(Held::Tensors, bytes);
         }
-        Elements { elements, home: None }
+        Elements { elements, recycle: None }
     }
 }
 
 impl<T> Drop for Elements<T> {
     fn drop(&mut self) {
         let elements = self.release();
-        if let Some(home) = self.home {
-            home(elements);
+        if let Some(recycle) = self.recycle {
+            recycle(elements);
         }
     }
 }
 
 impl<T: Clone> Clone for Elements<T> {
-    /// The copy has no home.
+    /// The copy is not recycled.
     fn clone(&self) -> Self {
         self.elements.clone().into()
     }
@@ -125,7 +125,7 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + f
     fn wrap(elements: Vec<Self>) -> Buffer {
         Self::share(elements.into())
     }
-    /// Wraps elements in memory that may have a home.
+    /// Wraps elements in memory that may be recycled.
     fn share(elements: Elements<Self>) -> Buffer;
     /// The elements, if the buffer holds this type.
     fn slice(buffer: &Buffer) -> Option<&[Self]>;
@@ -176,7 +176,7 @@ impl Array {
         Array::with_memory(shape, elements.into())
     }
 
-    /// As [`new`](Self::new), from elements in memory that may have a home.
+    /// As [`new`](Self::new), from elements in memory that may be recycled.
     ///
     /// # Errors
     /// As for [`new`](Self::new).

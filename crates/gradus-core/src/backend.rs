@@ -48,7 +48,7 @@ pub struct Options {
     pub strategy: Strategy,
     /// The most bytes one run may take, arguments and results included.
     pub memory_budget: Option<Budget>,
-    /// Whether runs are given their arguments for good, as a training step is.
+    /// Whether runs own their arguments, as a training step does.
     pub donate: bool,
 }
 
@@ -69,14 +69,14 @@ pub trait Backend: Send + Sync + RefUnwindSafe {
     /// If the computation has failed, or the host has no memory for them.
     fn download(&self, storage: &Storage) -> Result<Array>;
 
-    /// Makes a program ready to run.
+    /// Prepares a program to run.
     ///
     /// # Errors
     /// If an option cannot be honoured, or the device does not support an operation.
     fn compile(&self, graph: &Arc<Graph>, options: &Options) -> Result<Box<dyn Executable>>;
 
-    /// One primitive computed on the spot, where that is faster than a program; `None` leaves the operation to a program.
-    /// The operands lie on this device.
+    /// One primitive computed immediately, where that is faster than a program; `None` leaves the operation to a
+    /// program. The operands lie on this device.
     fn eval_at_once(&self, _op: &Op, _operands: &[&Storage]) -> Option<Result<Stored, ErrorKind>> {
         None
     }
@@ -105,7 +105,7 @@ pub trait Backend: Send + Sync + RefUnwindSafe {
 /// Results of a primitive.
 pub type Stored = SmallVec<[Storage; 1]>;
 
-/// A program made ready to run by a [`Backend`]; may be run from several threads at once.
+/// A program prepared by a [`Backend`]; may be run from several threads at once.
 pub trait Executable: Send + Sync {
     /// Runs the program.
     ///
@@ -113,7 +113,7 @@ pub trait Executable: Send + Sync {
     /// If the arguments do not have the types of the graph's inputs, or a primitive fails on its data.
     fn run(&self, args: &[&Storage]) -> Result<Vec<Storage>>;
 
-    /// Runs the program on arguments given away: a result may be written into the memory of one that nobody else holds.
+    /// Runs the program on donated arguments: a result may be written into the memory of one that has no other owner.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
@@ -278,7 +278,8 @@ impl Backend for Reference {
 /// A graph that is interpreted.
 struct Interpreted {
     graph: Arc<Graph>,
-    /// The graph to run instead if it can fail on its data: with a status, as devices run it that cannot stop in between.
+    /// The graph to run instead if it can fail on its data: one that returns a status, for devices that cannot stop in
+    /// the middle.
     checked: Option<(Graph, Status)>,
 }
 

@@ -107,7 +107,7 @@ impl Builder {
         Builder { origin: self.origin.clone(), level: self.level, ..Builder::default() }
     }
 
-    /// Begins to bring cotangents back in a derivative of this level: what follows is backward.
+    /// Starts the backward pass of a derivative of this level: the following equations are backward.
     pub(crate) fn go_back(&mut self, level: u8) {
         self.level = level;
         self.origin = Origin { site: Site::default(), phase: self.transposed(Phase::FORWARD) };
@@ -170,7 +170,7 @@ impl Builder {
         let types = op.row().infer(&types).map_err(at)?;
         self.graph.depth = self.graph.depth.max(inside);
         let outputs: Vars = types.into_iter().map(|ty| self.fresh(ty)).collect();
-        // A loop or a branch without results, which nobody can read: every equation has a first output.
+        // A loop or a branch without results, which has no readers: every equation has a first output.
         if outputs.is_empty() {
             return Ok(outputs);
         }
@@ -187,7 +187,7 @@ impl Builder {
         }
     }
 
-    /// An equation that would be emitted now and is there already: it belongs to the earlier phase of the two.
+    /// An equation that exists already: it belongs to the earlier phase of the two.
     pub fn share(&mut self, equation: usize) {
         let eqn = &self.graph.eqns[equation];
         let phase = eqn.phase.min(self.phase_of(&eqn.op, &eqn.inputs));
@@ -251,7 +251,7 @@ impl Builder {
         if self.dtype(var) == dtype { Ok(var) } else { self.emit1(ops::Cast(dtype), &[var]) }
     }
 
-    /// A tangent as callers of a program give it: its zeros are [`DEAD`].
+    /// A tangent as callers of a program pass it: its zeros are [`DEAD`].
     pub(crate) fn seed(&mut self, tangent: Var) -> Result<Var> {
         // Zero less either zero is 0, and `DEAD` less that is dead. A selection would do it too, but it is not linear in the
         // tangent.

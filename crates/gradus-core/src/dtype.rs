@@ -114,7 +114,7 @@ impl DType {
         }
     }
 
-    /// The largest whole number up to which this type holds all, if it has arithmetic: what can be counted in it.
+    /// The largest integer up to which this type represents all integers, if it has arithmetic.
     pub const fn counts_to(self) -> Option<u64> {
         match self {
             DType::F32 => Some(1 << 24),

@@ -1,4 +1,4 @@
-//! What an equation is for in a program with derivatives: a fact that the transform which made it states.
+//! The phase of an equation in a program with derivatives, which the transform that made the equation states.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ pub enum PhaseKind {
     /// It computes values, their tangents, and the local derivatives beside them.
     #[default]
     Forward,
-    /// It brings cotangents back, or computes again what that reads.
+    /// It propagates cotangents, or recomputes operands of such an equation.
     Backward,
     /// It reads a gradient and is not backward itself: new parameters, the norm of a gradient.
     Update,
@@ -62,7 +62,8 @@ impl fmt::Display for PhaseKind {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Phase {
-    /// How deep derivatives nest there: 0 for what none has made, 1 for the first backward pass and its update.
+    /// The nesting depth of derivatives: 0 for equations that none has made, 1 for the first backward pass and its
+    /// update.
     pub level: u8,
     /// The part in the derivative of this level.
     pub kind: PhaseKind,
@@ -72,7 +73,7 @@ impl Phase {
     /// Computes values.
     pub const FORWARD: Phase = Phase { level: 0, kind: PhaseKind::Forward };
 
-    /// Brings cotangents back, in the derivative of this level.
+    /// Propagates cotangents, in the derivative of this level.
     pub const fn backward(level: u8) -> Self {
         Phase { level, kind: PhaseKind::Backward }
     }

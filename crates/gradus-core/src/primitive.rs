@@ -39,12 +39,13 @@ impl Operand {
     }
 }
 
-/// How a derivative program is going to be used.
+/// The kind of derivative program that a JVP rule contributes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jvp {
-    /// Forward: values and tangents are computed together, nothing is stored.
+    /// Values and tangents are computed together, nothing is stored.
     Forward,
-    /// Linearisation: values first, tangents later; loops keep what their tangents need.
+    /// For linearisation, which splits the program: values first, tangents later; loops keep the residuals of their
+    /// tangents.
     Split,
 }
 

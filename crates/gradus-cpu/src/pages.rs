@@ -1,14 +1,14 @@
-//! Pages: large ones, where the system has them to give, and those that are not needed any more.
+//! Pages: requests for large ones, and the release of unused ones.
 //!
 //! Invariant: advice never goes beyond the block it is about.
 
 /// Blocks from this size on are worth a call to the system.
 const LARGE: usize = 4 << 20;
 
-/// Asks for large pages under a block that nobody has written yet. A block that is streamed through is read and written up to
-/// twice as fast under them, since neither prefetching nor the translation of addresses stops every 4 KiB; and where
-/// memory is handed out as it is first touched, that happens 512 times less often. A hint: where it is refused, nothing
-/// changes.
+/// Asks for large pages under a block that has not been written yet. A block that is streamed through is read and
+/// written up to twice as fast under them, since neither prefetching nor the translation of addresses stops every 4
+/// KiB; and where memory is handed out as it is first touched, that happens 512 times less often. A hint: where it is
+/// refused, nothing changes.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn prefer_large(block: *mut u8, bytes: usize) {
     use std::ffi::{c_int, c_void};
@@ -37,8 +37,8 @@ pub(crate) fn prefer_large(_: *mut u8, _: usize) {
     let _ = LARGE;
 }
 
-/// Gives memory that has been freed back to the system, where the allocator keeps it: planning within a budget frees much
-/// that running the program never needs.
+/// Returns freed memory from the allocator to the system: planning within a budget frees much memory that runs do not
+/// use.
 #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
 pub(crate) fn give_back() {
     use std::ffi::c_int;

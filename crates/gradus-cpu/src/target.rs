@@ -1,4 +1,4 @@
-//! This machine as a planner sees it: what its kernels need, and what its work costs.
+//! This machine as the planner sees it: the requirements of its kernels and the costs of its work.
 //!
 //! Costs are those that Gradus comes with, or those of the file that `GRADUS_COSTS` names: a line for each, a name and seconds.
 //! [`Peaks::costs`](crate::peaks::Peaks::costs) measures them. They change what a plan keeps and what it computes again, never a
@@ -76,7 +76,7 @@ pub fn written(costs: &Costs) -> String {
 /// Costs from lines of a name and seconds; `#` begins a comment, and what is not named is as by default.
 ///
 /// # Errors
-/// In words, where a line is none, a name is unknown or its seconds are no positive number.
+/// A message, where a line is malformed, a name is unknown or its seconds are not a positive number.
 pub fn parse(text: &str) -> Result<Costs, String> {
     let mut costs = Costs::default();
     for (i, line) in text.lines().enumerate() {

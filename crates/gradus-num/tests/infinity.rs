@@ -119,8 +119,8 @@ fn limit(values: [[f64; 4]; 3], k: usize, single: bool) -> Option<f64> {
 
 #[test]
 fn derivatives_at_infinity_are_their_limits() {
-    type Way = (&'static str, bool, fn(Function, f64) -> [f64; 4]);
-    let ways: [Way; 7] = [
+    type Variant = (&'static str, bool, fn(Function, f64) -> [f64; 4]);
+    let variants: [Variant; 7] = [
         ("dual", false, nested::<f64>),
         ("dual, f32", true, nested::<f32>),
         ("lanes", false, nested::<Lanes<2>>),
@@ -133,7 +133,7 @@ fn derivatives_at_infinity_are_their_limits() {
     let mut checked = 0;
     for f in all() {
         for end in [f64::INFINITY, f64::NEG_INFINITY] {
-            for (way, single, derivatives) in ways {
+            for (variant, single, derivatives) in variants {
                 let at = if single { [3e15, 1e18, 2e18] } else { [3e90, 1e100, 2e100] };
                 let near = at.map(|x| derivatives(f, x * end.signum()));
                 if near.iter().any(|values| values[0].is_nan()) {
@@ -146,7 +146,7 @@ fn derivatives_at_infinity_are_their_limits() {
                     let close = (got[k] - want).abs() <= 1e-6 * want.abs();
                     if !close {
                         failures.push(format!(
-                            "{} at {end}, order {k}, {way}: {} for {want}",
+                            "{} at {end}, order {k}, {variant}: {} for {want}",
                             f.name(),
                             got[k]
                         ));

@@ -34,13 +34,13 @@ struct Place {
     planned: AtomicUsize,
 }
 
-/// Programs by a hash of the graph and the transform that they were made from.
+/// Programs by a hash of their graph and transform.
 type Programs = HashMap<u64, Vec<Kept>>;
 
 /// Every device that has been opened and is still held.
 static OPEN: Mutex<Vec<Weak<Place>>> = Mutex::new(Vec::new());
 
-/// A program ready to run, and the graph it was compiled from.
+/// A prepared program, and the graph it was compiled from.
 #[derive(Clone)]
 pub(crate) struct Program {
     graph: Arc<Graph>,
@@ -51,7 +51,7 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn new(graph: Graph, device: &Device, options: &Options) -> Result<Self> {
-        // Limits that cannot be read are told before anything is planned.
+        // Errors in the limits are reported before anything is planned.
         memory::limit()?;
         memory::kept_limit()?;
         let graph = Arc::new(graph);
@@ -222,7 +222,7 @@ impl Device {
         if let Some(done) = self.backend().eval_at_once(op, operands) {
             return done.map_err(|kind| Error::new(kind, site.clone()));
         }
-        // Without a line of its own, so that all callers of an operation share its program.
+        // Without a source line, so that all callers of an operation share its program.
         let mut b = Builder::new();
         let ty = |storage: &&Storage| Type::new(storage.dtype(), storage.shape().clone());
         let args: Vec<_> = operands.iter().map(|storage| b.input(ty(storage))).collect();

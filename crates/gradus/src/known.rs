@@ -17,7 +17,7 @@ use crate::trace::Traced;
 pub(crate) struct Known {
     /// Equations that have run.
     equations: usize,
-    /// Inputs that have been given their values.
+    /// Inputs whose values are set.
     inputs: usize,
     values: HashMap<Var, Tensor>,
     /// The handles of each value, by its index: one for all tensors that are the value.
@@ -33,12 +33,12 @@ pub(crate) struct Segment {
     pub(crate) graph: Graph,
     pub(crate) arguments: Vec<Tensor>,
     pub(crate) results: Vec<Var>,
-    /// How many equations of the recording have run after it.
+    /// The number of equations of the recording that have run after it.
     pub(crate) equations: usize,
 }
 
 impl Known {
-    /// The handle of a value, made if there is none.
+    /// The handle of a value, created if necessary.
     pub(crate) fn handle(&mut self, var: Var, make: impl FnOnce() -> Traced) -> Arc<Traced> {
         if self.handles.len() <= var.index() {
             self.handles.resize(var.index() + 1, Weak::new());

@@ -13,18 +13,18 @@ use gradus_core::memory::{self, Held};
 use crate::Tensor;
 use crate::device::Program;
 
-/// Bytes of programs that are kept, at most; the limit of all that is kept may be lower.
+/// The most bytes of kept programs; the limit on all kept memory may be lower.
 const KEPT: usize = 256 << 20;
 
-/// A program that nobody has used while so many others were made is kept no longer.
+/// A program is dropped when it has not been used while this many others were made.
 const AGE: u64 = 1024;
 
-/// A program ready to run, with what it is run on beside its arguments.
+/// A program prepared to run, with the values it is run on beside its arguments.
 pub(crate) struct BoundProgram {
     pub(crate) program: Program,
-    /// What the function captured: arguments after its own.
+    /// The captured values of the function: arguments after its own.
     pub(crate) captures: Vec<Tensor>,
-    /// Of programs that a device plans: the graph, and the name of what was made of it.
+    /// For programs that a device plans: the graph, and the name of the transform applied to it.
     pub(crate) origin: Option<(Graph, String)>,
     bytes: usize,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Kept(Arc<Entry>);
 
 struct Entry {
     ready: Mutex<Option<Arc<BoundProgram>>>,
-    /// How many programs had been made when it was used last.
+    /// The number of programs made when it was last used.
     used: AtomicU64,
 }
 

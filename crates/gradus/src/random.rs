@@ -62,7 +62,7 @@ impl Key {
         Tensor::apply(FoldIn { stream }, &[&self.0, number])
     }
 
-    /// Whole numbers of `bits` random bits: `i32` up to 31 bits, `i64` up to 63.
+    /// Integers of `bits` random bits: `i32` up to 31 bits, `i64` up to 63.
     #[track_caller]
     pub fn bits(&self, shape: impl Into<Shape>, bits: u32) -> Tensor {
         Tensor::apply(RandomBits { shape: shape.into(), bits }, &[&self.0])

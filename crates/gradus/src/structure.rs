@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::Tree;
 
-/// Takes the parts of a tree that are not tensors, in a fixed order.
+/// Visits the parts of a tree that are not tensors, in a fixed order.
 pub struct Structure<'a>(Visit<'a>);
 
 enum Visit<'a> {

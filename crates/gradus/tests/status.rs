@@ -210,8 +210,9 @@ fn failing() -> Vec<Example> {
 
 #[test]
 fn devices_tell_of_the_same_error_at_the_same_line() {
-    type Way = (&'static str, fn(fn(&Tensor, &Tensor) -> Tensor, &Tensor, &Tensor) -> gradus::Result<Tensor>);
-    let ways: [Way; 4] = [
+    type Variant =
+        (&'static str, fn(fn(&Tensor, &Tensor) -> Tensor, &Tensor, &Tensor) -> gradus::Result<Tensor>);
+    let variants: [Variant; 4] = [
         ("value", |f, t, i| jit(|(t, i): &(Tensor, Tensor)| f(t, i)).try_call(&(t.clone(), i.clone()))),
         ("gradient", |f, t, i| {
             jit(|(t, i): &(Tensor, Tensor)| grad(|t: &Tensor| f(t, i))(t)).try_call(&(t.clone(), i.clone()))
@@ -227,20 +228,20 @@ fn devices_tell_of_the_same_error_at_the_same_line() {
     ];
     let mut met = 0;
     for (name, f) in failing() {
-        for (way, call) in ways {
+        for (variant, call) in variants {
             let mut told = Vec::new();
             for device in [Device::cpu(), Device::reference()] {
                 let (t, i) = (table().to(&device).unwrap(), Tensor::from(7i64).to(&device).unwrap());
                 let error = match call(f, &t, &i) {
                     Err(error) => error,
-                    Ok(result) => panic!("{name}, {way} on {device:?}: {result}"),
+                    Ok(result) => panic!("{name}, {variant} on {device:?}: {result}"),
                 };
                 let data = matches!(error.kind(), ErrorKind::Index { .. })
                     || error.to_string().contains("division of an integer by zero");
-                assert!(data && error.site().is_known(), "{name}, {way} on {device:?}: {error}");
+                assert!(data && error.site().is_known(), "{name}, {variant} on {device:?}: {error}");
                 told.push(error.to_string());
             }
-            assert_eq!(told[0], told[1], "{name}, {way}");
+            assert_eq!(told[0], told[1], "{name}, {variant}");
             met += 1;
         }
     }

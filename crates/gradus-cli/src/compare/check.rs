@@ -1,4 +1,4 @@
-//! Whether all ways give the same losses and gradients.
+//! Whether all configurations give the same losses and gradients.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,20 +22,20 @@ impl Scratch {
         Ok(Scratch(path))
     }
 
-    /// Where a way writes its gradients.
-    pub fn file(&self, way: Configuration) -> PathBuf {
-        self.0.join(format!("{}.gradients", way.to_string().replace('%', "-percent")))
+    /// Where a configuration writes its gradients.
+    pub fn file(&self, configuration: Configuration) -> PathBuf {
+        self.0.join(format!("{}.gradients", configuration.to_string().replace('%', "-percent")))
     }
 
-    /// The gradients that a way has written: the elements of each tensor.
-    fn read(&self, way: Configuration) -> Result<Vec<Vec<f32>>, Error> {
-        let bytes = fs::read(self.file(way))?;
+    /// The gradients that a configuration has written: the elements of each tensor.
+    fn read(&self, configuration: Configuration) -> Result<Vec<Vec<f32>>, Error> {
+        let bytes = fs::read(self.file(configuration))?;
         let mut rest = bytes.as_slice();
         let mut tensors = Vec::new();
         while let Some((count, after)) = rest.split_first_chunk::<8>() {
             let size = usize::try_from(u64::from_le_bytes(*count)).unwrap_or(usize::MAX).saturating_mul(4);
             let Some((elements, after)) = after.split_at_checked(size) else {
-                return Err(Error::Usage(format!("the gradients of \"{way}\" are cut short")));
+                return Err(Error::Usage(format!("the gradients of \"{configuration}\" are cut short")));
             };
             tensors.push(elements.as_chunks::<4>().0.iter().map(|c| f32::from_le_bytes(*c)).collect());
             rest = after;
@@ -54,22 +54,22 @@ impl Drop for Scratch {
 pub fn judge(rows: &mut [Row], scratch: &Scratch) -> Result<(), Error> {
     let there = |row: &&Row| row.refused.is_none();
     let Some(first) = rows.iter().find(there) else { return Ok(()) };
-    let reference = (scratch.read(first.way)?, first.losses.clone());
-    let automatic = match rows.iter().filter(there).find(|r| r.way.is_automatic()) {
-        Some(row) => Some((row.losses.clone(), scratch.read(row.way)?)),
+    let reference = (scratch.read(first.configuration)?, first.losses.clone());
+    let automatic = match rows.iter().filter(there).find(|r| r.configuration.is_automatic()) {
+        Some(row) => Some((row.losses.clone(), scratch.read(row.configuration)?)),
         None => None,
     };
-    let plain = rows.iter().find(|r| r.way == Configuration::Plain && r.refused.is_none()).cloned();
+    let plain = rows.iter().find(|r| r.configuration == Configuration::Plain && r.refused.is_none()).cloned();
     for row in rows.iter_mut() {
         row.beside(plain.as_ref());
         if row.refused.is_some() {
             continue;
         }
-        let own = scratch.read(row.way)?;
+        let own = scratch.read(row.configuration)?;
         row.deviation = worst(&own, &reference.0);
         let close = |a: &f64, b: &f64| (a - b).abs() <= TOLERANCE * b.abs().max(1e-30);
         let losses = row.losses.iter().zip(&reference.1).all(|(a, b)| close(a, b));
-        if let (true, Some((losses, gradients))) = (row.way.is_automatic(), &automatic) {
+        if let (true, Some((losses, gradients))) = (row.configuration.is_automatic(), &automatic) {
             row.same_bits = Some(row.losses == *losses && own == *gradients);
         }
         // NaN is no agreement.

@@ -1,10 +1,10 @@
-//! The ways to take one step that are compared.
+//! The configurations of a training step that are compared.
 
 use std::fmt;
 
 use gradus::{Budget, Jit, Strategy, Tree};
 
-/// One way: a strategy for what is kept, or a share of the memory that the planner would take.
+/// A configuration: a strategy for the kept residuals, or a share of the memory that the planner would take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Configuration {
     /// Each primitive keeps what its rule reads.
@@ -33,7 +33,7 @@ impl Configuration {
         Configuration::Budget(35),
     ];
 
-    /// The way of a name: `plain`, `recompute`, `rederive`, `nested`, `auto`, or a share such as `50%`.
+    /// The configuration of a name: `plain`, `recompute`, `rederive`, `nested`, `auto`, or a share such as `50%`.
     pub fn parse(text: &str) -> Result<Configuration, String> {
         let mut all = Configuration::ALL.into_iter().chain([Configuration::Rederive]);
         let named = all.find(|w| w.to_string() == text);
@@ -51,7 +51,7 @@ impl Configuration {
         matches!(self, Configuration::Auto | Configuration::Budget(_))
     }
 
-    /// A compiled function set to go this way.
+    /// A compiled function set to this configuration.
     pub fn set<A: Tree, B: Tree, F: Fn(&A) -> B>(self, f: Jit<A, B, F>) -> Jit<A, B, F> {
         match self {
             Configuration::Plain => f.strategy(Strategy::Plain),
@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for way in Configuration::ALL.into_iter().chain([Configuration::Rederive]) {
-            assert_eq!(Configuration::parse(&way.to_string()), Ok(way));
+        for configuration in Configuration::ALL.into_iter().chain([Configuration::Rederive]) {
+            assert_eq!(Configuration::parse(&configuration.to_string()), Ok(configuration));
         }
         assert_eq!(Configuration::parse("60%"), Ok(Configuration::Budget(60)));
         for text in ["", "fast", "0%", "101%", "50"] {

@@ -1,6 +1,6 @@
-//! `gradus compare`: one training step of a named model, taken in every way the planner knows.
+//! `gradus compare`: one training step of a named model, taken in every configuration of the planner.
 //!
-//! Each way runs in a process of its own ([`worker`]), so that memory is measured and not guessed; steps are taken in turn,
+//! Each configuration runs in a process of its own ([`worker`]), so that memory is measured and not guessed; steps are taken in turn,
 //! so that a machine that slows down slows all of them. [`row`] puts the answers together, [`picture`] draws them.
 
 mod check;
@@ -70,7 +70,8 @@ pub fn compare(arguments: &Arguments) -> Result<ExitCode, Error> {
     let n = arguments.batch.map_or(model.batch, |n| n as usize);
     let folder = |source| Error::Folder { folder: arguments.out.display().to_string(), source };
     std::fs::create_dir_all(&arguments.out).map_err(folder)?;
-    let ways = if arguments.only.is_empty() { Configuration::ALL.to_vec() } else { arguments.only.clone() };
+    let configurations =
+        if arguments.only.is_empty() { Configuration::ALL.to_vec() } else { arguments.only.clone() };
     output.text(|| {
         let steps = arguments.steps;
         let head = if arguments.small { "at a size for tests: like " } else { "" };
@@ -83,9 +84,9 @@ pub fn compare(arguments: &Arguments) -> Result<ExitCode, Error> {
     })?;
 
     let scratch = Scratch::new()?;
-    let bar = progress(output, ways.len() as u64 * (4 + u64::from(arguments.steps)));
+    let bar = progress(output, configurations.len() as u64 * (4 + u64::from(arguments.steps)));
     let mut rows = Vec::new();
-    let mut rest = ways.as_slice();
+    let mut rest = configurations.as_slice();
     while !rest.is_empty() {
         let (group, mut measured) = measure(arguments, n, rest, &scratch, &bar)?;
         rows.append(&mut measured);
@@ -120,28 +121,28 @@ pub fn compare(arguments: &Arguments) -> Result<ExitCode, Error> {
     Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Measures the first of some ways, as many as fit into memory beside each other; says how many these were.
+/// Measures the first of some configurations, as many as fit into memory at once; returns how many these were.
 fn measure(
     arguments: &Arguments,
     batch: usize,
-    ways: &[Configuration],
+    configurations: &[Configuration],
     scratch: &Scratch,
     bar: &ProgressBar,
 ) -> Result<(usize, Vec<Row>), Error> {
     let available = memory::available().map_or(f64::INFINITY, |n| n as f64 * (1.0 - SPARE));
     let mut used = 0.0;
     let mut running: Vec<(Option<Worker>, Row)> = Vec::new();
-    for &way in ways {
-        bar.set_message(format!("{way}: planning"));
+    for &configuration in configurations {
+        bar.set_message(format!("{configuration}: planning"));
         let order = Order {
             model: arguments.model.clone(),
-            strategy: way,
+            strategy: configuration,
             batch,
             seed: arguments.seed,
             small: arguments.small,
         };
         let (mut worker, plan) = Worker::start(&order)?;
-        let mut row = Row::planned(way, &plan);
+        let mut row = Row::planned(configuration, &plan);
         bar.inc(1);
         // Profiles and gradients run on copies of the parameters.
         used += 1.3 * row.planned as f64;
@@ -155,10 +156,10 @@ fn measure(
             continue;
         }
         // Before anything is counted: threads then have the scratch that they keep from program to program.
-        bar.set_message(format!("{way}: gradients"));
-        worker.ask(&format!("gradients {}", scratch.file(way).display()))?;
+        bar.set_message(format!("{configuration}: gradients"));
+        worker.ask(&format!("gradients {}", scratch.file(configuration).display()))?;
         bar.inc(1);
-        bar.set_message(format!("{way}: first step"));
+        bar.set_message(format!("{configuration}: first step"));
         row.first(&worker.ask("first")?);
         bar.inc(1);
         running.push((Some(worker), row));
@@ -166,7 +167,7 @@ fn measure(
     for _ in 0..arguments.steps {
         for (worker, row) in &mut running {
             let Some(worker) = worker else { continue };
-            bar.set_message(format!("{}: steps", row.way));
+            bar.set_message(format!("{}: steps", row.configuration));
             row.step(&worker.ask("step")?);
             bar.inc(1);
         }
@@ -175,7 +176,7 @@ fn measure(
     let mut rows = Vec::new();
     for (worker, mut row) in running {
         if let Some(mut worker) = worker {
-            bar.set_message(format!("{}: kernels", row.way));
+            bar.set_message(format!("{}: kernels", row.configuration));
             row.profile(&worker.ask("profile")?);
             bar.inc(1);
         }

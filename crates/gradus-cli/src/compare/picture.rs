@@ -1,4 +1,4 @@
-//! Bars: what each way keeps, needs and takes.
+//! Bars: the kept bytes, peak and time of each configuration.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ const BARS: f64 = 210.0;
 const STEP: f64 = 30.0;
 const TOP: f64 = 74.0;
 
-/// One panel: a title, and a bar for each way that has a value.
+/// One panel: a title, and a bar for each configuration that has a value.
 struct Panel<'a> {
     title: &'a str,
     unit: &'a str,
@@ -61,7 +61,7 @@ pub fn draw(model: &Named, batch: usize, rows: &[Row]) -> String {
             svg,
             "<text x=\"{:.0}\" y=\"{y:.0}\" text-anchor=\"end\">{}</text>",
             NAMES - 8.0,
-            row.way
+            row.configuration
         );
         if row.refused.is_some() {
             let _ = writeln!(

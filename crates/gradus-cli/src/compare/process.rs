@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::worker::Order;
 use crate::Error;
 
-/// A process that measures one way; it ends when this is dropped.
+/// A process that measures one configuration; it ends when this is dropped.
 pub struct Worker {
     name: String,
     child: Child,

@@ -1,4 +1,4 @@
-//! A row of the table: what is known of one way.
+//! A row of the table: what is known of one configuration.
 
 use gradus_nn::models::Named;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::memory::words;
 /// What the plan says, and what was measured.
 #[derive(Clone, Debug)]
 pub struct Row {
-    pub way: Configuration,
+    pub configuration: Configuration,
     /// Why there is no plan.
     pub refused: Option<String>,
     pub saved: usize,
@@ -22,7 +22,7 @@ pub struct Row {
     pub times: Vec<f64>,
     pub losses: Vec<f64>,
     pub backward_ms: f64,
-    /// Whether losses and gradients are those of the first way.
+    /// Whether losses and gradients are those of the first configuration.
     pub agrees: Option<bool>,
     /// The worst difference of a gradient, relative to the largest element of its tensor.
     pub deviation: f64,
@@ -37,11 +37,11 @@ pub struct Row {
 
 impl Row {
     /// A row from what a worker says first.
-    pub fn planned(way: Configuration, plan: &Value) -> Row {
+    pub fn planned(configuration: Configuration, plan: &Value) -> Row {
         let bytes = |key: &str| plan[key].as_u64().unwrap_or(0) as usize;
         let text = |key: &str| plan[key].as_str().unwrap_or_default().to_string();
         Row {
-            way,
+            configuration,
             refused: plan["error"].as_str().map(str::to_string),
             saved: bytes("saved_bytes"),
             planned: bytes("planned_peak_bytes"),
@@ -109,7 +109,7 @@ impl Row {
             "event": "row",
             "model": model.name,
             "batch": batch,
-            "strategy": self.way.to_string(),
+            "strategy": self.configuration.to_string(),
             "saved_bytes": bytes(self.saved),
             "planned_peak_bytes": bytes(self.planned),
             "scratch_bytes_per_thread": bytes(self.scratch),
@@ -132,7 +132,7 @@ impl Row {
     /// What is kept for one layer, in words.
     pub fn layer_words(&self) -> String {
         let total: usize = self.buffers.iter().map(size).sum();
-        let mut out = format!("{} keeps of {}: {}", self.way, self.layer, words(total));
+        let mut out = format!("{} keeps of {}: {}", self.configuration, self.layer, words(total));
         for buffer in &self.buffers {
             let text = |key: &str| buffer[key].as_str().unwrap_or_default();
             out += &format!(
@@ -149,12 +149,12 @@ impl Row {
 
     /// What is kept for one layer.
     pub fn layer_json(&self, model: &Named) -> Value {
-        json!({"event": "layer", "model": model.name, "strategy": self.way.to_string(), "layer": self.layer,
+        json!({"event": "layer", "model": model.name, "strategy": self.configuration.to_string(), "layer": self.layer,
                "buffers": self.buffers})
     }
 
     fn verdict(&self) -> String {
-        let bits = if self.same_bits == Some(true) && self.way != Configuration::Auto {
+        let bits = if self.same_bits == Some(true) && self.configuration != Configuration::Auto {
             ", the bits of auto"
         } else {
             ""
@@ -179,10 +179,10 @@ pub fn table(rows: &[Row]) -> String {
     let (unit, name) = if largest < 10 << 20 { (1024.0, "KiB") } else { (1048576.0, "MiB") };
     let amount = |n: usize| format!("{:.1}", n as f64 / unit);
     let line = |cells: [&str; 7], ratios: [&str; 3], last: &str| {
-        let [way, saved, planned, measured, resident, step, backward] = cells;
+        let [configuration, saved, planned, measured, resident, step, backward] = cells;
         let [a, b, c] = ratios;
         format!(
-            "{way:<10}{saved:>10}{planned:>10}{measured:>10}{resident:>10}{step:>11}{backward:>11}   {a:<7}{b:<7}{c:<8}{last}"
+            "{configuration:<10}{saved:>10}{planned:>10}{measured:>10}{resident:>10}{step:>11}{backward:>11}   {a:<7}{b:<7}{c:<8}{last}"
         )
     };
     let mut out = [
@@ -201,7 +201,7 @@ pub fn table(rows: &[Row]) -> String {
     for row in rows {
         out.push('\n');
         if let Some(why) = &row.refused {
-            out += &format!("{:<10}no plan: {why}", row.way);
+            out += &format!("{:<10}no plan: {why}", row.configuration);
             continue;
         }
         let plain = row.plain;
@@ -210,7 +210,7 @@ pub fn table(rows: &[Row]) -> String {
         };
         out += &line(
             [
-                &row.way.to_string(),
+                &row.configuration.to_string(),
                 &amount(row.saved),
                 &amount(row.planned),
                 &amount(row.measured),

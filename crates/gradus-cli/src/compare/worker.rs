@@ -1,4 +1,4 @@
-//! One way of one model in a process of its own, so that its memory is its own.
+//! One configuration of one model in a process of its own, so that its memory is its own.
 //!
 //! The process first says what the plan says, then obeys lines on its standard input, each answered by one line of JSON:
 //! `first` (a step, with the memory it allocates), `step` (a step timed, with the resident memory it needs), `profile`
@@ -22,7 +22,7 @@ pub struct Order {
     /// The model
     #[arg(long)]
     pub model: String,
-    /// The way
+    /// The configuration
     #[arg(long, value_parser = Configuration::parse)]
     pub strategy: Configuration,
     /// Examples in a step

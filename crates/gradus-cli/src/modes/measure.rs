@@ -9,7 +9,7 @@ use gradus::num::{Mode, VectorDriver, checkpoint};
 use super::family::Family;
 use crate::memory::{count_from_here, most_allocated};
 
-/// One way to the Jacobian, and what it took.
+/// A mode of computing the Jacobian, with its measured time and memory.
 #[derive(Clone, Debug)]
 pub struct Measurement {
     /// `forward`, `chunked forward`, `reverse`, `sparse`, `checkpointed reverse` or `automatic`.
@@ -25,23 +25,23 @@ pub struct Measurement {
 /// What was measured for one function.
 pub struct Point {
     pub family: Family,
-    /// Every way but the automatic one.
-    pub ways: Vec<Measurement>,
+    /// Every mode but the automatic one.
+    pub measurements: Vec<Measurement>,
     pub automatic: Measurement,
     /// What the automatic choice took, in the names of [`Measurement::mode`].
     pub took: &'static str,
 }
 
 impl Point {
-    /// The fastest way of a mode.
+    /// The fastest width of a mode.
     pub fn of(&self, mode: &str) -> Option<&Measurement> {
-        self.ways.iter().filter(|w| w.mode == mode).min_by(|a, b| a.seconds.total_cmp(&b.seconds))
+        self.measurements.iter().filter(|w| w.mode == mode).min_by(|a, b| a.seconds.total_cmp(&b.seconds))
     }
 
-    /// The fastest way of all.
+    /// The fastest of all modes.
     pub fn best(&self) -> &Measurement {
         let first = &self.automatic;
-        self.ways.iter().fold(first, |best, w| if w.seconds < best.seconds { w } else { best })
+        self.measurements.iter().fold(first, |best, w| if w.seconds < best.seconds { w } else { best })
     }
 
     /// The time of the automatic choice over the best.
@@ -55,24 +55,24 @@ impl Point {
 pub struct Effort {
     /// The length of one batch of calls.
     pub batch: Duration,
-    /// Rounds in which the ways take turns, at most.
+    /// The most rounds, in each of which every mode runs once.
     pub rounds: usize,
     /// The length of all rounds, roughly.
     pub point: Duration,
 }
 
-/// A way to be timed.
+/// A mode to be timed.
 struct Contender<'a> {
-    way: Measurement,
+    measurement: Measurement,
     run: Box<dyn FnMut() + 'a>,
     samples: Vec<f64>,
 }
 
-/// A way slower than this many times the best is not timed again: what it took at first is enough to draw it.
+/// A mode slower than this many times the best is not timed again: what it took at first is enough to draw it.
 const HOPELESS: f64 = 2.5;
 const WIDTHS: [usize; 3] = [4, 8, 16];
 
-/// JacobianBuffers for one Jacobian and what belongs to it.
+/// Buffers for one Jacobian, its point and its values.
 struct JacobianBuffers {
     x: Vec<f64>,
     y: Vec<f64>,
@@ -105,9 +105,9 @@ fn contender<'a, P: 'a>(
     count_from_here();
     call(&mut kept, &mut buffers);
     let peak = most_allocated().saturating_sub(before);
-    let way = Measurement { mode, width, seconds: f64::INFINITY, peak };
+    let measurement = Measurement { mode, width, seconds: f64::INFINITY, peak };
     let run = Box::new(move || call(&mut kept, black_box(&mut buffers)));
-    Contender { way, run, samples: Vec::new() }
+    Contender { measurement, run, samples: Vec::new() }
 }
 
 fn driver(family: Family, mode: &'static str, forced: Option<(Mode, usize)>) -> Contender<'static> {
@@ -123,7 +123,7 @@ fn driver(family: Family, mode: &'static str, forced: Option<(Mode, usize)>) -> 
     )
 }
 
-/// Coloured passes, their values scattered into the full matrix as the other ways leave it.
+/// Coloured passes, their values scattered into the full matrix as the other modes leave it.
 fn sparse(family: Family) -> Contender<'static> {
     contender(
         "sparse",
@@ -182,7 +182,7 @@ fn batch(run: &mut dyn FnMut(), calls: u32) -> f64 {
     start.elapsed().as_secs_f64() / f64::from(calls)
 }
 
-/// Measures every way to the Jacobian of one function.
+/// Measures every mode of computing the Jacobian of one function.
 pub fn point(family: Family, effort: Effort) -> Point {
     let automatic = driver(family, "automatic", None);
     let mut all = vec![automatic, driver(family, "forward", Some((Mode::Forward, 1)))];
@@ -196,20 +196,20 @@ pub fn point(family: Family, effort: Effort) -> Point {
         .iter_mut()
         .map(|c| {
             let first = batch(&mut c.run, 1);
-            c.way.seconds = first;
+            c.measurement.seconds = first;
             (effort.batch.as_secs_f64() / first).clamp(1.0, 1e6) as u32
         })
         .collect();
     // The first call of a batch-sized run is warm: what is slow now stays slow.
     for (c, &calls) in all.iter_mut().zip(&calls) {
         if calls > 1 {
-            c.way.seconds = batch(&mut c.run, calls);
+            c.measurement.seconds = batch(&mut c.run, calls);
         }
     }
-    let best = all.iter().map(|c| c.way.seconds).fold(f64::INFINITY, f64::min);
+    let best = all.iter().map(|c| c.measurement.seconds).fold(f64::INFINITY, f64::min);
     let worth: Vec<usize> =
-        (0..all.len()).filter(|&k| k == 0 || all[k].way.seconds < HOPELESS * best).collect();
-    let round: f64 = worth.iter().map(|&k| all[k].way.seconds * f64::from(calls[k])).sum();
+        (0..all.len()).filter(|&k| k == 0 || all[k].measurement.seconds < HOPELESS * best).collect();
+    let round: f64 = worth.iter().map(|&k| all[k].measurement.seconds * f64::from(calls[k])).sum();
     let rounds = ((effort.point.as_secs_f64() / round) as usize).clamp(3, effort.rounds);
     for _ in 0..rounds {
         for &k in &worth {
@@ -220,7 +220,7 @@ pub fn point(family: Family, effort: Effort) -> Point {
     for c in &mut all {
         if !c.samples.is_empty() {
             c.samples.sort_by(f64::total_cmp);
-            c.way.seconds = c.samples[c.samples.len() / 2];
+            c.measurement.seconds = c.samples[c.samples.len() / 2];
         }
     }
     let plan = VectorDriver::new(family, &family.point()).plan();
@@ -230,8 +230,12 @@ pub fn point(family: Family, effort: Effort) -> Point {
         (_, Mode::Forward, _) => "chunked forward",
         (_, Mode::Reverse, _) => "reverse",
     };
-    let mut ways = all.into_iter().map(|c| c.way);
-    let automatic =
-        ways.next().unwrap_or(Measurement { mode: "automatic", width: 0, seconds: f64::NAN, peak: 0 });
-    Point { family, ways: ways.collect(), automatic, took }
+    let mut measurements = all.into_iter().map(|c| c.measurement);
+    let automatic = measurements.next().unwrap_or(Measurement {
+        mode: "automatic",
+        width: 0,
+        seconds: f64::NAN,
+        peak: 0,
+    });
+    Point { family, measurements: measurements.collect(), automatic, took }
 }

@@ -177,14 +177,14 @@ fn readable(seconds: f64) -> String {
 
 fn line(point: &Point) -> Value {
     let Family { inputs, outputs, depth } = point.family;
-    let way = |w: &Measurement| json!({"mode": w.mode, "width": w.width, "time_us": 1e6 * w.seconds, "peak_bytes": w.peak});
+    let measurement = |w: &Measurement| json!({"mode": w.mode, "width": w.width, "time_us": 1e6 * w.seconds, "peak_bytes": w.peak});
     let best = point.best();
     json!({
         "event": "point",
         "inputs": inputs,
         "outputs": outputs,
         "depth": depth,
-        "modes": point.ways.iter().map(way).collect::<Vec<_>>(),
+        "modes": point.measurements.iter().map(measurement).collect::<Vec<_>>(),
         "automatic": {"mode": point.took, "width": point.automatic.width,
                       "time_us": 1e6 * point.automatic.seconds, "peak_bytes": point.automatic.peak},
         "best": {"mode": best.mode, "width": best.width, "time_us": 1e6 * best.seconds},

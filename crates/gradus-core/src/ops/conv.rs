@@ -25,7 +25,7 @@ pub type Padding = SmallVec<[isize; 4]>;
 ///
 /// `out[p] = Σₖ x[(p stride + k rhs_dilation - low) / lhs_dilation] kernel[k]`
 ///
-/// over the `k` for which the index is whole and inside `x`.
+/// over the `k` for which the index is an integer inside `x`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Conv {
     /// Step between results.

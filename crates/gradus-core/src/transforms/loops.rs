@@ -1,4 +1,4 @@
-//! Less memory for loops: states computed again instead of stored.
+//! Saves memory of loops: recomputes states instead of storing them.
 
 use std::collections::HashMap;
 
@@ -65,7 +65,7 @@ pub fn checkpoint_loops(graph: &Graph, slots: usize) -> Result<Option<Graph>> {
     without_stacks(&super::prune(b.finish(outputs))).map(Some)
 }
 
-/// The loop that `scan` goes back over, and which of its results the stacked operands are.
+/// The loop that `scan` runs over in reverse, and which of its results the stacked operands are.
 fn against(
     graph: &Graph,
     scan: &Scan,
@@ -82,7 +82,7 @@ fn against(
     Some((at, from))
 }
 
-/// The program without stacked results of loops that nobody reads.
+/// The program without unread stacked results of loops.
 fn without_stacks(graph: &Graph) -> Result<Graph> {
     let mut read = vec![false; graph.types().len()];
     for v in graph.outputs().iter().chain(graph.eqns().iter().flat_map(|e| &e.inputs)) {

@@ -1,4 +1,4 @@
-//! Dead code: equations whose results nobody reads.
+//! Removes dead code: equations whose results have no reader.
 
 use crate::graph::{Eqn, Var};
 use crate::nest::level;

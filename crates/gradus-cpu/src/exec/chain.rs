@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use super::join::Joined;
 use crate::vmath::step::{Chain, OPERANDS};
 
-/// Joins what there is a [`Chain`] for.
+/// Joins the steps for which a [`Chain`] exists.
 pub(super) fn join(region: &Region, uses: &[u32], joined: &mut [Joined]) {
     // From the end: the longest chain ends last.
     for i in (0..region.steps.len()).rev() {
@@ -21,7 +21,7 @@ pub(super) fn join(region: &Region, uses: &[u32], joined: &mut [Joined]) {
     }
 }
 
-/// A look at what leads to a step.
+/// A search of the steps that lead to one.
 struct ChainSearch<'a> {
     region: &'a Region,
     uses: &'a [u32],
@@ -46,7 +46,7 @@ impl ChainSearch<'_> {
         }
     }
 
-    /// The step that makes a slot, if it can be computed on the way: nobody else reads it.
+    /// The step that computes a slot, if it can join the chain: it has no other reader.
     fn before(&self, slot: u16) -> Option<(usize, &Step)> {
         let i = (slot as usize).checked_sub(self.region.first_step())?;
         let (step, last) = (&self.region.steps[i], &self.region.steps[self.last]);

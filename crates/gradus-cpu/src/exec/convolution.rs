@@ -19,7 +19,7 @@ use crate::memory::{Line, fail};
 use crate::reduce::Shared;
 use crate::vmath::Float;
 
-/// A convolution ready to run.
+/// A convolution prepared to run.
 #[derive(Clone, Debug)]
 pub(super) struct PreparedConvolution {
     conv: Conv,
@@ -96,7 +96,7 @@ impl PreparedConvolution {
         let [x, kernel, out] = self.places;
         let x = memory.at(x).cast_mut().cast::<T>().wrapping_add(self.offset);
         let (kernel, out) = (memory.at(kernel).cast_mut().cast::<T>(), memory.at_mut(out).cast::<T>());
-        // A plan made for no machine in particular has found no workspace.
+        // A plan for no particular machine has reserved no workspace.
         let missing = if self.found < self.workspace_bytes {
             self.workspace_bytes.div_ceil(size_of::<Line>())
         } else {

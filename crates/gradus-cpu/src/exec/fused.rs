@@ -39,7 +39,7 @@ pub(super) struct Op {
     pub(super) args: SmallVec<[u16; 2]>,
     /// The slot whose value the accumulator holds then.
     pub(super) value: u16,
-    /// Whether memory needs it.
+    /// Whether it is stored to memory.
     pub(super) stored: bool,
 }
 

@@ -9,7 +9,7 @@ use super::library::Shared;
 use super::versions::{Versioned, best};
 use crate::Pool;
 
-/// A product of integers ready to run: where the elements of each group of axes lie.
+/// A product of integers prepared to run: the offsets of each group of axes.
 #[derive(Clone, Debug)]
 pub(super) struct Product {
     dtype: DType,
@@ -30,7 +30,7 @@ fn offsets(shape: &Shape, axes: &[usize]) -> Vec<usize> {
 
 impl Product {
     pub(super) fn new(dot: &Dot, x: &Type, y: &Type) -> Option<Self> {
-        // The tables are made before any operand is: not for what may never be.
+        // Sizes are checked first, since the tables are made before any operand exists.
         let listed = x.shape.size().max(y.shape.size());
         if !x.dtype.is_int() || u32::try_from(listed).is_err() {
             return None;

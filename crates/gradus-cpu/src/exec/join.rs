@@ -1,5 +1,5 @@
-//! Which steps of a region are made one: arithmetic with the arithmetic that alone reads it, and functions that share
-//! their work. Every result keeps the bits it has alone.
+//! Joins steps of a region: arithmetic steps with their only reader, and functions that share their work. Every result
+//! keeps the bits of the separate steps.
 
 use std::collections::HashMap;
 
@@ -18,13 +18,13 @@ use crate::vmath::twin::Twin;
 pub(super) enum Joined {
     /// Nothing.
     Alone,
-    /// Another step computes it on the way.
+    /// Computed inside another step.
     Away,
-    /// It computes an earlier one on the way: the operands of that, then the other operand of its own.
+    /// It computes an earlier step as well: the operands of that, then its own other operand.
     Pair { args: [u16; 3], first: Simple, second: Simple },
-    /// It computes some of the steps before it on the way, all of them in a row.
+    /// It computes a chain of earlier steps as well.
     Chain { chain: Chain, args: SmallVec<[u16; OPERANDS]> },
-    /// It sums products that it computes on the way.
+    /// It computes the products that it sums.
     Sum { summand: Summand, args: [u16; 2] },
     /// It computes two functions of the slot `x`, of which it was one.
     Twin { twin: Twin, x: u16, first: u16, second: u16 },
@@ -56,7 +56,7 @@ fn float(step: &Step) -> bool {
     step.dtype.is_wide_float()
 }
 
-/// Joins products with the sums along rows that alone read them.
+/// Joins products with the sums along rows that are their only readers.
 fn join_sums(region: &Region, uses: &[u32], joined: &mut [Joined]) {
     let first = region.first_step();
     for i in 0..region.steps.len() {
@@ -64,7 +64,7 @@ fn join_sums(region: &Region, uses: &[u32], joined: &mut [Joined]) {
         else {
             continue;
         };
-        // The step that makes a slot, if this sum reads it alone.
+        // The step that computes a slot, if this sum is its only reader.
         let made = |slot: u16, reads: u32| {
             let j = usize::from(slot).checked_sub(first)?;
             let step = &region.steps[j];
@@ -97,10 +97,10 @@ fn join_sums(region: &Region, uses: &[u32], joined: &mut [Joined]) {
     }
 }
 
-/// Joins two functions of one argument; what leads from the argument to the second alone is not needed then.
+/// Joins two functions of one argument; steps that lead from the argument only to the second are then removed.
 fn join_functions(region: &Region, uses: &mut [u32], joined: &mut [Joined]) {
     let first = region.first_step();
-    // For each slot, the functions of it that are the second of two, and those of its half.
+    // For each slot, the functions of it that are the second of a pair, and those of half of it.
     let mut functions: HashMap<u16, SmallVec<[usize; 2]>> = HashMap::new();
     for (j, step) in region.steps.iter().enumerate() {
         if let (StepOp::Unary(Unary::Cos | Unary::Sech2 | Unary::Sigmoid), &[own]) = (step.op, &step.args[..])
@@ -168,8 +168,8 @@ fn half_of(region: &Region, slot: u16) -> Option<u16> {
     }
 }
 
-/// Joins arithmetic steps with the only step that reads them, so that what lies between stays in registers. Each result
-/// is rounded as before.
+/// Joins arithmetic steps with their only reader, so that intermediate results stay in registers. Each result is
+/// rounded as before.
 fn join_arithmetic(region: &Region, uses: &[u32], joined: &mut [Joined]) {
     let first = region.first_step();
     for (i, step) in region.steps.iter().enumerate() {
@@ -219,7 +219,7 @@ fn simple(op: StepOp, left: bool) -> Option<Simple> {
     })
 }
 
-/// The slots that a step reads, as it is joined.
+/// The slots that a step reads after joining.
 pub(super) fn reads<'a>(region: &'a Region, joined: &'a [Joined], step: usize) -> &'a [u16] {
     match &joined[step] {
         Joined::Alone => &region.steps[step].args,
@@ -247,7 +247,7 @@ fn made(region: &Region, joined: &[Joined]) -> Vec<usize> {
 /// The step that reads each slot last; what is stored by copying or reduction is read after all steps.
 pub(super) fn last_uses(region: &Region, joined: &[Joined]) -> Vec<usize> {
     let first = region.first_step();
-    // A value nobody reads is alive while it is made.
+    // A value without readers is alive while it is computed.
     let mut last = made(region, joined);
     last[..first].fill(0);
     for i in 0..region.steps.len() {

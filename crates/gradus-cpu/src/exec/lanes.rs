@@ -138,7 +138,7 @@ unsafe fn copy_or_select<T: Copy>(op: StepOp, x: Operands) {
     }
 }
 
-/// What is left of the operations of floats: those that [`step`] has no loop of its own for.
+/// The remaining operations on floats: those without a loop of their own in [`step`].
 ///
 /// # Safety
 /// As for [`run`].
@@ -152,7 +152,7 @@ unsafe fn float<T: vmath::Float + Converts>(op: StepOp, out: DType, x: Operands)
     }
 }
 
-/// What 16-bit floats have no loop of their own for: copies, and conversions to what is not `f32`.
+/// Operations on 16-bit floats without a loop of their own: copies, and conversions to types other than `f32`.
 ///
 /// # Safety
 /// As for [`run`].
@@ -166,7 +166,7 @@ unsafe fn short<T: Converts>(op: StepOp, out: DType, x: Operands) {
     }
 }
 
-/// The loop of a step on floats, found once; `scalar` has a bit for each operand that is one element for all.
+/// The loop of a step on floats, found once; `scalar` has a bit for each operand that is a single repeated element.
 pub(super) fn step(op: StepOp, dtype: DType, out: DType, scalar: u8) -> Option<(StepFn, i32)> {
     let change = |change, narrow| Some((vmath::short::step(InstructionSet::current(), change, narrow)?, 0));
     match (op, dtype, out) {

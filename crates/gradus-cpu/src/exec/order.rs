@@ -1,7 +1,7 @@
 //! Order along an axis: sorting, and the index of an extremum.
 //!
-//! An element and its place become one integer whose order is theirs: no two are equal, so it does not matter who sorts
-//! what, and the sort need not be stable to keep the order of equal elements.
+//! An element and its position become one integer that orders by both: no two are equal, so the result does not depend
+//! on the division of work, and an unstable sort keeps the order of equal elements.
 //!
 //! Invariant: `outer · extent · inner` elements are there; a place in a line is below its extent, and below 2³² where
 //! the packed form has 64 bits (`LibraryKernel::new` sees to it).
@@ -85,7 +85,7 @@ keys! {
     u8 as u32 => u64: |x| u32::from(x);
 }
 
-/// Values in order, and where each came from.
+/// The sorted values, and the original position of each.
 ///
 /// # Safety
 /// `x` holds the lines' elements, the results can hold as many, all apart from each other.
@@ -185,7 +185,7 @@ fn merge<P: Copy + Ord + Send + Sync>(from: &[P], to: &mut [P], width: usize, po
     });
 }
 
-/// How many of the first `count` merged elements come from each of two runs.
+/// The number of elements that each of two runs contributes to the first `count` merged ones.
 fn split<P: Ord>(left: &[P], right: &[P], count: usize) -> (usize, usize) {
     let (mut low, mut high) = (count.saturating_sub(right.len()), count.min(left.len()));
     while low < high {
@@ -254,7 +254,7 @@ unsafe fn found<T: Key, const MAX: bool>(lines: Lines, x: Shared, out: Shared, p
     });
 }
 
-/// Whether a new element takes the place of the best so far: the first extremum, the first NaN if there is one.
+/// Whether a new element replaces the best so far: the first extremum, the first NaN if there is one.
 #[inline(always)]
 fn better<T: Key, const MAX: bool>(new: T, old: T) -> bool {
     let farther = if MAX { new > old } else { new < old };

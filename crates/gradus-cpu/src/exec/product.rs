@@ -17,7 +17,7 @@ use crate::Pool;
 use crate::matmul::{Element, Layout, Linear, MatMul, Sum, absorbing, absorbing_product, hides, serial};
 use crate::vmath::Float;
 
-/// A product ready to run.
+/// A product prepared to run.
 #[derive(Clone, Debug)]
 pub(super) struct PreparedProduct {
     matmul: MatMul,
@@ -84,8 +84,8 @@ impl PreparedProduct {
     /// As for [`run`](Self::run).
     unsafe fn typed<T: Float + Element>(&self, memory: &Memory<'_>, pool: &Pool) {
         let [a, b, c] = self.operation.starts::<T>(memory);
-        // SAFETY: the planner took the layouts from views that stay inside their buffers; the result has places of its
-        // own.
+        // SAFETY: the planner took the layouts from views that stay inside their buffers; the result has a buffer of
+        // its own.
         unsafe {
             if self.operation.linear.applies() {
                 self.matmul.run_linear(pool, a, b, c, self.operation.linear);
@@ -130,8 +130,8 @@ impl Operation {
         [0, 1, 2].map(|i| (at[i], self.strides[i].1, self.strides[i].2))
     }
 
-    /// The part of product `p` of the batch that belongs to some of the rows, which run `along` the rows or the columns of
-    /// its result; on the calling thread. Where NaN is not `expected`, the results are checked for it.
+    /// The part of product `p` of the batch that belongs to some of the rows, which run `along` the rows or the columns
+    /// of its result; on the calling thread. Where NaN is not `expected`, the result is checked for it.
     ///
     /// # Safety
     /// `memory` holds the values; nobody else uses this part of the result.

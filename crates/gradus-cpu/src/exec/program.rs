@@ -1,4 +1,4 @@
-//! A plan's kernels made ready, and the loop that runs them.
+//! The prepared kernels of a plan, and the loop that runs them.
 //!
 //! Invariant: kernels of a plan run in its order, each alone on what it writes.
 
@@ -26,7 +26,7 @@ pub(super) struct Program {
     passed: Vec<(usize, Return, usize)>,
 }
 
-/// A kernel ready to run.
+/// A kernel prepared to run.
 enum PreparedKernel {
     Region(region::Compiled),
     Small(small::Compiled),

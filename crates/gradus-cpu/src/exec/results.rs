@@ -1,7 +1,7 @@
 //! Buffers of results, and the bytes behind arrays.
 //!
-//! A large result is written into memory that an earlier one has left, where there is some: the system hands memory out by
-//! the page, cleared, at the first touch, which can take longer than computing what is written there.
+//! A large result reuses the memory of an earlier one where possible: the system clears each new page at its first use,
+//! which can take longer than computing its contents.
 //!
 //! Invariant: a buffer can hold the elements of its type; its length is set only when a run has written all of
 //! them.
@@ -49,14 +49,14 @@ macro_rules! each {
     };
 }
 
-/// A type of elements, as far as buffers are concerned.
+/// An element type of buffers.
 trait Kept: Sized {
     fn held(elements: Vec<Self>) -> Held;
     /// The elements of a buffer of this type.
     fn of(held: &Held) -> Option<&Vec<Self>>;
     fn take(held: Held) -> Vec<Self>;
-    /// Where the memory of a dropped result goes.
-    fn home(elements: Vec<Self>) {
+    /// Keeps the memory of a dropped result for later ones.
+    fn recycle(elements: Vec<Self>) {
         keep(Self::held(elements));
     }
 }
@@ -76,16 +76,16 @@ macro_rules! kept {
 }
 kept!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, bool => Bool, u8 => U8, Bf16 => Bf16, F16 => F16);
 
-/// Results of at least so many bytes leave their memory to later ones.
+/// Results of at least this many bytes leave their memory to later ones.
 const LARGE: usize = 256 << 10;
 
-/// So many bytes wait for results to come, at most; what was left first is given back first.
+/// The most bytes kept for later results; the oldest are freed first.
 const KEPT: usize = 128 << 20;
 
-/// For so many runs memory waits, of whatever programs.
+/// The number of runs, of any program, that memory is kept for.
 const PATIENCE: u64 = 32;
 
-/// Memory that results have left, the oldest first, with the run after which that was.
+/// The kept memory of dropped results, the oldest first, each with the number of the run when it was dropped.
 static LEFT: Mutex<Vec<(u64, Held)>> = Mutex::new(Vec::new());
 
 /// Runs of programs so far.
@@ -94,15 +94,15 @@ static RUNS: AtomicU64 = AtomicU64::new(0);
 /// Whether any memory waits.
 static WAITING: AtomicBool = AtomicBool::new(false);
 
-/// Gives back to the system what dropped results have left for results to come.
+/// Frees the memory kept from dropped results.
 ///
-/// Blocks of 256 KiB and more wait, at most 128 MiB in a process, until a result of about their size is wanted, 32 runs have
-/// gone by, or a program has to make its arena.
+/// Blocks of 256 KiB and more are kept, at most 128 MiB in a process, until a result of about their size is needed, 32
+/// runs have passed, or a program has to allocate its arena.
 pub(crate) fn release_kept() {
     release(|_| true);
 }
 
-/// Counts a run, and gives back what has waited in vain.
+/// Counts a run, and frees memory that has been kept too long.
 pub(super) fn begin_run() {
     let now = RUNS.fetch_add(1, Ordering::Relaxed);
     if WAITING.load(Ordering::Relaxed) {
@@ -114,13 +114,13 @@ fn left() -> MutexGuard<'static, Vec<(u64, Held)>> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives back memory by the run since which it waits.
+/// Frees memory by the run since which it has been kept.
 fn release(which: impl Fn(u64) -> bool) {
     let mut left = left();
     let gone: Vec<_> = left.extract_if(.., |(since, _)| which(*since)).collect();
     memory::sub(Waiting, gone.iter().map(|(_, held)| held.bytes()).sum());
     WAITING.store(!left.is_empty(), Ordering::Relaxed);
-    // The system takes its time: others can go on meanwhile.
+    // Freeing is slow, so it happens outside the lock.
     drop(left);
     drop(gone);
 }
@@ -192,12 +192,12 @@ impl Held {
         each!(self, v => of(v))
     }
 
-    /// The buffer of an array that nobody else holds; else the array again.
+    /// The buffer of an array without other owners; else the array itself.
     pub(super) fn take(array: Array) -> Result<Self, Array> {
         if !with_elements!(array.buffer(), v => Arc::strong_count(v) == 1) {
             return Err(array);
         }
-        // Nobody else can have come by a share of it since.
+        // No other owner can have appeared since.
         fn own<T: Clone>(v: Arc<Elements<T>>) -> Vec<T> {
             Arc::unwrap_or_clone(v).into_vec()
         }
@@ -224,7 +224,7 @@ impl Held {
     pub(super) unsafe fn finish(self, ty: &Type) -> Array {
         fn array<T: gradus_core::Element + Kept>(v: Vec<T>, ty: &Type) -> Array {
             let elements = match v.capacity() * size_of::<T>() >= LARGE {
-                true => Elements::with_home(v, T::home),
+                true => Elements::with_recycling(v, T::recycle),
                 false => v.into(),
             };
             Array::with_memory(ty.shape.clone(), elements).expect("as many elements as the type has")

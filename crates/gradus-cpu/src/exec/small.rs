@@ -1,7 +1,7 @@
 //! Regions of a few points: operands are copied into blocks of scratch memory, one loop runs all steps, results are
 //! copied out.
 //!
-//! For programs of tiny tensors this is where the time goes: nothing here depends on the number of steps but that loop.
+//! For programs of tiny tensors this dominates the time, so only that loop depends on the number of steps.
 //!
 //! Invariant: a block begins inside the scratch memory, which holds all of them; a load has as many offsets as the
 //! region has points, each inside the buffer of its place.
@@ -48,7 +48,7 @@ struct Store {
 }
 
 impl Compiled {
-    /// The form of `region` for a few points, if it is one; `general` is its form for any number.
+    /// The form of `region` for a few points, if it has few; `general` is its form for any number.
     pub(super) fn new(region: &Region, general: &region::Compiled) -> Option<Self> {
         let (points, one_row) = match region.domain {
             Domain::Flat { n } => (n, false),
@@ -196,7 +196,7 @@ impl Compiled {
 }
 
 impl Load {
-    /// The elements, and the first once more in all lanes that are left.
+    /// Copies the elements, and fills the remaining lanes with the first one.
     ///
     /// # Safety
     /// The elements, `L` at most, lie inside the buffer of `from`; `to` is a block.
@@ -238,7 +238,7 @@ fn fold(kind: ReduceKind) -> Fold {
     }
 }
 
-/// Takes pairs apart that have no step here.
+/// Splits pairs that have no instruction here.
 fn separate(region: &Region, joined: &mut [Joined]) {
     for i in 0..joined.len() {
         let Joined::Pair { args, first, second } = joined[i] else { continue };
@@ -257,7 +257,7 @@ fn separate(region: &Region, joined: &mut [Joined]) {
     }
 }
 
-/// Which block each slot lies in: a block that nobody will read again is used for the next value.
+/// Which block each slot lies in: a block is reused once it has no readers left.
 fn blocks(region: &Region, joined: &[Joined]) -> Vec<u32> {
     let first = region.first_step();
     let slots = first + region.steps.len();
@@ -277,7 +277,7 @@ fn blocks(region: &Region, joined: &[Joined]) -> Vec<u32> {
             Joined::Alone | Joined::Pair { .. } => SmallVec::from_slice(&[first + i]),
         };
         for slot in made {
-            // A result's block may be that of an operand read earlier; one read here is given back after.
+            // The block of a result may be that of an operand read earlier; operands read here are freed afterwards.
             of[slot] = free.pop().unwrap_or_else(|| {
                 count += 1;
                 count - 1

@@ -111,7 +111,7 @@ struct Runs<'a> {
     n: usize,
 }
 
-/// Neighbours `stride` apart, from `offset` on, which are points from `at` on.
+/// Elements `stride` apart from `offset` on, which are the points from `at` on.
 struct Run {
     offset: isize,
     stride: isize,
@@ -224,7 +224,7 @@ pub(super) unsafe fn copy(from: *const u8, source: &View, to: *mut u8, target: &
     });
 }
 
-/// Drops dims of extent 1 and merges dims that both views step through evenly.
+/// Drops dims of extent 1 and merges adjacent dims where both views have one common stride.
 fn together(a: &View, b: &View) -> (View, View) {
     let mut out =
         (View { offset: a.offset, dims: SmallVec::new() }, View { offset: b.offset, dims: SmallVec::new() });

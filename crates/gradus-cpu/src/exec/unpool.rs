@@ -1,4 +1,4 @@
-//! Transposes of pooling: zeros everywhere but where maxima came from.
+//! Transposes of pooling: zeros everywhere but at the maxima.
 //!
 //! Invariant: indices and updates are as many, `planes · results`; those recorded by a pooling lie inside their
 //! plane.
@@ -13,7 +13,7 @@ use crate::Pool;
 use crate::vmath::Float;
 use crate::window::{Origin, Window};
 
-/// A transpose ready to run.
+/// A transpose prepared to run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PreparedUnpool {
     /// The windows, where indices are numbers of their taps.

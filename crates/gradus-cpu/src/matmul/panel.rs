@@ -52,7 +52,7 @@ fn pitch<T>(rows: usize) -> usize {
     rows.next_multiple_of(line) + line
 }
 
-/// Elements of scratch that a product of this size needs, its A having such distances between rows and inner indices.
+/// Scratch elements of a product of this size whose A has these distances between rows and inner indices.
 pub(super) fn scratch_elements<T>(kernels: &Kernels<T>, size: [usize; 3], a: (isize, isize)) -> usize {
     let [m, n, k] = size;
     let (width, depth) = (kernels.width(), k.min(DEPTH));

@@ -1,4 +1,4 @@
-//! Arenas: the memory between arguments and results, which a run takes and gives back.
+//! Arenas: the memory for values between arguments and results, which a run takes and returns.
 //!
 //! Programs hold no arena of their own. A small one is the calling thread's; a larger one comes from those that no run is
 //! using, where one of at most [`LARGER`] times the size is there. A new one takes the place of idle ones that are smaller
@@ -12,7 +12,7 @@ use gradus_core::memory::Held;
 use super::scratch::{self, Slot};
 use super::{Block, Line, keepable};
 
-/// A block serves arenas down to this part of its size.
+/// A block serves arenas down to this fraction of its size.
 const LARGER: usize = 4;
 
 /// Arenas that no run is using, the one used last at the end.
@@ -22,10 +22,10 @@ fn idle() -> MutexGuard<'static, Vec<Block>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Calls `f` with an arena of so many bytes, holding anything.
+/// Calls `f` with an uninitialised arena of this many bytes.
 ///
 /// # Errors
-/// Those of `f`, and [`ErrorKind::Memory`] if there is no such arena to be had.
+/// Those of `f`, and [`ErrorKind::Memory`] if no such arena can be allocated.
 pub(crate) fn with<R, E: From<ErrorKind>>(
     bytes: usize,
     f: impl FnOnce(*mut u8) -> Result<R, E>,
@@ -58,7 +58,7 @@ fn take(bytes: usize) -> Result<Block, ErrorKind> {
     drop(idle);
     let spare = if gone.is_empty() { 0 } else { bytes / 4 };
     drop(gone);
-    // What waits for results would be there beside the new block.
+    // Memory kept for results would add to the new block.
     crate::exec::release_kept();
     let mut block = Block::new(Held::Arenas);
     if spare == 0 || block.get("program", bytes.saturating_add(spare)).is_err() {
@@ -67,7 +67,7 @@ fn take(bytes: usize) -> Result<Block, ErrorKind> {
     Ok(block)
 }
 
-/// Keeps a block for runs to come, within what may be kept: those used longest ago go first.
+/// Keeps a block for later runs, within the limit on kept memory: the least recently used are freed first.
 fn give_back(mut block: Block) {
     let limit = keepable(&[Held::Waiting, Held::Programs]);
     if block.bytes() > limit {
@@ -83,7 +83,7 @@ fn give_back(mut block: Block) {
         first += 1;
     }
     let gone: Vec<Block> = idle.drain(..first).collect();
-    // The system takes its time: others can go on meanwhile.
+    // Freeing is slow, so it happens outside the lock.
     drop(idle);
     drop(gone);
 }

@@ -36,7 +36,7 @@ impl Block {
         self.lines.capacity() * ALIGN
     }
 
-    /// Counts it for something else from now on.
+    /// Counts it for another purpose from now on.
     pub(crate) fn turn(&mut self, to: Held) {
         memory::turn(std::mem::replace(&mut self.held, to), to, self.bytes());
     }
@@ -52,7 +52,7 @@ impl Block {
     pub(crate) fn get(&mut self, op: &'static str, bytes: usize) -> Result<*mut u8, ErrorKind> {
         if self.bytes() < bytes {
             let lines = bytes.div_ceil(ALIGN);
-            // The old content is of no use: give it back before asking for more.
+            // The old content is not needed: free it before allocating more.
             self.clear();
             self.lines = memory::with_capacity(op, lines)?;
             memory::add(self.held, self.bytes());

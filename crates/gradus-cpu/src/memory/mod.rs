@@ -1,9 +1,9 @@
-//! The memory of a process that runs programs: blocks, who works in them, and what is kept for later.
+//! The memory of a process that runs programs: blocks in use, and blocks kept for later.
 //!
-//! * `block`: aligned memory that grows, is counted, and can fail to be had;
-//! * `arenas`: what programs run in, shared by all of them;
-//! * `scratch`: what threads keep from one kernel to the next;
-//! * `exec::results` keeps what dropped results have left.
+//! * `block`: aligned memory that grows and is counted, and whose allocation can fail;
+//! * `arenas`: the arenas of runs, shared by all programs;
+//! * `scratch`: memory that threads keep from one kernel to the next;
+//! * `exec::results` keeps the memory of dropped results.
 //!
 //! Counts and limits are those of [`gradus_core::memory`].
 
@@ -18,8 +18,8 @@ use gradus_core::memory::{Held, bytes, kept, kept_limit};
 
 pub(crate) use block::{Block, Line};
 
-/// Gives back to the system what is kept for runs to come: idle arenas, the memory that dropped results have left, the
-/// scratch memory of threads that run no kernel.
+/// Frees the memory kept for later runs: idle arenas, the memory of dropped results, the scratch memory of threads that
+/// run no kernel.
 ///
 /// ```
 /// # use gradus_core::{Array, Builder, DType, Type, Unary};
@@ -42,14 +42,14 @@ pub fn release() {
     crate::pages::give_back();
 }
 
-/// Gives back of what is kept for runs to come what is beyond the limit, after that was lowered.
+/// Frees kept memory beyond the limit, after that was lowered.
 pub fn keep_within() {
     if kept() > keepable(&[]) {
         free_kept();
     }
 }
 
-/// Frees idle arenas and what waits, for an allocation that would fail otherwise.
+/// Frees idle arenas and kept results, for an allocation that would fail otherwise.
 pub(crate) fn free_kept() {
     crate::exec::release_kept();
     arenas::release();

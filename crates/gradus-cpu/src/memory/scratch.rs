@@ -10,7 +10,7 @@ use gradus_core::memory::Held;
 
 use super::{Block, fail};
 
-/// Which of a thread's scratches: kernels that call one another use different ones.
+/// The scratch buffers of a thread: kernels that call one another use different ones.
 #[derive(Clone, Copy)]
 pub(crate) enum Slot {
     /// The values of a region of a few points.
@@ -31,7 +31,7 @@ pub(crate) enum Slot {
 
 const SLOTS: usize = 7;
 
-/// Up to so many bytes a scratch is its thread's own.
+/// Up to this many bytes a scratch buffer is private to its thread.
 pub(crate) const OWN: usize = 64 << 10;
 
 const NONE: Block = Block::new(Held::Scratch);

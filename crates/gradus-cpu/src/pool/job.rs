@@ -20,7 +20,7 @@ const EPOCH: u64 = 1 << 32;
 #[repr(align(128))]
 struct Alone<T>(T);
 
-/// What the tasks are: borrowed from the caller of `run`, who does not return while anybody is inside.
+/// The tasks, borrowed from the caller of `run`, which does not return while a worker is inside.
 #[derive(Clone, Copy)]
 struct Job {
     task: *const (dyn Fn(usize) + Sync),
@@ -139,7 +139,7 @@ impl Shared {
         self.panic.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Whether worker `index` has something to do: a new job, or the end.
+    /// Whether worker `index` has to act: on a new job, or on the end.
     pub(super) fn has_news(&self, seen: u64) -> bool {
         let state = self.state.0.load(Ordering::SeqCst);
         self.stopped() || (state & OPEN != 0 && state / EPOCH != seen)

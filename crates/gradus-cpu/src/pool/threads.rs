@@ -1,4 +1,4 @@
-//! How many threads a pool gets: the environment's word, or the machine's.
+//! The number of threads of a pool: from the environment, or from the machine.
 
 use thiserror::Error;
 

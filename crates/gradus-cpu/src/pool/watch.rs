@@ -1,4 +1,4 @@
-//! Who works when: a pool that is watched notes, for each thread, when its part of a job began and ended.
+//! Records the work of threads: for each thread of a watched pool, when its part of a job began and ended.
 
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ pub(super) fn take_place(index: usize) {
     PLACE.set(index + 1);
 }
 
-/// What one thread did since the spans were last taken.
+/// The spans of one thread since they were last taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     /// 0 for the caller, else the worker.
@@ -56,7 +56,7 @@ impl Watch {
         std::mem::take(&mut self.spans())
     }
 
-    /// Runs a job of `pool` and notes who did what.
+    /// Runs a job of `pool` and records the spans of each thread.
     pub(super) fn run(&self, pool: &Pool, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         if INSIDE.get() {
             return pool.hand_out(tasks, task);

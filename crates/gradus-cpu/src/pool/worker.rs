@@ -1,4 +1,4 @@
-//! The life of a worker thread: look for work, spin for a moment, park.
+//! The loop of a worker thread: check for work, spin briefly, park.
 
 use std::time::{Duration, Instant};
 

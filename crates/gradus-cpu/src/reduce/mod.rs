@@ -149,7 +149,7 @@ impl Reduce {
         self.extents.axis.div_ceil(piece).max(1)
     }
 
-    /// How many elements of scratch [`run_with`](Reduce::run_with) needs.
+    /// The number of scratch elements of [`run_with`](Reduce::run_with).
     pub fn workspace(&self) -> usize {
         if self.pieces() == 1 { 0 } else { self.pieces().saturating_mul(self.extents.reduced()) }
     }

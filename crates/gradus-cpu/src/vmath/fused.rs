@@ -36,7 +36,7 @@ pub struct Op {
     pub code: Code,
     /// Its operands.
     pub args: [Place; 2],
-    /// Where the result goes, if memory needs it.
+    /// Where the result is stored, if it is.
     pub out: Option<Place>,
     /// Whether the result is a mask.
     pub mask: bool,

@@ -143,7 +143,7 @@ impl Bands {
         Some(Bands { window, output, group, rows, pitch, below, part, lines, columns, taps, begins, padded })
     }
 
-    /// Elements of scratch that a band needs: those dealt out, then its results.
+    /// Scratch elements of a band: the rearranged inputs, then its results.
     pub(super) fn scratch(&self) -> (usize, usize) {
         (self.lines.len() * self.columns.len() * self.part, self.rows * self.pitch + BLOCK)
     }

@@ -30,7 +30,7 @@ struct Graph(RefCell<Inner>);
 #[derive(Default)]
 struct Inner {
     inputs: usize,
-    /// Whether the function inspected at a value: its branches, and with them the pattern, may change with the point.
+    /// Whether the function inspected a value: its branches, and with them the pattern, may change with the point.
     inspected: bool,
     /// Node `inputs + k` is the union of two earlier nodes.
     unions: Vec<(u32, u32)>,

@@ -79,7 +79,7 @@ pub fn switch<A: Tree, B: Tree>(index: &Tensor, x: &A, functions: &[&dyn Fn(&A) 
         let detail = format!("the index is an integer scalar, found {}", index.ty());
         return Err(wrong("switch", detail, &site)).or_fail();
     }
-    // Halves, so that many functions lie in few bodies.
+    // Binary selection, so that the depth of nesting is logarithmic.
     if rest.is_empty() {
         return last(x);
     }

@@ -48,7 +48,7 @@ pub struct Jit<A, B, F> {
     argument: PhantomData<fn(&A)>,
 }
 
-/// A program that may have been given up, and the tree of its results.
+/// A program that may have been dropped, and the tree of its results.
 struct Entry<B> {
     kept: Kept,
     result: Arc<B>,
@@ -69,7 +69,7 @@ impl<B> Compiled<B> {
     pub(super) fn program(&self) -> &Program {
         &self.ready.program
     }
-    /// What the function captured: arguments after its own.
+    /// The captured values of the function: arguments after its own.
     pub(super) fn captures(&self) -> &[Tensor] {
         &self.ready.captures
     }
@@ -280,7 +280,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The function without programs, after its options were changed.
+    /// The function without programs, after a change of its options.
     fn forgotten(mut self) -> Self {
         self.programs = Mutex::default();
         self

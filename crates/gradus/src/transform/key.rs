@@ -1,4 +1,4 @@
-//! By what compiled programs are found, and why another one was needed.
+//! The keys of compiled programs, and the reasons for recompilation.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,7 +9,7 @@ use super::axes::Axes;
 use crate::structure::{RecordedPart, Structure, change, differences, same_places};
 use crate::{Device, Tensor, Tree};
 
-/// From so many programs for one structure on there is a warning.
+/// The number of programs for one structure from which on there is a warning.
 const MANY: usize = 8;
 
 /// So many of the last reasons are kept.
@@ -29,7 +29,7 @@ impl Key {
         Key { parts: Structure::record(x), leaves: leaves.iter().map(leaf).collect(), axes: Axes::now() }
     }
 
-    /// What arguments with equal keys have in common.
+    /// The common properties of arguments with equal keys.
     pub(super) fn hash(x: &impl Tree, leaves: &[Tensor]) -> u64 {
         let mut hasher = Structure::hash(x, DefaultHasher::new());
         for leaf in leaves {
@@ -56,7 +56,7 @@ impl Key {
             && same_places(&self.parts, &other.parts)
     }
 
-    /// What is different, and how many things one of the two has alone.
+    /// The differences, and how many parts only one of the two has.
     fn differences(&self, was: &Key) -> (Vec<String>, usize) {
         let (mut out, alone) = differences(&was.parts, &self.parts);
         for (was, is) in was.leaves.iter().zip(&self.leaves).filter(|(was, is)| was.0 == is.0) {
@@ -102,7 +102,7 @@ impl<P> Programs<P> {
         self.made
     }
 
-    /// Leaves no program, but what is known of those that were.
+    /// Drops all programs, but keeps the records of them.
     pub(super) fn take(&mut self) -> impl Sized + use<P> {
         std::mem::take(&mut self.by_hash)
     }

@@ -44,7 +44,7 @@ pub(super) fn restrict(graph: &Graph, inputs: &[bool], outputs: &[bool]) -> Resu
     Ok(b.finish(outputs))
 }
 
-/// For each value, whether a marked output required it.
+/// For each value, whether a marked output depends on it.
 fn reads(graph: &Graph, outputs: &[bool]) -> Vec<bool> {
     let mut read = vec![false; graph.types().len()];
     for (v, &m) in graph.outputs().iter().zip(outputs) {
@@ -85,7 +85,7 @@ impl Tower {
         let (states, rows) = wanted.split_at(self.levels[last].initial.len());
         let required = self.required(states, rows);
         self.restrict(&required, rows)?;
-        // The results: states of the last level that it required, then the rows wanted.
+        // The results: states of the last level that it requires, then the rows wanted.
         let own = &required.states[last];
         self.merge()?;
         let before = self.levels[self.levels.len() - 1].initial.len() - count(own);

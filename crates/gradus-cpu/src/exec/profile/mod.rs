@@ -151,7 +151,7 @@ impl Executable {
                 args,
                 |array| array,
                 |program, memory, _| {
-                    // SAFETY: `run_by` promises what running needs.
+                    // SAFETY: `run_by` establishes the preconditions of a run.
                     unsafe {
                         program.run_timed(memory, clock.pool, |k, begin, end| clock.note(k, begin, end))
                     }
@@ -172,7 +172,7 @@ impl Executable {
             let args = args.iter().map(copy).collect::<Result<Vec<Array>>>()?;
             clock.began = Instant::now();
             self.run_owned_by(args, |program, memory, _| {
-                // SAFETY: `run_owned_by` promises what running needs.
+                // SAFETY: `run_owned_by` establishes the preconditions of a run.
                 unsafe { program.run_timed(memory, clock.pool, |k, begin, end| clock.note(k, begin, end)) }
             })
         })
