@@ -1,9 +1,9 @@
-//! Convolutions in which some terms do not count, whatever the other factor is: those of dead tangents in linear
+//! Convolutions in which some terms do not count, whatever their other factor: those of dead tangents in linear
 //! programs, and in all programs those of padding, which the kernels multiply as zeros.
 //!
-//! Where an operand is not finite, its finite part is convolved, and what the rest adds is found by convolutions of
-//! small numbers: how many terms are not finite, and, if there are infinities, how many more of them are above zero
-//! than below. Both are counts, so that any of the [paths](super::job) serves, as long as its rounding leaves them
+//! Where an operand is not finite, its finite part is convolved, and the contribution of the rest is found by
+//! convolutions of small integers: how many terms are not finite, and, if there are infinities, how many more of them
+//! are above zero than below. Both are counts, so that any [algorithm](super::job) serves whose rounding keeps them
 //! integers.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,13 +19,13 @@ use crate::memory::fail;
 use crate::reduce::Shared;
 use crate::vmath::Float;
 
-/// Multiplications for each element of the input from which on looking at the operands first costs nothing.
+/// Multiplications per element of the input from which on a scan of the operands costs comparatively nothing.
 const MANY: usize = 256;
 
 /// Results that are checked together for zeros.
 const PART: usize = 256;
 
-/// The most that rounding leaves of the largest element of a plane where nothing is summed up.
+/// The largest rounding error, relative to the largest element of a plane, where the exact sum is zero.
 const SMEARED: f64 = 1e-4;
 
 /// Elements that several checks go through in turn.
@@ -34,7 +34,7 @@ const NEAR: usize = 2048;
 /// Elements that a task looks at.
 const GRAIN: usize = 1 << 16;
 
-/// Terms of a sum up to which Winograd's rounding leaves counts alone, and up to which that of plain sums does.
+/// The numbers of terms up to which counts are exact under Winograd's rounding, and under that of plain sums.
 const FEW_TERMS: usize = 1 << 15;
 const COUNTED: usize = 1 << 24;
 
@@ -115,7 +115,7 @@ impl Keep {
     }
 }
 
-/// Convolves; gives the number of convolutions that took.
+/// Convolves; returns the number of convolutions used.
 ///
 /// # Safety
 /// As for [`Conv::run_raw`]; the operands have these lengths, and the result has no gaps.
@@ -133,7 +133,8 @@ pub(crate) unsafe fn run<T: Float + Element>(
         unsafe { conv.run_raw(pool, x, kernel, to, workspace, exact) }
     };
     let plainly = || once(x.at.0, kernel.at.0, out.at.0, false);
-    // Of a program that is not linear only the kernel can spoil terms: the shorter of the kernel and the result is scanned.
+    // In a program that is not linear only the kernel can make terms of padding NaN: the shorter of the kernel and the
+    // result is scanned.
     let first = match linear.applies() {
         true => conv.group_outputs() * conv.taps() < MANY,
         false => out.len < kernel.len,
@@ -192,7 +193,7 @@ pub(crate) unsafe fn run<T: Float + Element>(
         let counts = !matches!(keep, [Keep::Finite, _]);
         once(copies[0].as_ptr(), copies[1].as_ptr(), to, counts && terms > FEW_TERMS);
     };
-    // Over terms of which one operand or the other is not finite.
+    // Over terms with an operand that is not finite.
     let mut count = |odd: Keep, others: [Keep; 2], there: [bool; 2]| {
         let mut sums = there.map(|there| zeros(if there { out.len } else { 0 }));
         for (i, keep) in
@@ -234,8 +235,8 @@ pub(crate) unsafe fn run<T: Float + Element>(
     runs
 }
 
-/// Convolves what is finite, unless the result holds that `already` where it is not NaN, and adds the other terms; gives the
-/// number of convolutions.
+/// Convolves the finite parts, unless the result holds that `already` where it is not NaN, and adds the other terms;
+/// returns the number of convolutions.
 ///
 /// # Safety
 /// As for [`run`].
@@ -352,7 +353,7 @@ fn mark<T: Float + Element>(
 fn look<T: Float + Element>(pool: &Pool, x: Elements<T>) -> Seen {
     let seen = Seen::default();
     pool.run_ranges(x.len, GRAIN, &|range| {
-        // One question after another, on elements that stay in a cache.
+        // One check after another, on elements that stay in a cache.
         for from in range.clone().step_by(NEAR) {
             let part = [1, NEAR.min(range.end - from)];
             let asked = [

@@ -1,10 +1,10 @@
 //! Few results of few output channels, each a long sum: the weight gradients of depthwise convolutions.
 //!
 //! A plane of the input is copied with its zeros around it, a plane of the kernel is spread out at the same pitch; then
-//! each result is one dot product of two runs of memory. The zeros between lines meet elements that the result has
-//! nothing to do with: a result that is not finite leaves the convolution to the general algorithm.
+//! each result is one dot product of two runs of memory. The zeros between lines are multiplied by elements that are
+//! not terms of the result, so where a result is not finite the convolution is left to the general algorithm.
 //!
-//! Invariant: the convolution is sized and fits its operands; scratch has whole lanes beyond the last tap.
+//! Invariant: the convolution is sized and fits its operands; scratch has complete lanes beyond the last tap.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,7 +28,7 @@ fn place(extent: &Spatial, i: usize) -> Spatial {
 /// Elements of the padded plane, and of the spread kernel.
 fn sizes(conv: &Conv) -> (Planes, usize, usize) {
     let planes = Planes::of(conv, [0; 3], conv.output());
-    // The spread kernel ends with its last tap, and whole lanes are read of it and of the input.
+    // The spread kernel ends with its last tap, and is read, as is the input, in complete lanes.
     let reach = planes.at(conv, [0; 3], std::array::from_fn(|d| conv.kernel[d] - 1)) + 1;
     let length = reach.next_multiple_of(LANES);
     let last = planes.at(conv, place(&conv.output(), conv.positions() - 1), [0; 3]);
@@ -43,7 +43,7 @@ pub(super) fn workspace_sizes<T>(conv: &Conv) -> WorkspaceSizes {
     WorkspaceSizes { workspace, patches: bytes_of::<T>(task), ..WorkspaceSizes::default() }
 }
 
-/// Convolves; false when a result is not finite. Results lie one after another in their planes.
+/// Convolves; false when a result is not finite. Results are contiguous in their planes.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     let (conv, mut workspace) = (job.conv, job.workspace);
     let output = conv.output();
@@ -94,7 +94,8 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
 }
 
 dispatch! {
-    /// `sums[p] += x[offsets[p] + i] · k[i]`, each sum in lanes by the remainder of `i`; `len` is whole lanes.
+    /// `sums[p] += x[offsets[p] + i] · k[i]`, each sum in lanes by the remainder of `i`; `len` is a multiple of the
+    /// lanes.
     ///
     /// # Safety
     /// `k` is valid for reads of `len` elements, `x` from every offset on, and `sums` for its lanes.

@@ -1,8 +1,8 @@
-//! Convolutions with few output channels a group, depthwise ones above all: patches would be packed for hardly any
-//! products. At step 1 a plane is copied with its zeros around it, and a run of results is summed tap by tap in
+//! Convolutions with few output channels per group, mainly depthwise ones, where each packed patch would be used for
+//! few products. At step 1 a plane is copied with its zeros around it, and a run of results is summed tap by tap in
 //! registers, across the ends of lines; other steps sum each line of results where it lies.
 //!
-//! Invariant: the convolution is sized and fits its operands; scratch has whole runs beyond the last result.
+//! Invariant: the convolution is sized and fits its operands; scratch has complete runs beyond the last result.
 
 use super::packed::Planes;
 use super::segments::Line;
@@ -13,7 +13,7 @@ use crate::memory::scratch::{self, Slot};
 use crate::vmath::isa::{dispatch, fma};
 use crate::vmath::{Float, Isa};
 
-/// With more output channels than these a group's patches are worth packing.
+/// The most output channels of a group; with more, packing its patches pays.
 pub(super) const MAX_OUTPUTS: usize = 4;
 
 /// Results of a task before it is worth handing out.
@@ -45,7 +45,7 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
     flat.taps = unsafe { workspace.table(conv.taps(), |t| flat.tap(conv, t)) };
     let (taps, count) = (conv.taps(), weights_of(conv));
     let size = count + if conv.stride == [1; 3] { flat.padded + flat.results } else { 0 };
-    // The taps of a group lie one after another where they are read.
+    // The taps of a group are contiguous where they are read.
     let dense = Conv { k_strides: [0, taps], k_steps: conv.dense_steps(), ..*conv };
     job.pool.run_ranges(planes, grain, &|range| {
         scratch::with(Slot::Patches, size, |weights: *mut T| {
@@ -76,11 +76,11 @@ pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) {
 /// Results that a run takes together.
 const RUN: usize = 64;
 
-/// Planes at step 1: result `i` and tap `t` meet at `i + taps[t]`, where `i` counts through whole padded lines.
+/// Planes at step 1: result `i` and tap `t` meet at `i + taps[t]`, where `i` counts over full padded lines.
 struct Flat<'a> {
     planes: Planes,
     taps: &'a [usize],
-    /// Results counted so, in whole runs, and elements that these reach.
+    /// The number of results counted so, in complete runs, and of the elements that these read.
     results: usize,
     padded: usize,
 }

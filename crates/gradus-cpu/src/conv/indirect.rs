@@ -2,11 +2,11 @@
 //!
 //! Results (example, position) are rows, (channel, tap) is the inner dimension, output channels are columns. A task
 //! takes a few examples (or a band of a large one), copies their planes with zeros around them, a slab of channels at a
-//! time, and runs the [inner kernel](super::micro) over them by pieces of the inner dimension and panels of columns. With
-//! one tap, or one result in a plane, elements are read where they lie. Weight gradients are convolutions too, of few
-//! results with a long inner dimension: where there are too few tasks, the channels are cut into slices, whose results are
-//! added in a tree. The kernel is packed for all tasks, or piece by piece where only one task reads a piece. All sizes
-//! come from the shape alone.
+//! time, and runs the [inner kernel](super::micro) over them by pieces of the inner dimension and panels of columns.
+//! With one tap, or one result in a plane, elements are read in place. Weight gradients are convolutions too, of few
+//! results with a long inner dimension: where there are too few tasks, the channels are cut into slices, whose results
+//! are added in a tree. The kernel is packed for all tasks, or piece by piece where only one task reads a piece. All
+//! sizes come from the shape alone.
 //!
 //! Invariant: the convolution is sized and fits its operands; places in copied planes have 32 bits, which is
 //! asserted.
@@ -24,10 +24,10 @@ const ROWS: usize = 192;
 const MOST_ROWS: usize = 800;
 const FEW_ROWS: usize = 48;
 
-/// An inner dimension up to which tasks may have few rows: each of them reads a panel from its beginning to its end.
+/// The inner dimension up to which tasks may have few rows, since each task reads a panel from beginning to end.
 const SHORT: usize = 8192;
 
-/// Places of the inner dimension that a table holds, where elements are read where they lie.
+/// The most inner indices in a table, where elements are read in place.
 const TABLE: usize = 1 << 16;
 
 /// Elements of planes that are copied together: a part of the second-level cache.
@@ -40,7 +40,7 @@ const DEPTH: usize = 384;
 const TASKS: usize = 16;
 const MIN_SLICE: usize = 1024;
 
-/// The sizes a convolution is cut into; from its shape alone.
+/// The sizes that a convolution is cut into, from its shape alone.
 struct Cut {
     /// Examples of a task, and how many such groups there are.
     examples: usize,
@@ -57,7 +57,7 @@ struct Cut {
     slices: usize,
     /// Channels whose planes are copied together.
     slab: usize,
-    /// Whether elements are read where they lie.
+    /// Whether elements are read in place.
     direct: bool,
     /// Whether a piece of the kernel is packed by the only task that reads it.
     late: bool,
@@ -130,7 +130,7 @@ impl Cut {
     }
 }
 
-/// Whether there is nothing to copy planes for: one tap, or one result in a plane, and none of them outside the input.
+/// Whether planes need not be copied: one tap, or one result in a plane, and none of them outside the input.
 fn lies_inside(conv: &Conv, examples: usize, channels: usize) -> bool {
     let output = conv.output();
     let inside = (0..3).all(|d| {
@@ -266,7 +266,7 @@ impl<T: Float + Element> Work<'_, T> {
         let columns = cut.panels * T::width();
         let copied = cut.copied(&self.planes);
         let all = copied + rows.len() * columns + cut.packed(T::width());
-        // Where the first result's first tap lies, if elements are read where they lie.
+        // The offset of the first result's first tap, if elements are read in place.
         let corner = std::array::from_fn(|d| first[d] * conv.stride[d] + conv.low[d].unsigned_abs());
         scratch::with(Slot::Patches, all, |padded: *mut T| {
             // SAFETY: the scratch can hold the planes, the results, and a piece of the kernel.

@@ -233,9 +233,9 @@ impl Conv {
         (input + self.low[d] as i128 + self.high[d] as i128, dilated(self.kernel[d], self.rhs_dilation[d]))
     }
 
-    /// The convolution with its parameters within bounds; the one test of sizes, which all that computes with them
-    /// relies on. Operands, padded input and result have at most `isize::MAX / 8` elements each, and no step or dilation
-    /// leads further than the padded input's end, where it means the same.
+    /// The convolution with its parameters checked: the one test of sizes, which all code that computes with them
+    /// relies on. Operands, padded input and result have at most `isize::MAX / 8` elements each, and no step or
+    /// dilation leads further than the padded input's end, where it means the same.
     ///
     /// # Errors
     /// When something is too large, or the kernel does not fit into the padded input.
@@ -244,7 +244,7 @@ impl Conv {
         let mut padded = [1usize; MAX_SPATIAL];
         for axis in 0..MAX_SPATIAL {
             let (whole, window) = self.spans(axis);
-            // What is cut off at one side does not make up for what is added at the other.
+            // Cropping at one side does not offset padding at the other.
             let input = dilated(self.input[axis], self.lhs_dilation[axis]);
             let widest = input + self.low[axis].max(0) as i128 + self.high[axis].max(0) as i128;
             if widest > most || window > most {
@@ -446,7 +446,7 @@ impl Conv {
         }
         let counts = [self.result_batch(), self.outputs];
         fits("the result", last(counts, self.out_strides, self.positions()), out)?;
-        // From the inside out, each axis has to step over all that lies inside it.
+        // From the innermost axis on, the stride of each axis has to exceed the extent of all inner ones.
         let mut axes = [(counts[0], self.out_strides[0]), (counts[1], self.out_strides[1])];
         axes.sort_by_key(|&(_, stride)| stride);
         let mut reach = self.positions() as u128;
@@ -550,7 +550,7 @@ impl Conv {
         }
     }
 
-    /// Whether a result all of whose terms are zero may come out as a rounding error of its neighbours.
+    /// Whether a result whose terms are all zero may be a rounding error of its neighbours instead of zero.
     pub(crate) fn smears<T>(&self) -> bool {
         let algorithm = self.algorithm(Target::plain(&self.output()));
         !phases::apply(self) && algorithm == job::Algorithm::Winograd && winograd::applies::<T>(self)

@@ -1,4 +1,5 @@
-//! What terms that are not finite make of the results of a convolution, found term by term from the elements that are not.
+//! The contribution of terms that are not finite to the results of a convolution, found term by term from the elements
+//! that are not.
 //!
 //! Invariant: the convolution is sized and fits its operands.
 
@@ -33,7 +34,7 @@ const DOWN: u8 = 4;
 pub(super) struct NonFinite([Vec<Vec<usize>>; 2]);
 
 impl NonFinite {
-    /// Lists them in the operands that are said to hold `some`; `None` if their terms take longer than the convolution.
+    /// Lists them in the operands marked by `some`; `None` if their terms take longer than the convolution.
     ///
     /// # Safety
     /// The operands are what the convolution reads.
@@ -86,7 +87,7 @@ impl NonFinite {
         self.0[i].iter().any(|list| !list.is_empty())
     }
 
-    /// What is to be added to each result, plane by plane, for its terms that are not finite; zero where all are.
+    /// The sum of the terms of each result that are not finite, plane by plane; zero where all are finite.
     ///
     /// # Safety
     /// As for [`find`](Self::find).

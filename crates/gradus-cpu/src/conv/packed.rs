@@ -1,4 +1,4 @@
-//! What the inner kernel reads: the input's planes with their zeros around them, and the kernel in panels.
+//! The operands of the inner kernel: the planes of the input with their padding, and the kernel in panels.
 //!
 //! Invariant: the convolution is sized; a plane that is copied can hold its padded extents.
 
@@ -32,7 +32,7 @@ impl Planes {
 
     /// Elements of a plane.
     pub fn size(&self) -> usize {
-        // Of most padding only the size is asked for: it may be beyond a `usize`.
+        // For extreme padding only the size is computed: it may exceed a `usize`.
         self.extent.iter().fold(1, |n, &extent| extent.saturating_mul(n))
     }
 

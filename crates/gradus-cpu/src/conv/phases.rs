@@ -6,7 +6,7 @@ use crate::matmul::Element;
 use crate::reduce::Shared;
 use crate::vmath::Float;
 
-/// Whether a convolution is taken apart: it is dilated, and steps by 1 wherever it is.
+/// Whether a convolution is split into phases: its input is dilated, with step 1 along every dilated axis.
 pub(super) fn apply(conv: &Conv) -> bool {
     conv.lhs_dilation != [1; MAX_SPATIAL]
         && (0..MAX_SPATIAL).all(|d| conv.lhs_dilation[d] == 1 || conv.stride[d] == 1)
@@ -70,8 +70,8 @@ fn along(conv: &Conv, d: usize) -> Vec<Phase> {
         .collect()
 }
 
-/// Calls `f(convolution, where its kernel begins, where its results go)` for each phase that has taps; says whether there
-/// are results that no tap reaches.
+/// Calls `f(convolution, where its kernel begins, where its results go)` for each phase that has taps; returns whether
+/// some results have no taps.
 fn each(conv: &Conv, mut f: impl FnMut(&Conv, isize, Target)) -> bool {
     let output = conv.output();
     let steps = [output[1] * output[2], output[2], 1];

@@ -49,7 +49,7 @@ impl Control {
         self.op.name()
     }
 
-    /// Adds what groups with masks have computed, as [`Program::masked_columns`] does.
+    /// Adds the columns that groups with masks have computed, as [`Program::masked_columns`] does.
     pub(super) fn masked_columns(&self, to: &mut Vec<(u64, u64)>) {
         self.programs.iter().for_each(|p| p.masked_columns(to));
     }

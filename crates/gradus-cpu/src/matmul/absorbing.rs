@@ -21,7 +21,7 @@ use crate::vmath::{Baseline, Float, InstructionSet, Isa};
 const ROWS: usize = 192;
 const COLUMNS: usize = 192;
 
-/// Rows or columns whose facts are found together; copies have whole groups of them.
+/// Rows or columns whose facts are found together; copies have complete groups of them.
 const LANES: usize = 16;
 
 /// Inner indices of a word.
@@ -54,8 +54,8 @@ impl Facts<'_> {
     }
 }
 
-/// `C = A·B`. `seen` says that another block had to be computed so, and is told of it here: which of the two computations
-/// is chosen changes no bit.
+/// `C = A·B`. `seen` is set once a block had to be computed so, and then skips the kernel: the choice between the two
+/// computations changes no bit.
 ///
 /// # Safety
 /// Every element the operands reach is valid, and C is apart from A and B.

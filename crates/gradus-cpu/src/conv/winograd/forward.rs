@@ -1,10 +1,10 @@
 //! The convolution itself: tiles are columns, output channels rows, channels the inner dimension.
 //!
 //! With many tiles a task transforms a block of them and multiplies it by the kernel, which has been transformed for
-//! all. With few tiles and many channels it is the kernel that is large: then all tiles are transformed first, and a
-//! task transforms the kernels of a few output channels, in cache, and multiplies them by all tiles.
+//! all. With few tiles and many channels the kernel is large: then all tiles are transformed first, and a task
+//! transforms the kernels of a few output channels, in cache, and multiplies them by all tiles.
 //!
-//! Invariant: that of the [module](super); tables of places have 32 bits, and say so if that is too few.
+//! Invariant: that of the [module](super); tables of offsets have 32 bits, and fail if that is too few.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +51,7 @@ struct Cut {
     outputs: usize,
     /// Elements of a block's transformed input, of the kernels of `outputs` output channels.
     size: usize,
-    /// Whether a task takes a whole block; else it takes a group of output channels.
+    /// Whether a task takes a full block; else it takes a group of output channels.
     whole: bool,
 }
 
@@ -212,7 +212,7 @@ impl<T: Float + Element> Work<'_, T> {
     /// Transforms channels of a block.
     ///
     /// # Safety
-    /// `v` can hold a block, and nobody else writes its rows of these channels; `rest` can hold dealing.
+    /// `v` can hold a block, and nobody else writes its rows of these channels; `rest` can hold the rearranged plane.
     unsafe fn input(&self, b: usize, channels: Range<usize>, v: *mut T, rest: *mut T) {
         let (conv, cut, width) = (self.job.conv, &self.cut, T::width());
         let grid = cut.grid;

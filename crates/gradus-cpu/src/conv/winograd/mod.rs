@@ -7,10 +7,10 @@
 //! The gradient of a kernel of nine taps is the same map transposed: `dg = Gᵀ ((Bᵀ d) ∘ (A dy))`; that of the input is a
 //! convolution again. The gradient of 25 taps would lose digits, and is left to the definition.
 //!
-//! The points of the [maps] keep the error small: in the root mean square 6e-7 of a result's own size with 32 channels and
-//! 2e-6 with 256, some five times that of the definition. An infinity would reach its neighbours as NaN, and
-//! a large number could overflow: a result that is not finite sends the whole convolution back to the definition. Double
-//! precision always takes the definition.
+//! The points of the [maps] keep the error small: in the root mean square 6e-7 of a result's own size with 32 channels
+//! and 2e-6 with 256, some five times that of the definition. An infinity would reach its neighbours as NaN, and a
+//! large number could overflow: where a result is not finite the convolution is computed again by the definition.
+//! Double precision always takes the definition.
 //!
 //! Invariant: the convolution is sized and fits its operands; what is transformed lies in the workspace that `workspace_sizes`
 //! counts.
@@ -39,7 +39,7 @@ fn offset(place: usize) -> u32 {
     u32::try_from(place).expect("places of the inner kernel have 32 bits")
 }
 
-/// Whether a convolution can be taken this way at all: two axes, step 1, no dilation, no groups.
+/// Whether the method applies to a convolution: two axes, step 1, no dilation, no groups.
 fn plain(conv: &Conv) -> bool {
     conv.stride == [1; 3]
         && conv.lhs_dilation == [1; 3]
@@ -103,7 +103,7 @@ pub(super) fn workspace_sizes<T: Float + Element>(conv: &Conv, width: usize) -> 
     }
 }
 
-/// Convolves; false when the method does not serve, or its result is not finite. Results lie one after another in their
+/// Convolves; false when the method does not apply, or its result is not finite. Results are contiguous in their
 /// planes.
 pub(super) fn run<T: Float + Element>(job: &Job<'_, T>) -> bool {
     match form::<T>(job.conv) {

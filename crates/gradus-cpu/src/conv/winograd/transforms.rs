@@ -1,4 +1,4 @@
-//! The maps over whole tiles, many of them, or many channels, side by side.
+//! The maps over complete tiles, for many tiles or channels side by side.
 //!
 //! Places of a tile are counted row by row; a transformed operand has a matrix for each of the [`PLACES`].
 //!

@@ -1,10 +1,10 @@
 //! The gradient of the kernel: channels are rows, output channels columns, tiles the inner dimension.
 //!
-//! With many tiles a slab of them is transformed at a time, and its products are added to sums that lie in the workspace. With
-//! few tiles and many channels it is the sums that are large: then a task finds those of a few channels, in cache, and
-//! maps them back at once.
+//! With many tiles a slab of them is transformed at a time, and its products are added to sums that lie in the
+//! workspace. With few tiles and many channels the sums are large: then a task computes those of a few channels, in
+//! cache, and maps them back at once.
 //!
-//! Invariant: that of the [module](super); tables of places have 32 bits, and say so if that is too few.
+//! Invariant: that of the [module](super); tables of offsets have 32 bits, and fail if that is too few.
 
 use std::sync::atomic::AtomicBool;
 
@@ -56,7 +56,8 @@ impl Cut {
         let m = side(conv.output()).expect("there is a tile for the taps");
         let [rows, tiles] = tiles(m, conv.kernel).expect("tiles cover the plane");
         let panels = outputs.div_ceil(width);
-        // A slab is whole images where several fit, else some rows of tiles of one; rows are counted through all images.
+        // A slab is several complete images where they fit, else some rows of tiles of one; rows are counted through
+        // all images.
         let all = conv.channels * rows;
         let slab = (SLAB / (PLACES * (channels + panels * width) * tiles)).clamp(1, all);
         let most = slab * tiles;
