@@ -21,12 +21,12 @@ use crate::vmath::Float;
 #[derive(Clone, Debug)]
 pub(super) struct PreparedProduct {
     matmul: MatMul,
-    operation: Operation,
+    operands: ProductOperands,
 }
 
 /// What a product reads and writes.
 #[derive(Clone, Debug)]
-pub(super) struct Operation {
+pub(super) struct ProductOperands {
     places: [Place; 3],
     /// A, B and C: offset, row stride, column stride.
     strides: [(isize, isize, isize); 3],
@@ -59,12 +59,12 @@ impl PreparedProduct {
             [product.a.0, product.b.0, product.c.0].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
         let sizes = [product.lhs, product.rhs, product.out].map(size);
         assert!(matmul.lies_within(offsets, sizes), "a product reads and writes inside its operands");
-        PreparedProduct { matmul, operation: Operation::new(product, plan) }
+        PreparedProduct { matmul, operands: ProductOperands::new(product, plan) }
     }
 
     /// Its name for checks.
     pub(super) fn path(&self) -> &'static str {
-        match (self.operation.linear.applies(), self.matmul.blocks().tasks() > 1) {
+        match (self.operands.linear.applies(), self.matmul.blocks().tasks() > 1) {
             (false, false) => "product",
             (false, true) => "product, shared",
             (true, false) => "linear product",
@@ -75,7 +75,7 @@ impl PreparedProduct {
     /// # Safety
     /// `memory` holds the plan's values, and nobody else uses the result.
     pub(super) unsafe fn run(&self, memory: &Memory<'_>, pool: &Pool) {
-        let double = self.operation.double;
+        let double = self.operands.double;
         // SAFETY: the caller's promise.
         unsafe { if double { self.typed::<f64>(memory, pool) } else { self.typed::<f32>(memory, pool) } }
     }
@@ -83,12 +83,12 @@ impl PreparedProduct {
     /// # Safety
     /// As for [`run`](Self::run).
     unsafe fn typed<T: Float + Element>(&self, memory: &Memory<'_>, pool: &Pool) {
-        let [a, b, c] = self.operation.starts::<T>(memory);
+        let [a, b, c] = self.operands.starts::<T>(memory);
         // SAFETY: the planner took the layouts from views that stay inside their buffers; the result has a buffer of
         // its own.
         unsafe {
-            if self.operation.linear.applies() {
-                self.matmul.run_linear(pool, a, b, c, self.operation.linear);
+            if self.operands.linear.applies() {
+                self.matmul.run_linear(pool, a, b, c, self.operands.linear);
             } else {
                 let (one, zero) = (<T as Element>::ONE, <T as Element>::ZERO);
                 self.matmul.run_raw(pool, one, a, b, zero, c, &|_| ());
@@ -97,10 +97,10 @@ impl PreparedProduct {
     }
 }
 
-impl Operation {
+impl ProductOperands {
     pub(super) fn new(product: &Product, plan: &Plan) -> Self {
         let place = |v| plan.place(v).expect("values that kernels touch have a place");
-        Operation {
+        ProductOperands {
             places: [place(product.lhs), place(product.rhs), place(product.out)],
             strides: [product.a, product.b, product.c],
             size: product.size,

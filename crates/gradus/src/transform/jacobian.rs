@@ -1,6 +1,7 @@
 //! Whole Jacobians and Hessians: a derivative program vectorised over a basis.
 
 use gradus_core::{Graph, Site, transforms};
+use gradus_num::Mode;
 
 use super::{Recorded, differentiable, grad, jvp, record_at, wrt_arguments};
 use crate::trace::{OrFail, apply, here};
@@ -91,12 +92,6 @@ pub fn hessian<A: Blocks, F: Fn(&A) -> Tensor>(f: F) -> impl Fn(&A) -> A::Of<A> 
 #[track_caller]
 pub fn hvp<A: Tree>(f: impl Fn(&A) -> Tensor, x: &A, v: &A) -> A {
     jvp(grad(f), x, v).1
-}
-
-#[derive(Clone, Copy)]
-enum Mode {
-    Forward,
-    Reverse,
 }
 
 fn by<A: Tree, B: Blocks>(

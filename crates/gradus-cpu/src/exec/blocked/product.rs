@@ -21,7 +21,7 @@ use super::panels::{Add, at, count, lines, multiply, pack};
 use super::scratch_layout::{TURNED, Turn};
 use crate::conv::Micro;
 use crate::exec::places::Memory;
-use crate::exec::product::{Matrix, Operation};
+use crate::exec::product::{Matrix, ProductOperands};
 use crate::exec::tile::Columns;
 use crate::exec::versions::best;
 use crate::matmul::{Candidates, DEPTH, Element, Linear, Look, Sum, look, parts};
@@ -29,7 +29,7 @@ use crate::vmath::Float;
 
 /// A product of a group, ready to run.
 pub(super) struct Multiply {
-    operation: Operation,
+    operands: ProductOperands,
     along: Along,
     result: Outcome,
     fast: Option<Fast>,
@@ -118,7 +118,7 @@ impl Multiply {
             batch: p.batch.iter().map(|(n, steps)| (*n, steps[2])).collect(),
             double: p.dtype == DType::F64,
         };
-        Multiply { operation: Operation::new(p, plan), along, result, fast }
+        Multiply { operands: ProductOperands::new(p, plan), along, result, fast }
     }
 
     /// Whether the kernel takes it.
@@ -171,13 +171,12 @@ impl Multiply {
         // SAFETY: the caller's promise.
         unsafe {
             let slowly = |careful| {
-                self.operation.part(memory, block.slab, self.along, block.rows.clone(), careful);
+                self.operands.part(memory, block.slab, self.along, block.rows.clone(), careful);
                 false
             };
             let Some(fast) = &self.fast else { return slowly(careful) };
-            let applies = self.operation.linear.applies();
-            let hides =
-                || applies && self.operation.hides(memory, block.slab, self.along, block.rows.clone());
+            let applies = self.operands.linear.applies();
+            let hides = || applies && self.operands.hides(memory, block.slab, self.along, block.rows.clone());
             if careful {
                 worker.single.store(true, Ordering::Relaxed);
             }
@@ -186,9 +185,9 @@ impl Multiply {
                     return slowly(true);
                 }
                 if fast.double {
-                    fast.carefully::<f64>(&self.operation, memory, block, worker);
+                    fast.carefully::<f64>(&self.operands, memory, block, worker);
                 } else {
-                    fast.carefully::<f32>(&self.operation, memory, block, worker);
+                    fast.carefully::<f32>(&self.operands, memory, block, worker);
                 }
                 return false;
             }
@@ -241,7 +240,7 @@ impl Multiply {
     /// As for [`run`](Self::run).
     pub(super) unsafe fn doubtful(&self, memory: &Memory<'_>, slab: usize, narrow: bool) -> bool {
         let left_out = narrow && self.fast.as_ref().is_some_and(Fast::consumes);
-        if self.along != Along::Inner || !(self.operation.linear.applies() || left_out) {
+        if self.along != Along::Inner || !(self.operands.linear.applies() || left_out) {
             return false;
         }
         let Outcome { place, offset, size, strides: (row, col), batch, double } = &self.result;
@@ -320,7 +319,7 @@ impl Fast {
     /// As for [`Multiply::run`].
     unsafe fn carefully<T: Float + Element>(
         &self,
-        operation: &Operation,
+        operands: &ProductOperands,
         memory: &Memory<'_>,
         block: &Rows,
         worker: &Worker,
@@ -329,7 +328,7 @@ impl Fast {
         unsafe {
             let (start, row, col) = self.sums::<T>(memory, block, worker);
             let to = if self.turn.exchanged { (start, col, row) } else { (start, row, col) };
-            operation.over(memory, block.slab, block.rows.clone(), to, block.sum);
+            operands.over(memory, block.slab, block.rows.clone(), to, block.sum);
         }
     }
 
