@@ -238,7 +238,7 @@ struct Schedule<'a> {
     region: &'a Region,
     uses: &'a [u32],
     steps: &'a [usize],
-    /// A bit for each of them that is left.
+    /// A bit for each remaining one.
     left: u64,
     /// What the accumulator holds.
     acc: Option<u16>,
@@ -262,7 +262,7 @@ impl<'a> Schedule<'a> {
                 None => self.begin(),
             }
         }
-        // What is read elsewhere, or by an operation that does not come next.
+        // The slots that are read elsewhere, or by an operation that does not come next.
         let Schedule { region, uses, steps, ref fused, .. } = self;
         let (mut inside, mut read) = ([0; MOST], [false; MOST]);
         for &slot in steps.iter().flat_map(|&i| &region.steps[i].args) {
@@ -287,18 +287,18 @@ impl<'a> Schedule<'a> {
         (self.region.first_step() + step) as u16
     }
 
-    /// The steps that are left, in the order of the region.
+    /// The remaining steps, in the order of the region.
     fn left(&self) -> impl Iterator<Item = usize> {
         self.steps.iter().enumerate().filter(|(at, _)| self.left >> at & 1 == 1).map(|(_, &step)| step)
     }
 
-    /// Which of the steps makes a slot.
+    /// The position of the step that computes a slot.
     fn place(&self, slot: u16) -> Option<usize> {
         let step = usize::from(slot).checked_sub(self.region.first_step())?;
         self.steps.binary_search(&step).ok()
     }
 
-    /// The step that is to make a slot, if it is among those that are left.
+    /// The step that computes a slot, if it is among the remaining ones.
     fn maker(&self, slot: u16) -> Option<usize> {
         self.place(slot).filter(|at| self.left >> at & 1 == 1).map(|at| self.steps[at])
     }
@@ -407,7 +407,8 @@ impl<'a> Schedule<'a> {
     /// The next operation, with its operands in memory.
     fn begin(&mut self) {
         let ready = |i: &usize| self.region.steps[*i].args.iter().all(|&slot| self.ready(slot));
-        // A product whose reader waits for something else is better multiplied then; of two products, one comes first.
+        // A product whose reader waits for another operand is better computed with that reader; of two products, one
+        // comes first.
         let waits = |i: &usize| {
             let slot = self.slot(*i);
             self.product(slot).is_some()
