@@ -199,7 +199,7 @@ impl Named {
         let design = match &self.design {
             Design::Mlp { widths, activation } => {
                 let hidden = widths.len().saturating_sub(2).min(4);
-                let widths = [&[12], [16; 4][..hidden].as_ref(), &[10]].concat();
+                let widths = [&[12], &[16; 4][..hidden], &[10]].concat();
                 Design::Mlp { widths, activation: *activation }
             }
             Design::Gpt { .. } => Design::Gpt { layers: 2, width: 16, heads: 2, context: 6, vocabulary: 11 },
