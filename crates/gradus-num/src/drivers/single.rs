@@ -2,7 +2,7 @@
 //!
 //! Operations are counted once at the point, as for `f64`, and the mode is chosen by the same costs; a function is called
 //! with `Dual<f32, N>` or `Var<'_, f32>`, which take `f64` constants as all numbers here. A tangent that happens to be 0 counts as
-//! one on which nothing depends (see [`Dual`](crate::Dual)). Nothing is kept between calls.
+//! one on which nothing depends (see [`Dual`]). Nothing is kept between calls.
 //!
 //! ```
 //! use gradus_num::{Real64, Scalar, scalar_fn, single};
