@@ -100,7 +100,7 @@ impl Peaks {
         self.read_gbps.max(self.copy_gbps)
     }
 
-    /// The fastest kind of stream to move so many bytes in all: those that fit into the largest cache may still lie there.
+    /// The fastest kind of stream for this number of bytes: those that fit into the largest cache may still lie there.
     pub fn gbps_for(&self, bytes: f64) -> f64 {
         if bytes <= self.cache_bytes as f64 { self.cache_gbps } else { self.gbps() }
     }

@@ -46,6 +46,7 @@ mod results;
 mod small;
 mod strided;
 mod tile;
+mod tile_ops;
 mod unpool;
 mod versions;
 

@@ -11,12 +11,12 @@ use gradus_plan::kernel::{Domain, Level, Region, StepOp, Work};
 use gradus_plan::{Place, Plan, View, chunks};
 use smallvec::SmallVec;
 
-use super::fused::{self, Item};
-use super::join::{self, Joined, join};
-use super::lanes;
+use super::fused::{self, Item, MOST, Times};
+use super::join::{Joined, join};
 use super::reduce::LEAF;
-use crate::vmath::fused::{LENGTH, Op, Place as Operand};
-use crate::vmath::step::{BLOCK, OPERANDS, StepFn};
+use super::tile_ops::{Fused, Loop, TileOp};
+use crate::vmath::fused::LENGTH;
+use crate::vmath::step::BLOCK;
 use crate::vmath::sum::Summand;
 
 /// How a tile gets its operand.
@@ -53,50 +53,6 @@ pub(super) struct Constant {
     pub(super) slot: usize,
     /// How often it is filled in.
     pub(super) copies: usize,
-}
-
-/// What runs at once on a tile.
-#[derive(Clone, Debug)]
-pub(super) enum TileOp {
-    /// A loop.
-    Loop(Loop),
-    /// Arithmetic in registers.
-    Fused(Fused),
-}
-
-/// Arithmetic in registers.
-#[derive(Clone, Debug)]
-pub(super) struct Fused {
-    pub(super) level: Level,
-    /// Of `f64`, else of `f32`.
-    pub(super) double: bool,
-    pub(super) ops: Vec<Op>,
-    /// Whether complete blocks may be computed; see [`Loop::blocks`].
-    pub(super) blocks: bool,
-}
-
-/// A loop over a tile.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Loop {
-    pub(super) op: StepOp,
-    pub(super) dtype: DType,
-    pub(super) out_dtype: DType,
-    pub(super) level: Level,
-    pub(super) args: [u16; OPERANDS],
-    /// For each operand, 0 where one block stands for all its elements.
-    pub(super) moves: [u8; OPERANDS],
-    pub(super) out: u16,
-    /// The second result, of steps that have one; else the first.
-    pub(super) second: u16,
-    /// Whether the result is one block for all.
-    pub(super) block: bool,
-    /// Whether complete blocks may be computed, since all operands and results lie in tiles: for a few rows, that is
-    /// faster than the exact number.
-    pub(super) blocks: bool,
-    /// Whether it sums rows: the loop takes their number as its integer.
-    pub(super) summed: bool,
-    /// The loop to call, with its integer, where the step has a loop of its own.
-    pub(super) call: Option<(StepFn, i32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -168,7 +124,7 @@ pub(super) fn tiles(region: &Region) -> usize {
         Domain::Rows { cols, .. } => cols,
         _ => 0,
     };
-    let blocks = slots * (BLOCK * width).next_multiple_of(64);
+    let blocks = slots * (BLOCK * width).next_multiple_of(64) + slots.min(MOST) * LENGTH * width;
     (slots * row.max(LEAF) * width).max(CACHE) + blocks
 }
 
@@ -187,56 +143,25 @@ impl Compiled {
 
     /// With tiles of so many rows at most.
     fn with_rows(region: &Region, plan: &Plan, k: usize, most: usize) -> Self {
-        let place = |v: Var| plan.place(v).expect("values that kernels touch have a place");
         let kernel = &plan.kernels()[k];
         let first = region.first_step();
         let slots = first + region.steps.len();
         let (joined, uses) = join(region, false);
         let items = fused::items(region, &joined, &uses);
         let times = Times::new(region, &joined, &items);
-        let in_place: HashMap<Var, Var> = plan.in_place(k).iter().copied().collect();
-        let loaded: HashMap<Var, usize> =
-            region.loads.iter().enumerate().rev().map(|(slot, l)| (l.value, slot)).collect();
         let narrow = narrow(region, plan, k);
 
         let thin = thin(region, &joined, &items, most == 1);
         let mut tiles = Tiles::default();
         // The contents of each slot's tile; a slot without a tile points to memory.
         let mut tile_of: Vec<Option<usize>> = vec![None; slots];
-        let mut loads = Vec::new();
-        let size = |v: Var| plan.graph().ty(v).shape.size();
-        let points = |level: Level| match level {
-            Level::Full => region.domain.points(),
-            Level::Row => region.domain.rows().unwrap_or(0),
-        };
-        for (slot, load) in region.loads.iter().enumerate() {
-            let all = load.view.is_scalar() || load.view.size() == points(load.level);
-            assert!(all && load.view.lies_within(size(load.value)), "a region reads inside its operands");
-            let width = load.dtype.size();
-            let mode = if plan.packed(load.value) {
-                Access::Bits(load.view.offset as usize)
-            } else if load.view.is_scalar() {
-                Access::Splat(0)
-            } else if load.view.dims.len() == 1 && load.view.dims[0].1 == 1 {
-                Access::Direct
-            } else {
-                Access::Strided(View { offset: 0, dims: load.view.dims.clone() })
-            };
+        let mut loads = loads(region, plan);
+        for load in &loads {
             // Where only the visible columns exist, operands with all columns are read row by row.
-            let rows = narrow && load.level == Level::Full && !matches!(place(load.value), Place::Local(_));
-            if (rows || !matches!(mode, Access::Direct)) && !thin[slot] {
-                tile_of[slot] = Some(tiles.take());
+            let rows = narrow && load.level == Level::Full && !matches!(load.place, Place::Local(_));
+            if (rows || !matches!(load.mode, Access::Direct)) && !thin[load.slot] {
+                tile_of[load.slot] = Some(tiles.take());
             }
-            let offset = load.view.offset * width as isize;
-            loads.push(Load {
-                place: place(load.value),
-                width,
-                level: load.level,
-                mode,
-                offset,
-                slot,
-                tile: 0,
-            });
         }
         let mut constants = Vec::new();
         for (i, &(value, dtype)) in region.constants.iter().enumerate() {
@@ -247,52 +172,21 @@ impl Compiled {
             constants.push(Constant { value: bytes_of(value, dtype), width: dtype.size(), slot, copies: 0 });
         }
 
-        // Results are written directly to memory, unless an operand in that memory is read after the result is
-        // computed.
-        let mut stores = Vec::new();
+        let stores = stores(region, plan, k, &times);
         let mut outside = vec![false; slots];
-        let mut partials = 0;
-        for store in &region.stores {
-            let slot = store.slot as usize;
-            let (dtype, level) = region.slot(store.slot);
-            let fits = store.reduce.is_some() || size(store.value) >= points(level);
-            assert!(fits, "a region writes inside its results");
-            let source = in_place.get(&store.value);
-            let hazard =
-                source.is_some_and(|read| slot < first || times.last[loaded[read]] > times.made[slot]);
-            let bits = plan.packed(store.value);
-            if store.reduce.is_none() && !hazard && !bits && slot >= first && !outside[slot] {
-                outside[slot] = true;
-            }
-            let copied = store.reduce.is_none() && (hazard || bits || slot < first);
-            stores.push(Store {
-                place: place(store.value),
-                width: dtype.size(),
-                dtype,
-                level,
-                slot,
-                copied,
-                bits,
-                reduce: store.reduce,
-                partials,
-            });
-            if store.reduce.is_some() {
-                partials += partial_bytes(region.domain, dtype.size());
-            }
+        for store in stores.iter().filter(|store| store.reduce.is_none() && !store.copied) {
+            outside[store.slot] = true;
         }
-
-        // Values that only the operations fused with theirs read take a block.
-        let inside: Vec<bool> = (0..slots).map(|slot| slot >= first && times.stays(slot)).collect();
         let mut dies: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); items.len()];
         for slot in first..slots {
-            if let Some(item) = times.item(times.last[slot]) {
+            if let Some(item) = times.dies(slot) {
                 dies[item].push(slot);
             }
         }
         let mut steps = Vec::with_capacity(items.len());
         for (item, dead) in items.iter().zip(&dies) {
             let mut tile = |slot: usize| {
-                if !outside[slot] && !thin[slot] && !inside[slot] && tile_of[slot].is_none() {
+                if !outside[slot] && !thin[slot] && times.inside[slot].is_none() && tile_of[slot].is_none() {
                     tile_of[slot] = Some(tiles.take());
                 }
             };
@@ -301,7 +195,7 @@ impl Compiled {
                 Item::Fused(fused) => {
                     fused.ops.iter().filter(|op| op.stored).for_each(|op| tile(op.value.into()));
                     let same = |slot: u16| thin[usize::from(slot)] || region.is_scalar(slot);
-                    let moves = |slot: u16| !same(slot) && !inside[usize::from(slot)];
+                    let moves = |slot: u16| !same(slot) && times.inside[usize::from(slot)].is_none();
                     steps.push(TileOp::Fused(Fused::new(region, fused, same, moves, in_tile)));
                 }
                 &Item::Step(i) => {
@@ -337,10 +231,14 @@ impl Compiled {
         let mut temps: Vec<(usize, usize)> =
             (0..slots).filter_map(|s| tile_of[s].map(|t| (s, t * bytes))).collect();
         let mut scratch = tiles.count * bytes;
-        for slot in (0..slots).filter(|&slot| thin[slot] || inside[slot]) {
+        for slot in (0..slots).filter(|&slot| thin[slot]) {
             temps.push((slot, scratch));
-            scratch += (if thin[slot] { BLOCK } else { LENGTH } * width).next_multiple_of(64);
+            scratch += (BLOCK * width).next_multiple_of(64);
         }
+        // Values that only the operations fused with theirs read: one item after the other uses the same blocks.
+        let inside = (0..slots).filter_map(|slot| Some((slot, times.inside[slot]?)));
+        temps.extend(inside.clone().map(|(slot, at)| (slot, scratch + at * LENGTH * width)));
+        scratch += inside.map(|(_, at)| at + 1).max().unwrap_or(0) * LENGTH * width;
         let points = region.domain.points() as f64;
         let nanos = kernel.flops * 0.06 + points * (region.steps.len() + region.stores.len()) as f64 * 0.1;
         Compiled {
@@ -360,144 +258,75 @@ impl Compiled {
     }
 }
 
-impl Fused {
-    /// `same` marks slots whose elements are all equal, `moves` those with one element per point, `in_tile` those in
-    /// tiles.
-    fn new(
-        region: &Region,
-        fused: &fused::Fused,
-        same: impl Fn(u16) -> bool,
-        moves: impl Fn(u16) -> bool,
-        in_tile: impl Fn(usize) -> bool,
-    ) -> Self {
-        let place = |slot: u16| {
-            let step = if moves(slot) { region.slot(slot).0.size() as u8 } else { 0 };
-            Operand { slot, step, same: same(slot) }
+/// The place of a value that a kernel touches.
+fn place(plan: &Plan, v: Var) -> Place {
+    plan.place(v).expect("values that kernels touch have a place")
+}
+
+/// Points, or rows, of a region.
+fn points(region: &Region, level: Level) -> usize {
+    match level {
+        Level::Full => region.domain.points(),
+        Level::Row => region.domain.rows().unwrap_or(0),
+    }
+}
+
+/// The operands of a region; tiles and copies are set once their size is known.
+fn loads(region: &Region, plan: &Plan) -> Vec<Load> {
+    let loads = region.loads.iter().enumerate().map(|(slot, load)| {
+        let all = load.view.is_scalar() || load.view.size() == points(region, load.level);
+        let size = plan.graph().ty(load.value).shape.size();
+        assert!(all && load.view.lies_within(size), "a region reads inside its operands");
+        let width = load.dtype.size();
+        let mode = if plan.packed(load.value) {
+            Access::Bits(load.view.offset as usize)
+        } else if load.view.is_scalar() {
+            Access::Splat(0)
+        } else if load.view.dims.len() == 1 && load.view.dims[0].1 == 1 {
+            Access::Direct
+        } else {
+            Access::Strided(View { offset: 0, dims: load.view.dims.clone() })
         };
-        let ops = fused.ops.iter().map(|op| {
-            // Unused operands repeat the first.
-            let arg =
-                |i: usize| op.args.get(i).or(op.args.first()).map_or(Operand::default(), |&slot| place(slot));
-            let out = op.stored.then(|| place(op.value));
-            Op { code: op.code, args: [arg(0), arg(1)], out, mask: region.slot(op.value).0 == DType::Bool }
-        });
-        let ops = ops.collect();
-        let stored = fused.ops.iter().filter(|op| op.stored).map(|op| &op.value);
-        let mut slots = fused.ops.iter().flat_map(|op| &op.args).chain(stored);
-        let blocks = fused.level == Level::Row && slots.all(|&slot| in_tile(slot.into()));
-        Fused { level: fused.level, double: fused.dtype == DType::F64, ops, blocks }
-    }
+        let offset = load.view.offset * width as isize;
+        Load { place: place(plan, load.value), width, level: load.level, mode, offset, slot, tile: 0 }
+    });
+    loads.collect()
 }
 
-impl Loop {
-    fn new(
-        region: &Region,
-        i: usize,
-        joined: &Joined,
-        thin: &[bool],
-        in_tile: impl Fn(usize) -> bool,
-    ) -> Self {
-        let (step, own) = (&region.steps[i], region.first_step() + i);
-        let (mut out, mut second) = (own, own);
-        let mut args = [0; OPERANDS];
-        let (read, call): (&[u16], _) = match joined {
-            Joined::Away | Joined::Pair { .. } => unreachable!("a step that runs alone here"),
-            Joined::Alone => {
-                (&step.args, lanes::step(step.op, step.dtype, step.out, scalar_bits(region, &step.args)))
-            }
-            Joined::Chain { chain, args } => (args, lanes::chain(*chain, step.dtype)),
-            Joined::Sum { summand, args } => (args, lanes::sum(*summand, step.dtype)),
-            Joined::Twin { twin, x, first, second: other } => {
-                (out, second) = (usize::from(*first), usize::from(*other));
-                (std::slice::from_ref(x), lanes::twin(*twin, step.dtype))
-            }
-        };
-        // Unused operands repeat the first.
-        args.fill(read.first().copied().unwrap_or_default());
-        args[..read.len()].copy_from_slice(read);
-        let summed = matches!(joined, Joined::Sum { .. });
-        let blocks = step.level == Level::Row
-            && call.is_some()
-            && !summed
-            && [out, second].into_iter().chain(args.map(usize::from)).all(in_tile);
-        Loop {
-            op: step.op,
-            dtype: step.dtype,
-            out_dtype: step.out,
-            level: step.level,
-            args,
-            moves: args.map(|a| u8::from(!thin[a as usize])),
-            out: out as u16,
-            second: second as u16,
-            block: thin[out],
-            blocks,
-            summed,
-            call,
+/// The results of a region. They are written directly to memory, unless an operand in that memory is read after the result is
+/// computed.
+fn stores(region: &Region, plan: &Plan, k: usize, times: &Times) -> Vec<Store> {
+    let first = region.first_step();
+    let in_place: HashMap<Var, Var> = plan.in_place(k).iter().copied().collect();
+    let loaded: HashMap<Var, usize> =
+        region.loads.iter().enumerate().rev().map(|(slot, l)| (l.value, slot)).collect();
+    let mut partials = 0;
+    let stores = region.stores.iter().map(|store| {
+        let slot = usize::from(store.slot);
+        let (dtype, level) = region.slot(store.slot);
+        let size = plan.graph().ty(store.value).shape.size();
+        let fits = store.reduce.is_some() || size >= points(region, level);
+        assert!(fits, "a region writes inside its results");
+        let source = in_place.get(&store.value);
+        let hazard = source.is_some_and(|read| slot < first || times.last[loaded[read]] > times.made[slot]);
+        let bits = plan.packed(store.value);
+        let own = partials;
+        if store.reduce.is_some() {
+            partials += partial_bytes(region.domain, dtype.size());
         }
-    }
-}
-
-/// When slots are computed and read, in operations counted over all items.
-struct Times {
-    /// The operation that makes a slot.
-    made: Vec<usize>,
-    /// The last reader; stored slots are read after all operations.
-    last: Vec<usize>,
-    /// For each operation, its item.
-    items: Vec<usize>,
-}
-
-impl Times {
-    fn new(region: &Region, joined: &[Joined], items: &[Item]) -> Self {
-        let slots = region.first_step() + region.steps.len();
-        let mut times = Times { made: vec![0; slots], last: vec![0; slots], items: Vec::new() };
-        for (k, item) in items.iter().enumerate() {
-            match item {
-                &Item::Step(i) => {
-                    let own = (region.first_step() + i) as u16;
-                    let made = match joined[i] {
-                        Joined::Twin { first, second, .. } => [first, second],
-                        _ => [own, own],
-                    };
-                    times.operation(k, join::reads(region, joined, i), &made);
-                }
-                Item::Fused(fused) => {
-                    for op in &fused.ops {
-                        let made = op.stored.then_some(op.value);
-                        times.operation(k, &op.args, made.as_slice());
-                    }
-                }
-            }
+        Store {
+            place: place(plan, store.value),
+            width: dtype.size(),
+            dtype,
+            level,
+            slot,
+            copied: store.reduce.is_none() && (hazard || bits || slot < first),
+            bits,
+            reduce: store.reduce,
+            partials: own,
         }
-        for store in &region.stores {
-            times.last[usize::from(store.slot)] = usize::MAX;
-        }
-        times
-    }
-
-    fn operation(&mut self, item: usize, reads: &[u16], makes: &[u16]) {
-        let now = self.items.len();
-        self.items.push(item);
-        for &slot in makes {
-            self.made[usize::from(slot)] = now;
-        }
-        // A value without readers is alive while it is computed.
-        for &slot in reads.iter().chain(makes) {
-            self.last[usize::from(slot)] = now;
-        }
-    }
-
-    /// The item of an operation.
-    fn item(&self, time: usize) -> Option<usize> {
-        self.items.get(time).copied()
-    }
-
-    /// Whether a slot is computed and read by one item.
-    fn stays(&self, slot: usize) -> bool {
-        self.item(self.last[slot]).is_some_and(|item| {
-            self.item(self.made[slot]) == Some(item) && self.items.iter().filter(|&&i| i == item).count() > 1
-        })
-    }
+    });
+    stores.collect()
 }
 
 /// Whether a region runs on the visible columns only.
@@ -557,11 +386,6 @@ fn bytes_of(value: f64, dtype: DType) -> u64 {
         DType::F16 => put(&F16::from(value).0.to_ne_bytes()),
     }
     u64::from_ne_bytes(bytes)
-}
-
-/// Operands that are constants or single elements: a bit each.
-fn scalar_bits(region: &Region, args: &[u16]) -> u8 {
-    args.iter().enumerate().fold(0, |bits, (i, &a)| bits | u8::from(region.is_scalar(a)) << i)
 }
 
 /// Bytes of the partial results of one reduction.

@@ -18,7 +18,8 @@ use smallvec::SmallVec;
 use super::lanes::{self, Operands};
 use super::places::Memory;
 use super::reduce::{self, Combine, with_number};
-use super::region::{Access, Compiled, Load, Store, TileOp};
+use super::region::{Access, Compiled, Load, Store};
+use super::tile_ops::TileOp;
 use super::{bits, strided};
 use crate::Pool;
 use crate::memory::scratch::{self, Slot};
@@ -164,7 +165,7 @@ impl<'a> Runner<'a> {
             pointers[slot] = unsafe { scratch.add(offset) };
         }
         for constant in &region.constants {
-            // SAFETY: its tile can hold so many copies.
+            // SAFETY: its tile holds at least `copies` elements.
             unsafe {
                 strided::fill(
                     std::ptr::from_ref(&constant.value).cast(),

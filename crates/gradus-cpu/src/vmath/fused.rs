@@ -42,20 +42,57 @@ pub struct Op {
     pub mask: bool,
 }
 
-/// Declares [`Code`] and what runs it, from a table of expressions of the accumulator `x`, operands `a` and `b` and a mask `m`.
+/// Declares [`Code`] and what runs it, from a table: expressions of the accumulator `x`, operands `a` and `b` and a mask `m`, and
+/// which of them are combined into one.
 macro_rules! table {
     (
-        one { $($(#[$d1:meta])* $one:ident |$x1:ident| $f1:expr;)* }
-        two { $($(#[$d2:meta])* $two:ident |$x2:ident, $a2:ident| $f2:expr;)* }
-        three { $($(#[$d3:meta])* $three:ident |$x3:ident, $a3:ident, $b3:ident| $f3:expr;)* }
-        mask { $($(#[$d4:meta])* $mask:ident |$x4:ident, $m4:ident| $f4:expr;)* }
-        masked { $($(#[$d5:meta])* $masked:ident |$x5:ident, $m5:ident, $b5:ident| $f5:expr;)* }
+        one { $($one:ident |$x1:ident| $f1:expr;)* }
+        two { $($two:ident |$x2:ident, $a2:ident| $f2:expr;)* }
+        three { $($three:ident |$x3:ident, $a3:ident, $b3:ident| $f3:expr;)* }
+        mask { $($mask:ident |$x4:ident, $m4:ident| $f4:expr;)* }
+        masked { $($masked:ident |$x5:ident, $m5:ident, $b5:ident| $f5:expr;)* }
+        begin { $($beginning:ident $begin:ident;)* }
+        product { $($around:ident: $($factors:ident $product:ident),*;)* }
+        after { $($single:ident: $($second:ident $after:ident),*;)* }
+        then { $($inner:ident: $($outer:ident $both:ident),*;)* }
     ) => {
         /// What an operation computes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Code {
-            $($(#[$d1])* $one,)* $($(#[$d2])* $two,)* $($(#[$d3])* $three,)* $($(#[$d4])* $mask,)* $($(#[$d5])* $masked,)*
+            $($one,)* $($two,)* $($three,)* $($mask,)* $($masked,)*
+            $($begin,)* $($($product,)*)* $($($after,)*)* $($($both,)*)*
+        }
+
+        impl Code {
+            /// `self(a, b)`, of two operands in memory.
+            pub fn begin(self) -> Option<Code> {
+                match self {
+                    $(Code::$beginning => Some(Code::$begin),)*
+                    _ => None,
+                }
+            }
+            /// `self(x, factors(a, b))`
+            pub fn with_product(self, factors: Code) -> Option<Code> {
+                match (self, factors) {
+                    $($((Code::$around, Code::$factors) => Some(Code::$product),)*)*
+                    _ => None,
+                }
+            }
+            /// `outer(self(x, a), b)`, or `outer(self(x), a)`.
+            pub fn then(self, outer: Code) -> Option<Code> {
+                match (self, outer) {
+                    $($((Code::$single, Code::$second) => Some(Code::$after),)*)*
+                    $($((Code::$inner, Code::$outer) => Some(Code::$both),)*)*
+                    _ => None,
+                }
+            }
+        }
+
+        /// An expression of the table.
+        macro_rules! apply {
+            $(($one, $v:expr) => {{ let $x1 = $v; $f1 }};)*
+            $(($two, $v:expr, $w:expr) => {{ let ($x2, $a2) = ($v, $w); $f2 }};)*
         }
 
         /// All operations on `R` registers of elements from `at` on.
@@ -151,6 +188,10 @@ macro_rules! table {
                         $(Code::$one => each!(|$x1| $f1),)*
                         $(Code::$two => each!(|$x2, $a2| $f2),)*
                         $(Code::$three => each!(|$x3, $a3, $b3| $f3),)*
+                        $(Code::$begin => each!(|_x, a, b| apply!($beginning, a, b)),)*
+                        $($(Code::$product => each!(|x, a, b| apply!($around, x, apply!($factors, a, b))),)*)*
+                        $($(Code::$after => each!(|x, a| apply!($second, apply!($single, x), a)),)*)*
+                        $($(Code::$both => each!(|x, a, b| apply!($outer, apply!($inner, x, a), b)),)*)*
                         $(Code::$mask => {
                             let from = place(a);
                             registers!(|k| {
@@ -214,7 +255,6 @@ table! {
     two {
         Load |_x, a| a;
         BeginSquare |_x, a| a.mul(a);
-        SqrtAdd |x, a| x.sqrt().add(a);
         Add |x, a| x.add(a);
         Sub |x, a| x.sub(a);
         Less |x, a| a.sub(x);
@@ -236,64 +276,7 @@ table! {
         Ne |x, a| Vector::sub(Vector::one(), x.eq(a));
     }
     three {
-        BeginAdd |_x, a, b| a.add(b);
-        BeginSub |_x, a, b| a.sub(b);
-        BeginMul |_x, a, b| a.mul(b);
-        BeginDiv |_x, a, b| a.div(b);
-        BeginLinear |_x, a, b| Vector::linear(a, b);
-        BeginMax |_x, a, b| a.max(b);
-        BeginMin |_x, a, b| a.min(b);
-        BeginTangents |_x, a, b| Vector::tangents(a, b);
-        AddProduct |x, a, b| x.add(a.mul(b));
-        SubProduct |x, a, b| x.sub(a.mul(b));
-        LessProduct |x, a, b| a.mul(b).sub(x);
-        OverProduct |x, a, b| a.mul(b).div(x);
-        AddTangent |x, a, b| x.add(Vector::linear(a, b));
-        SubTangent |x, a, b| x.sub(Vector::linear(a, b));
-        LessTangent |x, a, b| Vector::linear(a, b).sub(x);
         Choose |x, a, b| x.choose(a, b);
-        DivAdd |x, a, b| x.div(a).add(b);
-        DivSub |x, a, b| x.div(a).sub(b);
-        DivLess |x, a, b| b.sub(x.div(a));
-        OverAdd |x, a, b| a.div(x).add(b);
-        OverSub |x, a, b| a.div(x).sub(b);
-        OverLess |x, a, b| b.sub(a.div(x));
-        AddAdd |x, a, b| x.add(a).add(b);
-        AddSub |x, a, b| x.add(a).sub(b);
-        AddLess |x, a, b| b.sub(x.add(a));
-        AddMul |x, a, b| x.add(a).mul(b);
-        AddLinear |x, a, b| Vector::linear(x.add(a), b);
-        AddLinked |x, a, b| Vector::linear(b, x.add(a));
-        SubAdd |x, a, b| x.sub(a).add(b);
-        SubSub |x, a, b| x.sub(a).sub(b);
-        SubLess |x, a, b| b.sub(x.sub(a));
-        SubMul |x, a, b| x.sub(a).mul(b);
-        SubLinear |x, a, b| Vector::linear(x.sub(a), b);
-        SubLinked |x, a, b| Vector::linear(b, x.sub(a));
-        LessAdd |x, a, b| a.sub(x).add(b);
-        LessSub |x, a, b| a.sub(x).sub(b);
-        LessLess |x, a, b| b.sub(a.sub(x));
-        LessMul |x, a, b| a.sub(x).mul(b);
-        LessLinear |x, a, b| Vector::linear(a.sub(x), b);
-        LessLinked |x, a, b| Vector::linear(b, a.sub(x));
-        MulAdd |x, a, b| x.mul(a).add(b);
-        MulSub |x, a, b| x.mul(a).sub(b);
-        MulLess |x, a, b| b.sub(x.mul(a));
-        MulMul |x, a, b| x.mul(a).mul(b);
-        MulLinear |x, a, b| Vector::linear(x.mul(a), b);
-        MulLinked |x, a, b| Vector::linear(b, x.mul(a));
-        LinearAdd |x, a, b| Vector::linear(x, a).add(b);
-        LinearSub |x, a, b| Vector::linear(x, a).sub(b);
-        LinearLess |x, a, b| b.sub(Vector::linear(x, a));
-        LinearMul |x, a, b| Vector::linear(x, a).mul(b);
-        LinearLinear |x, a, b| Vector::linear(Vector::linear(x, a), b);
-        LinearLinked |x, a, b| Vector::linear(b, Vector::linear(x, a));
-        LinkedAdd |x, a, b| Vector::linear(a, x).add(b);
-        LinkedSub |x, a, b| Vector::linear(a, x).sub(b);
-        LinkedLess |x, a, b| b.sub(Vector::linear(a, x));
-        LinkedMul |x, a, b| Vector::linear(a, x).mul(b);
-        LinkedLinear |x, a, b| Vector::linear(Vector::linear(a, x), b);
-        LinkedLinked |x, a, b| Vector::linear(b, Vector::linear(a, x));
     }
     mask {
         LoadMask |_x, m| m;
@@ -304,6 +287,35 @@ table! {
     masked {
         Where |x, m, b| m.choose(x, b);
         Unless |x, m, b| m.choose(b, x);
+    }
+    begin {
+        Add BeginAdd;
+        Sub BeginSub;
+        Mul BeginMul;
+        Div BeginDiv;
+        Max BeginMax;
+        Min BeginMin;
+        Linear BeginLinear;
+        Tangents BeginTangents;
+    }
+    product {
+        Add: Mul AddProduct, Linear AddTangent;
+        Sub: Mul SubProduct, Linear SubTangent;
+        Less: Mul LessProduct, Linear LessTangent;
+        Over: Mul OverProduct;
+    }
+    after {
+        Sqrt: Add SqrtAdd;
+    }
+    then {
+        Add: Add AddAdd, Sub AddSub, Less AddLess, Mul AddMul, Linear AddLinear, Linked AddLinked;
+        Sub: Add SubAdd, Sub SubSub, Less SubLess, Mul SubMul, Linear SubLinear, Linked SubLinked;
+        Less: Add LessAdd, Sub LessSub, Less LessLess, Mul LessMul, Linear LessLinear, Linked LessLinked;
+        Mul: Add MulAdd, Sub MulSub, Less MulLess, Mul MulMul, Linear MulLinear, Linked MulLinked;
+        Linear: Add LinearAdd, Sub LinearSub, Less LinearLess, Mul LinearMul, Linear LinearLinear, Linked LinearLinked;
+        Linked: Add LinkedAdd, Sub LinkedSub, Less LinkedLess, Mul LinkedMul, Linear LinkedLinear, Linked LinkedLinked;
+        Div: Add DivAdd, Sub DivSub, Less DivLess;
+        Over: Add OverAdd, Sub OverSub, Less OverLess;
     }
 }
 
