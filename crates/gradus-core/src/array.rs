@@ -133,6 +133,10 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + f
     fn slice_mut(buffer: &mut Buffer) -> Option<&mut [Self]>;
     /// The elements, if the buffer holds this type: moved out, or copied if they are shared.
     fn take(buffer: Buffer) -> Option<Vec<Self>>;
+    /// Appends its bytes, little endian.
+    fn put_le_bytes(self, out: &mut Vec<u8>);
+    /// The element of these bytes, little endian, if they are those of one.
+    fn from_le_slice(bytes: &[u8]) -> Option<Self>;
 }
 
 mod sealed {
@@ -140,7 +144,7 @@ mod sealed {
 }
 
 macro_rules! elements {
-    ($($t:ty => $v:ident),+) => { $(
+    ($($t:ty => $v:ident, |$x:ident| $bytes:expr, |$from:ident| $of:expr;)+) => { $(
         impl sealed::Sealed for $t {}
         impl Element for $t {
             const DTYPE: DType = DType::$v;
@@ -154,10 +158,27 @@ macro_rules! elements {
             fn take(buffer: Buffer) -> Option<Vec<Self>> {
                 if let Buffer::$v(v) = buffer { Some(Arc::unwrap_or_clone(v).into_vec()) } else { None }
             }
+            fn put_le_bytes(self, out: &mut Vec<u8>) {
+                let $x = self;
+                out.extend($bytes);
+            }
+            fn from_le_slice(bytes: &[u8]) -> Option<Self> {
+                let $from = bytes.try_into().ok()?;
+                $of
+            }
         }
     )+ };
 }
-elements!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, bool => Bool, u8 => U8, Bf16 => Bf16, F16 => F16);
+elements! {
+    f32 => F32, |x| x.to_le_bytes(), |bytes| Some(f32::from_le_bytes(bytes));
+    f64 => F64, |x| x.to_le_bytes(), |bytes| Some(f64::from_le_bytes(bytes));
+    i32 => I32, |x| x.to_le_bytes(), |bytes| Some(i32::from_le_bytes(bytes));
+    i64 => I64, |x| x.to_le_bytes(), |bytes| Some(i64::from_le_bytes(bytes));
+    u8 => U8, |x| [x], |bytes| Some(u8::from_le_bytes(bytes));
+    bool => Bool, |x| [u8::from(x)], |byte| u8::from_le_bytes(byte).lt(&2).then(|| byte == [1]);
+    Bf16 => Bf16, |x| x.0.to_le_bytes(), |bytes| Some(Bf16(u16::from_le_bytes(bytes)));
+    F16 => F16, |x| x.0.to_le_bytes(), |bytes| Some(F16(u16::from_le_bytes(bytes)));
+}
 
 /// A row-major array of run-time dtype. Cloning shares the elements.
 #[derive(Clone, PartialEq)]

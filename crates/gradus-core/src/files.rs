@@ -10,8 +10,6 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{Error, Result};
-
 /// Temporary files are named so, with 16 random digits between.
 const PREFIX: &str = ".gradus-";
 const SUFFIX: &str = ".tmp";
@@ -31,55 +29,47 @@ const LINKS: usize = 40;
 /// minutes ago or longer are removed.
 ///
 /// # Errors
-/// If the system cannot write, `path` is a folder, a pipe or a device, or `contents` fails; the old file is then untouched
-/// and the new one is gone.
+/// If the system cannot write, or `path` is a folder, a pipe or a device, what `fail` makes of the reason; or what `contents` fails
+/// with. The old file is then untouched and the new one is gone.
 ///
 /// ```
+/// use std::io::Write;
 /// let path = std::env::temp_dir().join(format!("gradus-replace-{}.txt", std::process::id()));
 /// for text in ["old", "new"] {
-///     gradus_nn::write_atomically(&path, |out| out.write_all(text.as_bytes()).map_err(gradus_nn::Error::Write))?;
-///     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+///     gradus_core::files::replace(&path, |error| error, |out| out.write_all(text.as_bytes()))?;
+///     assert_eq!(std::fs::read_to_string(&path)?, text);
 /// }
-/// # std::fs::remove_file(&path).unwrap();
-/// # Ok::<(), gradus_nn::Error>(())
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn write_atomically(
-    path: impl AsRef<Path>,
-    contents: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
-    let path = path.as_ref();
-    let fail = |source| Error::File { action: "write", path: path.to_path_buf(), source };
-    let place = Place::of(path).map_err(fail)?;
+pub fn replace<E>(
+    path: &Path,
+    fail: impl Fn(io::Error) -> E,
+    contents: impl FnOnce(&mut BufWriter<File>) -> Result<(), E>,
+) -> Result<(), E> {
+    let place = Place::of(path).map_err(&fail)?;
     place.remove_stale();
-    let (temporary, file) = place.temporary().map_err(fail)?;
+    let (temporary, file) = place.temporary().map_err(&fail)?;
     let mut file = BufWriter::new(file);
     let written = contents(&mut file)
-        .and_then(|()| file.flush().map_err(fail))
-        .and_then(|()| place.finish(&temporary, file.get_ref()).map_err(fail));
-    if let Err(error) = written {
+        .and_then(|()| file.flush().map_err(&fail))
+        .and_then(|()| place.finish(&temporary, file.get_ref()).map_err(&fail));
+    if written.is_err() {
         // The first error is the one to report; a temporary that cannot be removed does no harm.
         let _ = std::fs::remove_file(&temporary);
-        return Err(match error {
-            Error::Write(source) => fail(source),
-            other => other,
-        });
+        return written;
     }
     place.flush_folder();
     Ok(())
 }
 
-/// Whether [`write_atomically`] can begin: asked before long work whose result it is to hold. The disk may still be full
-/// when it ends.
+/// Whether [`replace`] can begin: asked before long work whose result it is to hold. The disk may still be full when it ends.
 ///
 /// # Errors
 /// The same as when writing begins.
-pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
-    let check = || {
-        let (temporary, _) = Place::of(path)?.temporary()?;
-        std::fs::remove_file(temporary)
-    };
-    check().map_err(|source| Error::File { action: "write", path: path.to_path_buf(), source })
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    let (temporary, _) = Place::of(path)?.temporary()?;
+    std::fs::remove_file(temporary)
 }
 
 /// Where a file is to be.

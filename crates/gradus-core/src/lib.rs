@@ -11,6 +11,7 @@ pub mod backend;
 mod builder;
 pub mod dtype;
 mod error;
+pub mod files;
 mod finite;
 pub mod graph;
 #[cfg(feature = "half")]

@@ -47,10 +47,6 @@ trait Serial: Element {
     fn number<S: Serializer>(self, serializer: S) -> Result<S::Ok, S::Error>;
     /// From a number, if it is one of the type.
     fn from_number(number: &Number) -> Option<Self>;
-    /// Its bytes, little endian.
-    fn bytes(self, out: &mut Vec<u8>);
-    /// From so many bytes as it has.
-    fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
 macro_rules! integers {
@@ -62,12 +58,6 @@ macro_rules! integers {
             fn from_number(number: &Number) -> Option<Self> {
                 if let Number::Integer(x) = *number { x.try_into().ok() } else { None }
             }
-            fn bytes(self, out: &mut Vec<u8>) {
-                out.extend(self.to_le_bytes());
-            }
-            fn from_bytes(bytes: &[u8]) -> Option<Self> {
-                bytes.try_into().ok().map(Self::from_le_bytes)
-            }
         }
     )*};
 }
@@ -75,7 +65,7 @@ macro_rules! integers {
 integers!(i32 i64 u8);
 
 macro_rules! floats {
-    ($($t:ident $wide:ident |$x:ident| $bits:expr, |$from:ident| $of_bits:expr;)*) => {$(
+    ($($t:ident $wide:ident;)*) => {$(
         impl Serial for $t {
             fn number<S: Serializer>(self, serializer: S) -> Result<S::Ok, S::Error> {
                 let wide: $wide = CastTo::cast(self);
@@ -92,23 +82,15 @@ macro_rules! floats {
                 let back: f64 = CastTo::cast(own);
                 (back.is_finite() || !wide.is_finite()).then_some(own)
             }
-            fn bytes(self, out: &mut Vec<u8>) {
-                let $x = self;
-                out.extend($bits.to_le_bytes());
-            }
-            fn from_bytes(bytes: &[u8]) -> Option<Self> {
-                let $from = bytes.try_into().ok()?;
-                Some($of_bits)
-            }
         }
     )*};
 }
 
 floats! {
-    f32 f32 |x| x, |bytes| f32::from_le_bytes(bytes);
-    f64 f64 |x| x, |bytes| f64::from_le_bytes(bytes);
-    F16 f32 |x| x.0, |bytes| F16(u16::from_le_bytes(bytes));
-    Bf16 f32 |x| x.0, |bytes| Bf16(u16::from_le_bytes(bytes));
+    f32 f32;
+    f64 f64;
+    F16 f32;
+    Bf16 f32;
 }
 
 impl Serial for bool {
@@ -117,16 +99,6 @@ impl Serial for bool {
     }
     fn from_number(number: &Number) -> Option<Self> {
         if let Number::Bool(x) = *number { Some(x) } else { None }
-    }
-    fn bytes(self, out: &mut Vec<u8>) {
-        out.push(u8::from(self));
-    }
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [0] => Some(false),
-            [1] => Some(true),
-            _ => None,
-        }
     }
 }
 
@@ -189,7 +161,7 @@ impl Serialize for Elements<'_> {
             return list.end();
         }
         let mut bytes = memory::with_capacity("serialize", self.0.bytes()).map_err(S::Error::custom)?;
-        with_elements!(self.0.buffer(), v => v.iter().for_each(|&x| x.bytes(&mut bytes)));
+        with_elements!(self.0.buffer(), v => v.iter().for_each(|&x| x.put_le_bytes(&mut bytes)));
         serializer.serialize_bytes(&bytes)
     }
 }
@@ -273,7 +245,7 @@ impl Parts {
                 numbers.iter().enumerate().map(one).collect()
             }
             Read::Bytes(bytes) if bytes.len() % dtype.size() == 0 => {
-                let one = |(at, bytes)| T::from_bytes(bytes).ok_or_else(|| not_one(at));
+                let one = |(at, bytes)| T::from_le_slice(bytes).ok_or_else(|| not_one(at));
                 bytes.chunks_exact(dtype.size()).enumerate().map(one).collect()
             }
             Read::Bytes(bytes) => {

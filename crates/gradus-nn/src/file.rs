@@ -8,11 +8,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
-use gradus::{Array, Bf16, DType, Element, F16, Tensor, Tree};
+use gradus::core::{files, with_elements};
+use gradus::{Array, Element, Tensor, Tree};
 use serde_json::{Map, Value, json};
 
 use crate::header::{DTYPES, Stored, Unique};
-use crate::{Entry, Error, Result, write_atomically};
+use crate::{Entry, Error, Result};
+
+/// Replaces a file by what `contents` writes: there is either the old file or the new one, whatever happens on the way; see
+/// [`gradus::core::files::replace`].
+///
+/// # Errors
+/// If the system cannot write, `path` is a folder, a pipe or a device, or `contents` fails; the old file is then untouched
+/// and the new one is gone.
+///
+/// ```
+/// let path = std::env::temp_dir().join(format!("gradus-write-{}.txt", std::process::id()));
+/// gradus_nn::write_atomically(&path, |out| out.write_all(b"text").map_err(gradus_nn::Error::Write))?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), gradus_nn::Error>(())
+/// ```
+pub fn write_atomically(
+    path: impl AsRef<Path>,
+    contents: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let fail = |source| Error::File { action: "write", path: path.to_path_buf(), source };
+    files::replace(path, fail, |file| contents(file)).map_err(|error| match error {
+        Error::Write(source) => fail(source),
+        other => other,
+    })
+}
+
+/// Whether [`write_atomically`] can begin: asked before long work whose result it is to hold. The disk may still be full
+/// when it ends.
+///
+/// # Errors
+/// The same as when writing begins.
+pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    files::check_writable(path).map_err(|source| Error::File {
+        action: "write",
+        path: path.to_path_buf(),
+        source,
+    })
+}
 
 /// The longest header that is read; the reference implementation has the same limit.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -227,17 +268,7 @@ fn fill<T: Tree>(
 }
 
 fn to_bytes(array: &Array) -> Vec<u8> {
-    fn flat<T: Element, const N: usize>(array: &Array, bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-        array.elements::<T>().unwrap_or_default().iter().flat_map(|&x| bytes(x)).collect()
-    }
-    match array.dtype() {
-        DType::F32 => flat(array, f32::to_le_bytes),
-        DType::F64 => flat(array, f64::to_le_bytes),
-        DType::I32 => flat(array, i32::to_le_bytes),
-        DType::I64 => flat(array, i64::to_le_bytes),
-        DType::U8 => flat(array, u8::to_le_bytes),
-        DType::Bool => flat(array, |x: bool| [u8::from(x)]),
-        DType::Bf16 => flat(array, |x: Bf16| x.0.to_le_bytes()),
-        DType::F16 => flat(array, |x: F16| x.0.to_le_bytes()),
-    }
+    let mut bytes = Vec::with_capacity(array.shape().size() * array.dtype().size());
+    with_elements!(array.buffer(), v => v.iter().for_each(|&x| x.put_le_bytes(&mut bytes)));
+    bytes
 }

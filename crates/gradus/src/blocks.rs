@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::tree::MapKey;
+use crate::tree::{MapKey, for_tuples};
 use crate::{Tensor, Tree};
 
 /// A tree in which each tensor can be replaced by a tree of another type: the type of a Jacobian.
@@ -90,13 +90,4 @@ macro_rules! tuples {
         }
     )+ };
 }
-tuples! {
-    A 0;
-    A 0, B 1;
-    A 0, B 1, C 2;
-    A 0, B 1, C 2, D 3;
-    A 0, B 1, C 2, D 3, E 4;
-    A 0, B 1, C 2, D 3, E 4, G 5;
-    A 0, B 1, C 2, D 3, E 4, G 5, H 6;
-    A 0, B 1, C 2, D 3, E 4, G 5, H 6, I 7;
-}
+for_tuples!(tuples);

@@ -352,13 +352,20 @@ macro_rules! tuples {
         impl<$($name: Static),+> Static for ($($name,)+) {}
     )+ };
 }
-tuples! {
-    A 0;
-    A 0, B 1;
-    A 0, B 1, C 2;
-    A 0, B 1, C 2, D 3;
-    A 0, B 1, C 2, D 3, E 4;
-    A 0, B 1, C 2, D 3, E 4, G 5;
-    A 0, B 1, C 2, D 3, E 4, G 5, H 6;
-    A 0, B 1, C 2, D 3, E 4, G 5, H 6, I 7;
+/// Calls a macro with the type parameters and places of the tuples that are trees.
+macro_rules! for_tuples {
+    ($macro:ident) => {
+        $macro! {
+            A 0;
+            A 0, B 1;
+            A 0, B 1, C 2;
+            A 0, B 1, C 2, D 3;
+            A 0, B 1, C 2, D 3, E 4;
+            A 0, B 1, C 2, D 3, E 4, G 5;
+            A 0, B 1, C 2, D 3, E 4, G 5, H 6;
+            A 0, B 1, C 2, D 3, E 4, G 5, H 6, I 7;
+        }
+    };
 }
+pub(crate) use for_tuples;
+for_tuples!(tuples);

@@ -17,7 +17,7 @@ pub enum Configuration {
     Nested,
     /// The planner's choice.
     Auto,
-    /// The planner's choice within so many per cent of the peak that it takes without a limit.
+    /// The planner's choice under a budget: this percentage of the peak without a limit.
     Budget(u8),
 }
 

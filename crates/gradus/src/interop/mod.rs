@@ -49,7 +49,7 @@ fn parts<T: Element>(to: &'static str, tensor: Tensor) -> Result<(Shape, Vec<T>)
     Ok((shape, elements))
 }
 
-/// The extents, if there are so many.
+/// The extents of a shape of `N` axes.
 fn extents<const N: usize>(to: &'static str, shape: &Shape) -> Result<[usize; N]> {
     shape[..].try_into().map_err(|_| {
         let detail = format!("it takes tensors of {N} axes; `reshape` first");

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::{Error, Result, read, to_file, write};
 use crate::Tensor;
 
-/// No deflated byte stands for more than so many.
+/// The most bytes that one deflated byte can stand for.
 const DEFLATES_TO: u64 = 1032;
 
 impl From<zip::result::ZipError> for Error {

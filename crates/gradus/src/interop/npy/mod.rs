@@ -30,7 +30,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use gradus_core::ops::Permute;
-use gradus_core::{Array, Bf16, DType, Element, F16, memory, with_elements};
+use gradus_core::{Array, Bf16, DType, Element, F16, files, memory, with_elements};
 
 use crate::{Device, Tensor};
 pub use archive::{load_npz, read_npz, save_npz, write_npz};
@@ -188,54 +188,14 @@ pub fn write(mut out: impl Write, tensor: &Tensor) -> Result<()> {
     let mut bytes = Vec::with_capacity(1 << 13);
     with_elements!(array.buffer(), v => for block in v.chunks(1 << 10) {
         bytes.clear();
-        block.iter().for_each(|&x| x.put(&mut bytes));
+        block.iter().for_each(|&x| x.put_le_bytes(&mut bytes));
         out.write_all(&bytes)?;
     });
     Ok(())
 }
 
-/// Writes a file beside its place and renames it, so that there is the old one or the new one.
+/// Replaces a file, so that there is the old one or the new one.
 fn to_file(path: &Path, contents: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let fail = |source| Error::File { action: "write", path: path.to_path_buf(), source };
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = File::create(&beside).map_err(fail).and_then(|file| {
-        let mut file = BufWriter::new(file);
-        contents(&mut file)?;
-        file.flush().and_then(|()| file.get_ref().sync_all()).map_err(fail)?;
-        std::fs::rename(&beside, path).map_err(fail)
-    });
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
-}
-
-/// An element's bytes, little endian.
-trait Put {
-    fn put(self, out: &mut Vec<u8>);
-}
-
-macro_rules! put {
-    ($($t:ty: |$x:ident| $bytes:expr;)*) => {$(
-        impl Put for $t {
-            fn put(self, out: &mut Vec<u8>) {
-                let $x = self;
-                out.extend($bytes);
-            }
-        }
-    )*};
-}
-
-put! {
-    f32: |x| x.to_le_bytes();
-    f64: |x| x.to_le_bytes();
-    i32: |x| x.to_le_bytes();
-    i64: |x| x.to_le_bytes();
-    u8: |x| [x];
-    bool: |x| [u8::from(x)];
-    F16: |x| x.0.to_le_bytes();
-    Bf16: |x| x.0.to_le_bytes();
+    files::replace(path, fail, contents)
 }
